@@ -1,0 +1,133 @@
+import { current } from "./context.js";
+import { POINT_SITES } from "./point-sites.js";
+import { STRAIGHT } from "./step.js";
+
+/** What a context is about to do to state that other contexts can reach. */
+export const enum AccessKind {
+  READ,
+  WRITE,
+  ACQUIRE,
+  RELEASE,
+  BLOCK,
+}
+
+/** One announced access: performed by the announcing context right after it is resumed. */
+export interface Access {
+  readonly kind: AccessKind;
+  readonly object: object;
+  readonly field: string;
+  /** Index into the table of source places; 0 where the build numbered nothing. */
+  readonly site: number;
+}
+
+/** Something a context can wait for. */
+export interface Waitable {
+  /** May the context that asks go on? Must not change anything. */
+  isOpen(): boolean;
+}
+
+let announced: Access | null = null;
+let driving = 0;
+
+export function announce(access: Access): void {
+  announced = access;
+}
+
+export function clearAnnouncement(): void {
+  announced = null;
+}
+
+/** Brackets of a driver that resumes steps: the accessors check only between them. */
+export function beginDriving(): void {
+  driving++;
+}
+export function endDriving(): void {
+  driving--;
+}
+
+/** Announces a read of `object[field]`. */
+export function reads(object: object, field: string, site = 0): Access {
+  return { kind: AccessKind.READ, object, field, site };
+}
+
+/** Announces a write, or an atomic read-modify-write, of `object[field]`. */
+export function writes(object: object, field: string, site = 0): Access {
+  return { kind: AccessKind.WRITE, object, field, site };
+}
+
+/** Announces that the context cannot go on before `what` is open. */
+export function blocked(what: Waitable, site = 0): Access {
+  return { kind: AccessKind.BLOCK, object: what, field: "", site };
+}
+
+/** "src/kvm/irqfd.ts:41 writes Irqfd.count" */
+export function describeAccess(access: Access): string {
+  const verb = ["reads", "writes", "acquires", "releases", "waits for"][access.kind];
+  const place = POINT_SITES[access.site] ?? "";
+  return `${place} ${verb} ${access.object.constructor.name}${access.field === "" ? "" : `.${access.field}`}`.trim();
+}
+
+/** An access that no point announced, or state touched without the lock that protects it: a bug of virq's. */
+export class SilentAccess extends Error {}
+
+/** Anything whose holder can be asked for: what {@link guarded} checks. */
+export interface Guard {
+  heldByCurrent(): boolean;
+}
+
+type Constructor = abstract new (...args: never[]) => object;
+
+/**
+ * Declares fields that contexts share without a lock: every access must follow a point that announced it
+ * (`yield reads(this, "count")`). Checked in the stepped build only; constructors may initialise freely.
+ */
+export function shared(type: Constructor, ...fields: string[]): void {
+  if (STRAIGHT) return;
+  for (const field of fields)
+    intercept(type, field, (object, kind) => {
+      if (announced?.object === object && announced.field === field && announced.kind >= kind && announced.kind <= AccessKind.WRITE) return;
+      fail(type, field, kind === AccessKind.READ ? "read without a point" : "written without a point");
+    });
+}
+
+/** Declares fields that may be touched only while `guardOf(object)` is held by the running context. */
+export function guarded<T extends object>(type: abstract new (...args: never[]) => T, guardOf: (object: T) => Guard, ...fields: string[]): void {
+  if (STRAIGHT) return;
+  for (const field of fields)
+    intercept(type, field, (object) => {
+      if (!guardOf(object as T).heldByCurrent()) fail(type, field, "touched without its lock");
+    });
+}
+
+/**
+ * Declares a hardware block: one register access or one input change is atomic, so a point on the block
+ * (`yield writes(this, "GICD")`) announces all of the fields named here.
+ */
+export function block(type: Constructor, ...fields: string[]): void {
+  if (STRAIGHT) return;
+  for (const field of fields)
+    intercept(type, field, (object) => {
+      if (announced?.object !== object) fail(type, field, "touched without a point on its block");
+    });
+}
+
+function fail(type: Constructor, field: string, how: string): never {
+  const last = announced === null ? "nothing" : describeAccess(announced);
+  throw new SilentAccess(`${type.name}.${field} ${how} by ${current().name}; announced: ${last}`);
+}
+
+function intercept(type: Constructor, field: string, check: (object: object, kind: AccessKind) => void): void {
+  const store = new WeakMap<object, unknown>();
+  Object.defineProperty(type.prototype, field, {
+    configurable: true,
+    enumerable: true,
+    get(this: object) {
+      if (driving > 0) check(this, AccessKind.READ);
+      return store.get(this);
+    },
+    set(this: object, value: unknown) {
+      if (driving > 0 && store.has(this)) check(this, AccessKind.WRITE);
+      store.set(this, value);
+    },
+  });
+}

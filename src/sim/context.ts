@@ -1,0 +1,70 @@
+import type { Step } from "./step.js";
+
+/** Where a context stands with its scheduler. */
+export const enum ContextState {
+  IDLE,
+  READY,
+  RUNNING,
+}
+
+/** The kinds of things that can really run at once (design, section 4, rule 6; kvm-irq-core.md 0.4). */
+export type ContextKind = "user" | "vcpu" | "worker" | "hardirq" | "hardware" | "timer" | "boot";
+
+const SECTIONS = 16;
+
+/**
+ * One thread of execution: a user thread, a vCPU thread with its guest, a work queue's worker, an interrupt handler
+ * of a CPU, or hardware that acts by itself. A sleeping actor's body has returned; a wake enters it again.
+ */
+export abstract class Context {
+  state = ContextState.IDLE;
+  /** Place in the scheduler's heap, -1 when not queued. */
+  slot = -1;
+  /** Nanoseconds of virtual time at which it is due. */
+  due = 0;
+  /** Order among equals: first woken, first run. */
+  order = 0;
+  /** The event that woke it: the cause of the first event of its next run. */
+  cause = 0;
+  /** Spinlocks held: nothing may block above 0. */
+  spins = 0;
+  /** Depth of eventfd wake-ups this thread is inside (kvm-irq-core.md 1.4). */
+  eventfdDepth = 0;
+  /** Open SRCU reader sections, innermost last. */
+  readonly sections: object[] = new Array<object>(SECTIONS).fill({});
+  sectionCount = 0;
+
+  /** @param cpu the physical CPU whose clock this context's work is charged to */
+  constructor(
+    readonly name: string,
+    readonly kind: ContextKind,
+    public cpu: number,
+  ) {}
+
+  /** One activation, to its end or to the next sleep of the whole actor. */
+  abstract body(): Step<void>;
+}
+
+class Boot extends Context {
+  constructor() {
+    super("boot", "boot", 0);
+  }
+  *body(): Step<void> {}
+}
+
+/** What runs when no scheduler has started anything: set-up code and tests. */
+export const BOOT: Context = new Boot();
+
+let running: Context = BOOT;
+
+/** The context that is running now: the kernel's `current`. */
+export function current(): Context {
+  return running;
+}
+
+/** Switches `current`; drivers only. Returns the one before. */
+export function setCurrent(next: Context): Context {
+  const before = running;
+  running = next;
+  return before;
+}

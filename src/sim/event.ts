@@ -1,0 +1,107 @@
+/**
+ * The one event vocabulary: every hop of an interrupt, by the kernel's tracepoint name where there is one
+ * (kvm-irq-core.md 0.5, host-irq.md 0). The table gives each event its arguments, in order; a trace line shows them.
+ */
+const VOCABULARY = {
+  // device
+  device_raise: ["device", "index", "level"],
+  device_lower: ["device", "index"],
+  device_service: ["device", "found"],
+  // host
+  host_ack: ["cpu", "intid"],
+  host_eoi: ["cpu", "intid"],
+  host_dir: ["cpu", "intid"],
+  irq_handler: ["irq", "ret"],
+  irq_mask: ["irq"],
+  irq_unmask: ["irq"],
+  irq_resend: ["irq", "how"],
+  irq_disabled: ["irq"],
+  ipi: ["from", "to", "kind"],
+  sched_wakeup: ["context"],
+  sched_switch: ["cpu", "context"],
+  sys_ioctl: ["fd", "request", "ret"],
+  eventfd_signal: ["id"],
+  eventfd_refused: ["id"],
+  bypass: ["op"],
+  iommu_fault: ["stream", "iova", "write"],
+  // vfio
+  vfio_automask: ["device", "index"],
+  vfio_unmask: ["device", "index"],
+  vfio_trigger: ["device", "index"],
+  // kvm
+  kvm_set_irq: ["gsi", "level", "source"],
+  kvm_ack_irq: ["chip", "pin"],
+  kvm_ioapic_set_irq: ["entryBits", "pin", "coalesced"],
+  kvm_pic_set_irq: ["chip", "pin", "elcr", "imr", "coalesced"],
+  kvm_msi_set_irq: ["address", "data"],
+  kvm_eoi: ["vcpu", "vector"],
+  kvm_irq_line: ["type", "vcpu", "num", "level"],
+  vgic_update_irq_pending: ["vcpu", "intid", "level"],
+  irqfd_assign: ["eventfd", "gsi"],
+  irqfd_deactivate: ["eventfd", "gsi", "reason"],
+  irqfd_free: ["eventfd", "gsi"],
+  resampler_create: ["gsi"],
+  resampler_free: ["gsi"],
+  srcu_wait: ["domain"],
+  route_swap: ["entries"],
+  vcpu_mode: ["vcpu", "mode"],
+  kvm_entry: ["vcpu"],
+  kvm_exit: ["vcpu", "reason"],
+  kvm_userspace_exit: ["vcpu", "reason", "ret"],
+  vgic_lr: ["vcpu", "index", "intid", "state"],
+  // guest
+  guest_ack: ["vcpu", "intid"],
+  guest_eoi: ["vcpu", "intid"],
+  guest_dir: ["vcpu", "intid"],
+  guest_mmio: ["vcpu", "address", "write"],
+  guest_error: ["vcpu", "code"],
+} as const;
+
+export type EventName = keyof typeof VOCABULARY;
+
+/** Names in the order of their numbers. */
+export const EVENT_NAMES = Object.keys(VOCABULARY) as EventName[];
+
+/** Argument names of each event, by number. */
+export const EVENT_ARGUMENTS: readonly (readonly string[])[] = Object.values(VOCABULARY);
+
+/** The number of each event: `Ev.kvm_set_irq`. */
+export const Ev = Object.fromEntries(EVENT_NAMES.map((name, i) => [name, i])) as Readonly<Record<EventName, number>>;
+
+/** One thing that happened. */
+export interface TraceEvent {
+  /** Counts from 1; the effect's `cause` names it. */
+  readonly id: number;
+  /** The event that led to this one; 0 for a first cause. */
+  readonly cause: number;
+  /** Virtual time, nanoseconds. */
+  readonly timeNs: number;
+  readonly cpu: number;
+  readonly context: string;
+  readonly name: EventName;
+  /** Values in the order of {@link EVENT_ARGUMENTS}; names where a number would say nothing. */
+  readonly args: readonly (number | string)[];
+}
+
+/** Takes events as they happen. */
+export interface TraceSink {
+  event(event: TraceEvent): void;
+}
+
+/** Keeps everything: for tests and for writers that need the whole run. */
+export class TraceBuffer implements TraceSink {
+  readonly events: TraceEvent[] = [];
+
+  event(event: TraceEvent): void {
+    this.events.push(event);
+  }
+
+  /** "kvm_set_irq(8,1,0)" for each event whose name is asked for, or for all. */
+  lines(...names: EventName[]): string[] {
+    return this.events.filter((e) => names.length === 0 || names.includes(e.name)).map((e) => `${e.name}(${e.args.join(",")})`);
+  }
+
+  clear(): void {
+    this.events.length = 0;
+  }
+}

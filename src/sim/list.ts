@@ -1,0 +1,105 @@
+import { reads, shared, writes } from "./access.js";
+import type { Step } from "./step.js";
+
+/** A freed object was reached: what a use after free is here. */
+export class UseAfterFree extends Error {}
+
+/**
+ * An element of a kernel list. A reader that stands on a removed element still finds its way on; once reclaimed, the
+ * element is poisoned and any step from it is reported.
+ */
+export class ListLink<T> {
+  next: ListLink<T> | null = null;
+  previous: ListLink<T> | null = null;
+  list: KernelList<T> | null = null;
+  poisoned = false;
+
+  constructor(readonly owner: T) {}
+
+  /** Marks the element as reclaimed. */
+  poison(): void {
+    this.poisoned = true;
+  }
+}
+
+/**
+ * A doubly linked list read under RCU, SRCU or a lock. Removal keeps the removed element's `next`, as the kernel's RCU
+ * deletion does. Writers exclude each other by a lock of their own.
+ */
+export class KernelList<T> {
+  private head: ListLink<T> | null = null;
+  private tail: ListLink<T> | null = null;
+
+  *first(): Step<T | null> {
+    yield reads(this, "head");
+    return this.head === null ? null : alive(this.head);
+  }
+
+  /** The element after `link`, removed or not. */
+  *next(link: ListLink<T>): Step<T | null> {
+    yield reads(link, "next");
+    alive(link);
+    return link.next === null ? null : alive(link.next);
+  }
+
+  *addHead(link: ListLink<T>): Step<void> {
+    yield writes(this, "head");
+    link.list = this;
+    link.previous = null;
+    link.next = this.head;
+    if (this.head === null) this.tail = link;
+    else this.head.previous = link;
+    this.head = link;
+  }
+
+  *addTail(link: ListLink<T>): Step<void> {
+    if (this.tail === null) {
+      yield* this.addHead(link);
+      return;
+    }
+    yield writes(this.tail, "next");
+    link.list = this;
+    link.next = null;
+    link.previous = this.tail;
+    this.tail.next = link;
+    this.tail = link;
+  }
+
+  *remove(link: ListLink<T>): Step<void> {
+    const { previous } = link;
+    if (previous === null) {
+      yield writes(this, "head");
+      this.head = link.next;
+    } else {
+      yield writes(previous, "next");
+      previous.next = link.next;
+    }
+    if (link.next === null) this.tail = previous;
+    else link.next.previous = previous;
+    link.list = null;
+    link.previous = null;
+  }
+
+  /** Is `link` on this list? Callers hold the writers' lock, or are allowed to be late. */
+  has(link: ListLink<T>): boolean {
+    return link.list === this;
+  }
+
+  isEmpty(): boolean {
+    return this.tail === null;
+  }
+
+  /** All owners, for tests and dumps. */
+  toArray(): T[] {
+    const all: T[] = [];
+    for (let link = this.tail; link !== null; link = link.previous) all.unshift(link.owner);
+    return all;
+  }
+}
+shared(KernelList, "head");
+shared(ListLink, "next");
+
+function alive<T>(link: ListLink<T>): T {
+  if (link.poisoned) throw new UseAfterFree(`a freed ${Object(link.owner).constructor.name} is reached through its list`);
+  return link.owner;
+}

@@ -1,0 +1,124 @@
+import { type Access, AccessKind, type Guard, type Waitable, writes } from "./access.js";
+import { type Context, current } from "./context.js";
+import type { Sim } from "./sim.js";
+import { STRAIGHT, type Step } from "./step.js";
+
+/** A lock taken, given back or ordered against the rules: a bug of virq's, or the hazard under study. */
+export class LockError extends Error {}
+
+/**
+ * The documented order, by class of lock: every "this one before that one" seen so far. Taking two classes in both
+ * orders is reported the second time, whether or not it deadlocked (kvm-irq-core.md 0.4, gic-v3.md A2).
+ */
+const before = new Map<string, Set<string>>();
+const held = new WeakMap<Context, Lock[]>();
+
+/** Forgets the orders seen: for a test that provokes an inversion. */
+export function forgetLockOrder(): void {
+  before.clear();
+}
+
+abstract class Lock implements Guard, Waitable {
+  protected holder: Context | null = null;
+
+  /** @param lockClass the kernel's name of the lock; all locks of one class share one place in the order */
+  constructor(
+    protected readonly sim: Sim,
+    readonly lockClass: string,
+  ) {}
+
+  isOpen(): boolean {
+    return this.holder === null;
+  }
+
+  heldByCurrent(): boolean {
+    return this.holder === current();
+  }
+
+  protected take(): void {
+    this.holder = current();
+    if (!STRAIGHT) noteOrder(this.holder, this);
+  }
+
+  protected give(): void {
+    if (this.holder !== current()) throw new LockError(`${this.lockClass} is not held by ${current().name}`);
+    this.holder = null;
+    if (STRAIGHT) return;
+    const mine = held.get(current()) ?? [];
+    mine.splice(mine.lastIndexOf(this), 1);
+  }
+
+  protected refuseRecursion(): void {
+    if (this.holder === current()) throw new LockError(`${current().name} takes ${this.lockClass} twice`);
+  }
+}
+
+function noteOrder(context: Context, lock: Lock): void {
+  const mine = held.get(context) ?? [];
+  held.set(context, mine);
+  for (const outer of mine) {
+    if (outer.lockClass === lock.lockClass) continue;
+    if (before.get(lock.lockClass)?.has(outer.lockClass))
+      throw new LockError(`${context.name} takes ${outer.lockClass} then ${lock.lockClass}; elsewhere the order is the other way round`);
+    const inner = before.get(outer.lockClass) ?? new Set<string>();
+    before.set(outer.lockClass, inner.add(lock.lockClass));
+  }
+  mine.push(lock);
+}
+
+/** Announces that the context takes `lock`. */
+export function acquires(lock: Lock, site = 0): Access {
+  return { kind: AccessKind.ACQUIRE, object: lock, field: "", site };
+}
+
+/** Announces that the context gives `lock` back. */
+export function releases(lock: Lock, site = 0): Access {
+  return { kind: AccessKind.RELEASE, object: lock, field: "", site };
+}
+
+/** A sleeping lock. */
+export class Mutex extends Lock {
+  *lock(): Step<void> {
+    this.refuseRecursion();
+    if (current().spins > 0) throw new LockError(`${current().name} takes the mutex ${this.lockClass} with a spinlock held`);
+    yield acquires(this);
+    while (this.holder !== null) yield* this.sim.wait(this);
+    this.take();
+  }
+
+  /** True if it was free and is now held. */
+  *tryLock(): Step<boolean> {
+    yield writes(this, "holder");
+    if (this.holder !== null) return false;
+    this.take();
+    return true;
+  }
+
+  *unlock(): Step<void> {
+    yield releases(this);
+    this.give();
+  }
+}
+
+/** A spinning lock, interrupts off: its holder never blocks. */
+export class Spinlock extends Lock {
+  *lock(): Step<void> {
+    this.refuseRecursion();
+    yield acquires(this);
+    while (this.holder !== null) yield* this.spin();
+    this.take();
+    current().spins++;
+  }
+
+  *unlock(): Step<void> {
+    yield releases(this);
+    this.give();
+    current().spins--;
+  }
+
+  /** Only an explorer can find a spinlock taken: under run-to-completion no holder is ever interrupted. */
+  private *spin(): Step<void> {
+    if (!this.sim.explored) throw new LockError(`${this.lockClass} is held by ${this.holder?.name ?? "nobody"} across a sleep`);
+    yield acquires(this);
+  }
+}

@@ -1,0 +1,169 @@
+import { blocked, type Waitable } from "./access.js";
+import { Context, ContextState, current, setCurrent } from "./context.js";
+import { type CostTable, FREE_OF_COST } from "./cost.js";
+import { EVENT_NAMES, type TraceSink } from "./event.js";
+import { Random } from "./random.js";
+import { ReadyQueue } from "./ready-queue.js";
+import type { Step } from "./step.js";
+
+/** Nothing else can run and the condition does not hold. */
+export class Deadlock extends Error {}
+
+export interface SimOptions {
+  /** Physical CPUs; each has a clock of its own. Default 1. */
+  cpus?: number;
+  seed?: number;
+  costs?: CostTable;
+  trace?: TraceSink | null;
+}
+
+/**
+ * The world of one run: virtual clocks, ready contexts in time order, events, random numbers. No wall clock reaches it.
+ */
+export class Sim {
+  /** Nanoseconds of virtual time each physical CPU has reached. */
+  readonly clock: Float64Array;
+  readonly random: Random;
+  /** Replaces run-to-completion while an explorer drives contexts one access at a time. */
+  explored = false;
+  private readonly costs: CostTable;
+  private readonly ready = new ReadyQueue();
+  private sink: TraceSink | null;
+  private lastEvent = 0;
+
+  constructor(options: SimOptions = {}) {
+    this.clock = new Float64Array(options.cpus ?? 1);
+    this.random = new Random(options.seed ?? 1);
+    this.costs = options.costs ?? FREE_OF_COST;
+    this.sink = options.trace ?? null;
+  }
+
+  get cpus(): number {
+    return this.clock.length;
+  }
+
+  /** The clock of the running context's CPU, nanoseconds. */
+  now(): number {
+    return this.clock[current().cpu];
+  }
+
+  /** Charges one primitive (`Cost.exit`) to the running context's CPU. */
+  charge(primitive: number): void {
+    this.clock[current().cpu] += this.costs[primitive];
+  }
+
+  /** Charges plain nanoseconds to the running context's CPU. */
+  spend(ns: number): void {
+    this.clock[current().cpu] += ns;
+  }
+
+  /** What one primitive costs, nanoseconds. */
+  costOf(primitive: number): number {
+    return this.costs[primitive];
+  }
+
+  /** Makes a context due `delayNs` after now; an earlier due time that it already has stays. True if it was idle. */
+  wake(context: Context, delayNs: number): boolean {
+    return this.wakeAt(context, this.now() + delayNs);
+  }
+
+  wakeAt(context: Context, timeNs: number): boolean {
+    if (context.state === ContextState.READY) {
+      if (timeNs < context.due) this.ready.move(context, timeNs);
+      return false;
+    }
+    const wasIdle = context.state === ContextState.IDLE;
+    context.cause = current().cause;
+    context.state = ContextState.READY;
+    this.ready.add(context, timeNs);
+    return wasIdle;
+  }
+
+  /** Takes back a wake: a timer that is stopped. */
+  cancel(context: Context): void {
+    if (context.state !== ContextState.READY) return;
+    this.ready.remove(context);
+    context.state = ContextState.IDLE;
+  }
+
+  isQuiet(): boolean {
+    return this.ready.size === 0;
+  }
+
+  /** Runs contexts in time order until none is ready. */
+  *settle(): Step<void> {
+    while (this.ready.size > 0) yield* this.runNext();
+  }
+
+  /** Runs every context due before `timeNs`, then sets all clocks to at least that time. */
+  *runUntil(timeNs: number): Step<void> {
+    while (this.ready.size > 0 && this.dueNext() < timeNs) yield* this.runNext();
+    for (let cpu = 0; cpu < this.clock.length; cpu++) if (this.clock[cpu] < timeNs) this.clock[cpu] = timeNs;
+  }
+
+  /**
+   * The one way to block inside a step: other ready contexts run, nested, in time order, until `what` is open. Under
+   * an explorer the context is suspended instead.
+   */
+  *wait(what: Waitable): Step<void> {
+    const waiter = current();
+    if (waiter.spins > 0) throw new Deadlock(`${waiter.name} would sleep with a spinlock held`);
+    while (!what.isOpen()) {
+      yield blocked(what);
+      if (this.explored) continue;
+      if (this.ready.size === 0) throw new Deadlock(`${waiter.name} waits for ${what.constructor.name} and nothing else can run`);
+      yield* this.runNext();
+    }
+  }
+
+  /** When the earliest ready context can start: its due time, or its CPU's clock where that is later. */
+  private dueNext(): number {
+    for (;;) {
+      const first = this.ready.first();
+      const free = this.clock[first.cpu];
+      if (free <= first.due) return first.due;
+      this.ready.move(first, free);
+      if (this.ready.first() === first) return free;
+    }
+  }
+
+  private *runNext(): Step<void> {
+    const due = this.dueNext();
+    const next = this.ready.take();
+    if (this.clock[next.cpu] < due) this.clock[next.cpu] = due;
+    next.state = ContextState.RUNNING;
+    const interrupted = setCurrent(next);
+    yield* next.body();
+    setCurrent(interrupted);
+    if (next.state === ContextState.RUNNING) next.state = ContextState.IDLE;
+    if (this.clock[interrupted.cpu] < due && interrupted.kind !== "boot") this.clock[interrupted.cpu] = due;
+  }
+
+  get tracing(): boolean {
+    return this.sink !== null;
+  }
+
+  /** Starts or ends the recording of events. */
+  traceTo(sink: TraceSink | null): void {
+    this.sink = sink;
+  }
+
+  /** Emits an event (`Ev.kvm_set_irq`) with its arguments. Free of work while nobody listens. */
+  emit(kind: number, ...args: (number | string)[]): void;
+  emit(kind: number, a?: number | string, b?: number | string, c?: number | string, d?: number | string, e?: number | string): void {
+    if (this.sink === null) return;
+    const context = current();
+    const all = [a, b, c, d, e];
+    const id = ++this.lastEvent;
+    this.sink.event({
+      id,
+      cause: context.cause,
+      timeNs: this.clock[context.cpu],
+      cpu: context.cpu,
+      context: context.name,
+      name: EVENT_NAMES[kind],
+      args: all.slice(0, all.indexOf(undefined) < 0 ? 5 : all.indexOf(undefined)) as (number | string)[],
+    });
+    context.cause = id;
+  }
+}

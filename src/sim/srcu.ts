@@ -1,0 +1,104 @@
+import { reads, shared, type Waitable, writes } from "./access.js";
+import { current } from "./context.js";
+import { Ev } from "./event.js";
+import { LockError } from "./lock.js";
+import type { Sim } from "./sim.js";
+import type { Step } from "./step.js";
+
+const EPOCHS = 64;
+
+/**
+ * Sleepable read-copy-update: a wait for a grace period ends when every reader section entered before the wait began
+ * has been left; later ones do not delay it (kvm-irq-core.md 0.4).
+ */
+export class Srcu {
+  /** Open sections by the epoch in which they were entered, a ring. */
+  private readonly open = new Int32Array(EPOCHS);
+  private epoch = 0;
+
+  constructor(
+    private readonly sim: Sim,
+    readonly domain: string,
+  ) {}
+
+  /** Enters a reader section; the result goes to {@link readUnlock}. */
+  *readLock(): Step<number> {
+    yield writes(this, "epoch");
+    const context = current();
+    context.sections[context.sectionCount++] = this;
+    const section = this.epoch & (EPOCHS - 1);
+    this.open[section]++;
+    return section;
+  }
+
+  *readUnlock(section: number): Step<void> {
+    yield writes(this, "epoch");
+    const context = current();
+    if (context.sectionCount === 0 || context.sections[--context.sectionCount] !== this)
+      throw new LockError(`${context.name} leaves an ${this.domain} section that is not its innermost`);
+    this.open[section]--;
+  }
+
+  /** Blocks for a grace period. From inside a section of this domain it would wait for itself: reported (H33). */
+  *synchronize(): Step<void> {
+    const context = current();
+    for (let i = 0; i < context.sectionCount; i++)
+      if (context.sections[i] === this) throw new LockError(`${context.name} waits for ${this.domain} inside its own reader section`);
+    this.sim.emit(Ev.srcu_wait, this.domain);
+    yield writes(this, "epoch");
+    const grace = new GracePeriod(this.open, this.epoch);
+    if (this.epoch - this.oldestOpen() >= EPOCHS - 1) throw new LockError(`${this.domain}: too many grace periods at once`);
+    this.epoch++;
+    while (!grace.isOpen()) yield* this.sim.wait(grace);
+  }
+
+  /** Is the running context inside a section of this domain? */
+  heldByCurrent(): boolean {
+    return current().sections.slice(0, current().sectionCount).includes(this);
+  }
+
+  private oldestOpen(): number {
+    for (let e = Math.max(0, this.epoch - EPOCHS + 1); e <= this.epoch; e++) if (this.open[e & (EPOCHS - 1)] > 0) return e;
+    return this.epoch;
+  }
+}
+shared(Srcu, "epoch");
+
+class GracePeriod implements Waitable {
+  constructor(
+    private readonly open: Int32Array,
+    private readonly epoch: number,
+  ) {}
+
+  isOpen(): boolean {
+    for (let e = Math.max(0, this.epoch - EPOCHS + 2); e <= this.epoch; e++) if (this.open[e & (EPOCHS - 1)] > 0) return false;
+    return true;
+  }
+}
+
+/** A consistent snapshot of what one writer at a time changes: readers retry while the count moved. */
+export class SeqCount {
+  private count = 0;
+
+  *writeBegin(): Step<void> {
+    yield writes(this, "count");
+    this.count++;
+  }
+
+  *writeEnd(): Step<void> {
+    yield writes(this, "count");
+    this.count++;
+  }
+
+  /** An odd count means that a writer is at work: {@link changedSince} will say so. */
+  *readBegin(): Step<number> {
+    yield reads(this, "count");
+    return this.count;
+  }
+
+  *changedSince(begin: number): Step<boolean> {
+    yield reads(this, "count");
+    return (begin & 1) !== 0 || this.count !== begin;
+  }
+}
+shared(SeqCount, "count");

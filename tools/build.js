@@ -1,0 +1,79 @@
+// `npm run build`: src/*.ts -> dist/stepped (generators, numbered points) -> dist/straight (plain calls).
+// `npm run build -- --no-types` skips the type check's verdict (the code is emitted either way).
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import remapping from "@jridgewell/remapping";
+import { TraceMap, originalPositionFor } from "@jridgewell/trace-mapping";
+import MagicString from "magic-string";
+import { strip } from "./strip.js";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+const stepped = join(root, "dist/stepped");
+const straight = join(root, "dist/straight");
+
+const files = (dir) => readdirSync(dir, { recursive: true }).map(String).sort();
+
+function compile() {
+  rmSync(join(root, "dist"), { recursive: true, force: true });
+  const tsc = join(root, "node_modules/typescript/bin/tsc");
+  try {
+    execFileSync(process.execPath, [tsc, "-p", join(root, "tsconfig.json")], { stdio: ["ignore", "inherit", "inherit"] });
+  } catch {
+    if (!process.argv.includes("--no-types")) process.exit(1);
+  }
+}
+
+/** Writes `name` to both trees; returns the source places of its access points. */
+function twin(name, firstPoint) {
+  const code = readFileSync(join(stepped, name), "utf8");
+  const isTest = /\.(test|case|fixture)\.js$/.test(name) || /(^|\/)test\//.test(name);
+  const { magic, points } = strip(code, `src/${name.replace(/\.js$/, ".ts")}`, { strict: !isTest });
+  const tscMap = JSON.parse(readFileSync(join(stepped, `${name}.map`), "utf8"));
+  write(straight, name, magic, tscMap);
+  if (points.length === 0) return [];
+  const numbered = new MagicString(code);
+  points.forEach((point, i) => {
+    const empty = code.slice(point.start, point.end).endsWith("()");
+    numbered.appendLeft(point.end - 1, `${empty ? "" : ", "}${firstPoint + i}`);
+  });
+  write(stepped, name, numbered, tscMap);
+  const map = new TraceMap(tscMap);
+  return points.map((point) => sourcePlace(map, code, name, point.start));
+}
+
+function write(tree, name, magic, tscMap) {
+  const step = magic.generateMap({ source: name, hires: "boundary", includeContent: false });
+  const map = remapping([JSON.parse(step.toString()), tscMap], () => null);
+  map.sources = tscMap.sources.map((source) => rebase(source, name, tree));
+  mkdirSync(dirname(join(tree, name)), { recursive: true });
+  writeFileSync(join(tree, name), magic.toString());
+  writeFileSync(join(tree, `${name}.map`), JSON.stringify(map));
+}
+
+const rebase = (source, name, tree) =>
+  relative(dirname(join(tree, name)), join(stepped, dirname(name), source)).replaceAll("\\", "/");
+
+/** "src/kvm/irqfd.ts:41" for an offset in the emitted code. */
+function sourcePlace(map, code, name, offset) {
+  const before = code.slice(0, offset).split("\n");
+  const place = originalPositionFor(map, { line: before.length, column: before.at(-1).length });
+  return `src/${name.replace(/\.js$/, ".ts")}:${place.line}`;
+}
+
+function declarations(name) {
+  const text = readFileSync(join(stepped, name), "utf8");
+  const plain = name === "sim/step.d.ts" ? text.replace(/export type Step<T> = [^;]*;/, "export type Step<T> = T;") : text;
+  mkdirSync(dirname(join(straight, name)), { recursive: true });
+  writeFileSync(join(straight, name), plain);
+}
+
+compile();
+const points = [];
+for (const name of files(stepped)) {
+  if (name.endsWith(".js")) points.push(...twin(name, points.length + 1));
+  else if (name.endsWith(".d.ts")) declarations(name);
+}
+const table = `// Source places of the numbered access points; index 0 is "nowhere".\nexport const POINT_SITES = ${JSON.stringify(["", ...points])};\n`;
+if (existsSync(join(stepped, "sim/point-sites.js"))) writeFileSync(join(stepped, "sim/point-sites.js"), table);
