@@ -1,0 +1,54 @@
+import { EINVAL, ENODEV, ENOTTY } from "../uapi/errno.js";
+import type { Step } from "../sim/step.js";
+import type { PollTable } from "./poll.js";
+import type { Process } from "./process.js";
+
+/**
+ * An open file: lives while any descriptor, system call in flight or explicit reference holds it; then `release` runs
+ * once (kvm-irq-core.md 1.1, vfio.md 5.4). Operations return counts or negative errnos.
+ */
+export abstract class File {
+  private references = 1;
+  /** What the file is, for messages: "eventfd", "kvm-vm", "vfio-device". */
+  abstract readonly kind: string;
+
+  get isAlive(): boolean {
+    return this.references > 0;
+  }
+
+  /** Takes one more reference. */
+  get(): void {
+    if (this.references === 0) throw new Error(`a released ${this.kind} is used`);
+    this.references++;
+  }
+
+  /** Drops a reference; the last one releases the file. */
+  *put(): Step<void> {
+    if (--this.references === 0) yield* this.release();
+  }
+
+  *release(): Step<void> {}
+
+  /** `offset` is null for read(2) and write(2), a position for pread(2) and pwrite(2). */
+  *read(_process: Process, _address: number, _length: number, _offset: number | null): Step<number> {
+    return -EINVAL;
+  }
+
+  *write(_process: Process, _address: number, _length: number, _offset: number | null): Step<number> {
+    return -EINVAL;
+  }
+
+  *ioctl(_process: Process, _request: number, _argument: number): Step<number> {
+    return -ENOTTY;
+  }
+
+  /** Registers the caller's wait entry first (when there is a table), then samples the ready mask. */
+  *poll(_table: PollTable | null): Step<number> {
+    return 0;
+  }
+
+  /** Maps `length` bytes from `offset`; an address, or a negative errno. */
+  *mmap(_process: Process, _length: number, _offset: number, _isShared: boolean): Step<number> {
+    return -ENODEV;
+  }
+}

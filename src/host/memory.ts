@@ -1,0 +1,118 @@
+const PAGE = 4096;
+
+/** A range of a process's addresses: what mmap made. */
+export interface Area {
+  readonly start: number;
+  /** First address after it. */
+  readonly end: number;
+  readonly writable: boolean;
+  /** Bytes; the unit in which its pages are pinned and accounted. */
+  readonly pageSize: number;
+  /** Ordinary memory, or a device region whose accesses reach the device. */
+  readonly kind: "ram" | "device";
+}
+
+/**
+ * The memory of one process: areas over paged bytes, little-endian. Addresses are numbers of up to 52 bits. A caller
+ * checks `isReadable`/`isWritable` first (false is the EFAULT of a system call) and then accesses freely.
+ */
+export class AddressSpace {
+  private areas: Area[] = [];
+  private readonly pages = new Map<number, DataView>();
+  private lastPage = -1;
+  private lastView: DataView = new DataView(new ArrayBuffer(0));
+
+  /** Maps `length` bytes at `start`; both multiples of `pageSize`. False when the range is taken. */
+  map(start: number, length: number, options: { writable?: boolean; pageSize?: number; kind?: Area["kind"] } = {}): boolean {
+    if (this.areas.some((a) => a.start < start + length && start < a.end)) return false;
+    const { writable = true, pageSize = PAGE, kind = "ram" } = options;
+    this.areas.push({ start, end: start + length, writable, pageSize, kind });
+    return true;
+  }
+
+  /** Removes the areas that lie in the range. */
+  unmap(start: number, length: number): void {
+    this.areas = this.areas.filter((a) => a.end <= start || a.start >= start + length);
+    for (let page = Math.floor(start / PAGE); page * PAGE < start + length; page++) this.pages.delete(page);
+    this.lastPage = -1;
+  }
+
+  areaAt(address: number): Area | null {
+    for (let i = 0; i < this.areas.length; i++) {
+      const area = this.areas[i];
+      if (address >= area.start && address < area.end) return area;
+    }
+    return null;
+  }
+
+  isReadable(address: number, length: number): boolean {
+    return this.covers(address, length, false);
+  }
+
+  isWritable(address: number, length: number): boolean {
+    return this.covers(address, length, true);
+  }
+
+  private covers(address: number, length: number, writing: boolean): boolean {
+    let at = address;
+    const end = address + length;
+    while (at < end) {
+      const area = this.areaAt(at);
+      if (area === null || area.kind !== "ram" || (writing && !area.writable)) return false;
+      at = area.end;
+    }
+    return length >= 0 && address >= 0;
+  }
+
+  /** Copies in; false (nothing copied) where not readable: EFAULT. */
+  copyIn(address: number, into: Uint8Array, length = into.length): boolean {
+    if (!this.isReadable(address, length)) return false;
+    for (let i = 0; i < length; i++) into[i] = this.getU8(address + i);
+    return true;
+  }
+
+  /** Copies out; false (nothing copied) where not writable: EFAULT. */
+  copyOut(address: number, from: Uint8Array, length = from.length): boolean {
+    if (!this.isWritable(address, length)) return false;
+    for (let i = 0; i < length; i++) this.setU8(address + i, from[i]);
+    return true;
+  }
+
+  getU8(address: number): number {
+    return this.view(address).getUint8(address % PAGE);
+  }
+
+  setU8(address: number, value: number): void {
+    this.view(address).setUint8(address % PAGE, value);
+  }
+
+  getU32(address: number): number {
+    if (address % PAGE <= PAGE - 4) return this.view(address).getUint32(address % PAGE, true);
+    return (this.getU8(address) | (this.getU8(address + 1) << 8) | (this.getU8(address + 2) << 16) | (this.getU8(address + 3) << 24)) >>> 0;
+  }
+
+  setU32(address: number, value: number): void {
+    if (address % PAGE <= PAGE - 4) this.view(address).setUint32(address % PAGE, value, true);
+    else for (let i = 0; i < 4; i++) this.setU8(address + i, (value >>> (8 * i)) & 0xff);
+  }
+
+  /** An unsigned 64-bit number, exact up to 2^53-1. */
+  getU64(address: number): number {
+    return this.getU32(address + 4) * 0x100000000 + this.getU32(address);
+  }
+
+  setU64(address: number, value: number): void {
+    this.setU32(address, value % 0x100000000);
+    this.setU32(address + 4, Math.floor(value / 0x100000000));
+  }
+
+  private view(address: number): DataView {
+    const page = Math.floor(address / PAGE);
+    if (page === this.lastPage) return this.lastView;
+    let view = this.pages.get(page);
+    if (view === undefined) this.pages.set(page, (view = new DataView(new ArrayBuffer(PAGE))));
+    this.lastPage = page;
+    this.lastView = view;
+    return view;
+  }
+}

@@ -1,0 +1,121 @@
+import type { PhysicalGic } from "../arch/gic/contract.js";
+import type { Process } from "../host/process.js";
+import type { Mutex } from "../sim/lock.js";
+import type { Sim } from "../sim/sim.js";
+import type { Step } from "../sim/step.js";
+
+// Upward calls of the interrupt controllers: what a VM gives its irqchip, implemented by kvm/.
+
+/** Told when the guest has ended an interrupt that somebody may want to resample (kvm-irq-core.md 3.5, 5). */
+export interface AckListener {
+  notifyAcked(chip: number, pin: number): Step<void>;
+}
+
+/** One vCPU, as its interrupt controller sees it. */
+export interface IrqchipVcpu {
+  /** Chosen by user space. */
+  readonly id: number;
+  /** Order of creation, from 0. */
+  readonly index: number;
+  /** Held by KVM_RUN; register access from user space only tries it. */
+  readonly mutex: Mutex;
+  /** Has it ever run? */
+  readonly hasRun: boolean;
+  /** Is it powered on and scheduled on this physical CPU now (-1: nowhere)? */
+  readonly physicalCpu: number;
+  /** Sets KVM_REQ_IRQ_PENDING, then kicks (host-irq.md 3.2): wake when blocked, IPI when in the guest. */
+  requestIrqPending(): Step<void>;
+  /** Sets KVM_REQ_VGIC_PROCESS_UPDATE, then kicks. */
+  requestProcessUpdate(): Step<void>;
+}
+
+/** The VM, as its interrupt controller sees it. */
+export interface IrqchipVm {
+  readonly sim: Sim;
+  /** kvm.lock */
+  readonly lock: Mutex;
+  readonly slotsLock: Mutex;
+  /** Online vCPUs by index. */
+  readonly vcpus: readonly IrqchipVcpu[];
+  /** vCPUs created or being created; differs from `vcpus.length` only during creation. */
+  readonly createdVcpus: number;
+  readonly ipaBits: number;
+  /** Null where the host has no GIC that can serve guests. */
+  readonly hostGic: PhysicalGic | null;
+  readonly acks: AckListener;
+  readonly mmioBus: MmioBus;
+  /** gsi i -> chip 0, pin i for every i < pins (kvm-irq-core.md 4.5). */
+  installDefaultRouting(pins: number): Step<number>;
+  /** Forces every vCPU out of the guest and keeps it out until {@link resumeGuest}. */
+  haltGuest(): Step<void>;
+  resumeGuest(): Step<void>;
+}
+
+/** A device on the VM's MMIO bus. Values are int32 halves: `low` is returned or given, the high half goes by `high`. */
+export interface MmioDevice {
+  /** High 32 bits of the last 64-bit read. */
+  high: number;
+  /** `offset` from the registered base; the result is the low 32 bits, zero-extended from `size` bytes. */
+  mmioRead(vcpu: IrqchipVcpu, offset: number, size: number): Step<number>;
+  mmioWrite(vcpu: IrqchipVcpu, offset: number, size: number, low: number, high: number): Step<void>;
+}
+
+export interface MmioBus {
+  /** 0, or -EEXIST, -ENOSPC, -ENOMEM. */
+  register(base: number, size: number, device: MmioDevice): Step<number>;
+  unregister(base: number, device: MmioDevice): Step<void>;
+}
+
+/** What KVM_CREATE_DEVICE makes of a type (kvm-irq-core.md 6). Absent accessors answer EPERM. */
+export interface KvmDeviceOps {
+  readonly name: string;
+  /** `attrHi`:`attrLo` is the 64-bit attribute; `address` points into the process's memory. 0 or a negative errno. */
+  setAttr?(process: Process, group: number, attrLo: number, attrHi: number, address: number): Step<number>;
+  getAttr?(process: Process, group: number, attrLo: number, attrHi: number, address: number): Step<number>;
+  hasAttr?(process: Process, group: number, attrLo: number, attrHi: number, address: number): Step<number>;
+  /** Last descriptor closed; types without it live until `destroy` at the end of the VM. */
+  release?(): Step<void>;
+  destroy?(): Step<void>;
+}
+
+/**
+ * An Arm in-kernel interrupt controller, as kvm/ drives it (gic-v3.md A9). Per-vCPU calls take the vCPU's index.
+ */
+export interface ArmIrqchip extends KvmDeviceOps {
+  readonly model: 2 | 3;
+  readonly isInitialized: boolean;
+  /** SPIs configured: valid INTIDs are below this + 32. */
+  readonly spiCount: number;
+  /** A vCPU came into being: its private interrupts and, when regions exist, its redistributor frame. 0 or errno. */
+  vcpuCreated(vcpu: IrqchipVcpu): Step<number>;
+  /** First KVM_RUN (A3.8): 0 or the errno. */
+  mapResources(): Step<number>;
+  /** A line or edge from software (A9.2). `vcpu` -1 for SPIs. 0, -EBUSY or -EINVAL. */
+  inject(vcpu: number, intid: number, level: boolean, owner: object | null): Step<number>;
+  /** GICv2 initialises itself on first use; GICv3 answers -EBUSY. */
+  ensureInitialized(): Step<number>;
+  /** Links an SPI or PPI to a physical interrupt (A9.9), for good or until unmapped. 0 or errno. */
+  mapPhysicalIrq(vcpu: number, intid: number, hostIntid: number): Step<number>;
+  unmapPhysicalIrq(vcpu: number, intid: number): Step<number>;
+  /** The INTID this virtual interrupt is linked to, -1 when to none. */
+  mappedPhysicalIrq(vcpu: number, intid: number): number;
+  /** Claims a PPI or SPI for an in-kernel device: 0, -EAGAIN, -EINVAL, -EEXIST. */
+  setOwner(vcpu: number, intid: number, owner: object): Step<number>;
+  /** Is an enabled, pending, high enough interrupt waiting? (A9.6) */
+  isPendingFor(vcpu: number): Step<boolean>;
+  /** Takes the vCPU's state onto a physical CPU (VMCR, active priorities) and off it again. */
+  load(vcpu: number, physicalCpu: number): Step<void>;
+  put(vcpu: number): Step<void>;
+  /** Before guest entry, interrupts off (A9.3); after exit (A9.4). */
+  flush(vcpu: number): Step<void>;
+  sync(vcpu: number): Step<void>;
+  /** KVM_REQ_VGIC_PROCESS_UPDATE: prune. */
+  processUpdate(vcpu: number): Step<void>;
+  /**
+   * A trapped guest access that the list registers cannot serve: SGI generation, ICC_DIR. `encoding` as in the attribute
+   * of CPU_SYSREGS. False: UNDEFINED for the guest.
+   */
+  guestSysregWrite(vcpu: number, encoding: number, low: number, high: number): Step<boolean>;
+  /** The guest's own CPU interface registers (ICC_* or GICC_*), served by the hardware without an exit. */
+  readonly kind: "arm";
+}
