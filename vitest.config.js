@@ -1,9 +1,13 @@
 import { defineConfig } from "vitest/config";
 
+const suite = (name, include) => ({ test: { name, include, testTimeout: 60_000 } });
+
 export default defineConfig({
   test: {
-    projects: ["straight", "stepped"].map((tempo) => ({
-      test: { name: tempo, include: [`dist/${tempo}/**/*.test.js`], testTimeout: 60_000 },
-    })),
+    projects: [
+      suite("straight", ["dist/straight/**/*.test.js"]),
+      suite("stepped", ["dist/stepped/**/*.test.js"]),
+      suite("tools", ["tools/**/*.test.js"]),
+    ],
   },
 });

@@ -31,7 +31,7 @@ export abstract class Context {
   /** Depth of eventfd wake-ups this thread is inside (kvm-irq-core.md 1.4). */
   eventfdDepth = 0;
   /** Open SRCU reader sections, innermost last. */
-  readonly sections: object[] = new Array<object>(SECTIONS).fill({});
+  readonly sections: (object | null)[] = new Array<object | null>(SECTIONS).fill(null);
   sectionCount = 0;
 
   /** @param cpu the physical CPU whose clock this context's work is charged to */

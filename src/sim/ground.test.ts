@@ -98,20 +98,29 @@ describe("SRCU", () => {
     const sim = new Sim();
     const srcu = new Srcu(sim, "irq_srcu");
     const log: string[] = [];
-    const section = run(srcu.readLock());
-    expect(() => run(srcu.synchronize())).toThrow(LockError);
+    const gate = { isOpen: () => log.includes("writer") };
     sim.wake(
       new Task("reader", function* () {
-        log.push("leave");
+        const section = yield* srcu.readLock();
+        expect(() => run(srcu.synchronize())).toThrow(LockError);
+        yield* sim.wait(gate);
         yield* srcu.readUnlock(section);
       }),
-      5,
+      0,
     );
-    // The reader's section is the boot context's, so it is left from there.
-    run(srcu.readUnlock(section));
+    sim.wake(
+      new Task("writer", function* () {
+        log.push("writer");
+        const later = yield* srcu.readLock();
+        yield* srcu.readUnlock(later);
+        log.push("left");
+      }),
+      1,
+    );
+    run(sim.settle());
     run(srcu.synchronize());
     log.push("grace");
-    expect(log).toEqual(["grace"]);
+    expect(log).toEqual(["writer", "left", "grace"]);
   });
 });
 

@@ -1,0 +1,51 @@
+// `npm run pack:check`: packs virq, installs the tarball into an empty project without scripts, and uses each entry and
+// the command, on every Node given as argument (default: the one that runs this, and `node` of the PATH).
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+const project = mkdtempSync(join(tmpdir(), "virq-pack-"));
+const sh = (command, args, cwd) => execFileSync(command, args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
+
+const probe = `
+import * as straight from "virq";
+import * as stepped from "virq/stepped";
+import * as node from "virq/node";
+if (straight.STRAIGHT !== true || stepped.STRAIGHT !== false) throw new Error("the tempos are mixed up");
+if (typeof straight.builtinBoard !== "function" || typeof node.readBoardFile !== "function") throw new Error("an entry is empty");
+console.log("entries ok on", process.version);
+`;
+
+/** Every \`node\` of the PATH outside this checkout, once. */
+function nodes() {
+  const named = process.argv.slice(2);
+  if (named.length > 0) return named;
+  const outside = (process.env.PATH ?? "").split(delimiter).filter((dir) => !dir.includes("node_modules"));
+  const system = outside.map((dir) => join(dir, "node")).find((file) => {
+    try {
+      return execFileSync(file, ["--version"], { encoding: "utf8" }).startsWith("v");
+    } catch {
+      return false;
+    }
+  });
+  return [process.execPath, ...(system ? [system] : [])];
+}
+
+try {
+  sh("npm", ["pack", "--silent", "--ignore-scripts", "--pack-destination", project], root);
+  const tarball = readdirSync(project).find((name) => name.endsWith(".tgz"));
+  writeFileSync(join(project, "package.json"), JSON.stringify({ name: "empty", private: true, type: "module" }));
+  sh("npm", ["install", "--silent", "--ignore-scripts", "--no-audit", "--no-fund", join(project, tarball)], project);
+  writeFileSync(join(project, "probe.mjs"), probe);
+  for (const node of nodes()) {
+    process.stdout.write(sh(node, ["probe.mjs"], project));
+    const table = sh(node, ["node_modules/virq/bin/virq.js", "compare", "--board", "virt", "--json", "--interrupts", "10"], project);
+    if (JSON.parse(table).mechanisms.length === 0) throw new Error("compare printed no mechanism");
+  }
+  console.log("pack:check: the tarball installs without scripts and runs");
+} finally {
+  rmSync(project, { recursive: true, force: true });
+}
