@@ -1,0 +1,88 @@
+/**
+ * Priority arithmetic of a CPU interface, physical or virtual (gic-v3.md A10.3). Priorities are 8-bit numbers, lower
+ * is more urgent; BPRs are the register values.
+ */
+
+/** Running priority when nothing is active. */
+export const IDLE_PRIORITY = 0xff;
+
+/** Smallest BPR1 of an interface with this many preemption bits; BPR0 goes one lower. */
+export const minimumBpr1 = (preemptionBits: number): number => 8 - preemptionBits;
+
+/** What a write of `value` to BPR0 or BPR1 leaves in it. */
+export function clampBpr(value: number, minimum: number): number {
+  const bpr = value & 7;
+  return bpr < minimum ? minimum : bpr;
+}
+
+/** The binary point that governs group 1 while CBPR is set; also what BPR1 then reads. */
+export const commonBpr1 = (bpr0: number): number => (bpr0 >= 7 ? 7 : bpr0 + 1);
+
+/** Group priority: the bits of a priority that decide preemption. */
+export function groupPriority(priority: number, group: 0 | 1, bpr0: number, bpr1: number, isCommon: boolean): number {
+  const lowest = group === 0 ? bpr0 + 1 : isCommon ? commonBpr1(bpr0) : bpr1;
+  return priority & (0xff << lowest) & 0xff;
+}
+
+/** Keeps the implemented upper bits of a priority. */
+export const priorityMask = (bits: number): number => (0xff << (8 - bits)) & 0xff;
+
+/** Number of 32-bit active-priorities registers per group. */
+export const activeRegisters = (preemptionBits: number): number => (preemptionBits <= 5 ? 1 : 1 << (preemptionBits - 5));
+
+/**
+ * The active-priorities registers of one CPU interface. GICv2 has one set for both groups: give the same array twice.
+ */
+export class ActivePriorities {
+  private readonly shift: number;
+  private readonly count: number;
+
+  constructor(
+    readonly group0: Int32Array,
+    readonly group1: Int32Array,
+    preemptionBits: number,
+  ) {
+    this.shift = minimumBpr1(preemptionBits);
+    this.count = activeRegisters(preemptionBits);
+  }
+
+  /** Running priority: the most urgent active group priority, {@link IDLE_PRIORITY} when none. */
+  running(): number {
+    for (let i = 0; i < this.count; i++) {
+      const word = this.group0[i] | this.group1[i];
+      if (word !== 0) return ((i << 5) + (31 - Math.clz32(word & -word))) << this.shift;
+    }
+    return IDLE_PRIORITY;
+  }
+
+  /** Group of the running priority, -1 when nothing is active. Group 0 first, should both hold the same bit. */
+  runningGroup(): -1 | 0 | 1 {
+    for (let i = 0; i < this.count; i++) {
+      const word = this.group0[i] | this.group1[i];
+      if (word !== 0) return (this.group0[i] & word & -word) !== 0 ? 0 : 1;
+    }
+    return -1;
+  }
+
+  activate(group: 0 | 1, priority: number): void {
+    const bit = priority >>> this.shift;
+    const words = group === 0 ? this.group0 : this.group1;
+    words[bit >>> 5] |= 1 << (bit & 31);
+  }
+
+  /**
+   * Drops the running priority, in whichever group it is: an EOIR does not say which (A10.5). The result is the priority
+   * dropped, {@link IDLE_PRIORITY} when nothing was active.
+   */
+  drop(): number {
+    for (let i = 0; i < this.count; i++) {
+      const word = this.group0[i] | this.group1[i];
+      if (word === 0) continue;
+      const bit = word & -word;
+      if ((this.group0[i] & bit) !== 0) this.group0[i] &= ~bit;
+      else this.group1[i] &= ~bit;
+      return ((i << 5) + (31 - Math.clz32(bit))) << this.shift;
+    }
+    return IDLE_PRIORITY;
+  }
+}
