@@ -1,15 +1,8 @@
 import { describe, expect, it } from "vitest";
 import * as kvm from "./kvm.js";
 import { _IOC_NR, _IOC_SIZE, _IOC_TYPE, _IOW } from "./ioctl.js";
-
-const offsets = (tree: object): Record<string, unknown> => {
-  const out: Record<string, unknown> = {};
-  for (const [member, value] of Object.entries(tree) as [string, unknown][]) {
-    if (typeof value !== "object" || value === null) continue;
-    out[member] = "offset" in value ? value.offset : Array.isArray(value) ? value.map((f: { offset: number }) => f.offset) : offsets(value);
-  }
-  return out;
-};
+import { offsets } from "./offsets.fixture.js";
+import { kvm_ioapic_state, kvm_pic_state } from "./x86.js";
 
 describe("linux/kvm.h", () => {
   it("requests have the encoded values of kvm-irq-core.md 0.3 and host-irq.md 4.1", () => {
@@ -39,8 +32,23 @@ describe("linux/kvm.h", () => {
       KVM_GET_ONE_REG: 0x4010aeab,
       KVM_SET_ONE_REG: 0x4010aeac,
       KVM_GET_REG_LIST: 0xc008aeb0,
+      KVM_ARM_SET_DEVICE_ADDR: 0x4010aeab,
+      KVM_ARM_VCPU_INIT: 0x4020aeae,
+      KVM_ARM_PREFERRED_TARGET: 0x8020aeaf,
+      KVM_ARM_VCPU_FINALIZE: 0x4004aec2,
     };
     expect(kvm).toMatchObject(encoded);
+  });
+
+  it("x86 and powerpc requests have the numbers of x86-irqchip.md 1 and xics.md 1, and the kernel's sizes and directions", () => {
+    expect(kvm).toMatchObject({
+      KVM_GET_IRQCHIP: 0xc208ae62,
+      KVM_SET_IRQCHIP: 0x8208ae63,
+      KVM_INTERRUPT: 0x4004ae86,
+      KVM_GET_LAPIC: 0x8400ae8e,
+      KVM_SET_LAPIC: 0x4400ae8f,
+      KVM_PPC_RTAS_DEFINE_TOKEN: 0x4080aeac,
+    });
   });
 
   it("a request comes apart into type, number and size", () => {
@@ -80,6 +88,12 @@ describe("linux/kvm.h", () => {
       [kvm.kvm_mp_state, 4, { mp_state: 0 }],
       [kvm.kvm_one_reg, 16, { id: 0, addr: 8 }],
       [kvm.kvm_reg_list, 8, { n: 0 }],
+      [kvm.kvm_vcpu_init, 32, { target: 0, features: [4, 8, 12, 16, 20, 24, 28] }],
+      [kvm.kvm_arm_device_addr, 16, { id: 0, addr: 8 }],
+      [kvm.kvm_irqchip, 520, { chip_id: 0, pad: 4, chip: 8 }],
+      [kvm.kvm_lapic_state, 1024, { regs: 0 }],
+      [kvm.kvm_interrupt, 4, { irq: 0 }],
+      [kvm.kvm_rtas_token_args, 128, { name_: 0, token: 120 }],
       [kvm.kvm_arch_forwarded_irq, 16, { fd: 0, index: 4, subindex: 8, gsi: 12 }],
       [kvm.kvm_vfio_spapr_tce, 8, { groupfd: 0, tablefd: 4 }],
     ];
@@ -87,6 +101,20 @@ describe("linux/kvm.h", () => {
       expect(layout.size, layout.name).toBe(size);
       expect(offsets(layout), layout.name).toEqual(expected);
     }
+  });
+
+  it("x86 chip records are those of x86-irqchip.md 4.2 and 5.8", () => {
+    expect(kvm_pic_state.size).toBe(16);
+    expect(Object.values(offsets(kvm_pic_state))).toEqual(Array.from({ length: 16 }, (_, i) => i));
+    expect(kvm_ioapic_state.size).toBe(216);
+    expect(offsets(kvm_ioapic_state)).toEqual({
+      base_address: 0,
+      ioregsel: 8,
+      id: 12,
+      irr: 16,
+      pad: 20,
+      redirtbl: Array.from({ length: 24 }, (_, i) => 24 + 8 * i),
+    });
   });
 
   it("kvm_run has the layout of host-irq.md 4.4", () => {

@@ -1,7 +1,7 @@
 // linux/kvm.h: requests, capabilities, flags and structures that every architecture shares
 // (kvm-irq-core.md 0.3, 2.1, 4.1, 4.8, 6, 8, 9.1; host-irq.md 4).
 import { _IO, _IOR, _IOW, _IOWR } from "./ioctl.js";
-import { bytes, s32, struct, u16, u32, u64, u64s, u8 } from "./struct.js";
+import { bytes, s32, struct, u16, u32, u32s, u64, u64s, u8 } from "./struct.js";
 
 export const KVMIO = 0xae;
 export const KVM_API_VERSION = 12;
@@ -77,6 +77,17 @@ export const kvm_one_reg = struct("kvm_one_reg", 16, { id: u64(0), addr: u64(8) 
 /** `n` register ids (u64) follow. */
 export const kvm_reg_list = struct("kvm_reg_list", 8, { n: u64(0) });
 
+export const kvm_vcpu_init = struct("kvm_vcpu_init", 32, { target: u32(0), features: u32s(4, 7) });
+export const kvm_arm_device_addr = struct("kvm_arm_device_addr", 16, { id: u64(0), addr: u64(8) });
+
+/** `chip` holds the chip's own record (x86.ts). */
+export const kvm_irqchip = struct("kvm_irqchip", 520, { chip_id: u32(0), pad: u32(4), chip: bytes(8, 512) });
+/** Registers at their xAPIC offsets. */
+export const kvm_lapic_state = struct("kvm_lapic_state", 1024, { regs: bytes(0, 1024) });
+export const kvm_interrupt = struct("kvm_interrupt", 4, { irq: u32(0) });
+/** powerpc: a NUL-terminated name. */
+export const kvm_rtas_token_args = struct("kvm_rtas_token_args", 128, { name_: bytes(0, 120), token: u64(120) });
+
 /** The group-2 argument of the 2014 forwarding series (kvm-irq-core.md 8.3); never in a released kernel. */
 export const kvm_arch_forwarded_irq = struct("kvm_arch_forwarded_irq", 16, {
   fd: u32(0),
@@ -141,6 +152,21 @@ export const KVM_SET_DEVICE_ATTR = _IOW(KVMIO, 0xe1, kvm_device_attr.size);
 export const KVM_GET_DEVICE_ATTR = _IOW(KVMIO, 0xe2, kvm_device_attr.size);
 export const KVM_HAS_DEVICE_ATTR = _IOW(KVMIO, 0xe3, kvm_device_attr.size);
 
+export const KVM_ARM_SET_DEVICE_ADDR = _IOW(KVMIO, 0xab, kvm_arm_device_addr.size);
+export const KVM_ARM_VCPU_INIT = _IOW(KVMIO, 0xae, kvm_vcpu_init.size);
+export const KVM_ARM_PREFERRED_TARGET = _IOR(KVMIO, 0xaf, kvm_vcpu_init.size);
+/** The argument points to an int. */
+export const KVM_ARM_VCPU_FINALIZE = _IOW(KVMIO, 0xc2, 4);
+
+export const KVM_GET_IRQCHIP = _IOWR(KVMIO, 0x62, kvm_irqchip.size);
+/** Encoded as a read although the kernel reads the structure. */
+export const KVM_SET_IRQCHIP = _IOR(KVMIO, 0x63, kvm_irqchip.size);
+export const KVM_INTERRUPT = _IOW(KVMIO, 0x86, kvm_interrupt.size);
+export const KVM_GET_LAPIC = _IOR(KVMIO, 0x8e, kvm_lapic_state.size);
+export const KVM_SET_LAPIC = _IOW(KVMIO, 0x8f, kvm_lapic_state.size);
+
+export const KVM_PPC_RTAS_DEFINE_TOKEN = _IOW(KVMIO, 0xac, kvm_rtas_token_args.size);
+
 // --- Capabilities ---
 
 export const KVM_CAP_IRQCHIP = 0;
@@ -156,7 +182,11 @@ export const KVM_CAP_MAX_VCPUS = 66;
 export const KVM_CAP_ONE_REG = 70;
 export const KVM_CAP_SIGNAL_MSI = 77;
 export const KVM_CAP_IRQFD_RESAMPLE = 82;
+export const KVM_CAP_PPC_EPR = 86;
 export const KVM_CAP_DEVICE_CTRL = 89;
+export const KVM_CAP_IRQ_MPIC = 90;
+export const KVM_CAP_PPC_RTAS = 91;
+export const KVM_CAP_IRQ_XICS = 92;
 export const KVM_CAP_IOAPIC_POLARITY_IGNORED = 97;
 export const KVM_CAP_IOEVENTFD_NO_LENGTH = 100;
 export const KVM_CAP_ARM_PSCI_0_2 = 102;
@@ -168,6 +198,7 @@ export const KVM_CAP_MSI_DEVID = 131;
 export const KVM_CAP_IMMEDIATE_EXIT = 136;
 export const KVM_CAP_ARM_USER_IRQ = 144;
 export const KVM_CAP_ARM_VM_IPA_SIZE = 165;
+export const KVM_CAP_PPC_IRQ_XIVE = 169;
 export const KVM_CAP_ARM_IRQ_LINE_LAYOUT_2 = 174;
 export const KVM_CAP_ARM_NISV_TO_USER = 177;
 export const KVM_CAP_HALT_POLL = 182;
@@ -204,6 +235,11 @@ export const KVM_MP_STATE_HALTED = 3;
 export const KVM_MP_STATE_SIPI_RECEIVED = 4;
 export const KVM_MP_STATE_STOPPED = 5;
 export const KVM_MP_STATE_SUSPENDED = 10;
+
+export const KVM_X2APIC_API_USE_32BIT_IDS = 1 << 0;
+export const KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK = 1 << 1;
+export const KVM_X2APIC_ENABLE_SUPPRESS_EOI_BROADCAST = 1 << 2;
+export const KVM_X2APIC_DISABLE_SUPPRESS_EOI_BROADCAST = 1 << 3;
 
 // --- Devices ---
 

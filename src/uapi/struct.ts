@@ -187,7 +187,7 @@ export interface StructInfo {
   readonly minsz: number;
 }
 
-/** The kernel's `size` members are spelt `size_`, because `size` is the structure's own. */
+/** The kernel's `size` and `name` members are spelt `size_` and `name_`, because those are the structure's own. */
 type Unreserved = { readonly name?: never; readonly size?: never; readonly minsz?: never };
 
 function bind(tree: FieldTree, label: string, size: number): void {
