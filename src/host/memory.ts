@@ -1,4 +1,12 @@
+import type { Step } from "../sim/step.js";
+
 const PAGE = 4096;
+
+/** Device registers behind an address: what a mapped device region reaches. Values are the low 32 bits. */
+export interface DeviceRegion {
+  read(offset: number, size: number): Step<number>;
+  write(offset: number, size: number, value: number): Step<void>;
+}
 
 /** A range of a process's addresses: what mmap made. */
 export interface Area {
@@ -10,6 +18,16 @@ export interface Area {
   readonly pageSize: number;
   /** Ordinary memory, or a device region whose accesses reach the device. */
   readonly kind: "ram" | "device";
+  /** For "device": the registers, and the offset of `start` in them. */
+  readonly region: DeviceRegion | null;
+  readonly regionOffset: number;
+}
+
+export interface AreaOptions {
+  writable?: boolean;
+  pageSize?: number;
+  region?: DeviceRegion;
+  regionOffset?: number;
 }
 
 /**
@@ -23,10 +41,11 @@ export class AddressSpace {
   private lastView: DataView = new DataView(new ArrayBuffer(0));
 
   /** Maps `length` bytes at `start`; both multiples of `pageSize`. False when the range is taken. */
-  map(start: number, length: number, options: { writable?: boolean; pageSize?: number; kind?: Area["kind"] } = {}): boolean {
+  map(start: number, length: number, options: AreaOptions = {}): boolean {
     if (this.areas.some((a) => a.start < start + length && start < a.end)) return false;
-    const { writable = true, pageSize = PAGE, kind = "ram" } = options;
-    this.areas.push({ start, end: start + length, writable, pageSize, kind });
+    const { writable = true, pageSize = PAGE, region = null, regionOffset = 0 } = options;
+    const kind = region === null ? "ram" : "device";
+    this.areas.push({ start, end: start + length, writable, pageSize, kind, region, regionOffset });
     return true;
   }
 

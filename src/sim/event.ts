@@ -1,3 +1,6 @@
+import { current } from "./context.js";
+import type { Sim } from "./sim.js";
+
 /**
  * The one event vocabulary: every hop of an interrupt, by the kernel's tracepoint name where there is one
  * (kvm-irq-core.md 0.5, host-irq.md 0). The table gives each event its arguments, in order; a trace line shows them.
@@ -80,20 +83,35 @@ export interface TraceEvent {
   readonly context: string;
   readonly name: EventName;
   /** Values in the order of {@link EVENT_ARGUMENTS}; names where a number would say nothing. */
-  readonly args: readonly (number | string)[];
+  readonly args: readonly EventArgument[];
 }
 
-/** Takes events as they happen. */
-export interface TraceSink {
-  event(event: TraceEvent): void;
+/** A number, or a name where a number would say nothing. */
+export type EventArgument = number | string;
+
+/** Takes events as they happen: a recorder, or a meter that only counts. Time and context are the world's `now()` and `current()`. */
+export interface EventSink {
+  event(
+    sim: Sim,
+    id: number,
+    cause: number,
+    kind: number,
+    a?: EventArgument,
+    b?: EventArgument,
+    c?: EventArgument,
+    d?: EventArgument,
+    e?: EventArgument,
+  ): void;
 }
 
 /** Keeps everything: for tests and for writers that need the whole run. */
-export class TraceBuffer implements TraceSink {
+export class TraceBuffer implements EventSink {
   readonly events: TraceEvent[] = [];
 
-  event(event: TraceEvent): void {
-    this.events.push(event);
+  event(sim: Sim, id: number, cause: number, kind: number, ...args: (EventArgument | undefined)[]): void {
+    const { cpu, name: context } = current();
+    const known = args.filter((arg) => arg !== undefined);
+    this.events.push({ id, cause, timeNs: sim.now(), cpu, context, name: EVENT_NAMES[kind], args: known });
   }
 
   /** "kvm_set_irq(8,1,0)" for each event whose name is asked for, or for all. */

@@ -1,7 +1,7 @@
 import { blocked, type Waitable } from "./access.js";
 import { Context, ContextState, current, setCurrent } from "./context.js";
 import { type CostTable, FREE_OF_COST } from "./cost.js";
-import { EVENT_NAMES, type TraceSink } from "./event.js";
+import type { EventArgument, EventSink } from "./event.js";
 import { Random } from "./random.js";
 import { ReadyQueue } from "./ready-queue.js";
 import type { Step } from "./step.js";
@@ -14,7 +14,7 @@ export interface SimOptions {
   cpus?: number;
   seed?: number;
   costs?: CostTable;
-  trace?: TraceSink | null;
+  trace?: EventSink | null;
 }
 
 /**
@@ -28,7 +28,7 @@ export class Sim {
   explored = false;
   private readonly costs: CostTable;
   private readonly ready = new ReadyQueue();
-  private sink: TraceSink | null;
+  private sink: EventSink | null;
   private lastEvent = 0;
 
   constructor(options: SimOptions = {}) {
@@ -144,26 +144,19 @@ export class Sim {
   }
 
   /** Starts or ends the recording of events. */
-  traceTo(sink: TraceSink | null): void {
+  traceTo(sink: EventSink | null): void {
     this.sink = sink;
   }
 
-  /** Emits an event (`Ev.kvm_set_irq`) with its arguments. Free of work while nobody listens. */
-  emit(kind: number, ...args: (number | string)[]): void;
-  emit(kind: number, a?: number | string, b?: number | string, c?: number | string, d?: number | string, e?: number | string): void {
+  /**
+   * Emits an event (`Ev.kvm_set_irq`) with its arguments. Its cause is the event before it in this context, or the one
+   * that woke the context. Nothing is done, and nothing allocated, while nobody listens.
+   */
+  emit(kind: number, a?: EventArgument, b?: EventArgument, c?: EventArgument, d?: EventArgument, e?: EventArgument): void {
     if (this.sink === null) return;
     const context = current();
-    const all = [a, b, c, d, e];
     const id = ++this.lastEvent;
-    this.sink.event({
-      id,
-      cause: context.cause,
-      timeNs: this.clock[context.cpu],
-      cpu: context.cpu,
-      context: context.name,
-      name: EVENT_NAMES[kind],
-      args: all.slice(0, all.indexOf(undefined) < 0 ? 5 : all.indexOf(undefined)) as (number | string)[],
-    });
+    this.sink.event(this, id, context.cause, kind, a, b, c, d, e);
     context.cause = id;
   }
 }
