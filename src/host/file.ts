@@ -1,4 +1,5 @@
 import { EINVAL, ENODEV, ENOTTY } from "../uapi/errno.js";
+import { writes } from "../sim/access.js";
 import type { Step } from "../sim/step.js";
 import type { PollTable } from "./poll.js";
 import type { Process } from "./process.js";
@@ -24,6 +25,7 @@ export abstract class File {
 
   /** Drops a reference; the last one releases the file. */
   *put(): Step<void> {
+    yield writes(this, "references");
     if (--this.references === 0) yield* this.release();
   }
 

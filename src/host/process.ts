@@ -1,6 +1,9 @@
-import { EBADF, EMFILE } from "../uapi/errno.js";
+import { reads, writes } from "../sim/access.js";
+import { Cost } from "../sim/cost.js";
+import { Ev } from "../sim/event.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
+import { EBADF, EINVAL, EMFILE } from "../uapi/errno.js";
 import type { File } from "./file.js";
 import { AddressSpace } from "./memory.js";
 
@@ -13,7 +16,10 @@ export interface ProcessOptions {
   capabilities?: readonly string[];
 }
 
-/** A user process: descriptor table, memory, limits, capabilities. Its system calls return negative errnos. */
+/**
+ * A user process: descriptor table, memory, limits, capabilities. Its system calls run in the calling thread's
+ * context, may block there, and return negative errnos.
+ */
 export class Process {
   readonly memory = new AddressSpace();
   readonly lockedMemoryLimit: number;
@@ -42,9 +48,14 @@ export class Process {
     return fd;
   }
 
+  /** How many files {@link install} would still take. */
+  freeDescriptors(): number {
+    return this.descriptorLimit - this.descriptors.filter((file) => file !== null).length;
+  }
+
   /** Would {@link install} find a descriptor? */
   hasFreeDescriptor(): boolean {
-    return this.descriptors.length < this.descriptorLimit || this.descriptors.includes(null);
+    return this.freeDescriptors() > 0;
   }
 
   /** The open file of a descriptor, without a reference; null where nothing is open. */
@@ -52,57 +63,83 @@ export class Process {
     return this.descriptors[fd] ?? null;
   }
 
+  /** The open file of a descriptor with a reference taken, as a system call holds it; null where nothing is open. */
+  *fdget(fd: number): Step<File | null> {
+    yield reads(this, "descriptors");
+    const file = this.descriptors[fd] ?? null;
+    if (file !== null) file.get();
+    return file;
+  }
+
   *close(fd: number): Step<number> {
-    const file = this.file(fd);
-    if (file === null) return -EBADF;
-    this.descriptors[fd] = null;
-    yield* file.put();
-    return 0;
+    this.sim.charge(Cost.syscall);
+    return yield* this.closeDescriptor(fd);
   }
 
   dup(fd: number): number {
+    return this.sendFile(fd, this);
+  }
+
+  /** Passes a descriptor over a socket (SCM_RIGHTS): the receiver's descriptor, or -EBADF, -EMFILE. */
+  sendFile(fd: number, receiver: Process): number {
     const file = this.file(fd);
     if (file === null) return -EBADF;
-    const copy = this.install(file);
+    const copy = receiver.install(file);
     if (copy >= 0) file.get();
     return copy;
   }
 
   /** Process exit: descriptors close in ascending order. */
   *exit(): Step<void> {
-    for (let fd = 0; fd < this.descriptors.length; fd++) if (this.descriptors[fd]) yield* this.close(fd);
+    for (let fd = 0; fd < this.descriptors.length; fd++) if (this.file(fd) !== null) yield* this.closeDescriptor(fd);
   }
 
   *ioctl(fd: number, request: number, argument: number): Step<number> {
-    const file = this.file(fd);
+    this.sim.charge(Cost.syscall);
+    const file = yield* this.fdget(fd);
     if (file === null) return -EBADF;
-    file.get();
+    this.sim.charge(Cost.ioctl);
     const result = yield* file.ioctl(this, request, argument);
+    if (this.sim.tracing) this.sim.emit(Ev.sys_ioctl, fd, request, result);
     yield* file.put();
     return result;
   }
 
+  /** `offset` null is read(2), a number pread(2). */
   *read(fd: number, address: number, length: number, offset: number | null = null): Step<number> {
-    const file = this.file(fd);
+    this.sim.charge(Cost.syscall);
+    const file = yield* this.fdget(fd);
     if (file === null) return -EBADF;
-    file.get();
-    const result = yield* file.read(this, address, length, offset);
+    const result = offset !== null && offset < 0 ? -EINVAL : yield* file.read(this, address, length, offset);
     yield* file.put();
     return result;
   }
 
+  /** `offset` null is write(2), a number pwrite(2). */
   *write(fd: number, address: number, length: number, offset: number | null = null): Step<number> {
-    const file = this.file(fd);
+    this.sim.charge(Cost.syscall);
+    const file = yield* this.fdget(fd);
     if (file === null) return -EBADF;
-    file.get();
-    const result = yield* file.write(this, address, length, offset);
+    const result = offset !== null && offset < 0 ? -EINVAL : yield* file.write(this, address, length, offset);
     yield* file.put();
     return result;
   }
 
   *mmap(fd: number, length: number, offset: number, isShared = true): Step<number> {
+    this.sim.charge(Cost.syscall);
+    const file = yield* this.fdget(fd);
+    if (file === null) return -EBADF;
+    const result = yield* file.mmap(this, length, offset, isShared);
+    yield* file.put();
+    return result;
+  }
+
+  private *closeDescriptor(fd: number): Step<number> {
+    yield writes(this, "descriptors");
     const file = this.file(fd);
     if (file === null) return -EBADF;
-    return yield* file.mmap(this, length, offset, isShared);
+    this.descriptors[fd] = null;
+    yield* file.put();
+    return 0;
   }
 }

@@ -30,6 +30,8 @@ export abstract class Context {
   spins = 0;
   /** Depth of eventfd wake-ups this thread is inside (kvm-irq-core.md 1.4). */
   eventfdDepth = 0;
+  /** A signal is pending for this thread: interruptible sleeps end with EINTR. */
+  signalPending = false;
   /** Open SRCU reader sections, innermost last. */
   readonly sections: (object | null)[] = new Array<object | null>(SECTIONS).fill(null);
   sectionCount = 0;

@@ -18,6 +18,13 @@ export function forgetLockOrder(): void {
   before.clear();
 }
 
+const bothWays = new Set<string>();
+
+/** Lets two classes be taken in either order, where another rule keeps them from deadlock (kvm-irq-core.md H11). */
+export function allowBothOrders(a: string, b: string): void {
+  bothWays.add(`${a} ${b}`).add(`${b} ${a}`);
+}
+
 abstract class Lock implements Guard, Waitable {
   protected holder: Context | null = null;
 
@@ -57,7 +64,7 @@ function noteOrder(context: Context, lock: Lock): void {
   const mine = held.get(context) ?? [];
   held.set(context, mine);
   for (const outer of mine) {
-    if (outer.lockClass === lock.lockClass) continue;
+    if (outer.lockClass === lock.lockClass || bothWays.has(`${outer.lockClass} ${lock.lockClass}`)) continue;
     if (before.get(lock.lockClass)?.has(outer.lockClass))
       throw new LockError(`${context.name} takes ${outer.lockClass} then ${lock.lockClass}; elsewhere the order is the other way round`);
     const inner = before.get(outer.lockClass) ?? new Set<string>();
