@@ -184,7 +184,8 @@ export const vfio_pci_dependent_device = struct("vfio_pci_dependent_device", 8, 
 export const VFIO_PCI_HOT_RESET_FLAG_DEV_ID = 1 << 0;
 export const VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED = 1 << 1;
 export const VFIO_PCI_DEVID_OWNED = 0;
-export const VFIO_PCI_DEVID_NOT_OWNED = -1;
+/** -1, as the u32 that `devid` holds. */
+export const VFIO_PCI_DEVID_NOT_OWNED = 0xffff_ffff;
 
 /** Followed by `count` s32 group descriptors. */
 export const vfio_pci_hot_reset = struct("vfio_pci_hot_reset", 12, { argsz: u32(0), flags: u32(4), count: u32(8) });
