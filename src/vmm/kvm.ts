@@ -1,0 +1,151 @@
+import type { Process } from "../host/process.js";
+import type { Step } from "../sim/step.js";
+import {
+  KVM_CREATE_DEVICE,
+  KVM_CREATE_VCPU,
+  KVM_CREATE_VM,
+  KVM_IRQ_LINE,
+  KVM_IRQFD,
+  KVM_IRQFD_FLAG_DEASSIGN,
+  KVM_IRQFD_FLAG_RESAMPLE,
+  KVM_SET_DEVICE_ATTR,
+  KVM_SET_USER_MEMORY_REGION,
+  KVM_ARM_VCPU_INIT,
+  kvm_create_device,
+  kvm_device_attr,
+  kvm_irq_level,
+  kvm_irqfd,
+  kvm_userspace_memory_region,
+  kvm_vcpu_init,
+} from "../uapi/kvm.js";
+import { Arguments } from "./arguments.js";
+
+const SPI_TYPE = 1 << 24;
+
+/** A KVM descriptor of one process with a typed call for each ioctl; results are the ioctl's, negative errnos included. */
+abstract class KvmDescriptor {
+  constructor(
+    protected readonly process: Process,
+    readonly fd: number,
+    protected readonly args: Arguments,
+  ) {}
+
+  protected *call(request: number, size: number): Step<number> {
+    this.args.store(size);
+    return yield* this.process.ioctl(this.fd, request, this.args.address);
+  }
+}
+
+/** `/dev/kvm`. */
+export class KvmSystem extends KvmDescriptor {
+  /** @param type 0 on every architecture modelled: default IPA size, default VM type */
+  *createVm(type = 0): Step<number> {
+    return yield* this.process.ioctl(this.fd, KVM_CREATE_VM, type);
+  }
+}
+
+/** A VM. */
+export class KvmVm extends KvmDescriptor {
+  *createVcpu(id: number): Step<number> {
+    return yield* this.process.ioctl(this.fd, KVM_CREATE_VCPU, id);
+  }
+
+  /** Size 0 deletes the slot. */
+  *setMemory(slot: number, guestAddress: number, size: number, userAddress: number): Step<number> {
+    const { view } = this.args;
+    this.args.clear(kvm_userspace_memory_region.size);
+    kvm_userspace_memory_region.slot.set(view, slot);
+    kvm_userspace_memory_region.guest_phys_addr.setNumber(view, guestAddress);
+    kvm_userspace_memory_region.memory_size.setNumber(view, size);
+    kvm_userspace_memory_region.userspace_addr.setNumber(view, userAddress);
+    return yield* this.call(KVM_SET_USER_MEMORY_REGION, kvm_userspace_memory_region.size);
+  }
+
+  /** KVM_IRQ_LINE for an SPI of an arm64 VM; `intid` is 32 or more. */
+  *setSpi(intid: number, isHigh: boolean): Step<number> {
+    const { view } = this.args;
+    kvm_irq_level.irq.set(view, SPI_TYPE | intid);
+    kvm_irq_level.level.set(view, isHigh ? 1 : 0);
+    return yield* this.call(KVM_IRQ_LINE, kvm_irq_level.size);
+  }
+
+  /** @param resamplefd -1 for a plain irqfd */
+  *assignIrqfd(fd: number, gsi: number, resamplefd: number): Step<number> {
+    return yield* this.irqfd(fd, gsi, resamplefd < 0 ? 0 : KVM_IRQFD_FLAG_RESAMPLE, Math.max(resamplefd, 0));
+  }
+
+  *deassignIrqfd(fd: number, gsi: number): Step<number> {
+    return yield* this.irqfd(fd, gsi, KVM_IRQFD_FLAG_DEASSIGN, 0);
+  }
+
+  private *irqfd(fd: number, gsi: number, flags: number, resamplefd: number): Step<number> {
+    const { view } = this.args;
+    this.args.clear(kvm_irqfd.size);
+    kvm_irqfd.fd.set(view, fd);
+    kvm_irqfd.gsi.set(view, gsi);
+    kvm_irqfd.flags.set(view, flags);
+    kvm_irqfd.resamplefd.set(view, resamplefd);
+    return yield* this.call(KVM_IRQFD, kvm_irqfd.size);
+  }
+
+  /** The new device's descriptor, or a negative errno. */
+  *createDevice(type: number): Step<number> {
+    const { view } = this.args;
+    this.args.clear(kvm_create_device.size);
+    kvm_create_device.type.set(view, type);
+    const result = yield* this.call(KVM_CREATE_DEVICE, kvm_create_device.size);
+    if (result < 0) return result;
+    this.args.load(kvm_create_device.size);
+    return kvm_create_device.fd.get(view);
+  }
+}
+
+/** A vCPU. */
+export class KvmVcpu extends KvmDescriptor {
+  /** @param features KVM_ARM_VCPU_* bits of the first word */
+  *init(target: number, features: number): Step<number> {
+    const { view } = this.args;
+    this.args.clear(kvm_vcpu_init.size);
+    kvm_vcpu_init.target.set(view, target);
+    view.setUint32(4, features, true);
+    return yield* this.call(KVM_ARM_VCPU_INIT, kvm_vcpu_init.size);
+  }
+}
+
+const PAYLOAD = 64;
+
+/** A KVM device: its attributes. */
+export class KvmDevice extends KvmDescriptor {
+  /** Sets an attribute without payload. */
+  *set(group: number, attr: number): Step<number> {
+    return yield* this.setAttr(group, attr, 0);
+  }
+
+  /** Sets an attribute whose payload is a u32 or s32. */
+  *setU32(group: number, attr: number, value: number): Step<number> {
+    this.args.view.setUint32(PAYLOAD, value, true);
+    return yield* this.setAttr(group, attr, this.args.address + PAYLOAD);
+  }
+
+  /** Sets an attribute whose payload is a u64, below 2^53. */
+  *setU64(group: number, attr: number, value: number): Step<number> {
+    this.args.view.setUint32(PAYLOAD, value % 0x1_0000_0000, true);
+    this.args.view.setUint32(PAYLOAD + 4, Math.floor(value / 0x1_0000_0000), true);
+    return yield* this.setAttr(group, attr, this.args.address + PAYLOAD);
+  }
+
+  /** Sets an attribute whose payload is a row of u32. */
+  *setWords(group: number, attr: number, ...words: number[]): Step<number> {
+    words.forEach((word, i) => this.args.view.setUint32(PAYLOAD + 4 * i, word, true));
+    return yield* this.setAttr(group, attr, this.args.address + PAYLOAD);
+  }
+
+  private *setAttr(group: number, attr: number, address: number): Step<number> {
+    const { view } = this.args;
+    kvm_device_attr.flags.set(view, 0);
+    kvm_device_attr.group.set(view, group);
+    kvm_device_attr.attr.setNumber(view, attr);
+    kvm_device_attr.addr.setNumber(view, address);
+    return yield* this.call(KVM_SET_DEVICE_ATTR, PAYLOAD * 2);
+  }
+}

@@ -1,0 +1,150 @@
+import type { Process } from "../host/process.js";
+import type { Step } from "../sim/step.js";
+import {
+  VFIO_DEVICE_GET_IRQ_INFO,
+  VFIO_DEVICE_GET_REGION_INFO,
+  VFIO_DEVICE_SET_IRQS,
+  VFIO_GROUP_GET_DEVICE_FD,
+  VFIO_GROUP_SET_CONTAINER,
+  VFIO_IOMMU_MAP_DMA,
+  VFIO_IRQ_SET_ACTION_TRIGGER,
+  VFIO_IRQ_SET_ACTION_UNMASK,
+  VFIO_IRQ_SET_DATA_EVENTFD,
+  VFIO_IRQ_SET_DATA_NONE,
+  VFIO_SET_IOMMU,
+  vfio_iommu_type1_dma_map,
+  vfio_irq_info,
+  vfio_irq_set,
+  vfio_region_info,
+} from "../uapi/vfio.js";
+import type { Arguments } from "./arguments.js";
+
+const DMA_READ_WRITE = 3;
+
+/** A VFIO descriptor of one process with a typed call for each ioctl; results are the ioctl's, negative errnos included. */
+abstract class VfioDescriptor {
+  constructor(
+    protected readonly process: Process,
+    readonly fd: number,
+    protected readonly args: Arguments,
+  ) {}
+
+  protected *call(request: number, size: number): Step<number> {
+    this.args.store(size);
+    return yield* this.process.ioctl(this.fd, request, this.args.address);
+  }
+}
+
+/** `/dev/vfio/vfio`. */
+export class VfioContainer extends VfioDescriptor {
+  *setIommu(type: number): Step<number> {
+    return yield* this.process.ioctl(this.fd, VFIO_SET_IOMMU, type);
+  }
+
+  *mapDma(iova: number, size: number, userAddress: number): Step<number> {
+    const { view } = this.args;
+    const layout = vfio_iommu_type1_dma_map;
+    layout.argsz.set(view, layout.size);
+    layout.flags.set(view, DMA_READ_WRITE);
+    layout.vaddr.setNumber(view, userAddress);
+    layout.iova.setNumber(view, iova);
+    layout.size_.setNumber(view, size);
+    return yield* this.call(VFIO_IOMMU_MAP_DMA, layout.size);
+  }
+}
+
+/** `/dev/vfio/N`. */
+export class VfioGroup extends VfioDescriptor {
+  *setContainer(container: number): Step<number> {
+    this.args.view.setInt32(0, container, true);
+    return yield* this.call(VFIO_GROUP_SET_CONTAINER, 4);
+  }
+
+  /** The device's descriptor, or a negative errno. */
+  *deviceFd(name: string): Step<number> {
+    for (let i = 0; i < name.length; i++) this.args.view.setUint8(i, name.charCodeAt(i));
+    this.args.view.setUint8(name.length, 0);
+    return yield* this.call(VFIO_GROUP_GET_DEVICE_FD, name.length + 1);
+  }
+}
+
+/** One register region of a device as GET_REGION_INFO tells it. */
+export interface RegionInfo {
+  readonly flags: number;
+  readonly size: number;
+  /** Offset of the region in the device file. */
+  readonly offset: number;
+}
+
+/** An assigned device. */
+export class VfioDevice extends VfioDescriptor {
+  /** The answer, or a negative errno. */
+  *regionInfo(index: number): Step<RegionInfo | number> {
+    const { view } = this.args;
+    vfio_region_info.argsz.set(view, vfio_region_info.size);
+    vfio_region_info.index.set(view, index);
+    const result = yield* this.call(VFIO_DEVICE_GET_REGION_INFO, vfio_region_info.size);
+    if (result < 0) return result;
+    this.args.load(vfio_region_info.size);
+    return {
+      flags: vfio_region_info.flags.get(view),
+      size: vfio_region_info.size_.getNumber(view),
+      offset: vfio_region_info.offset.getNumber(view),
+    };
+  }
+
+  /** VFIO_IRQ_INFO_* flags of an interrupt, or a negative errno. */
+  *irqFlags(index: number): Step<number> {
+    const { view } = this.args;
+    vfio_irq_info.argsz.set(view, vfio_irq_info.size);
+    vfio_irq_info.index.set(view, index);
+    const result = yield* this.call(VFIO_DEVICE_GET_IRQ_INFO, vfio_irq_info.size);
+    if (result < 0) return result;
+    this.args.load(vfio_irq_info.size);
+    return vfio_irq_info.flags.get(view);
+  }
+
+  /** The eventfd that the device's interrupt signals; -1 takes it away. */
+  *setTrigger(index: number, eventfd: number): Step<number> {
+    return yield* this.setEventfd(VFIO_IRQ_SET_ACTION_TRIGGER, index, eventfd);
+  }
+
+  /** An eventfd whose signal unmasks the interrupt: a resamplefd. */
+  *setUnmaskEventfd(index: number, eventfd: number): Step<number> {
+    return yield* this.setEventfd(VFIO_IRQ_SET_ACTION_UNMASK, index, eventfd);
+  }
+
+  *unmask(index: number): Step<number> {
+    this.layOut(VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK, index, vfio_irq_set.size);
+    return yield* this.call(VFIO_DEVICE_SET_IRQS, vfio_irq_set.size);
+  }
+
+  private *setEventfd(action: number, index: number, eventfd: number): Step<number> {
+    this.layOut(VFIO_IRQ_SET_DATA_EVENTFD | action, index, vfio_irq_set.size + 4);
+    this.args.view.setInt32(vfio_irq_set.size, eventfd, true);
+    return yield* this.call(VFIO_DEVICE_SET_IRQS, vfio_irq_set.size + 4);
+  }
+
+  private layOut(flags: number, index: number, size: number): void {
+    const { view } = this.args;
+    vfio_irq_set.argsz.set(view, size);
+    vfio_irq_set.flags.set(view, flags);
+    vfio_irq_set.index.set(view, index);
+    vfio_irq_set.start.set(view, 0);
+    vfio_irq_set.count.set(view, 1);
+  }
+
+  /** A read of device registers through the kernel, as a trapping VMM does it: the value, or a negative errno. */
+  *readRegister(fileOffset: number, size: number): Step<number> {
+    const result = yield* this.process.read(this.fd, this.args.address, size, fileOffset);
+    if (result < 0) return result;
+    this.args.load(4);
+    return this.args.view.getUint32(0, true);
+  }
+
+  *writeRegister(fileOffset: number, size: number, value: number): Step<number> {
+    this.args.view.setInt32(0, value | 0, true);
+    this.args.store(4);
+    return yield* this.process.write(this.fd, this.args.address, size, fileOffset);
+  }
+}
