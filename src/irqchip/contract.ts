@@ -99,6 +99,8 @@ export interface ArmIrqchip extends KvmDeviceOps {
   unmapPhysicalIrq(vcpu: number, intid: number): Step<number>;
   /** The INTID this virtual interrupt is linked to, -1 when to none. */
   mappedPhysicalIrq(vcpu: number, intid: number): number;
+  /** Is the virtual interrupt pending or active? What the ACTIVE bit of a timer's PPI becomes at load (host-irq.md 2.5.6). */
+  isMappedActive(vcpu: number, intid: number): Step<boolean>;
   /** Claims a PPI or SPI for an in-kernel device: 0, -EAGAIN, -EINVAL, -EEXIST. */
   setOwner(vcpu: number, intid: number, owner: object): Step<number>;
   /** Is an enabled, pending, high enough interrupt waiting? (A9.6) */
