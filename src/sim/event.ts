@@ -19,6 +19,7 @@ const VOCABULARY = {
   irq_unmask: ["irq"],
   irq_resend: ["irq", "how"],
   irq_disabled: ["irq"],
+  irq_warning: ["irq", "text"],
   ipi: ["from", "to", "kind"],
   sched_wakeup: ["context"],
   sched_switch: ["cpu", "context"],

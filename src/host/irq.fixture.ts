@@ -1,0 +1,93 @@
+import { Context } from "../sim/context.js";
+import { TraceBuffer } from "../sim/event.js";
+import { Sim } from "../sim/sim.js";
+import { run, type Step } from "../sim/step.js";
+import { FakeGic } from "./fake-gic.fixture.js";
+import type { IrqCounts } from "./irq-desc.js";
+import { type IrqAction, IrqReturn, IrqType } from "./irq-types.js";
+import { Host } from "./machine.js";
+
+export const CPUS = 4;
+
+/** P2 and P3 of host-irq.md 8: SPI 40 is a level input, SPI 41 an edge input. */
+export class Fixture {
+  readonly trace = new TraceBuffer();
+  readonly sim = new Sim({ cpus: CPUS, trace: this.trace });
+  readonly gic: FakeGic;
+  readonly host: Host;
+  readonly level: number;
+  readonly edge: number;
+  private base: Record<number, IrqCounts> = {};
+
+  constructor(version: 2 | 3 = 3, eoiMode: 0 | 1 = 1) {
+    this.gic = new FakeGic(version, eoiMode);
+    this.host = new Host(this.sim, this.gic);
+    this.level = run(this.host.mapIrq(40, IrqType.LEVEL_HIGH));
+    this.edge = run(this.host.mapIrq(41, IrqType.EDGE_RISING));
+  }
+
+  /** Requests a plain handler and zeroes the counts. */
+  request(irq: number, action: IrqAction, flags = 0, devId: object = action): number {
+    const result = run(this.host.requestIrq(irq, action, flags, "test", devId));
+    this.zero();
+    return result;
+  }
+
+  zero(): void {
+    for (const irq of [this.level, this.edge]) this.base[irq] = this.host.counts(irq);
+    this.trace.clear();
+    this.gic.writes.length = 0;
+  }
+
+  line(intid: number, level: 0 | 1): void {
+    run(this.gic.setSpi(intid, level === 1));
+    this.settle();
+  }
+
+  pulse(intid: number): void {
+    this.line(intid, 1);
+    this.line(intid, 0);
+  }
+
+  settle(): void {
+    run(this.sim.settle());
+  }
+
+  /** "t1 k1 m0 u0" since the last zero(). */
+  counts(irq: number): string {
+    const now = this.host.counts(irq);
+    const base = this.base[irq];
+    return `t${now.taken - base.taken} k${now.kstat - base.kstat} m${now.maskOps - base.maskOps} u${now.unmaskOps - base.unmaskOps}`;
+  }
+
+  desc(irq: number) {
+    const desc = this.host.desc(irq);
+    if (desc === null) throw new Error(`irq ${irq} does not exist`);
+    return desc;
+  }
+}
+
+/** A handler that does what the test says, and counts. */
+export class Handler implements IrqAction {
+  runs = 0;
+  constructor(private readonly what: (irq: number) => Step<number> | Step<void>) {}
+  *handler(irq: number): Step<number> {
+    this.runs++;
+    const result = yield* this.what(irq);
+    return typeof result === "number" ? result : IrqReturn.HANDLED;
+  }
+}
+
+/** A task on a CPU, for what must not run in the boot context. */
+export class Task extends Context {
+  constructor(
+    name: string,
+    cpu: number,
+    private readonly task: () => Step<void>,
+  ) {
+    super(name, "user", cpu);
+  }
+  override *body(): Step<void> {
+    yield* this.task();
+  }
+}

@@ -1,0 +1,117 @@
+import type { PhysicalGic } from "../arch/gic/contract.js";
+import { current } from "../sim/context.js";
+import type { Sim } from "../sim/sim.js";
+import type { Step } from "../sim/step.js";
+import { WorkQueue } from "../sim/workqueue.js";
+import { HostCpu } from "./cpu.js";
+import type { IrqchipState } from "./irq-chip.js";
+import { type IrqCounts, type IrqDesc, IrqSetting, IrqTable } from "./irq-desc.js";
+import { GicDomain } from "./irq-domain.js";
+import { disableIrq, disableIrqNosync, enableIrq, getIrqchipState, setIrqchipState, setIrqVcpuAffinity, synchronizeIrq } from "./irq-manage.js";
+import { freeIrq, requestIrq } from "./irq-request.js";
+import type { IrqAction, IrqThreadAction } from "./irq-types.js";
+
+/** The host kernel of one machine: its CPUs, its interrupts, its work queues. Drivers call it by irq number. */
+export class Host {
+  readonly cpus: readonly HostCpu[];
+  readonly irqs: IrqTable;
+  readonly domain: GicDomain;
+  /** The system work queue, and the host-wide one that ends irqfds. */
+  readonly events: WorkQueue;
+  readonly irqfdCleanup: WorkQueue;
+
+  /** @param sim has at least one clock per CPU of the GIC; one more, if there is one, is the hardware's */
+  constructor(
+    readonly sim: Sim,
+    readonly gic: PhysicalGic,
+  ) {
+    const cpus: HostCpu[] = [];
+    this.irqs = new IrqTable(sim, cpus);
+    this.domain = new GicDomain(this.irqs, gic);
+    for (let cpu = 0; cpu < gic.cpus; cpu++) cpus.push(new HostCpu(sim, cpu, gic, this.domain, cpus));
+    this.cpus = cpus;
+    this.events = new WorkQueue(sim, "events");
+    this.irqfdCleanup = new WorkQueue(sim, "kvm-irqfd-cleanup");
+  }
+
+  /** The CPU that runs the current context. */
+  thisCpu(): HostCpu {
+    return this.cpus[current().cpu] ?? this.cpus[0];
+  }
+
+  /** Makes a sleeping thread runnable on its CPU ({@link HostCpu.wakeThread}). */
+  *wakeThread(thread: Parameters<HostCpu["wakeThread"]>[0]): Step<boolean> {
+    return yield* this.cpus[thread.cpu].wakeThread(thread);
+  }
+
+  /** The irq of an INTID and trigger type, mapped on first use; 0 where the type does not fit. */
+  *mapIrq(intid: number, type: number): Step<number> {
+    return yield* this.domain.map(intid, type);
+  }
+
+  /** Null where there is no such irq. */
+  desc(irq: number): IrqDesc | null {
+    return this.irqs.get(irq);
+  }
+
+  /** Acknowledges, /proc/interrupts, chip masks and unmasks of an irq so far. */
+  counts(irq: number): IrqCounts {
+    return this.irqs.get(irq)?.counts() ?? { taken: 0, kstat: 0, maskOps: 0, unmaskOps: 0 };
+  }
+
+  /** `flags` are {@link Irqf} bits. 0 or a negative errno (host-irq.md 1.7). */
+  *requestIrq(irq: number, action: IrqAction, flags: number, name: string, devId: object | null): Step<number> {
+    return yield* requestIrq(this.irqs, irq, action, null, flags, name, devId);
+  }
+
+  *requestThreadedIrq(
+    irq: number,
+    action: IrqAction | null,
+    threadAction: IrqThreadAction | null,
+    flags: number,
+    name: string,
+    devId: object | null,
+  ): Step<number> {
+    return yield* requestIrq(this.irqs, irq, action, threadAction, flags, name, devId);
+  }
+
+  *freeIrq(irq: number, devId: object | null): Step<IrqAction | null> {
+    return yield* freeIrq(this.irqs, irq, devId);
+  }
+
+  *enableIrq(irq: number): Step<number> {
+    return yield* enableIrq(this.irqs, irq);
+  }
+
+  *disableIrq(irq: number): Step<number> {
+    return yield* disableIrq(this.irqs, irq);
+  }
+
+  *disableIrqNosync(irq: number): Step<number> {
+    return yield* disableIrqNosync(this.irqs, irq);
+  }
+
+  *synchronizeIrq(irq: number): Step<number> {
+    return yield* synchronizeIrq(this.irqs, irq);
+  }
+
+  *setIrqVcpuAffinity(irq: number, info: object | null): Step<number> {
+    return yield* setIrqVcpuAffinity(this.irqs, irq, info);
+  }
+
+  *getIrqchipState(irq: number, which: IrqchipState): Step<number> {
+    return yield* getIrqchipState(this.irqs, irq, which);
+  }
+
+  *setIrqchipState(irq: number, which: IrqchipState, value: boolean): Step<number> {
+    return yield* setIrqchipState(this.irqs, irq, which, value);
+  }
+
+  /** DISABLE_UNLAZY: disabling masks at once (1.3). Freeing the last action ends it. */
+  setUnlazy(irq: number, isUnlazy: boolean): void {
+    const desc = this.irqs.get(irq);
+    if (desc === null) return;
+    if (isUnlazy) desc.settings |= IrqSetting.DISABLE_UNLAZY;
+    else desc.settings &= ~IrqSetting.DISABLE_UNLAZY;
+  }
+}
