@@ -7,6 +7,8 @@ export const SPURIOUS_INTID = 1023;
 /**
  * A physical GIC as the host sees it (host-irq.md 2): inputs from the devices, the distributor's registers by their
  * effect, one CPU interface and one virtual CPU interface per physical CPU. GICv2 and GICv3 implement it.
+ * Each call is one register access or one input change: one atomic step. The plain reads (`isEnabled`, `isPending`,
+ * `isActive`, `lineLevel`) have no point of their own: inside a Step announce `yield reads(gic, "GIC")` first.
  */
 export interface PhysicalGic {
   readonly version: 2 | 3;
@@ -47,7 +49,10 @@ export interface PhysicalGic {
   setTarget(intid: number, cpu: number): Step<void>;
   setPriority(cpu: number, intid: number, priority: number): Step<void>;
 
-  /** Connects the IRQ signal of one CPU. */
+  /**
+   * Connects the IRQ signal of one CPU. The port hears each change; by the time it acts another context may have changed the
+   * wire again, and {@link isSignalled} tells the truth.
+   */
   connect(cpu: number, port: IrqPort): void;
   /** The IRQ signal of one CPU as it is now. */
   isSignalled(cpu: number): boolean;

@@ -86,3 +86,46 @@ export class ActivePriorities {
     return IDLE_PRIORITY;
   }
 }
+
+/** What one CPU interface lets through: priority mask, binary points, active priorities. */
+export class PriorityRules {
+  /** PMR. */
+  mask = 0;
+  bpr0: number;
+  bpr1: number;
+  /** CBPR: BPR0 governs group 1 too. */
+  isCommon = false;
+  readonly minimum: number;
+
+  constructor(
+    readonly active: ActivePriorities,
+    preemptionBits: number,
+  ) {
+    this.minimum = minimumBpr1(preemptionBits);
+    this.bpr0 = this.minimum - 1;
+    this.bpr1 = this.minimum;
+  }
+
+  setBpr0(value: number): void {
+    this.bpr0 = clampBpr(value, this.minimum - 1);
+  }
+
+  setBpr1(value: number): void {
+    this.bpr1 = clampBpr(value, this.minimum);
+  }
+
+  /** BPR1 as it reads. */
+  effectiveBpr1(): number {
+    return this.isCommon ? commonBpr1(this.bpr0) : this.bpr1;
+  }
+
+  /** The part of a priority that decides preemption. */
+  preemption(priority: number, group: 0 | 1): number {
+    return groupPriority(priority, group, this.bpr0, this.bpr1, this.isCommon);
+  }
+
+  /** Is an interrupt of this priority signalled (its group being enabled)? Both comparisons are strict. */
+  lets(priority: number, group: 0 | 1): boolean {
+    return priority < this.mask && this.preemption(priority, group) < this.active.running();
+  }
+}

@@ -1,0 +1,215 @@
+import { SPURIOUS_INTID, type VirtualInterface } from "../../arch/gic/contract.js";
+import { GicdCtlr } from "../../arch/gic/gicd.js";
+import { listRegistersOf, preemptionBitsOf } from "../../arch/gic/icc.js";
+import { affinityOfId, sgi1rCluster, sgi1rIntid, sgi1rIsBroadcast, sgi1rTargetList } from "../../arch/gic/sgi.js";
+import { block, writes } from "../../sim/access.js";
+import type { Step } from "../../sim/step.js";
+import { CpuInterface } from "./cpu-interface.js";
+import { type AffinityMap, DistributorV3 } from "./distributor-v3.js";
+import { IccRegisters } from "./icc-registers.js";
+import { Ichv3 } from "./ich.js";
+import { GENERIC_GICV3, type GicV3Implementation } from "./implementation.js";
+import { GicBase } from "./physical-gic.js";
+import { Redistributor } from "./redistributor.js";
+
+export interface GicV3Options {
+  /** 1 to 512. */
+  readonly cpus: number;
+  /** INTIDs 0 to interrupts-1; a multiple of 32, or 1020. Default 1020. */
+  readonly interrupts?: number;
+  /** What {@link GicV3.boot} sets; 1 is what a host that runs guests uses. Default 1. */
+  readonly eoiMode?: 0 | 1;
+  /** 1 to 16; overrides ICH_VTR's field. */
+  readonly listRegisters?: number;
+  readonly implementation?: GicV3Implementation;
+}
+
+/** A physical GICv3 with one security state and affinity routing on (gic-v3.md A5-A8, A10; host-irq.md 2). */
+export class GicV3 extends GicBase implements AffinityMap {
+  readonly version = 3;
+  readonly implementation: GicV3Implementation;
+  /** High half of the last 64-bit register read. */
+  high = 0;
+  private readonly distributor: DistributorV3;
+  private readonly redistributors: Redistributor[] = [];
+  private readonly registers: IccRegisters[] = [];
+  private readonly virtual: Ichv3[] = [];
+  private readonly cpuByAffinity = new Map<number, number>();
+
+  constructor(options: GicV3Options) {
+    super(options.cpus, options.interrupts ?? 1020, options.eoiMode ?? 1);
+    const implementation = options.implementation ?? GENERIC_GICV3;
+    const listRegisters = options.listRegisters ?? listRegistersOf(implementation.vtr);
+    const vtr = (implementation.vtr & ~0x1f) | (listRegisters - 1);
+    this.implementation = implementation;
+    for (let cpu = 0; cpu < this.cpus; cpu++) {
+      const affinity = affinityOfId(cpu);
+      this.cpuByAffinity.set(affinity, cpu);
+      this.redistributors.push(new Redistributor(this.state, cpu, affinity, implementation));
+      this.interfaces.push(new CpuInterface(this.state, cpu, preemptionBitsOf(vtr)));
+      this.registers.push(new IccRegisters(this.state, cpu, this.interfaces[cpu], vtr));
+      this.virtual.push(new Ichv3(this, cpu, vtr));
+    }
+    this.distributor = new DistributorV3(this.state, this, implementation);
+  }
+
+  /** Packed affinity to CPU number, -1 when no PE has it. */
+  cpuOf(affinity: number): number {
+    return this.cpuByAffinity.get(affinity) ?? -1;
+  }
+
+  /** What Linux programs at boot (host-irq.md 2.1): everything group 1, priority 0xA0, SPIs level to CPU 0, SGIs enabled. */
+  boot(): void {
+    const { state } = this;
+    this.distributor.write(0, 4, GicdCtlr.ENABLE_GRP1, 0);
+    for (let word = 0; word < state.enabled.length; word++) {
+      state.setGroup(word, -1);
+      for (let i = 0; i < 32; i++) state.setPriority(word, i, BOOT_PRIORITY);
+    }
+    for (let cpu = 0; cpu < this.cpus; cpu++) {
+      const cpuInterface = this.interfaces[cpu];
+      cpuInterface.mask = BOOT_MASK;
+      cpuInterface.eoiMode = this.eoiMode;
+      state.setCpuGroups(cpu, 2);
+      state.enable(cpu, 0xffff);
+      this.redistributors[cpu].write(WAKER_OFFSET, 4, 0);
+    }
+  }
+
+  *sendSgi(_from: number, to: number, sgi: number): Step<void> {
+    yield writes(this, "GIC");
+    this.state.pend(to, 1 << sgi);
+    if (this.state.isDirty) yield* this.drive();
+  }
+
+  *acknowledge(cpu: number): Step<number> {
+    yield writes(this, "GIC");
+    const intid = this.take(cpu, 1);
+    if (this.state.isDirty) yield* this.drive();
+    return intid;
+  }
+
+  *endOfInterrupt(cpu: number, iar: number): Step<void> {
+    yield writes(this, "GIC");
+    this.end(cpu, 1, iar);
+    if (this.state.isDirty) yield* this.drive();
+  }
+
+  *deactivate(cpu: number, iar: number): Step<void> {
+    yield writes(this, "GIC");
+    if (this.interfaces[cpu].eoiMode === 1) this.finish(cpu, iar);
+    if (this.state.isDirty) yield* this.drive();
+  }
+
+  *deactivateHw(cpu: number, intid: number): Step<void> {
+    yield writes(this, "GIC");
+    this.finish(cpu, intid);
+    if (this.state.isDirty) yield* this.drive();
+  }
+
+  *setTarget(intid: number, cpu: number): Step<void> {
+    yield writes(this, "GIC");
+    const affinity = affinityOfId(cpu);
+    this.distributor.setRoute(intid, affinity & 0xffffff, affinity >>> 24);
+    if (this.state.isDirty) yield* this.drive();
+  }
+
+  virtualInterface(cpu: number): VirtualInterface {
+    return this.virtual[cpu];
+  }
+
+  /** The same with its registers. */
+  ich(cpu: number): Ichv3 {
+    return this.virtual[cpu];
+  }
+
+  /** Low 32 bits; the upper ones of a 64-bit access are in {@link high}. RAZ where nothing is. */
+  *readGicd(offset: number, size: number): Step<number> {
+    yield writes(this, "GIC");
+    const low = this.distributor.read(offset, size);
+    this.high = this.distributor.high;
+    return low;
+  }
+
+  *writeGicd(offset: number, size: number, lo: number, hi: number): Step<void> {
+    yield writes(this, "GIC");
+    this.distributor.write(offset, size, lo, hi);
+    if (this.state.isDirty) yield* this.drive();
+  }
+
+  /** `frame` is the CPU whose redistributor is meant, whoever accesses it. */
+  *readGicr(frame: number, offset: number, size: number): Step<number> {
+    yield writes(this, "GIC");
+    const low = this.redistributors[frame].read(offset, size);
+    this.high = this.redistributors[frame].high;
+    return low;
+  }
+
+  *writeGicr(frame: number, offset: number, size: number, lo: number): Step<void> {
+    yield writes(this, "GIC");
+    this.redistributors[frame].write(offset, size, lo);
+    if (this.state.isDirty) yield* this.drive();
+  }
+
+  /** Reads ICC_*, by the encoding of icc.ts; 0 for what is not readable. */
+  *readSysreg(cpu: number, encoding: number): Step<number> {
+    yield writes(this, "GIC");
+    const group = IccRegisters.acknowledges(encoding);
+    const value = group === -1 ? this.registers[cpu].read(encoding) : this.take(cpu, group);
+    if (this.state.isDirty) yield* this.drive();
+    return value;
+  }
+
+  /** Writes ICC_*; nothing happens where it is not writable. */
+  *writeSysreg(cpu: number, encoding: number, lo: number, hi: number): Step<void> {
+    yield writes(this, "GIC");
+    const ended = IccRegisters.ends(encoding);
+    if (ended !== -1) this.end(cpu, ended, lo & 0xffffff);
+    else if (IccRegisters.deactivates(encoding)) {
+      if (this.interfaces[cpu].eoiMode === 1) this.finish(cpu, lo & 0xffffff);
+    } else {
+      const generated = IccRegisters.generates(encoding);
+      if (generated !== -1) this.generateSgis(cpu, generated, lo, hi);
+      else this.registers[cpu].write(encoding, lo);
+    }
+    if (this.state.isDirty) yield* this.drive();
+  }
+
+  private take(cpu: number, group: 0 | 1): number {
+    const intid = this.interfaces[cpu].take(group);
+    if (intid !== SPURIOUS_INTID) this.state.acknowledge(this.state.wordOf(cpu, intid), 1 << (intid & 31));
+    return intid;
+  }
+
+  private end(cpu: number, group: 0 | 1, intid: number): void {
+    if (intid >= this.interrupts || !this.interfaces[cpu].drop(group)) return;
+    if (this.interfaces[cpu].eoiMode === 0) this.finish(cpu, intid);
+  }
+
+  private finish(cpu: number, intid: number): void {
+    if (intid < this.interrupts) this.state.deactivate(this.state.wordOf(cpu, intid), 1 << (intid & 31));
+  }
+
+  /** With one security state an SGI register generates only SGIs of its own group (A8). */
+  private generateSgis(from: number, group: 0 | 1, lo: number, hi: number): void {
+    const sgi = sgi1rIntid(lo);
+    if (sgi1rIsBroadcast(hi)) {
+      for (let cpu = 0; cpu < this.cpus; cpu++) if (cpu !== from) this.pendSgi(cpu, sgi, group);
+      return;
+    }
+    const cluster = sgi1rCluster(lo, hi);
+    for (let list = sgi1rTargetList(lo); list !== 0; list &= list - 1) {
+      const cpu = this.cpuOf(cluster | (31 - Math.clz32(list & -list)));
+      if (cpu >= 0) this.pendSgi(cpu, sgi, group);
+    }
+  }
+
+  private pendSgi(cpu: number, sgi: number, group: 0 | 1): void {
+    if (this.state.groupOf(cpu, sgi) === group) this.state.pend(cpu, 1 << sgi);
+  }
+}
+block(GicV3, "distributor", "redistributors", "registers");
+
+const BOOT_PRIORITY = 0xa0;
+const BOOT_MASK = 0xf0;
+const WAKER_OFFSET = 0x14;

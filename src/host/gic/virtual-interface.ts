@@ -1,0 +1,235 @@
+import { LrState, SPURIOUS_INTID, type VirtualInterface } from "../../arch/gic/contract.js";
+import { EOI_COUNT_SHIFT, IchHcr, IchMisr, IchVmcr } from "../../arch/gic/gich.js";
+import { ActivePriorities, IDLE_PRIORITY, PriorityRules, priorityMask } from "../../arch/gic/priority.js";
+import type { Step } from "../../sim/step.js";
+import { MAINTENANCE_INTID } from "./physical-gic.js";
+
+/** The physical side of one CPU's virtual interface: where HW list registers and the maintenance interrupt end. */
+export interface HardwareSide {
+  deactivateHw(cpu: number, intid: number): Step<void>;
+  setPpi(cpu: number, intid: number, isHigh: boolean): Step<void>;
+}
+
+/** First LPI. */
+const LPI = 8192;
+const FIRST_SPECIAL = 1020;
+/** VMCR bits that the rules do not use and that are kept as written. */
+const VMCR_STORED = IchVmcr.ACK_CTL | IchVmcr.FIQ_EN;
+
+/**
+ * The virtual CPU interface of one physical CPU: list registers, and the guest's acknowledge, end and deactivate on them
+ * (gic-v3.md A10.3-A10.6, host-irq.md 2.4, 2.5). The layout of the list registers is the subclass's. Only the CPU
+ * itself reaches this state, so that it needs no access points; what reaches the physical side has them there.
+ */
+export abstract class VirtualInterfaceBase implements VirtualInterface {
+  abstract readonly version: 2 | 3;
+  readonly lrLo: Int32Array;
+  readonly lrHi: Int32Array;
+  hcr = 0;
+  protected readonly rules: PriorityRules;
+  private readonly maskBits: number;
+  /** ENG0, ENG1 as a group mask. */
+  private groups = 0;
+  private isEoiSplit = false;
+  private stored = 0;
+  private maintenance = false;
+
+  constructor(
+    private readonly hardware: HardwareSide,
+    readonly cpu: number,
+    readonly listRegisters: number,
+    readonly ap0r: Int32Array,
+    readonly ap1r: Int32Array,
+    priorityBits: number,
+    preemptionBits: number,
+  ) {
+    this.lrLo = new Int32Array(listRegisters);
+    this.lrHi = new Int32Array(listRegisters);
+    this.rules = new PriorityRules(new ActivePriorities(ap0r, ap1r, preemptionBits), preemptionBits);
+    this.maskBits = priorityMask(priorityBits);
+  }
+
+  protected abstract stateOf(index: number): LrState;
+  protected abstract setState(index: number, state: LrState): void;
+  protected abstract priorityOf(index: number): number;
+  protected abstract groupOf(index: number): 0 | 1;
+  /** What IAR returns for it, and EOIR and DIR find it by. */
+  protected abstract iarOf(index: number): number;
+  protected abstract isHw(index: number): boolean;
+  protected abstract pintidOf(index: number): number;
+  protected abstract wantsEoi(index: number): boolean;
+
+  /** Binary points below the implementation's minimum are raised to it (A10.1). */
+  get vmcr(): number {
+    const { rules } = this;
+    const common = rules.isCommon ? IchVmcr.CBPR : 0;
+    const split = this.isEoiSplit ? IchVmcr.EOIM : 0;
+    const points = (rules.bpr1 << IchVmcr.BPR1_SHIFT) | (rules.bpr0 << IchVmcr.BPR0_SHIFT);
+    return this.groups | this.stored | common | split | points | (rules.mask << IchVmcr.PMR_SHIFT);
+  }
+
+  set vmcr(value: number) {
+    const { rules } = this;
+    this.groups = value & (IchVmcr.ENG0 | IchVmcr.ENG1);
+    this.stored = value & VMCR_STORED;
+    rules.isCommon = (value & IchVmcr.CBPR) !== 0;
+    this.isEoiSplit = (value & IchVmcr.EOIM) !== 0;
+    rules.setBpr1(value >>> IchVmcr.BPR1_SHIFT);
+    rules.setBpr0(value >>> IchVmcr.BPR0_SHIFT);
+    rules.mask = (value >>> IchVmcr.PMR_SHIFT) & this.maskBits;
+  }
+
+  *acknowledge(group: 0 | 1): Step<number> {
+    const index = this.candidate();
+    if (index < 0 || this.groupOf(index) !== group || !this.rules.lets(this.priorityOf(index), group)) return SPURIOUS_INTID;
+    return yield* this.take(index);
+  }
+
+  *endOfInterrupt(group: 0 | 1, iar: number): Step<void> {
+    if (this.isSpecial(iar)) return;
+    const dropped = this.rules.active.drop();
+    if (dropped === IDLE_PRIORITY) return;
+    const index = this.findActive(iar);
+    if (index < 0) {
+      if (iar < LPI && !this.isEoiSplit) this.countEoi();
+    } else if (!this.isEoiSplit || iar >= LPI) {
+      const own = this.groupOf(index);
+      if (this.endsGroup(group, own) && this.rules.preemption(this.priorityOf(index), own) === dropped) yield* this.finish(index);
+    }
+    yield* this.update();
+  }
+
+  *deactivate(iar: number): Step<void> {
+    if (!this.isEoiSplit || iar >= LPI || this.isSpecial(iar)) return;
+    const index = this.findActive(iar);
+    if (index < 0) this.countEoi();
+    else yield* this.finish(index);
+    yield* this.update();
+  }
+
+  highestPending(group: 0 | 1): number {
+    const index = this.candidate();
+    return index >= 0 && this.groupOf(index) === group ? this.iarOf(index) : SPURIOUS_INTID;
+  }
+
+  runningPriority(): number {
+    return this.rules.active.running();
+  }
+
+  isSignalled(group: 0 | 1): boolean {
+    const index = this.candidate();
+    if (index < 0) return false;
+    const own = this.groupOf(index);
+    return this.signalOf(own) === group && this.rules.lets(this.priorityOf(index), own);
+  }
+
+  misr(): number {
+    const { hcr } = this;
+    let valid = 0;
+    let pending = 0;
+    for (let i = 0; i < this.listRegisters; i++) {
+      const state = this.stateOf(i);
+      if (state !== LrState.INVALID) valid++;
+      if (state === LrState.PENDING) pending++;
+    }
+    let misr = this.eisr() === 0 && this.eisrHigh() === 0 ? 0 : IchMisr.EOI;
+    if ((hcr & IchHcr.UIE) !== 0 && valid <= 1) misr |= IchMisr.U;
+    if ((hcr & IchHcr.LRENPIE) !== 0 && hcr >>> EOI_COUNT_SHIFT !== 0) misr |= IchMisr.LRENP;
+    if ((hcr & IchHcr.NPIE) !== 0 && pending === 0) misr |= IchMisr.NP;
+    const isOn0 = (this.groups & IchVmcr.ENG0) !== 0;
+    const isOn1 = (this.groups & IchVmcr.ENG1) !== 0;
+    return misr | (hcr & (isOn0 ? IchHcr.VGRP0EIE : IchHcr.VGRP0DIE)) | (hcr & (isOn1 ? IchHcr.VGRP1EIE : IchHcr.VGRP1DIE));
+  }
+
+  eisr(): number {
+    return this.endedWord(0);
+  }
+
+  elrsr(): number {
+    return this.emptyWord(0);
+  }
+
+  /** List registers 32 to 63: GICH_EISR1. */
+  eisrHigh(): number {
+    return this.listRegisters > 32 ? this.endedWord(32) : 0;
+  }
+
+  /** GICH_ELRSR1. */
+  elrsrHigh(): number {
+    return this.listRegisters > 32 ? this.emptyWord(32) : 0;
+  }
+
+  *update(): Step<void> {
+    const isHigh = (this.hcr & IchHcr.EN) !== 0 && this.misr() !== 0;
+    if (isHigh === this.maintenance) return;
+    this.maintenance = isHigh;
+    yield* this.hardware.setPpi(this.cpu, MAINTENANCE_INTID, isHigh);
+  }
+
+  /** The list register the guest would be given first: pending, its group enabled; ties by index. -1: none. */
+  protected candidate(): number {
+    if ((this.hcr & IchHcr.EN) === 0) return -1;
+    let best = -1;
+    let priority = 0x100;
+    for (let i = 0; i < this.listRegisters; i++) {
+      if (this.stateOf(i) !== LrState.PENDING || ((this.groups >>> this.groupOf(i)) & 1) === 0) continue;
+      const own = this.priorityOf(i);
+      if (own >= priority) continue;
+      best = i;
+      priority = own;
+    }
+    return best;
+  }
+
+  /** Pending to active, running priority raised. */
+  protected *take(index: number): Step<number> {
+    const group = this.groupOf(index);
+    this.setState(index, LrState.ACTIVE);
+    this.rules.active.activate(group, this.rules.preemption(this.priorityOf(index), group));
+    yield* this.update();
+    return this.iarOf(index);
+  }
+
+  /** May a write to the EOIR of `register` end an interrupt of `own`? */
+  protected endsGroup(register: 0 | 1, own: 0 | 1): boolean {
+    return register === own;
+  }
+
+  /** The signal of a group: 1 IRQ, 0 FIQ. */
+  protected signalOf(group: 0 | 1): 0 | 1 {
+    return group;
+  }
+
+  private isSpecial(iar: number): boolean {
+    const intid = this.version === 2 ? iar & 0x3ff : iar;
+    return intid >= FIRST_SPECIAL && intid < LPI;
+  }
+
+  private findActive(iar: number): number {
+    for (let i = 0; i < this.listRegisters; i++) if ((this.stateOf(i) & LrState.ACTIVE) !== 0 && this.iarOf(i) === iar) return i;
+    return -1;
+  }
+
+  private *finish(index: number): Step<void> {
+    this.setState(index, this.stateOf(index) & ~LrState.ACTIVE);
+    if (this.isHw(index)) yield* this.hardware.deactivateHw(this.cpu, this.pintidOf(index));
+  }
+
+  private countEoi(): void {
+    this.hcr = (this.hcr + (1 << EOI_COUNT_SHIFT)) | 0;
+  }
+
+  private endedWord(first: number): number {
+    let word = 0;
+    const count = Math.min(32, this.listRegisters - first);
+    for (let i = 0; i < count; i++) if (this.stateOf(first + i) === LrState.INVALID && this.wantsEoi(first + i)) word |= 1 << i;
+    return word;
+  }
+
+  private emptyWord(first: number): number {
+    let word = 0;
+    const count = Math.min(32, this.listRegisters - first);
+    for (let i = 0; i < count; i++) if (this.stateOf(first + i) === LrState.INVALID && !this.wantsEoi(first + i)) word |= 1 << i;
+    return word;
+  }
+}
