@@ -1,0 +1,100 @@
+import type { PhysicalGic } from "../../arch/gic/contract.js";
+import { shared } from "../../sim/access.js";
+import { Mutex } from "../../sim/lock.js";
+import type { Sim } from "../../sim/sim.js";
+import type { Step } from "../../sim/step.js";
+import type { IrqchipVm, MmioDevice } from "../contract.js";
+import type { LrDriver } from "./lr-driver.js";
+import type { RedistRegion } from "./redist-region.js";
+import { VGIC_ADDR_UNDEF, VgicCpu } from "./vgic-cpu.js";
+import { VGIC_MAX_SPI, VGIC_NR_PRIVATE_IRQS, type VgicIrq } from "./vgic-irq.js";
+
+/** Whose rules hold where kernels differ (gic.md D7). */
+export type VgicCompat = "newest" | "linux-6.1";
+
+/** The register frames that the guest sees. */
+export interface VgicFrames {
+  readonly distributor: MmioDevice;
+  /** Bytes of the distributor's frame. */
+  readonly distributorSize: number;
+  /** Gives the vCPU its redistributor frame where a region has room (gic-v3.md A3.3): 0 or the bus's errno. */
+  bindRedist(cpu: VgicCpu): Step<number>;
+  releaseRedist(cpu: VgicCpu): Step<void>;
+}
+
+/** The distributor and what belongs to the VM as a whole: the kernel's struct vgic_dist (gic-v3.md A2). */
+export class VgicDist {
+  readonly sim: Sim;
+  readonly hostGic: PhysicalGic;
+  /** List registers of the host's CPUs. */
+  readonly nrLr: number;
+  /** Rules of Linux 6.1. */
+  readonly isLinux61: boolean;
+  /** kvm->arch.config_lock: creation, addresses, INIT, register access from user space. */
+  readonly configLock: Mutex;
+
+  /** GICD_CTLR.EnableGrp1 (GICv2: bit 0). */
+  enabled = false;
+  /** GICD_CTLR.nASSGIreq. */
+  nassgireq = false;
+  /** GICD_IIDR.Revision: 2 or 3, with newest also 1. */
+  implementationRev = 3;
+  /** 0 while user space has not set NR_IRQS and INIT has not run. */
+  nrSpis = 0;
+  readonly spis: VgicIrq[] = [];
+  /** By vCPU index. */
+  readonly cpus: VgicCpu[] = [];
+  private readonly byAffinity = new Map<number, VgicCpu>();
+  initialized = false;
+  /** Mapped by the first KVM_RUN. */
+  ready = false;
+  distBase = VGIC_ADDR_UNDEF;
+  /** GICv2: where the guest sees GICC. */
+  cpuInterfaceBase = VGIC_ADDR_UNDEF;
+  /** By ascending index. */
+  readonly redistRegions: RedistRegion[] = [];
+  /** SPIs on some ap_list: while there are any, one may be active. */
+  activeSpis = 0;
+  frames: VgicFrames | null = null;
+
+  constructor(
+    readonly vm: IrqchipVm,
+    hostGic: PhysicalGic,
+    readonly model: 2 | 3,
+    readonly compat: VgicCompat,
+    readonly driver: LrDriver,
+  ) {
+    this.sim = vm.sim;
+    this.hostGic = hostGic;
+    this.nrLr = hostGic.virtualInterface(0).listRegisters;
+    this.isLinux61 = compat === "linux-6.1";
+    this.configLock = new Mutex(vm.sim, "kvm->arch.config_lock");
+  }
+
+  addCpu(cpu: VgicCpu): void {
+    this.cpus[cpu.index] = cpu;
+    this.byAffinity.set(cpu.affinity, cpu);
+  }
+
+  /** INTIDs 0 to this - 1 exist, LPIs apart. */
+  get nrIrqs(): number {
+    return this.nrSpis + VGIC_NR_PRIVATE_IRQS;
+  }
+
+  /** An SGI or PPI of `cpu`, or an SPI; null where there is none. */
+  irq(cpu: VgicCpu | null, intid: number): VgicIrq | null {
+    if (intid < VGIC_NR_PRIVATE_IRQS) return cpu === null || intid < 0 ? null : cpu.privateIrqs[intid];
+    const spi = intid - VGIC_NR_PRIVATE_IRQS;
+    return spi < this.spis.length ? this.spis[spi] : null;
+  }
+
+  isValidSpi(intid: number): boolean {
+    return intid >= VGIC_NR_PRIVATE_IRQS && intid <= VGIC_MAX_SPI && intid - VGIC_NR_PRIVATE_IRQS < this.spis.length;
+  }
+
+  /** The vCPU with this affinity (Aff3.Aff2.Aff1.Aff0), or null. */
+  cpuByAffinity(affinity: number): VgicCpu | null {
+    return this.byAffinity.get(affinity) ?? null;
+  }
+}
+shared(VgicDist, "enabled", "activeSpis");

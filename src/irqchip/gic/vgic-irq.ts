@@ -1,0 +1,143 @@
+import { guarded, type Guard } from "../../sim/access.js";
+import { Spinlock } from "../../sim/lock.js";
+import type { Sim } from "../../sim/sim.js";
+import type { Step } from "../../sim/step.js";
+import type { ApList } from "./ap-list.js";
+import type { VgicCpu } from "./vgic-cpu.js";
+
+/** SGIs are 0 to 15, PPIs 16 to 31: one set per vCPU (gic-v3.md A1). */
+export const VGIC_NR_SGIS = 16;
+export const VGIC_NR_PRIVATE_IRQS = 32;
+/** The first LPI. */
+export const VGIC_MIN_LPI = 8192;
+/** SPI INTIDs stay below. */
+export const VGIC_MAX_SPI = 1019;
+
+/** How an interrupt is triggered; the values are the kernel's. */
+export const enum VgicConfig {
+  EDGE = 0,
+  LEVEL = 1,
+}
+
+/** What an in-kernel device says of an interrupt that it mapped to a physical one (gic-v3.md A9.9). */
+export interface MappedIrqOps {
+  /** VGIC_IRQ_SW_RESAMPLE: no HW list register, the physical side is deactivated when the virtual one has ended. */
+  readonly swResample: boolean;
+  /** The level of the device's line for this vCPU, in place of the physical GIC's pending state. */
+  getInputLevel?(vcpu: number, intid: number): Step<boolean>;
+}
+
+const NOBODY: Guard = { heldByCurrent: () => false };
+
+/**
+ * One virtual interrupt: an SGI or PPI of a vCPU, an SPI of the VM, later an LPI (gic-v3.md A2). Everything that
+ * changes is protected by `lock`; the list links by the lock of the list.
+ */
+export class VgicIrq {
+  readonly lock: Spinlock;
+  /** The vCPU whose ap_list holds it; null when it is on none (I1). */
+  vcpu: VgicCpu | null = null;
+  /** Where it should go; null: an SPI routed to no vCPU, an LPI not mapped. */
+  targetVcpu: VgicCpu | null;
+  /** The emulated wire; edge interrupts neither read nor update it. */
+  lineLevel = false;
+  /** Edge pending, or written pending. */
+  pendingLatch = false;
+  active = false;
+  enabled: boolean;
+  /** 0xF8 is implemented (LPIs: 0xFC). */
+  priority = 0;
+  group: 0 | 1;
+  config: VgicConfig;
+  /** Linked to the physical interrupt `hwintid`. */
+  hw = false;
+  /** -1 when linked to none. */
+  hwintid = -1;
+  ops: MappedIrqOps | null = null;
+  /** GICv3 SPI: the affinity written to IROUTER. */
+  mpidr = 0;
+  /** GICv2: bit mask of target CPUs. */
+  targets = 0;
+  /** GICv2 SGI: bit mask of CPUs that sent it and were not yet served. */
+  source = 0;
+  /** GICv2 SGI: the CPU whose SGI is active. */
+  activeSource = 0;
+  /** The in-kernel device that owns the line. */
+  owner: object | null = null;
+  /** A list register holds it now. */
+  onLr = false;
+  /** LPIs only: references held; the object dies with the last one. */
+  refcount = 0;
+
+  /** The ap_list that it is on, and its place there; by that list's lock. */
+  apList: ApList | null = null;
+  apNext: VgicIrq | null = null;
+  apPrevious: VgicIrq | null = null;
+  /** Place among the others when the list is sorted, as sampled at the last summary. */
+  sortKey = 0;
+
+  constructor(
+    sim: Sim,
+    readonly intid: number,
+    target: VgicCpu | null,
+    model: 2 | 3,
+  ) {
+    this.lock = new Spinlock(sim, "irq->irq_lock");
+    this.targetVcpu = target;
+    this.enabled = intid < VGIC_NR_SGIS;
+    this.group = model === 3 ? 1 : 0;
+    this.config = intid >= VGIC_NR_SGIS && intid < VGIC_NR_PRIVATE_IRQS ? VgicConfig.LEVEL : VgicConfig.EDGE;
+  }
+
+  /** Pending in effect (I4). */
+  isPending(): boolean {
+    return this.config === VgicConfig.EDGE ? this.pendingLatch : this.pendingLatch || this.lineLevel;
+  }
+
+  isSgi(): boolean {
+    return this.intid < VGIC_NR_SGIS;
+  }
+
+  isPrivate(): boolean {
+    return this.intid < VGIC_NR_PRIVATE_IRQS;
+  }
+
+  isSpi(): boolean {
+    return this.intid >= VGIC_NR_PRIVATE_IRQS && this.intid < VGIC_MIN_LPI;
+  }
+
+  isLpi(): boolean {
+    return this.intid >= VGIC_MIN_LPI;
+  }
+
+  /** Level, and linked to a physical interrupt: only rises of its line are observed. */
+  isMappedLevel(): boolean {
+    return this.config === VgicConfig.LEVEL && this.hw;
+  }
+
+  needsSwResample(): boolean {
+    return this.ops !== null && this.ops.swResample;
+  }
+}
+guarded(
+  VgicIrq,
+  (irq) => irq.lock,
+  "vcpu",
+  "targetVcpu",
+  "lineLevel",
+  "pendingLatch",
+  "active",
+  "enabled",
+  "priority",
+  "group",
+  "config",
+  "hw",
+  "ops",
+  "mpidr",
+  "targets",
+  "source",
+  "activeSource",
+  "owner",
+  "onLr",
+);
+guarded(VgicIrq, (irq) => irq.apList?.lock ?? NOBODY, "apNext", "apPrevious", "sortKey");
