@@ -78,6 +78,14 @@ export interface KvmDeviceOps {
   destroy?(): Step<void>;
 }
 
+/** What an in-kernel device says of an interrupt that it mapped to a physical one (gic-v3.md A9.9). */
+export interface MappedIrqOps {
+  /** VGIC_IRQ_SW_RESAMPLE: no HW list register, the physical side is deactivated when the virtual one has ended. */
+  readonly swResample: boolean;
+  /** The level of the device's line for this vCPU, in place of the physical GIC's pending state. */
+  getInputLevel?(vcpu: number, intid: number): Step<boolean>;
+}
+
 /**
  * An Arm in-kernel interrupt controller, as kvm/ drives it (gic-v3.md A9). Per-vCPU calls take the vCPU's index.
  */
@@ -95,7 +103,7 @@ export interface ArmIrqchip extends KvmDeviceOps {
   /** GICv2 initialises itself on first use; GICv3 answers -EBUSY. */
   ensureInitialized(): Step<number>;
   /** Links an SPI or PPI to a physical interrupt (A9.9), for good or until unmapped. 0 or errno. */
-  mapPhysicalIrq(vcpu: number, intid: number, hostIntid: number): Step<number>;
+  mapPhysicalIrq(vcpu: number, intid: number, hostIntid: number, ops?: MappedIrqOps | null): Step<number>;
   unmapPhysicalIrq(vcpu: number, intid: number): Step<number>;
   /** The INTID this virtual interrupt is linked to, -1 when to none. */
   mappedPhysicalIrq(vcpu: number, intid: number): number;

@@ -13,19 +13,19 @@ export function* loadCpuInterface(dist: VgicDist, cpu: VgicCpu, physicalCpu: num
   yield writes(vif, "VMCR");
   vif.vmcr = cpu.vmcr;
   for (let i = 0; i < vif.ap0r.length; i++) vif.ap0r[i] = cpu.ap0r[i];
-  for (let i = 0; i < vif.ap1r.length; i++) vif.ap1r[i] = cpu.ap1r[i];
+  if (dist.model === 3) for (let i = 0; i < vif.ap1r.length; i++) vif.ap1r[i] = cpu.ap1r[i];
   vif.hcr = 0;
   yield* vif.update();
 }
 
 /** Takes it off again; the list registers were read back at the last exit. */
-export function* putCpuInterface(cpu: VgicCpu): Step<void> {
+export function* putCpuInterface(dist: VgicDist, cpu: VgicCpu): Step<void> {
   const { vif } = cpu;
   if (vif === null) return;
   yield writes(vif, "VMCR");
   cpu.vmcr = vif.vmcr;
   for (let i = 0; i < vif.ap0r.length; i++) cpu.ap0r[i] = vif.ap0r[i];
-  for (let i = 0; i < vif.ap1r.length; i++) cpu.ap1r[i] = vif.ap1r[i];
+  if (dist.model === 3) for (let i = 0; i < vif.ap1r.length; i++) cpu.ap1r[i] = vif.ap1r[i];
   vif.hcr = 0;
   cpu.vif = null;
   cpu.physicalCpu = -1;

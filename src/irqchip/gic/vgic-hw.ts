@@ -16,7 +16,7 @@ function physicalCpuOf(irq: VgicIrq): number {
 export function* physLineLevel(dist: VgicDist, irq: VgicIrq): Step<boolean> {
   const { ops, targetVcpu } = irq;
   if (ops !== null && ops.getInputLevel !== undefined && targetVcpu !== null) return yield* ops.getInputLevel(targetVcpu.index, irq.intid);
-  yield reads(dist.hostGic, "pending");
+  yield reads(dist.hostGic, "GIC");
   return dist.hostGic.isPending(physicalCpuOf(irq), irq.hwintid);
 }
 

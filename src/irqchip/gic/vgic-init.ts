@@ -112,8 +112,10 @@ export function* destroyVgic(dist: VgicDist): Step<void> {
 
 function* destroyLocked(dist: VgicDist): Step<void> {
   const { frames } = dist;
-  for (let i = 0; frames !== null && i < dist.cpus.length; i++) yield* frames.releaseRedist(dist.cpus[i]);
-  if (frames !== null && dist.ready) yield* dist.vm.mmioBus.unregister(dist.distBase, frames.distributor);
+  if (frames !== null) {
+    for (let i = 0; i < dist.cpus.length; i++) yield* frames.releaseRedist(dist.cpus[i]);
+    if (dist.ready) yield* dist.vm.mmioBus.unregister(dist.distBase, frames.distributor);
+  }
   dist.ready = false;
   dist.initialized = false;
   dist.spis.length = 0;

@@ -1,7 +1,7 @@
 import { guarded, type Guard } from "../../sim/access.js";
 import { Spinlock } from "../../sim/lock.js";
 import type { Sim } from "../../sim/sim.js";
-import type { Step } from "../../sim/step.js";
+import type { MappedIrqOps } from "../contract.js";
 import type { ApList } from "./ap-list.js";
 import type { VgicCpu } from "./vgic-cpu.js";
 
@@ -17,14 +17,6 @@ export const VGIC_MAX_SPI = 1019;
 export const enum VgicConfig {
   EDGE = 0,
   LEVEL = 1,
-}
-
-/** What an in-kernel device says of an interrupt that it mapped to a physical one (gic-v3.md A9.9). */
-export interface MappedIrqOps {
-  /** VGIC_IRQ_SW_RESAMPLE: no HW list register, the physical side is deactivated when the virtual one has ended. */
-  readonly swResample: boolean;
-  /** The level of the device's line for this vCPU, in place of the physical GIC's pending state. */
-  getInputLevel?(vcpu: number, intid: number): Step<boolean>;
 }
 
 const NOBODY: Guard = { heldByCurrent: () => false };

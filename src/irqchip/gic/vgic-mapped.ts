@@ -1,8 +1,9 @@
 import { EAGAIN, EEXIST, EINVAL } from "../../uapi/errno.js";
 import type { Step } from "../../sim/step.js";
+import type { MappedIrqOps } from "../contract.js";
 import type { VgicCpu } from "./vgic-cpu.js";
 import type { VgicDist } from "./vgic-dist.js";
-import { type MappedIrqOps, VGIC_NR_SGIS } from "./vgic-irq.js";
+import { VGIC_NR_SGIS } from "./vgic-irq.js";
 
 /**
  * Links a virtual PPI or SPI to a physical interrupt: the guest's end of the one deactivates the other (gic-v3.md A9.9,
@@ -30,6 +31,16 @@ export function* unmapPhysIrq(dist: VgicDist, cpu: VgicCpu | null, intid: number
   irq.ops = null;
   yield* irq.lock.unlock();
   return 0;
+}
+
+/** Is it pending or active (kvm_vgic_map_is_active)? */
+export function* isMappedActive(dist: VgicDist, cpu: VgicCpu | null, intid: number): Step<boolean> {
+  const irq = dist.irq(cpu, intid);
+  if (irq === null) return false;
+  yield* irq.lock.lock();
+  const isBusy = irq.isPending() || irq.active;
+  yield* irq.lock.unlock();
+  return isBusy;
 }
 
 /** Forgets what is pending and active on a mapped interrupt: its vCPU was reset. */

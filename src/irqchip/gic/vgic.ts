@@ -1,15 +1,14 @@
 import { Icc } from "../../arch/gic/icc.js";
 import { EBUSY, E2BIG, EEXIST, EINVAL, ENODEV } from "../../uapi/errno.js";
 import type { Step } from "../../sim/step.js";
-import type { ArmIrqchip, IrqchipVcpu, IrqchipVm } from "../contract.js";
+import type { ArmIrqchip, IrqchipVcpu, IrqchipVm, MappedIrqOps } from "../contract.js";
 import { VgicCpu } from "./vgic-cpu.js";
 import { isPendingFor, loadCpuInterface, putCpuInterface } from "./vgic-cpuif.js";
 import { deactivateTrapped } from "./vgic-deactivate.js";
 import { type VgicCompat, VgicDist } from "./vgic-dist.js";
 import { flushHwstate } from "./vgic-flush.js";
 import { destroyVgic, ensureInitialized, initVgic, mapResources } from "./vgic-init.js";
-import type { MappedIrqOps } from "./vgic-irq.js";
-import { mapPhysIrq, resetMappedIrq, setOwner, unmapPhysIrq } from "./vgic-mapped.js";
+import { isMappedActive, mapPhysIrq, resetMappedIrq, setOwner, unmapPhysIrq } from "./vgic-mapped.js";
 import { pruneApList } from "./vgic-prune.js";
 import { injectIrq } from "./vgic-queue.js";
 import { dispatchSgiV3 } from "./vgic-sgi.js";
@@ -98,6 +97,10 @@ export class Vgic implements ArmIrqchip {
     return this.dist.irq(this.cpuOrNull(vcpu), intid)?.hwintid ?? -1;
   }
 
+  *isMappedActive(vcpu: number, intid: number): Step<boolean> {
+    return yield* isMappedActive(this.dist, this.cpuOrNull(vcpu), intid);
+  }
+
   *resetMappedIrq(vcpu: number, intid: number): Step<void> {
     yield* resetMappedIrq(this.dist, this.dist.cpus[vcpu], intid);
   }
@@ -115,7 +118,7 @@ export class Vgic implements ArmIrqchip {
   }
 
   *put(vcpu: number): Step<void> {
-    yield* putCpuInterface(this.dist.cpus[vcpu]);
+    yield* putCpuInterface(this.dist, this.dist.cpus[vcpu]);
   }
 
   *flush(vcpu: number): Step<void> {
