@@ -1,0 +1,79 @@
+import type { Process } from "../host/process.js";
+import type { ArmIrqchip } from "../irqchip/contract.js";
+import type { Step } from "../sim/step.js";
+import type { KvmDeviceType } from "./device.js";
+import type { Route } from "./routing.js";
+import type { Vm } from "./vm.js";
+
+/** A request on a VM descriptor: `argument` is the third word of ioctl(2). A value or a negative errno. */
+export type VmIoctl = (vm: Vm, process: Process, argument: number) => Step<number>;
+
+/** What an architecture decides before a VM exists. */
+export interface Arch {
+  readonly name: "arm64" | "x86";
+  /** KVM_CREATE_VM's type: the guest's physical address bits, or -EINVAL. */
+  ipaBits(type: number): number;
+  /** KVM_CHECK_EXTENSION on the system descriptor, for what the common table does not answer; unknown: 0. */
+  capability(capability: number): number;
+  /** Bytes of a vCPU's mapping. */
+  readonly vcpuMmapSize: number;
+  createVm(vm: Vm): VmArch;
+}
+
+/** The argument of KVM_IRQ_LINE; `irq` (u32) becomes `status` on the way out where the architecture fills it. */
+export interface IrqLine {
+  irq: number;
+  readonly level: number;
+}
+
+/** What an architecture decides for one VM: the places where kvm-irq-core.md says "x86: …, arm64: …". */
+export interface VmArch {
+  readonly name: "arm64" | "x86";
+  /** KVM_NR_IRQCHIPS and the pins of each in the reverse map (4.1). */
+  readonly chips: number;
+  readonly pinsPerChip: number;
+  /** Negative errno of a VM request that nobody knows (0.3). */
+  readonly unknownIoctl: number;
+  readonly armIrqchip: ArmIrqchip | null;
+  /** Requests of this architecture alone. */
+  readonly ioctls: ReadonlyMap<number, VmIoctl>;
+  capability(capability: number): number;
+  /** vCPUs this VM may have. */
+  readonly maxVcpus: number;
+
+  /** AS3: may irqfds be assigned now? */
+  irqchipReady(): boolean;
+  /** AS4: 0 or -EINVAL. */
+  allowsIrqfd(isResampling: boolean): number;
+  /** RU1 */
+  allowsRouting(): boolean;
+  /** RU6 (d): 0 or a negative errno; may store an internal pin number in the route. */
+  checkRoute(route: Route): number;
+  /** ST2: drives one route. */
+  setRoute(route: Route, source: number, level: number, lineStatus: boolean): Step<number>;
+  /** The atomic try of WK4: -EWOULDBLOCK asks for the work item, anything else ends the trigger. */
+  setRouteAtomic(route: Route): Step<number>;
+  /** RU7's hook, irq_lock held. */
+  routesChanged(): Step<void>;
+  /** Post-update of 5.2. */
+  ackNotifiersChanged(): Step<void>;
+  /** 4.7: KVM_IRQ_LINE and, with `wantsStatus`, KVM_IRQ_LINE_STATUS. 0 or a negative errno. */
+  irqLine(line: IrqLine, wantsStatus: boolean): Step<number>;
+  /** Is there an in-kernel interrupt controller (4.8)? */
+  hasIrqchip(): boolean;
+  /** Types of KVM_CREATE_DEVICE that this architecture implements; the common ones are in device.ts. */
+  deviceType(type: number): KvmDeviceType | null;
+  /** 8.3: does it implement forwarding? */
+  readonly forwarding: IrqForwarding | null;
+  /** Architecture teardown at VM destruction. */
+  destroy(): Step<void>;
+}
+
+/** 8.3: linking a virtual SPI to a physical interrupt. */
+export interface IrqForwarding {
+  /** Checks 9 to 11 for a GSI: 0, -ENODEV, -EAGAIN, -EINVAL. */
+  check(gsi: number): number;
+  /** Step 14's virtual half; 0 or a negative errno. */
+  link(gsi: number, hostIntid: number): Step<number>;
+  unlink(gsi: number): Step<void>;
+}

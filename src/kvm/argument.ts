@@ -1,0 +1,30 @@
+import type { Process } from "../host/process.js";
+
+/**
+ * A buffer that one structure of user space is copied into or out of. Its content is used up before the next access
+ * point, so one buffer serves all callers.
+ */
+export class UserArgument {
+  private readonly bytes: Uint8Array;
+  readonly view: DataView;
+
+  constructor(readonly size: number) {
+    this.bytes = new Uint8Array(size);
+    this.view = new DataView(this.bytes.buffer);
+  }
+
+  /** False: EFAULT. */
+  copyIn(process: Process, address: number): boolean {
+    return isUserAddress(address) && process.memory.copyIn(address, this.bytes);
+  }
+
+  /** False: EFAULT. */
+  copyOut(process: Process, address: number): boolean {
+    return isUserAddress(address) && process.memory.copyOut(address, this.bytes);
+  }
+}
+
+/** A u64 that a structure carries may be beyond what any address space maps. */
+export function isUserAddress(address: number): boolean {
+  return Number.isSafeInteger(address) && address >= 0;
+}

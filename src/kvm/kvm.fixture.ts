@@ -1,0 +1,153 @@
+import { eventfd2, EventfdContext, EventfdFile } from "../host/eventfd.js";
+import type { PhysicalGic } from "../arch/gic/contract.js";
+import { Process } from "../host/process.js";
+import { TraceBuffer } from "../sim/event.js";
+import { Sim } from "../sim/sim.js";
+import { run } from "../sim/step.js";
+import { WorkQueue } from "../sim/workqueue.js";
+import { EFD_NONBLOCK } from "../uapi/eventfd.js";
+import * as K from "../uapi/kvm.js";
+import type { StructInfo } from "../uapi/struct.js";
+import type { Arch } from "./arch.js";
+import { Arm64 } from "./arm64.js";
+import { type Hazards, NO_HAZARDS } from "./hazards.js";
+import type { KvmHost } from "./host.js";
+import { KvmFile, vmOf } from "./system.js";
+import type { Vm } from "./vm.js";
+
+const SCRATCH = 0x10000;
+
+/** A machine with one user process: system calls by their C names, arguments as the C structures would carry them. */
+export class TestMachine implements KvmHost {
+  readonly trace = new TraceBuffer();
+  readonly sim: Sim;
+  readonly systemWork: WorkQueue;
+  readonly cleanupWork: WorkQueue;
+  readonly gic: PhysicalGic | null;
+  readonly process: Process;
+  readonly arch: Arch;
+  readonly hazards: Hazards;
+  readonly kvm: number;
+
+  constructor(options: { arch?: Arch; hazards?: Partial<Hazards>; gic?: (sim: Sim) => PhysicalGic } = {}) {
+    this.sim = new Sim({ trace: this.trace });
+    this.systemWork = new WorkQueue(this.sim, "events");
+    this.cleanupWork = new WorkQueue(this.sim, "kvm-irqfd-cleanup");
+    this.gic = options.gic?.(this.sim) ?? null;
+    this.arch = options.arch ?? new Arm64({ cpus: 4, gicVersion: 3 });
+    this.hazards = { ...NO_HAZARDS, ...options.hazards };
+    this.process = this.newProcess();
+    this.kvm = this.process.install(new KvmFile(this, this.arch, this.hazards));
+  }
+
+  newProcess(): Process {
+    const process = new Process(this.sim, "vmm");
+    process.memory.map(SCRATCH, 0x40000);
+    return process;
+  }
+
+  createVm(type = 0): number {
+    return this.ioctl(this.kvm, K.KVM_CREATE_VM, type);
+  }
+
+  vm(fd: number): Vm {
+    const vm = vmOf(this.process, fd);
+    if (vm === null) throw new Error(`descriptor ${fd} is no VM`);
+    return vm;
+  }
+
+  /** A request whose argument is a value. Work queues are drained after it, unless held. */
+  ioctl(fd: number, request: number, argument: number, process = this.process): number {
+    const result = run(process.ioctl(fd, request, argument));
+    this.settle();
+    return result;
+  }
+
+  /** A request whose argument is a structure, filled by `fill` and read back by `read`. */
+  ioctlOn(fd: number, request: number, info: StructInfo, fill: (view: DataView) => void, read?: (view: DataView) => void): number {
+    const bytes = new Uint8Array(info.size);
+    fill(new DataView(bytes.buffer));
+    return this.ioctlBytes(fd, request, bytes, read);
+  }
+
+  ioctlBytes(fd: number, request: number, bytes: Uint8Array, read?: (view: DataView) => void, process = this.process): number {
+    process.memory.copyOut(SCRATCH, bytes);
+    const result = this.ioctl(fd, request, SCRATCH, process);
+    process.memory.copyIn(SCRATCH, bytes);
+    read?.(new DataView(bytes.buffer));
+    return result;
+  }
+
+  irqfd(vm: number, fd: number, gsi: number, flags = 0, resamplefd = 0): number {
+    return this.ioctlOn(vm, K.KVM_IRQFD, K.kvm_irqfd, (view) => {
+      K.kvm_irqfd.fd.set(view, fd);
+      K.kvm_irqfd.gsi.set(view, gsi);
+      K.kvm_irqfd.flags.set(view, flags);
+      K.kvm_irqfd.resamplefd.set(view, resamplefd);
+    });
+  }
+
+  eventfd(count = 0, flags = 0): number {
+    return eventfd2(this.process, count, flags | EFD_NONBLOCK);
+  }
+
+  context(fd: number): EventfdContext {
+    const file = this.process.file(fd);
+    if (!(file instanceof EventfdFile)) throw new Error(`descriptor ${fd} is no eventfd`);
+    return file.context;
+  }
+
+  count(fd: number): number {
+    return Number(this.context(fd).count);
+  }
+
+  /** write(2) of 8 bytes to an eventfd. */
+  write(fd: number, value: number): number {
+    this.process.memory.setU64(SCRATCH, value);
+    const result = run(this.process.write(fd, SCRATCH, 8));
+    this.settle();
+    return result;
+  }
+
+  /** read(2) of 8 bytes: the value, or a negative errno. */
+  read(fd: number): number {
+    const result = run(this.process.read(fd, SCRATCH, 8));
+    return result === 8 ? this.process.memory.getU64(SCRATCH) : result;
+  }
+
+  close(fd: number): number {
+    const result = run(this.process.close(fd));
+    this.settle();
+    return result;
+  }
+
+  settle(): void {
+    run(this.sim.settle());
+  }
+}
+
+/** A unified routing entry: enough for what the tests set. */
+export interface RouteSpec {
+  gsi: number;
+  type: number;
+  flags?: number;
+  /** The union's first words: chip and pin, or address_lo, address_hi, data, devid. */
+  words?: readonly number[];
+}
+
+/** The argument of KVM_SET_GSI_ROUTING. */
+export function routingBytes(routes: readonly RouteSpec[], flags = 0): Uint8Array {
+  const { size } = K.kvm_irq_routing_entry;
+  const bytes = new Uint8Array(K.kvm_irq_routing.size + routes.length * size);
+  const view = new DataView(bytes.buffer);
+  K.kvm_irq_routing.nr.set(view, routes.length);
+  K.kvm_irq_routing.flags.set(view, flags);
+  for (const [i, route] of routes.entries()) {
+    const base = K.kvm_irq_routing.size + i * size;
+    K.kvm_irq_routing_entry.gsi.set(view, route.gsi, base);
+    K.kvm_irq_routing_entry.type.set(view, route.type, base);
+    K.kvm_irq_routing_entry.flags.set(view, route.flags ?? 0, base);
+    for (const [word, value] of (route.words ?? []).entries()) view.setUint32(base + 16 + 4 * word, value, true);
+  }
+  return bytes;
+}

@@ -1,0 +1,97 @@
+import { reads } from "../sim/access.js";
+import { Ev } from "../sim/event.js";
+import { KernelList, ListLink } from "../sim/list.js";
+import type { Step } from "../sim/step.js";
+import type { Vm } from "./vm.js";
+
+/** Told when the guest has acknowledged an interrupt of one GSI (kvm-irq-core.md 5.1). */
+export abstract class AckNotifier {
+  readonly ackLink: ListLink<AckNotifier> = new ListLink<AckNotifier>(this);
+
+  constructor(readonly gsi: number) {}
+
+  /** Runs inside irq_srcu, with no chip lock held. */
+  abstract acked(): Step<void>;
+}
+
+/** Told when the guest masks or unmasks a pin of one GSI; x86 with the full irqchip only. */
+export abstract class MaskNotifier {
+  readonly maskLink: ListLink<MaskNotifier> = new ListLink<MaskNotifier>(this);
+
+  constructor(readonly gsi: number) {}
+
+  /** Runs inside irq_srcu with the chip lock held: must not inject. */
+  abstract masked(isMasked: boolean): Step<void>;
+}
+
+/** Both lists: writers under irq_lock, readers under irq_srcu, newest first. */
+export class NotifierLists {
+  readonly ack = new KernelList<AckNotifier>();
+  readonly mask = new KernelList<MaskNotifier>();
+}
+
+/** No grace period: an early acknowledge finds a notifier that has raised nothing (5.2). */
+export function* registerAckNotifier(vm: Vm, notifier: AckNotifier): Step<void> {
+  yield* vm.irqLock.lock();
+  yield* vm.notifiers.ack.addHead(notifier.ackLink);
+  yield* vm.irqLock.unlock();
+  yield* vm.arch.ackNotifiersChanged();
+}
+
+/** Takes the notifier off the list without waiting: only the 2012 order of H12 calls this by itself. */
+export function* unlinkAckNotifier(vm: Vm, notifier: AckNotifier): Step<void> {
+  yield* vm.irqLock.lock();
+  yield* vm.notifiers.ack.remove(notifier.ackLink);
+  yield* vm.irqLock.unlock();
+}
+
+/** After it returns no callback of the notifier runs. Never from an ack callback (H33). */
+export function* unregisterAckNotifier(vm: Vm, notifier: AckNotifier): Step<void> {
+  yield* unlinkAckNotifier(vm, notifier);
+  yield* vm.irqSrcu.synchronize();
+  yield* vm.arch.ackNotifiersChanged();
+}
+
+export function* registerMaskNotifier(vm: Vm, notifier: MaskNotifier): Step<void> {
+  yield* vm.irqLock.lock();
+  yield* vm.notifiers.mask.addHead(notifier.maskLink);
+  yield* vm.irqLock.unlock();
+}
+
+export function* unregisterMaskNotifier(vm: Vm, notifier: MaskNotifier): Step<void> {
+  yield* vm.irqLock.lock();
+  yield* vm.notifiers.mask.remove(notifier.maskLink);
+  yield* vm.irqLock.unlock();
+  yield* vm.irqSrcu.synchronize();
+}
+
+/** The guest acknowledged `pin` of `chip`: AK1, AK2 and AK5 of kvm-irq-core.md 3.5. */
+export function* notifyAcked(vm: Vm, chip: number, pin: number): Step<void> {
+  if (vm.sim.tracing) vm.sim.emit(Ev.kvm_ack_irq, chip, pin);
+  const section = yield* vm.irqSrcu.readLock(); // AK1
+  yield reads(vm, "routing");
+  const gsi = vm.routing.gsiOf(chip, pin);
+  if (gsi !== -1) {
+    let notifier = yield* vm.notifiers.ack.first(); // AK2
+    while (notifier !== null) {
+      if (notifier.gsi === gsi) yield* notifier.acked();
+      notifier = yield* vm.notifiers.ack.next(notifier.ackLink);
+    }
+  }
+  yield* vm.irqSrcu.readUnlock(section); // AK5
+}
+
+/** A pin's mask bit changed; chip lock held (5.4). */
+export function* notifyMasked(vm: Vm, chip: number, pin: number, isMasked: boolean): Step<void> {
+  const section = yield* vm.irqSrcu.readLock();
+  yield reads(vm, "routing");
+  const gsi = vm.routing.gsiOf(chip, pin);
+  if (gsi !== -1) {
+    let notifier = yield* vm.notifiers.mask.first();
+    while (notifier !== null) {
+      if (notifier.gsi === gsi) yield* notifier.masked(isMasked);
+      notifier = yield* vm.notifiers.mask.next(notifier.maskLink);
+    }
+  }
+  yield* vm.irqSrcu.readUnlock(section);
+}

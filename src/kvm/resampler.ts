@@ -1,0 +1,124 @@
+import { reads } from "../sim/access.js";
+import { Ev } from "../sim/event.js";
+import { KernelList, ListLink, UseAfterFree } from "../sim/list.js";
+import type { Step } from "../sim/step.js";
+import type { Irqfd } from "./irqfd.js";
+import { AckNotifier, registerAckNotifier, unlinkAckNotifier, unregisterAckNotifier } from "./notifiers.js";
+import { setIrq } from "./routing.js";
+import type { Vm } from "./vm.js";
+
+/** The source id that all resampling irqfds share (kvm-irq-core.md 3.2). */
+export const RESAMPLE_SOURCE = 1;
+
+/**
+ * What the resampling irqfds of one GSI share: the line is lowered once per acknowledge, then every member's owner is
+ * told to look at its device again (kvm-irq-core.md 3). One per VM and GSI.
+ */
+export class Resampler extends AckNotifier {
+  /** Newest first; writers under resampler_lock, readers under irq_srcu. */
+  readonly members = new KernelList<Irqfd>();
+  readonly link: ListLink<Resampler> = new ListLink<Resampler>(this);
+  private isFreed = false;
+
+  constructor(
+    private readonly vm: Vm,
+    gsi: number,
+  ) {
+    super(gsi);
+  }
+
+  /** The guest acknowledged the interrupt: AK3, AK4. Deassert before any notification, and once (H14, H15). */
+  override *acked(): Step<void> {
+    this.assertAlive();
+    yield* setIrq(this.vm, RESAMPLE_SOURCE, this.gsi, 0, false); // AK3
+    yield* this.notifyMembers(); // AK4
+  }
+
+  /** AK4: every member once, whoever asserted. */
+  *notifyMembers(): Step<void> {
+    const section = yield* this.vm.irqSrcu.readLock();
+    this.assertAlive();
+    let member = yield* this.members.first();
+    while (member !== null) {
+      yield* member.notifyOwner();
+      member = yield* this.members.next(member.resamplerLink);
+    }
+    yield* this.vm.irqSrcu.readUnlock(section);
+  }
+
+  /** After its grace period: every later touch is reported (H12). */
+  free(): void {
+    this.assertAlive();
+    this.isFreed = true;
+    this.link.poison();
+    this.ackLink.poison();
+    this.vm.sim.emit(Ev.resampler_free, this.gsi);
+  }
+
+  private assertAlive(): void {
+    if (this.isFreed) throw new UseAfterFree(`the freed resampler of GSI ${this.gsi} is used`);
+  }
+}
+
+function* findResampler(vm: Vm, gsi: number): Step<Resampler | null> {
+  let resampler = yield* vm.irqfds.resamplers.first();
+  while (resampler !== null && resampler.gsi !== gsi) resampler = yield* vm.irqfds.resamplers.next(resampler.link);
+  return resampler;
+}
+
+/** RJ1 to RJ6: after it every acknowledge sees the irqfd, which cannot have raised anything yet (H18). */
+export function* joinResampler(vm: Vm, irqfd: Irqfd): Step<Resampler> {
+  yield* vm.irqfds.resamplerLock.lock(); // RJ1
+  let resampler = yield* findResampler(vm, irqfd.gsi); // RJ2
+  if (resampler === null) {
+    resampler = new Resampler(vm, irqfd.gsi); // RJ3
+    yield* vm.irqfds.resamplers.addHead(resampler.link);
+    yield* registerAckNotifier(vm, resampler);
+    vm.sim.emit(Ev.resampler_create, irqfd.gsi);
+  }
+  yield* resampler.members.addHead(irqfd.resamplerLink); // RJ4
+  yield* vm.irqSrcu.synchronize(); // RJ5
+  yield* vm.irqfds.resamplerLock.unlock(); // RJ6
+  return resampler;
+}
+
+/** RL1 to RL5. The caller drops the resamplefd context afterwards (H13). */
+export function* leaveResampler(vm: Vm, irqfd: Irqfd, resampler: Resampler): Step<void> {
+  yield* vm.irqfds.resamplerLock.lock(); // RL1
+  yield* resampler.members.remove(irqfd.resamplerLink); // RL2
+  if (!resampler.members.isEmpty()) yield* vm.irqSrcu.synchronize(); // RL4
+  else if (vm.hazards.freeResamplerEarly) yield* dissolveEarly(vm, resampler);
+  else yield* dissolve(vm, resampler); // RL3
+  yield* vm.irqfds.resamplerLock.unlock(); // RL5
+}
+
+/** RL3: off both lists, one grace period for both, lower the line by hand (H16, H17), only then free. */
+function* dissolve(vm: Vm, resampler: Resampler): Step<void> {
+  yield* vm.irqfds.resamplers.remove(resampler.link); // (a)
+  yield* unregisterAckNotifier(vm, resampler); // (b)
+  yield* setIrq(vm, RESAMPLE_SOURCE, resampler.gsi, 0, false); // (c)
+  resampler.free(); // (d)
+}
+
+/** The order of the 2012 posting: freed on the spot, the grace period afterwards (3.6, H12). */
+function* dissolveEarly(vm: Vm, resampler: Resampler): Step<void> {
+  yield* vm.irqfds.resamplers.remove(resampler.link);
+  yield* unlinkAckNotifier(vm, resampler);
+  yield* setIrq(vm, RESAMPLE_SOURCE, resampler.gsi, 0, false);
+  resampler.free();
+  yield* vm.irqSrcu.synchronize();
+}
+
+/**
+ * Tells the owners behind a pin to look at their devices again, without an acknowledge and without lowering the line
+ * (3.7: an IOAPIC pin unmasked with a stale request). False when the pin has no resampler.
+ */
+export function* notifyIrqfdResampler(vm: Vm, chip: number, pin: number): Step<boolean> {
+  const section = yield* vm.irqSrcu.readLock();
+  yield reads(vm, "routing");
+  const gsi = vm.routing.gsiOf(chip, pin);
+  const resampler = gsi === -1 ? null : yield* findResampler(vm, gsi);
+  if (resampler !== null) yield* resampler.notifyMembers();
+  yield* vm.irqSrcu.readUnlock(section);
+  return resampler !== null;
+}

@@ -1,0 +1,29 @@
+import {
+  KVM_CHECK_EXTENSION,
+  KVM_CREATE_DEVICE,
+  KVM_IOEVENTFD,
+  KVM_IRQ_LINE,
+  KVM_IRQ_LINE_STATUS,
+  KVM_IRQFD,
+  KVM_SET_GSI_ROUTING,
+  KVM_SIGNAL_MSI,
+} from "../uapi/kvm.js";
+import type { VmIoctl } from "./arch.js";
+import { checkVmExtension } from "./capabilities.js";
+import { createDevice } from "./device.js";
+import { ioeventfd } from "./ioeventfd.js";
+import { irqLine, irqLineStatus, signalMsi } from "./irq-line.js";
+import { irqfdIoctl } from "./irqfd.js";
+import { setGsiRouting } from "./routing.js";
+
+/** What a VM descriptor answers on every architecture; `VmArch.ioctls` has the rest. */
+export const VM_IOCTLS: ReadonlyMap<number, VmIoctl> = new Map<number, VmIoctl>([
+  [KVM_CHECK_EXTENSION, checkVmExtension],
+  [KVM_IRQ_LINE, irqLine],
+  [KVM_IRQ_LINE_STATUS, irqLineStatus],
+  [KVM_SET_GSI_ROUTING, setGsiRouting],
+  [KVM_IRQFD, irqfdIoctl],
+  [KVM_IOEVENTFD, ioeventfd],
+  [KVM_SIGNAL_MSI, signalMsi],
+  [KVM_CREATE_DEVICE, createDevice],
+]);

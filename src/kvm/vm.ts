@@ -1,0 +1,170 @@
+import type { PhysicalGic } from "../arch/gic/contract.js";
+import { File } from "../host/file.js";
+import type { Process } from "../host/process.js";
+import type { AckListener, ArmIrqchip, IrqchipVcpu, IrqchipVm, MmioBus } from "../irqchip/contract.js";
+import { guarded, reads, shared, writes } from "../sim/access.js";
+import { Mutex, Spinlock } from "../sim/lock.js";
+import type { Sim } from "../sim/sim.js";
+import { Srcu } from "../sim/srcu.js";
+import type { Step } from "../sim/step.js";
+import { EIO } from "../uapi/errno.js";
+import type { Arch, VmArch } from "./arch.js";
+import type { KvmDevice } from "./device.js";
+import type { Hazards } from "./hazards.js";
+import type { KvmHost } from "./host.js";
+import { Buses } from "./io-bus.js";
+import { Irqfds } from "./irqfds.js";
+import { notifyAcked, NotifierLists } from "./notifiers.js";
+import { installDefaultRouting, RoutingTable } from "./routing.js";
+import { VM_IOCTLS } from "./vm-ioctls.js";
+
+/** A vCPU, as the VM drives it beside what an irqchip sees. */
+export interface VmVcpu extends IrqchipVcpu {
+  /** Out of the guest, and kept out until {@link unpause}; `pause` asks, {@link waitForPause} waits until it is out. */
+  pause(): Step<void>;
+  waitForPause(): Step<void>;
+  unpause(): Step<void>;
+  /** KVM_IRQ_LINE of type CPU without an in-kernel controller: the IRQ (0) or FIQ (1) input. 0 or a negative errno. */
+  interruptLine(fiq: boolean, level: boolean): Step<number>;
+  /** At VM destruction. */
+  destroy(): Step<void>;
+}
+
+/**
+ * One virtual machine: its locks (kvm-irq-core.md 0.4), its lists and tables, and the reference count that its own,
+ * its vCPUs' and its devices' descriptors share.
+ */
+export class Vm implements IrqchipVm, AckListener {
+  readonly sim: Sim;
+  /** kvm.lock: devices, irqchip and vCPU creation. */
+  readonly lock: Mutex;
+  /** slots_lock: memory slots, I/O buses, ioeventfds. */
+  readonly slotsLock: Mutex;
+  /** irq_lock: the swap of the routing table, both notifier lists. */
+  readonly irqLock: Mutex;
+  /** Readers: routing table, notifier lists, resampler lists. */
+  readonly irqSrcu: Srcu;
+  /** Readers: I/O buses, memory slots. */
+  readonly srcu: Srcu;
+  readonly hostGic: PhysicalGic | null;
+  readonly acks: AckListener = this;
+  readonly mmioBus: MmioBus;
+
+  /** Online vCPUs by index. */
+  readonly vcpus: VmVcpu[] = [];
+  createdVcpus = 0;
+  /** Devices on the VM's list; kvm.lock. */
+  readonly devices: KvmDevice[] = [];
+  readonly irqfds: Irqfds;
+  readonly notifiers: NotifierLists;
+  readonly buses: Buses;
+  /** The table in force; swapped under irq_lock, read under irq_srcu. */
+  routing: RoutingTable;
+  /** VFIO files that may bypass the caches, as the KVM-VFIO device registers them. */
+  nonCoherentDma = 0;
+  readonly arch: VmArch;
+  isDead = false;
+  isDestroyed = false;
+  private references = 1;
+
+  constructor(
+    readonly host: KvmHost,
+    /** The process that made the VM: requests from other address spaces get -EIO. */
+    readonly process: Process,
+    arch: Arch,
+    readonly ipaBits: number,
+    readonly hazards: Hazards,
+  ) {
+    const { sim } = host;
+    this.sim = sim;
+    this.hostGic = host.gic;
+    this.lock = new Mutex(sim, "kvm.lock");
+    this.slotsLock = new Mutex(sim, "slots_lock");
+    this.irqLock = new Mutex(sim, "irq_lock");
+    this.irqSrcu = new Srcu(sim, "irq_srcu");
+    this.srcu = new Srcu(sim, "srcu");
+    this.irqfds = new Irqfds(this, new Spinlock(sim, "irqfds.lock"), new Mutex(sim, "resampler_lock"));
+    this.notifiers = new NotifierLists();
+    this.buses = new Buses(this);
+    this.mmioBus = this.buses.mmioPort;
+    this.arch = arch.createVm(this);
+    this.routing = RoutingTable.empty(this.arch.chips, this.arch.pinsPerChip);
+  }
+
+  /** The Arm in-kernel interrupt controller; null before it is created and on other architectures. */
+  get armIrqchip(): ArmIrqchip | null {
+    return this.arch.armIrqchip;
+  }
+
+  /** Takes one more reference: a descriptor, or a user in flight. */
+  get(): void {
+    this.references++;
+  }
+
+  /** Drops a reference; the last one destroys the VM. */
+  *put(): Step<void> {
+    yield writes(this, "references");
+    if (--this.references === 0) yield* this.destroy();
+  }
+
+  /** What every VM, vCPU and device request tests first: 0 or -EIO (kvm-irq-core.md 0.3). */
+  admits(process: Process): number {
+    return process.memory !== this.process.memory || this.isDead ? -EIO : 0;
+  }
+
+  *notifyAcked(chip: number, pin: number): Step<void> {
+    yield* notifyAcked(this, chip, pin);
+  }
+
+  *installDefaultRouting(pins: number): Step<number> {
+    return yield* installDefaultRouting(this, pins);
+  }
+
+  *haltGuest(): Step<void> {
+    for (let i = 0; i < this.vcpus.length; i++) yield* this.vcpus[i].pause();
+    for (let i = 0; i < this.vcpus.length; i++) yield* this.vcpus[i].waitForPause();
+  }
+
+  *resumeGuest(): Step<void> {
+    for (let i = 0; i < this.vcpus.length; i++) yield* this.vcpus[i].unpause();
+  }
+
+  /** kvm-irq-core.md 6.3: the VM file's release has shut down all irqfds before. */
+  private *destroy(): Step<void> {
+    this.isDead = true;
+    yield reads(this, "routing");
+    this.routing.free();
+    yield* this.buses.destroy();
+    for (let i = 0; i < this.vcpus.length; i++) yield* this.vcpus[i].destroy();
+    yield* this.arch.destroy();
+    for (let i = 0; i < this.devices.length; i++) yield* this.devices[i].destroy();
+    this.devices.length = 0;
+    this.isDestroyed = true;
+  }
+}
+shared(Vm, "references", "routing");
+guarded(Vm, (vm) => vm.lock, "createdVcpus");
+
+/** The descriptor KVM_CREATE_VM returns. */
+export class VmFile extends File {
+  readonly kind = "kvm-vm";
+
+  constructor(readonly vm: Vm) {
+    super();
+  }
+
+  override *ioctl(process: Process, request: number, argument: number): Step<number> {
+    const { vm } = this;
+    const refused = vm.admits(process);
+    if (refused !== 0) return refused;
+    const handler = VM_IOCTLS.get(request) ?? vm.arch.ioctls.get(request);
+    if (handler === undefined) return vm.arch.unknownIoctl;
+    return yield* handler(vm, process, argument);
+  }
+
+  /** Every irqfd goes, also while vCPU or device descriptors keep the VM alive (2.6). */
+  override *release(): Step<void> {
+    yield* this.vm.irqfds.releaseAll();
+    yield* this.vm.put();
+  }
+}
