@@ -43,41 +43,47 @@ export class KernelList<T> {
   }
 
   *addHead(link: ListLink<T>): Step<void> {
-    yield writes(this, "head");
-    link.list = this;
+    yield reads(this, "head");
+    const { head } = this;
+    yield writes(link, "next");
+    link.next = head;
     link.previous = null;
-    link.next = this.head;
-    if (this.head === null) this.tail = link;
-    else this.head.previous = link;
+    link.list = this;
+    if (head === null) this.tail = link;
+    else head.previous = link;
+    yield writes(this, "head");
     this.head = link;
   }
 
   *addTail(link: ListLink<T>): Step<void> {
-    if (this.tail === null) {
+    const { tail } = this;
+    if (tail === null) {
       yield* this.addHead(link);
       return;
     }
-    yield writes(this.tail, "next");
-    link.list = this;
+    yield writes(link, "next");
     link.next = null;
-    link.previous = this.tail;
-    this.tail.next = link;
+    link.previous = tail;
+    link.list = this;
     this.tail = link;
+    yield writes(tail, "next");
+    tail.next = link;
   }
 
   *remove(link: ListLink<T>): Step<void> {
-    const { previous } = link;
-    if (previous === null) {
-      yield writes(this, "head");
-      this.head = link.next;
-    } else {
-      yield writes(previous, "next");
-      previous.next = link.next;
-    }
-    if (link.next === null) this.tail = previous;
-    else link.next.previous = previous;
+    yield reads(link, "next");
+    const { next, previous } = link;
+    if (next === null) this.tail = previous;
+    else next.previous = previous;
     link.list = null;
     link.previous = null;
+    if (previous === null) {
+      yield writes(this, "head");
+      this.head = next;
+    } else {
+      yield writes(previous, "next");
+      previous.next = next;
+    }
   }
 
   /** Is `link` on this list? Callers hold the writers' lock, or are allowed to be late. */
