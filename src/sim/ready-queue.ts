@@ -39,6 +39,11 @@ export class ReadyQueue {
     this.settle(context, context.slot);
   }
 
+  /** All of them, in no promised order. */
+  toArray(): readonly Context[] {
+    return this.heap.slice(0, this.count);
+  }
+
   private settle(context: Context, slot: number): void {
     this.up(context, slot);
     this.down(context, context.slot);

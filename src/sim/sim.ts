@@ -86,6 +86,18 @@ export class Sim {
     context.state = ContextState.IDLE;
   }
 
+  /** The contexts that wait to be entered: what an explorer chooses from. */
+  readyContexts(): readonly Context[] {
+    return this.ready.toArray();
+  }
+
+  /** Takes a ready context to run it out of turn, not before its due time: an explorer's choice. */
+  enter(context: Context): void {
+    this.ready.remove(context);
+    context.state = ContextState.RUNNING;
+    if (this.clock[context.cpu] < context.due) this.clock[context.cpu] = context.due;
+  }
+
   isQuiet(): boolean {
     return this.ready.size === 0;
   }
