@@ -120,6 +120,13 @@ export class IrqState {
     this.refresh(word, bit);
   }
 
+  /** Assigns latch and active of one interrupt: where they summarise a state kept elsewhere. */
+  assign(word: number, bit: number, isLatched: boolean, isActive: boolean): void {
+    this.latch[word] = isLatched ? this.latch[word] | bit : this.latch[word] & ~bit;
+    this.active[word] = isActive ? this.active[word] | bit : this.active[word] & ~bit;
+    this.refresh(word, bit);
+  }
+
   /** The wire of one interrupt changed; a rise latches on an edge input. */
   setLine(word: number, bit: number, isHigh: boolean): void {
     if (((this.line[word] & bit) !== 0) === isHigh) return;
