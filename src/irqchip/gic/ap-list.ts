@@ -1,4 +1,4 @@
-import { reads, shared, writes } from "../../sim/access.js";
+import { guarded, reads, shared, writes } from "../../sim/access.js";
 import { Spinlock } from "../../sim/lock.js";
 import type { Sim } from "../../sim/sim.js";
 import type { Step } from "../../sim/step.js";
@@ -17,6 +17,8 @@ export class ApList {
   head: VgicIrq | null = null;
   tail: VgicIrq | null = null;
   count = 0;
+  /** Says without the lock whether anything is listed. */
+  private occupied = false;
   private readonly bins: (VgicIrq | null)[] = new Array<VgicIrq | null>(BINS).fill(null);
 
   constructor(sim: Sim) {
@@ -24,23 +26,23 @@ export class ApList {
   }
 
   *isEmpty(): Step<boolean> {
-    yield reads(this, "count");
-    return this.count === 0;
+    yield reads(this, "occupied");
+    return !this.occupied;
   }
 
   *append(irq: VgicIrq): Step<void> {
-    yield writes(this, "count");
     irq.apList = this;
     irq.apNext = null;
     irq.apPrevious = this.tail;
     if (this.tail === null) this.head = irq;
     else this.tail.apNext = irq;
     this.tail = irq;
-    this.count++;
+    if (this.count++ > 0) return;
+    yield writes(this, "occupied");
+    this.occupied = true;
   }
 
   *remove(irq: VgicIrq): Step<void> {
-    yield writes(this, "count");
     if (irq.apPrevious === null) this.head = irq.apNext;
     else irq.apPrevious.apNext = irq.apNext;
     if (irq.apNext === null) this.tail = irq.apPrevious;
@@ -48,7 +50,9 @@ export class ApList {
     irq.apNext = null;
     irq.apPrevious = null;
     irq.apList = null;
-    this.count--;
+    if (--this.count > 0) return;
+    yield writes(this, "occupied");
+    this.occupied = false;
   }
 
   /** Orders by `sortKey`, lowest first, stable; merges runs of powers of two, as the kernel's list_sort does. */
@@ -90,7 +94,8 @@ export class ApList {
     return all;
   }
 }
-shared(ApList, "count");
+shared(ApList, "occupied");
+guarded(ApList, (list) => list.lock, "head", "tail", "count");
 
 /** Merges two ordered chains of `apNext`; of equals, those of `earlier` come first. */
 function merge(earlier: VgicIrq, later: VgicIrq): VgicIrq {

@@ -60,11 +60,7 @@ export class VgicCpu {
     this.apList = new ApList(sim);
     this.affinity = affinityOfId(vcpu.id);
     const irqs: VgicIrq[] = [];
-    for (let intid = 0; intid < VGIC_NR_PRIVATE_IRQS; intid++) {
-      const irq = new VgicIrq(sim, intid, this, model);
-      irq.targets = model === 2 ? 1 << vcpu.id : 0;
-      irqs.push(irq);
-    }
+    for (let intid = 0; intid < VGIC_NR_PRIVATE_IRQS; intid++) irqs.push(new VgicIrq(sim, intid, this, model));
     this.privateIrqs = irqs;
     for (let i = 0; i < EOI_COUNT_MAX; i++) this.ended.push(irqs[0]);
   }

@@ -49,7 +49,7 @@ export class VgicIrq {
   /** GICv3 SPI: the affinity written to IROUTER. */
   mpidr = 0;
   /** GICv2: bit mask of target CPUs. */
-  targets = 0;
+  targets: number;
   /** GICv2 SGI: bit mask of CPUs that sent it and were not yet served. */
   source = 0;
   /** GICv2 SGI: the CPU whose SGI is active. */
@@ -76,6 +76,7 @@ export class VgicIrq {
   ) {
     this.lock = new Spinlock(sim, "irq->irq_lock");
     this.targetVcpu = target;
+    this.targets = model === 2 && intid < VGIC_NR_PRIVATE_IRQS && target !== null ? 1 << target.vcpu.id : 0;
     this.enabled = intid < VGIC_NR_SGIS;
     this.group = model === 3 ? 1 : 0;
     this.config = intid >= VGIC_NR_SGIS && intid < VGIC_NR_PRIVATE_IRQS ? VgicConfig.LEVEL : VgicConfig.EDGE;
