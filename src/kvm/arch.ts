@@ -1,7 +1,9 @@
+import type { IrqBypassProducer } from "../host/irqbypass.js";
 import type { Process } from "../host/process.js";
 import type { ArmIrqchip } from "../irqchip/contract.js";
 import type { Step } from "../sim/step.js";
 import type { KvmDeviceType } from "./device.js";
+import type { Irqfd } from "./irqfd.js";
 import type { Route } from "./routing.js";
 import type { Vm } from "./vm.js";
 
@@ -63,10 +65,25 @@ export interface VmArch {
   hasIrqchip(): boolean;
   /** Types of KVM_CREATE_DEVICE that this architecture implements; the common ones are in device.ts. */
   deviceType(type: number): KvmDeviceType | null;
+  /** 7.4; null where nothing on this host can deliver past it: irqfds then register no consumer. */
+  readonly bypass: BypassHooks | null;
   /** 8.3: does it implement forwarding? */
   readonly forwarding: IrqForwarding | null;
-  /** Architecture teardown at VM destruction. */
+  /** Architecture teardown at VM destruction, the irqchip included; vCPUs are still there. */
   destroy(): Step<void>;
+}
+
+/** What a connected producer means to an architecture (7.4). */
+export interface BypassHooks {
+  /** Around connecting and disconnecting; no lock of KVM's held. */
+  stop(): Step<void>;
+  start(): Step<void>;
+  /** irqfds.lock held. 0, or a negative errno that undoes the connection. */
+  connect(irqfd: Irqfd, producer: IrqBypassProducer): Step<number>;
+  /** irqfds.lock held; the irqfd's route is still what was programmed. */
+  disconnect(irqfd: Irqfd, producer: IrqBypassProducer): Step<void>;
+  /** 2.7, irqfds.lock held: the irqfd's route went from `old` to what it is now. */
+  routeChanged(irqfd: Irqfd, old: Route): Step<void>;
 }
 
 /** 8.3: linking a virtual SPI to a physical interrupt. */

@@ -1,4 +1,5 @@
-import type { ArmIrqchip } from "../irqchip/contract.js";
+import type { ArmIrqchip, KvmDeviceOps } from "../irqchip/contract.js";
+import { createVgic } from "../irqchip/gic/vgic.js";
 import { Ev } from "../sim/event.js";
 import type { Step } from "../sim/step.js";
 import { armIrqLineId, armIrqLineType, armIrqLineVcpu } from "../uapi/arm.js";
@@ -6,7 +7,7 @@ import { KVM_ARM_IRQ_CPU_FIQ, KVM_ARM_IRQ_TYPE_CPU, KVM_ARM_IRQ_TYPE_PPI, KVM_AR
 import { KVM_VM_TYPE_ARM_IPA_SIZE_MASK } from "../uapi/arm.js";
 import { EAGAIN, EINVAL, ENODEV, ENXIO, EWOULDBLOCK } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
-import type { Arch, IrqForwarding, IrqLine, VmArch, VmIoctl } from "./arch.js";
+import type { Arch, BypassHooks, IrqForwarding, IrqLine, VmArch, VmIoctl } from "./arch.js";
 import type { KvmDeviceType } from "./device.js";
 import type { Route } from "./route.js";
 import type { Vm } from "./vm.js";
@@ -89,6 +90,7 @@ export class Arm64Vm implements VmArch {
   readonly pinsPerChip = PINS;
   readonly unknownIoctl = -EINVAL;
   readonly ioctls: ReadonlyMap<number, VmIoctl> = ARM64_VM_IOCTLS;
+  readonly bypass: BypassHooks;
   readonly forwarding: IrqForwarding;
   armIrqchip: ArmIrqchip | null = null;
 
@@ -96,6 +98,7 @@ export class Arm64Vm implements VmArch {
     readonly vm: Vm,
     private readonly arch: Arm64,
   ) {
+    this.bypass = new GuestStop(vm);
     this.forwarding = new SpiForwarding(this);
   }
 
@@ -173,15 +176,71 @@ export class Arm64Vm implements VmArch {
     }
   }
 
-  deviceType(_type: number): KvmDeviceType | null {
+  /** A model that the host cannot serve has no implementation registered. */
+  deviceType(type: number): KvmDeviceType | null {
+    if (type === K.KVM_DEV_TYPE_ARM_VGIC_V2) return this.vm.hostGic?.version === 2 ? VGIC_V2 : null;
+    if (type === K.KVM_DEV_TYPE_ARM_VGIC_V3) return this.vm.hostGic?.version === 3 ? VGIC_V3 : null;
     return null;
   }
 
-  *destroy(): Step<void> {}
+  /** kvm.lock held: the VM's interrupt controller, or -EEXIST, -ENODEV, -EBUSY, -E2BIG. */
+  *createIrqchip(model: 2 | 3): Step<ArmIrqchip | number> {
+    const vgic = yield* createVgic(this.vm, model, this.armIrqchip);
+    if (typeof vgic !== "number") this.armIrqchip = vgic;
+    return vgic;
+  }
+
+  *destroy(): Step<void> {
+    if (this.armIrqchip?.destroy !== undefined) yield* this.armIrqchip.destroy();
+  }
+}
+
+class VgicType implements KvmDeviceType {
+  constructor(
+    readonly name: string,
+    private readonly model: 2 | 3,
+  ) {}
+
+  *create(vm: Vm): Step<KvmDeviceOps | number> {
+    if (!(vm.arch instanceof Arm64Vm)) return -ENODEV;
+    return yield* vm.arch.createIrqchip(this.model);
+  }
+}
+const VGIC_V2 = new VgicType("kvm-arm-vgic", 2);
+const VGIC_V3 = new VgicType("kvm-arm-vgic-v3", 3);
+
+/** KVM_CREATE_IRQCHIP: a GICv2 without a device descriptor (kvm-irq-core.md 4.5). */
+function* createIrqchip(vm: Vm): Step<number> {
+  if (!(vm.arch instanceof Arm64Vm) || vm.hostGic === null) return -ENXIO;
+  yield* vm.lock.lock();
+  const vgic = yield* vm.arch.createIrqchip(2);
+  yield* vm.lock.unlock();
+  return typeof vgic === "number" ? vgic : 0;
 }
 
 /** Requests of arm64 VM descriptors alone. */
-const ARM64_VM_IOCTLS: ReadonlyMap<number, VmIoctl> = new Map<number, VmIoctl>([]);
+const ARM64_VM_IOCTLS: ReadonlyMap<number, VmIoctl> = new Map<number, VmIoctl>([[K.KVM_CREATE_IRQCHIP, createIrqchip]]);
+
+/** 7.4 on arm64 without GICv4: the guest stands still while producers come and go, and nothing is programmed. */
+class GuestStop implements BypassHooks {
+  constructor(private readonly vm: Vm) {}
+
+  *stop(): Step<void> {
+    yield* this.vm.haltGuest();
+  }
+
+  *start(): Step<void> {
+    yield* this.vm.resumeGuest();
+  }
+
+  *connect(): Step<number> {
+    return 0;
+  }
+
+  *disconnect(): Step<void> {}
+
+  *routeChanged(): Step<void> {}
+}
 
 /** 8.3: a GSI's SPI linked to a physical interrupt by the vGIC's HW list registers. */
 class SpiForwarding implements IrqForwarding {

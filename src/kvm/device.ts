@@ -31,9 +31,9 @@ export class KvmDevice {
     readonly ops: KvmDeviceOps,
   ) {}
 
-  /** Called for what is still on the list when the VM dies: types without release. */
+  /** Called for what is still on the list when the VM dies: types without release. An irqchip went with its architecture. */
   *destroy(): Step<void> {
-    if (this.ops.destroy !== undefined) yield* this.ops.destroy();
+    if (this.ops.destroy !== undefined && this.ops !== this.vm.arch.armIrqchip) yield* this.ops.destroy();
   }
 
   /** kvm.lock held: off the list, then the type's end of life. */

@@ -6,9 +6,9 @@ import type { WorkQueue } from "../sim/workqueue.js";
 export interface KvmHost {
   readonly sim: Sim;
   /** The shared system work queue: an irqfd's inject work. */
-  readonly systemWork: WorkQueue;
+  readonly events: WorkQueue;
   /** `kvm-irqfd-cleanup`, one for all VMs: an irqfd's shutdown work. */
-  readonly cleanupWork: WorkQueue;
+  readonly irqfdCleanup: WorkQueue;
   /** The controller guests are served with; null on a host without one. */
   readonly gic: PhysicalGic | null;
 }

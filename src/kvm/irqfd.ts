@@ -1,9 +1,10 @@
 import type { EventfdContext } from "../host/eventfd.js";
 import { eventfdContextOf, eventfdContextOfFile } from "../host/eventfd.js";
 import type { File } from "../host/file.js";
+import { type IrqBypassProducer, irqBypassOf } from "../host/irqbypass.js";
 import { type PollTable, WaitEntry, type WaitQueue } from "../host/poll.js";
 import type { Process } from "../host/process.js";
-import { reads, shared, writes } from "../sim/access.js";
+import { guarded, reads, shared, writes } from "../sim/access.js";
 import { Ev } from "../sim/event.js";
 import { ListLink, UseAfterFree } from "../sim/list.js";
 import { allowBothOrders } from "../sim/lock.js";
@@ -14,6 +15,7 @@ import { EAGAIN, EBADF, EBUSY, EFAULT, EINVAL, EWOULDBLOCK } from "../uapi/errno
 import { EPOLLHUP, EPOLLIN } from "../uapi/eventfd.js";
 import { KVM_IRQFD_FLAG_DEASSIGN, KVM_IRQFD_FLAG_RESAMPLE, kvm_irqfd } from "../uapi/kvm.js";
 import { UserArgument } from "./argument.js";
+import { IrqfdConsumer } from "./bypass.js";
 import { joinResampler, leaveResampler, RESAMPLE_SOURCE, type Resampler } from "./resampler.js";
 import { CachedRoute, Route } from "./route.js";
 import { type RoutingTable, setIrq } from "./routing.js";
@@ -42,6 +44,9 @@ export class Irqfd extends WaitEntry implements PollTable {
   readonly inject: InjectWork = new InjectWork(this);
   private readonly shutdown: ShutdownWork = new ShutdownWork(this);
   resampler: Resampler | null = null;
+  readonly consumer: IrqfdConsumer | null;
+  /** The physical interrupt whose delivery may pass the host; irqfds.lock. */
+  producer: IrqBypassProducer | null = null;
   /** "Active" of 2.2: on the list. Read by the callback without irqfds.lock. */
   isActive = false;
   private isFreed = false;
@@ -56,6 +61,8 @@ export class Irqfd extends WaitEntry implements PollTable {
     readonly resamplefd: EventfdContext | null,
   ) {
     super();
+    const { bypass } = vm.arch;
+    this.consumer = bypass === null ? null : new IrqfdConsumer(this, bypass);
   }
 
   /** AS11: the eventfd's poll registers the irqfd by {@link queue}, then samples the counter. The mask, or -EBUSY. */
@@ -115,7 +122,7 @@ export class Irqfd extends WaitEntry implements PollTable {
     let result = -EWOULDBLOCK;
     yield reads(this, "isActive");
     if (this.isActive || this.vm.hazards.clearRouteOnDeassign) result = yield* this.vm.arch.setRouteAtomic(this.snapshot);
-    if (result === -EWOULDBLOCK) yield* this.vm.host.systemWork.queue(this.inject);
+    if (result === -EWOULDBLOCK) yield* this.vm.host.events.queue(this.inject);
   }
 
   /** Unlinks and queues, nothing else: the caller holds the eventfd's lock (H10). */
@@ -134,7 +141,7 @@ export class Irqfd extends WaitEntry implements PollTable {
     this.isActive = false;
     yield* this.vm.irqfds.active.remove(this.link);
     this.vm.sim.emit(Ev.irqfd_deactivate, this.eventfd.id, this.gsi, reason);
-    yield* this.vm.host.cleanupWork.queue(this.shutdown);
+    yield* this.vm.host.irqfdCleanup.queue(this.shutdown);
   }
 
   /** The older rule of 2.5, irqfds.lock held: a deassigned irqfd loses its cached route. */
@@ -144,7 +151,12 @@ export class Irqfd extends WaitEntry implements PollTable {
 
   /** 2.7, irqfds.lock held. */
   *routeChanged(table: RoutingTable): Step<void> {
+    const { bypass } = this.vm.arch;
+    if (bypass === null || this.producer === null) return yield* this.cacheRoute(table.singleRouteOf(this.gsi));
+    const old = new Route();
+    yield* this.route.load(old);
     yield* this.cacheRoute(table.singleRouteOf(this.gsi));
+    yield* bypass.routeChanged(this, old);
   }
 
   private *cacheRoute(route: Route | null): Step<void> {
@@ -172,6 +184,7 @@ export class Irqfd extends WaitEntry implements PollTable {
   }
 }
 shared(Irqfd, "isActive");
+guarded(Irqfd, (irqfd) => irqfd.vm.irqfds.lock, "producer");
 
 /** ctx W: the injection that could not be made in the callback. Each `set` asks the table in force (2.4). */
 class InjectWork extends WorkItem {
@@ -200,9 +213,10 @@ class ShutdownWork extends WorkItem {
     const { vm, eventfd } = irqfd;
     yield* vm.irqSrcu.synchronize(); // SH1: the assigner has passed AS15 (H11)
     yield* eventfd.removeWaitAndConsume(irqfd); // SH2
-    yield* vm.host.systemWork.flush(irqfd.inject); // SH3, strictly after SH2 (H8)
+    yield* vm.host.events.flush(irqfd.inject); // SH3, strictly after SH2 (H8)
     if (irqfd.resampler !== null) yield* leaveResampler(vm, irqfd, irqfd.resampler); // SH4
     if (irqfd.resamplefd !== null) yield* irqfd.resamplefd.put();
+    if (irqfd.consumer !== null) yield* irqBypassOf(vm.sim).unregisterConsumer(irqfd.consumer); // SH5, before SH6 (H28)
     const { id } = eventfd;
     yield* eventfd.put(); // SH6
     irqfd.free(); // SH7
@@ -253,7 +267,8 @@ function* assignFile(vm: Vm, process: Process, file: File, gsi: number, resample
     irqfd.free();
     return mask;
   }
-  if ((mask & EPOLLIN) !== 0) yield* vm.host.systemWork.queue(irqfd.inject); // AS13
+  if ((mask & EPOLLIN) !== 0) yield* vm.host.events.queue(irqfd.inject); // AS13
+  if (irqfd.consumer !== null) yield* irqBypassOf(vm.sim).registerConsumer(irqfd.consumer, eventfd); // AS14: a refusal changes nothing
   yield* vm.irqSrcu.readUnlock(section); // AS15
   return 0;
 }
@@ -275,6 +290,6 @@ function* deassign(vm: Vm, process: Process, fd: number, gsi: number): Step<numb
   }
   yield* irqfds.lock.unlock();
   yield* eventfd.put(); // DE3
-  yield* vm.host.cleanupWork.drain(); // DE4
+  yield* vm.host.irqfdCleanup.drain(); // DE4
   return 0; // DE5
 }

@@ -44,6 +44,6 @@ export class Irqfds {
       irqfd = next;
     }
     yield* this.lock.unlock();
-    yield* this.vm.host.cleanupWork.drain();
+    yield* this.vm.host.irqfdCleanup.drain();
   }
 }

@@ -16,13 +16,14 @@ import { KvmFile, vmOf } from "./system.js";
 import type { Vm } from "./vm.js";
 
 const SCRATCH = 0x10000;
+const VALUE = 0x4f000;
 
 /** A machine with one user process: system calls by their C names, arguments as the C structures would carry them. */
 export class TestMachine implements KvmHost {
   readonly trace = new TraceBuffer();
   readonly sim: Sim;
-  readonly systemWork: WorkQueue;
-  readonly cleanupWork: WorkQueue;
+  readonly events: WorkQueue;
+  readonly irqfdCleanup: WorkQueue;
   readonly gic: PhysicalGic | null;
   readonly process: Process;
   readonly arch: Arch;
@@ -31,8 +32,8 @@ export class TestMachine implements KvmHost {
 
   constructor(options: { arch?: Arch; hazards?: Partial<Hazards>; gic?: (sim: Sim) => PhysicalGic } = {}) {
     this.sim = new Sim({ trace: this.trace });
-    this.systemWork = new WorkQueue(this.sim, "events");
-    this.cleanupWork = new WorkQueue(this.sim, "kvm-irqfd-cleanup");
+    this.events = new WorkQueue(this.sim, "events");
+    this.irqfdCleanup = new WorkQueue(this.sim, "kvm-irqfd-cleanup");
     this.gic = options.gic?.(this.sim) ?? null;
     this.arch = options.arch ?? new Arm64({ cpus: 4, gicVersion: 3 });
     this.hazards = { ...NO_HAZARDS, ...options.hazards };
@@ -85,6 +86,53 @@ export class TestMachine implements KvmHost {
       K.kvm_irqfd.flags.set(view, flags);
       K.kvm_irqfd.resamplefd.set(view, resamplefd);
     });
+  }
+
+  /** KVM_SET_GSI_ROUTING. */
+  route(vm: number, routes: readonly RouteSpec[], flags = 0): number {
+    return this.ioctlBytes(vm, K.KVM_SET_GSI_ROUTING, routingBytes(routes, flags));
+  }
+
+  /** KVM_IRQ_LINE. */
+  irqLine(vm: number, irq: number, level: number): number {
+    return this.ioctlOn(vm, K.KVM_IRQ_LINE, K.kvm_irq_level, (view) => {
+      K.kvm_irq_level.irq.set(view, irq);
+      K.kvm_irq_level.level.set(view, level);
+    });
+  }
+
+  signalMsi(vm: number, flags = 0): number {
+    return this.ioctlOn(vm, K.KVM_SIGNAL_MSI, K.kvm_msi, (view) => K.kvm_msi.flags.set(view, flags));
+  }
+
+  /** KVM_CREATE_DEVICE: the descriptor, or a negative errno; 0 for a TEST that succeeds. */
+  createDevice(vm: number, type: number, flags = 0): number {
+    let fd = 0;
+    const result = this.ioctlOn(
+      vm,
+      K.KVM_CREATE_DEVICE,
+      K.kvm_create_device,
+      (view) => {
+        K.kvm_create_device.type.set(view, type);
+        K.kvm_create_device.flags.set(view, flags);
+      },
+      (view) => (fd = K.kvm_create_device.fd.get(view)),
+    );
+    return result === 0 ? fd : result;
+  }
+
+  /** A device attribute whose address points to `words` (u32). */
+  attr(request: number, device: number, group: number, attr: number, words: readonly number[] = [], address = VALUE): number {
+    if (address === VALUE) for (const [i, word] of words.entries()) this.process.memory.setU32(VALUE + 4 * i, word >>> 0);
+    return this.ioctlOn(device, request, K.kvm_device_attr, (view) => {
+      K.kvm_device_attr.group.set(view, group);
+      K.kvm_device_attr.attr.setNumber(view, attr);
+      K.kvm_device_attr.addr.setNumber(view, address);
+    });
+  }
+
+  setAttr(device: number, group: number, attr: number, words: readonly number[] = []): number {
+    return this.attr(K.KVM_SET_DEVICE_ATTR, device, group, attr, words);
   }
 
   eventfd(count = 0, flags = 0): number {

@@ -135,14 +135,14 @@ export class Vm implements IrqchipVm, AckListener {
     yield reads(this, "routing");
     this.routing.free();
     yield* this.buses.destroy();
-    for (let i = 0; i < this.vcpus.length; i++) yield* this.vcpus[i].destroy();
     yield* this.arch.destroy();
+    for (let i = 0; i < this.vcpus.length; i++) yield* this.vcpus[i].destroy();
     for (let i = 0; i < this.devices.length; i++) yield* this.devices[i].destroy();
     this.devices.length = 0;
     this.isDestroyed = true;
   }
 }
-shared(Vm, "references", "routing");
+shared(Vm, "routing");
 guarded(Vm, (vm) => vm.lock, "createdVcpus");
 
 /** The descriptor KVM_CREATE_VM returns. */

@@ -3,7 +3,7 @@ import type { Step } from "../sim/step.js";
 import { EINVAL, ENOTTY, ENXIO, EWOULDBLOCK } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
 import { KVM_IOAPIC_NUM_PINS, KVM_IRQCHIP_IOAPIC, KVM_NR_IRQCHIPS } from "../uapi/x86.js";
-import type { Arch, IrqForwarding, IrqLine, VmArch, VmIoctl } from "./arch.js";
+import type { Arch, BypassHooks, IrqForwarding, IrqLine, VmArch, VmIoctl } from "./arch.js";
 import type { KvmDeviceType } from "./device.js";
 import type { Route } from "./route.js";
 import { setIrq } from "./routing.js";
@@ -42,6 +42,7 @@ export class X86Vm implements VmArch {
   readonly pinsPerChip = KVM_IOAPIC_NUM_PINS;
   readonly unknownIoctl = -ENOTTY;
   readonly ioctls: ReadonlyMap<number, VmIoctl> = new Map<number, VmIoctl>();
+  readonly bypass: BypassHooks | null = null;
   readonly forwarding: IrqForwarding | null = null;
   readonly armIrqchip: ArmIrqchip | null = null;
   readonly maxVcpus = 1024;
