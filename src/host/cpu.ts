@@ -79,10 +79,11 @@ export class HostCpu extends Context implements IrqPort {
     this.guestMode = null;
   }
 
-  *irq(isAsserted: boolean): Step<void> {
+  /** Samples the wire itself: two changes may reach this port in the other order. */
+  *irq(): Step<void> {
     yield writes(this, "IRQ");
-    this.signal = isAsserted;
-    if (!isAsserted) return;
+    this.signal = this.gic.isSignalled(this.cpu);
+    if (!this.signal) return;
     const delayNs = this.signalDelayNs;
     if (this.guestMode !== null) yield* this.guestMode.forceExit(delayNs);
     else this.sim.wake(this, delayNs);

@@ -1,4 +1,5 @@
 import type { PhysicalGic } from "../arch/gic/contract.js";
+import { reads } from "../sim/access.js";
 import { current } from "../sim/context.js";
 import { Cost } from "../sim/cost.js";
 import { Ev } from "../sim/event.js";
@@ -58,6 +59,7 @@ export class GicChip implements IrqChip {
     if (intid < FIRST_SPI) return -EINVAL;
     const target = force ? mask[0] : mask.find((cpu) => online.includes(cpu));
     if (target === undefined || (this.gic.version === 2 && target >= GICV2_CPUS)) return -EINVAL;
+    yield reads(this.gic, "GIC");
     const isMoving = this.gic.version === 3 && this.gic.isEnabled(target, intid);
     if (isMoving) yield* this.gic.setEnabled(target, intid, false);
     yield* this.gic.setTarget(intid, target);
@@ -78,6 +80,7 @@ export class GicChip implements IrqChip {
     const { cpu } = current();
     const intid = data.hwirq;
     if (intid >= FIRST_LPI) return -EINVAL;
+    yield reads(this.gic, "GIC");
     if (which === "active") return Number(this.gic.isActive(cpu, intid));
     return Number(which === "pending" ? this.gic.isPending(cpu, intid) : !this.gic.isEnabled(cpu, intid));
   }

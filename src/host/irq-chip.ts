@@ -54,3 +54,17 @@ export interface IrqChip {
   activate?(data: IrqData): Step<number>;
   deactivate?(data: IrqData): Step<void>;
 }
+
+class NoIrqChip implements IrqChip {
+  readonly name = "none";
+  readonly isNull = true;
+  readonly isOneshotSafe = false;
+  readonly eoiAfterThread = false;
+  readonly allowsSoftwareResend = true;
+  *mask(): Step<void> {}
+  *unmask(): Step<void> {}
+  *eoi(): Step<void> {}
+}
+
+/** Behind a descriptor that no controller serves: requesting it answers -ENOSYS. */
+export const NO_IRQ_CHIP: IrqChip = new NoIrqChip();

@@ -3,7 +3,7 @@ import type { Step } from "../sim/step.js";
 import { EBUSY, EINVAL, ENOSYS, ENOTCONN } from "../uapi/errno.js";
 import { Flow, IrqActionEntry, type IrqDesc, Irqs, IrqSetting, type IrqTable } from "./irq-desc.js";
 import { synchronize } from "./irq-manage.js";
-import { enableLocked, irqShutdown, irqStartup } from "./irq-state.js";
+import { enableLocked, irqActivate, irqDeactivate, irqShutdown, irqStartup } from "./irq-state.js";
 import { DEFAULT_PRIMARY, IrqThread } from "./irq-thread.js";
 import { type IrqAction, Irqf, type IrqThreadAction, IrqType } from "./irq-types.js";
 
@@ -90,7 +90,7 @@ function takeThreadBit(desc: IrqDesc, entry: IrqActionEntry): number {
 function* addFirst(desc: IrqDesc, entry: IrqActionEntry): Step<number> {
   const trigger = entry.flags & Irqf.TRIGGER_MASK;
   let error = trigger === IrqType.NONE ? 0 : yield* setTrigger(desc, trigger);
-  if (error === 0) error = yield* activate(desc);
+  if (error === 0) error = yield* irqActivate(desc);
   if (error !== 0) {
     desc.threadBits &= ~entry.threadMask;
     return error;
@@ -146,13 +146,6 @@ export function* setTrigger(desc: IrqDesc, type: number): Step<number> {
   return 0;
 }
 
-function* activate(desc: IrqDesc): Step<number> {
-  if (desc.state & Irqs.ACTIVATED) return 0;
-  const error = desc.data.chip.activate ? yield* desc.data.chip.activate(desc.data) : 0;
-  if (error === 0) desc.state |= Irqs.ACTIVATED;
-  return error;
-}
-
 /**
  * free_irq (1.7): after it returns no handler of that action runs or will run. The freed action, or null with a warning.
  * Sleeps: from interrupt context it would wait for itself.
@@ -180,7 +173,11 @@ export function* freeIrq(table: IrqTable, irq: number, devId: object | null): St
   yield* synchronize(desc);
   if (entry.thread !== null && !entry.thread.isOpen()) yield* table.sim.wait(entry.thread);
   desc.threadBits &= ~entry.threadMask;
-  if (wasLast) yield* deactivate(desc);
+  if (wasLast) {
+    yield* desc.lock.lock();
+    yield* irqDeactivate(desc);
+    yield* desc.lock.unlock();
+  }
   yield* desc.requestMutex.unlock();
   return entry.action;
 }
@@ -206,14 +203,4 @@ function* unlink(desc: IrqDesc, devId: object | null): Step<IrqActionEntry | nul
     before.next = after;
   }
   return entry;
-}
-
-/** Clears what activation programmed: an MSI's message. */
-function* deactivate(desc: IrqDesc): Step<void> {
-  yield* desc.lock.lock();
-  if (desc.state & Irqs.ACTIVATED) {
-    if (desc.data.chip.deactivate) yield* desc.data.chip.deactivate(desc.data);
-    desc.state &= ~Irqs.ACTIVATED;
-  }
-  yield* desc.lock.unlock();
 }

@@ -3,7 +3,9 @@ import { Cost } from "../sim/cost.js";
 import { Ev } from "../sim/event.js";
 import type { Step } from "../sim/step.js";
 import { EBUSY, EINVAL } from "../uapi/errno.js";
+import type { IrqData } from "./irq-chip.js";
 import { type IrqDesc, Irqs, IrqSetting } from "./irq-desc.js";
+import type { CpuList } from "./irq-types.js";
 
 // The state primitives of host-irq.md 1.3. All run under the descriptor's lock.
 
@@ -91,12 +93,34 @@ function canStart(desc: IrqDesc): boolean {
 }
 
 /** Lets the chip choose a CPU of the affinity mask; the choice is the effective affinity. */
-export function* applyAffinity(desc: IrqDesc): Step<number> {
-  const { chip } = desc.data;
-  if (!chip.setAffinity || desc.settings & IrqSetting.NO_BALANCING) return -EINVAL;
-  const chosen = yield* chip.setAffinity(desc.data, desc.affinity, desc.table.online(), false);
+function* applyAffinity(desc: IrqDesc): Step<void> {
+  const chosen = yield* chooseCpu(desc, desc.affinity);
   if (chosen >= 0) desc.effectiveCpu = chosen;
-  return chosen;
+}
+
+/** The CPU of `mask` that the chip takes, or a negative errno. */
+export function* chooseCpu(desc: IrqDesc, mask: CpuList): Step<number> {
+  let data: IrqData | null = desc.data;
+  while (data !== null) {
+    if (data.chip.setAffinity) return yield* data.chip.setAffinity(data, mask, desc.table.online(), false);
+    data = data.parent;
+  }
+  return -EINVAL;
+}
+
+/** Programs what activation has to: an MSI's message. 0 or the chip's errno. */
+export function* irqActivate(desc: IrqDesc): Step<number> {
+  if (desc.state & Irqs.ACTIVATED) return 0;
+  const error = desc.data.chip.activate ? yield* desc.data.chip.activate(desc.data) : 0;
+  if (error === 0) desc.state |= Irqs.ACTIVATED;
+  return error;
+}
+
+/** Clears what activation programmed. */
+export function* irqDeactivate(desc: IrqDesc): Step<void> {
+  if (!(desc.state & Irqs.ACTIVATED)) return;
+  if (desc.data.chip.deactivate) yield* desc.data.chip.deactivate(desc.data);
+  desc.state &= ~Irqs.ACTIVATED;
 }
 
 /** Shuts the interrupt down and really masks it, whatever its settings. */

@@ -23,7 +23,7 @@ export class IrqThread extends Context {
     private readonly entry: IrqActionEntry,
     private readonly threadAction: IrqThreadAction,
   ) {
-    super(`irq/${desc.irq}-${entry.name}`, "worker", desc.effectiveCpu);
+    super(`irq/${desc.irq}-${entry.name}`, "worker", 0);
   }
 
   override *body(): Step<void> {

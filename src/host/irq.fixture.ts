@@ -2,6 +2,8 @@ import { Context } from "../sim/context.js";
 import { TraceBuffer } from "../sim/event.js";
 import { Sim } from "../sim/sim.js";
 import { run, type Step } from "../sim/step.js";
+import type { PhysicalGic } from "../arch/gic/contract.js";
+import { GicV3 } from "./gic/gicv3.js";
 import { FakeGic } from "./fake-gic.fixture.js";
 import type { IrqCounts } from "./irq-desc.js";
 import { type IrqAction, IrqReturn, IrqType } from "./irq-types.js";
@@ -9,18 +11,24 @@ import { Host } from "./machine.js";
 
 export const CPUS = 4;
 
+function bootedV3(eoiMode: 0 | 1): GicV3 {
+  const gic = new GicV3({ cpus: CPUS, interrupts: 256, eoiMode });
+  gic.boot();
+  return gic;
+}
+
 /** P2 and P3 of host-irq.md 8: SPI 40 is a level input, SPI 41 an edge input. */
 export class Fixture {
   readonly trace = new TraceBuffer();
   readonly sim = new Sim({ cpus: CPUS, trace: this.trace });
-  readonly gic: FakeGic;
+  readonly gic: PhysicalGic;
   readonly host: Host;
   readonly level: number;
   readonly edge: number;
   private base: Record<number, IrqCounts> = {};
 
   constructor(version: 2 | 3 = 3, eoiMode: 0 | 1 = 1) {
-    this.gic = new FakeGic(version, eoiMode);
+    this.gic = version === 3 ? bootedV3(eoiMode) : new FakeGic(version, eoiMode);
     this.host = new Host(this.sim, this.gic);
     this.level = run(this.host.mapIrq(40, IrqType.LEVEL_HIGH));
     this.edge = run(this.host.mapIrq(41, IrqType.EDGE_RISING));
@@ -36,7 +44,6 @@ export class Fixture {
   zero(): void {
     for (const irq of [this.level, this.edge]) this.base[irq] = this.host.counts(irq);
     this.trace.clear();
-    this.gic.writes.length = 0;
   }
 
   line(intid: number, level: 0 | 1): void {

@@ -7,9 +7,11 @@ import { HostCpu } from "./cpu.js";
 import type { IrqchipState } from "./irq-chip.js";
 import { type IrqCounts, type IrqDesc, IrqSetting, IrqTable } from "./irq-desc.js";
 import { GicDomain } from "./irq-domain.js";
+import { migrateAllOff, restoreManaged, setAffinity, setManagedAffinity } from "./irq-affinity.js";
 import { disableIrq, disableIrqNosync, enableIrq, getIrqchipState, setIrqchipState, setIrqVcpuAffinity, synchronizeIrq } from "./irq-manage.js";
 import { freeIrq, requestIrq } from "./irq-request.js";
-import type { IrqAction, IrqThreadAction } from "./irq-types.js";
+import { freePercpuIrq, requestPercpuIrq, setPercpuEnabled } from "./irq-percpu.js";
+import type { CpuList, IrqAction, IrqThreadAction } from "./irq-types.js";
 
 /** The host kernel of one machine: its CPUs, its interrupts, its work queues. Drivers call it by irq number. */
 export class Host {
@@ -93,6 +95,40 @@ export class Host {
 
   *synchronizeIrq(irq: number): Step<number> {
     return yield* synchronizeIrq(this.irqs, irq);
+  }
+
+  /** A PPI's handler, for all CPUs; each then enables its own copy. */
+  *requestPercpuIrq(irq: number, action: IrqAction, name: string, devId: object | null): Step<number> {
+    return yield* requestPercpuIrq(this.irqs, irq, action, name, devId);
+  }
+
+  *freePercpuIrq(irq: number): Step<number> {
+    return yield* freePercpuIrq(this.irqs, irq);
+  }
+
+  /** On the CPU that runs this. */
+  *setPercpuEnabled(irq: number, isEnabled: boolean): Step<number> {
+    return yield* setPercpuEnabled(this.irqs, irq, isEnabled);
+  }
+
+  /** A write to smp_affinity. 0, -EPERM or -EINVAL (host-irq.md 1.9). */
+  *setAffinity(irq: number, mask: CpuList): Step<number> {
+    return yield* setAffinity(this.irqs, irq, mask);
+  }
+
+  *setManagedAffinity(irq: number, mask: CpuList): Step<number> {
+    return yield* setManagedAffinity(this.irqs, irq, mask);
+  }
+
+  /** Hot-unplug: the CPU takes no more interrupts, and its SPIs move. */
+  *cpuDown(cpu: number): Step<void> {
+    this.cpus[cpu].isOnline = false;
+    yield* migrateAllOff(this.irqs, cpu);
+  }
+
+  *cpuUp(cpu: number): Step<void> {
+    this.cpus[cpu].isOnline = true;
+    yield* restoreManaged(this.irqs, cpu);
   }
 
   *setIrqVcpuAffinity(irq: number, info: object | null): Step<number> {

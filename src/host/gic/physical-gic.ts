@@ -15,6 +15,8 @@ export const MAINTENANCE_INTID = 25;
 export abstract class GicBase implements PhysicalGic {
   abstract readonly version: 2 | 3;
   readonly state: IrqState;
+  /** The same, for a waiter's condition: it cannot announce its reads. */
+  private readonly observed: IrqState;
   /** By CPU. */
   readonly interfaces: CpuInterface[] = [];
   private readonly ports: (IrqPort | null)[];
@@ -27,6 +29,7 @@ export abstract class GicBase implements PhysicalGic {
     readonly eoiMode: 0 | 1,
   ) {
     this.state = new IrqState(cpus, interrupts);
+    this.observed = this.state;
     this.ports = new Array<IrqPort | null>(cpus).fill(null);
     this.signals = new Uint8Array(cpus);
   }
@@ -82,7 +85,7 @@ export abstract class GicBase implements PhysicalGic {
   }
 
   isActive(cpu: number, intid: number): boolean {
-    return ((this.state.active[this.state.wordOf(cpu, intid)] >>> (intid & 31)) & 1) !== 0;
+    return ((this.observed.active[this.observed.wordOf(cpu, intid)] >>> (intid & 31)) & 1) !== 0;
   }
 
   lineLevel(cpu: number, intid: number): boolean {
