@@ -1,6 +1,7 @@
 import { type PhysicalGic, type VirtualInterface } from "../../arch/gic/contract.js";
 import { IchHcr, IchVmcr } from "../../arch/gic/gich.js";
 import { Icc } from "../../arch/gic/icc.js";
+import { GicV2 } from "../../host/gic/gicv2.js";
 import { GicV3 } from "../../host/gic/gicv3.js";
 import { TraceBuffer } from "../../sim/event.js";
 import { Mutex } from "../../sim/lock.js";
@@ -328,3 +329,9 @@ export function hostGicV3(cpus: number, nrLr = 4): GicV3 {
   return gic;
 }
 
+
+export function hostGicV2(cpus: number, nrLr = 4): GicV2 {
+  const gic = new GicV2({ cpus, listRegisters: nrLr });
+  gic.boot();
+  return gic;
+}
