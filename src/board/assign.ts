@@ -1,0 +1,131 @@
+import { type Board, type Controller, type Device, type GicV2, type GicV3, type Interrupt } from "./board.js";
+
+/** How an interrupt gets from the host into the guest; `virq compare` runs one column of each. */
+export const MECHANISMS = ["userspace", "userspace+eoi", "irqfd", "irqfd+resample", "forward"] as const;
+export type MechanismName = (typeof MECHANISMS)[number];
+
+export interface Assignment {
+  /** `vfio-platform` stands for AMBA devices too: there it is called vfio-amba. */
+  readonly driver: "vfio-platform" | "vfio-pci" | "none";
+  /** Why it cannot be assigned; null when it can. */
+  readonly why: string | null;
+  /** What the person has to do or to know, one sentence each. */
+  readonly conditions: readonly string[];
+}
+
+export interface Mechanism {
+  readonly mechanism: MechanismName;
+  readonly applicable: boolean;
+  readonly why: string | null;
+}
+
+/** Devices that vfio-platform has a reset for (drivers/vfio/platform/reset). */
+const KNOWN_RESETS = new Set(["calxeda,hb-xgmac", "amd,xgbe-seattle-v1a", "brcm,iproc-flexrm-mbox"]);
+
+/** Which VFIO driver can take the device, and under which conditions (vfio.md 2.3, 16, 20.1; host-irq.md 5.2, 5.5). */
+export function assignmentOf(board: Board, device: Device): Assignment {
+  const why = obstacle(board, device);
+  if (why !== null) return { driver: "none", why, conditions: [] };
+  const conditions = [...groupConditions(board, device), ...sharedLines(board, device)];
+  if (device.bus === "pci") return { driver: "vfio-pci", why: null, conditions: [...msiConditions(board, device), ...conditions] };
+  if (device.bus === "platform" && !device.compatible.some((name) => KNOWN_RESETS.has(name)))
+    conditions.unshift(`vfio-platform knows no reset for ${device.compatible[0] ?? "it"}: load it with reset_required=0`);
+  return { driver: "vfio-platform", why: null, conditions };
+}
+
+function obstacle(board: Board, device: Device): string | null {
+  if (device.pci?.bridge) return "it is a PCI bridge, and VFIO assigns none";
+  if (device.group === null) return device.whyNoGroup ?? "it has no IOMMU group";
+  const group = board.groups[device.group];
+  const iommu = board.iommus.find((each) => each.path === group.iommu);
+  const coherent = group.assumed || device.dmaCoherent || (iommu !== undefined && iommu.coherent);
+  return coherent ? null : `neither it nor its IOMMU, ${group.iommu}, is cache-coherent, and VFIO takes no such device`;
+}
+
+function groupConditions(board: Board, device: Device): string[] {
+  const group = device.group === null ? undefined : board.groups[device.group];
+  if (!group) return [];
+  const others = group.members.filter((path) => path !== device.path);
+  const conditions: string[] = [];
+  if (group.assumed) conditions.push("its IOMMU is assumed: the tree names none");
+  if (others.length > 0) conditions.push(`it shares group ${group.id} with ${others.join(", ")}, which no host driver may hold`);
+  return conditions;
+}
+
+/** vfio-platform asks for each line alone. */
+function sharedLines(board: Board, device: Device): string[] {
+  const conditions: string[] = [];
+  for (const own of device.interrupts) {
+    if (own.intid === null) continue;
+    const other = board.devices.find((each) => each !== device && each.enabled && each.interrupts.some((it) => it.intid === own.intid && it.controller === own.controller));
+    if (other && device.bus !== "pci") conditions.push(`it shares the line of interrupt ${own.index} with ${other.path}, and vfio-platform asks for it alone`);
+  }
+  return conditions;
+}
+
+/** vfio.md 20.1: only an ITS knows who wrote a message. */
+function msiConditions(board: Board, device: Device): string[] {
+  const frame = board.controllers.find((each) => each.kind === "v2m" && device.msiParents.some((parent) => parent.controller === each.path));
+  return frame ? [`${frame.path} does not know who writes a message: load vfio_iommu_type1 with allow_unsafe_interrupts=1`] : [];
+}
+
+/** Each mechanism, and why it cannot serve this interrupt of the device. */
+export function mechanismsFor(board: Board, device: Device, interrupt: Interrupt): Mechanism[] {
+  const common = interruptObstacle(board, device, interrupt);
+  return MECHANISMS.map((mechanism) => {
+    const why = common ?? mechanismObstacle(board, device, interrupt, mechanism);
+    return { mechanism, applicable: why === null, why };
+  });
+}
+
+function interruptObstacle(board: Board, device: Device, interrupt: Interrupt): string | null {
+  const { driver, why } = assignmentOf(board, device);
+  if (driver === "none") return `the device cannot be assigned: ${why}`;
+  const controller = board.controllers.find((each) => each.path === interrupt.controller);
+  if (interrupt.kind === "mbigen pin") return `${interrupt.controller} turns the pin into a message to an ITS, and the ITS is not modelled yet`;
+  if (controller?.kind === "its") return "the message goes to an ITS, which is not modelled yet";
+  if (interrupt.kind === "xics") return "the interrupt controllers of Power are not modelled yet";
+  if (interrupt.kind === "pin") return `it ends at ${interrupt.controller}, a controller that is not modelled`;
+  if (interrupt.kind === "ppi" || interrupt.kind === "eppi") return "it is a per-CPU interrupt, which VFIO cannot request";
+  if (interrupt.trigger === "unspecified") return "the tree gives it no trigger";
+  if (interrupt.trigger !== "level-high" && interrupt.trigger !== "edge-rising") return `a shared interrupt of a GIC is level-high or edge-rising, never ${interrupt.trigger}`;
+  const gic = primaryGic(board);
+  if (!gic) return "the board has no GIC";
+  if (interrupt.kind !== "msi" && interrupt.controller !== gic.path) return `it ends at ${interrupt.controller}, and only the primary GIC, ${gic.path}, is modelled`;
+  if (gic.kind === "gicv2" && (!gic.gich || !gic.gicv)) return `${gic.path} has no virtual interface (GICH and GICV), so KVM has no interrupt controller for a guest`;
+  return null;
+}
+
+function mechanismObstacle(board: Board, device: Device, interrupt: Interrupt, mechanism: MechanismName): string | null {
+  const level = interrupt.trigger === "level-high";
+  if (mechanism === "irqfd") return level ? "the line is level: a plain irqfd does not lower it, and nobody unmasks it when the guest is done" : null;
+  if (!level) return EDGE[mechanism];
+  return mechanism === "forward" ? forwardObstacle(board, device, interrupt) : null;
+}
+
+const EDGE: Readonly<Record<Exclude<MechanismName, "irqfd">, string>> = {
+  userspace: "the interrupt is an edge: it has no line whose end the VMM would have to find",
+  "userspace+eoi": "the interrupt is an edge: no end of interrupt is notified",
+  "irqfd+resample": "the interrupt is an edge: no end of interrupt is notified, so there is nothing to resample",
+  forward: "the interrupt is an edge: only a level line is forwarded",
+};
+
+/** kvm-irq-core.md 8.3: a shared interrupt of the primary GIC, on the platform bus, priority drop split from deactivation. */
+function forwardObstacle(board: Board, device: Device, interrupt: Interrupt): string | null {
+  if (device.bus !== "platform") return `the device is on the ${device.bus.toUpperCase()} bus, and only interrupts of platform devices are forwarded`;
+  const gic = primaryGic(board);
+  if (!gic || interrupt.intid === null || interrupt.intid < 32) return "only shared interrupts of the primary GIC are forwarded";
+  return eoiModeSplit(gic) ? null : `the CPU interface of ${gic.path} is ${gic.kind === "gicv2" ? gic.gicc.size : 0} bytes; forwarding needs EOImode 1, so 8 KiB with GICC_DIR`;
+}
+
+/** The GIC that the CPUs are wired to: enabled, and no other controller above it. */
+export function primaryGic(board: Board): GicV2 | GicV3 | null {
+  const isGic = (each: Controller): each is GicV2 | GicV3 => each.kind === "gicv2" || each.kind === "gicv3";
+  const gics = board.controllers.filter(isGic).filter((each) => each.enabled);
+  return gics.find((each) => each.parent === null) ?? null;
+}
+
+/** host-irq.md 1.5: a GICv2 reaches GICC_DIR only with a CPU interface of 8 KiB. */
+export function eoiModeSplit(gic: GicV2 | GicV3): boolean {
+  return gic.kind === "gicv3" || gic.gicc.size >= 0x2000;
+}

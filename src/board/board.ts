@@ -1,0 +1,257 @@
+/**
+ * A machine as its device tree describes it: the input of everything that builds one. Plain frozen data, in tree order;
+ * addresses are bytes in the CPU's address space.
+ */
+export interface Board {
+  readonly name: string;
+  /** "device tree" (read from bytes) or "built in". */
+  readonly source: "device tree" | "built in";
+  readonly model: string | null;
+  readonly compatible: readonly string[];
+  readonly cpus: readonly Cpu[];
+  readonly psci: Psci | null;
+  readonly memory: readonly Region[];
+  readonly controllers: readonly Controller[];
+  readonly timer: Timer | null;
+  readonly iommus: readonly Iommu[];
+  readonly pciHosts: readonly PciHost[];
+  readonly devices: readonly Device[];
+  readonly groups: readonly Group[];
+  /** Devices without a group got one of their own, marked as assumed. */
+  readonly assumeIommu: boolean;
+  /** What the tree says and the model cannot hold, one sentence each. */
+  readonly notes: readonly string[];
+}
+
+export interface BoardOptions {
+  /** Give each device that has no IOMMU group one of its own, marked `assumed`. */
+  readonly assumeIommu?: boolean;
+}
+
+export interface Region {
+  readonly address: number;
+  readonly size: number;
+}
+
+export interface Cpu {
+  readonly path: string;
+  /** Position in the tree, the number that Linux gives it when all are enabled. */
+  readonly index: number;
+  /** MPIDR affinity on Arm (Aff3 from bit 32), the hardware thread number on Power. */
+  readonly hwId: number;
+  readonly compatible: readonly string[];
+  readonly enableMethod: string | null;
+  readonly enabled: boolean;
+}
+
+export interface Psci {
+  readonly path: string;
+  readonly compatible: readonly string[];
+  readonly method: "smc" | "hvc" | null;
+}
+
+export type TriggerMode = "level-high" | "level-low" | "edge-rising" | "edge-falling" | "edge-both" | "unspecified";
+
+/**
+ * What the number counts: shared, per-CPU, and extended interrupts of a GIC; a pin of an mbigen; a source of the Power
+ * presentation controller; a vector that a device writes as a message; a pin of a controller that virq does not know.
+ */
+export type InterruptKind = "spi" | "ppi" | "espi" | "eppi" | "mbigen pin" | "xics" | "msi" | "pin";
+
+export interface Interrupt {
+  /** Its place in the device's list: VFIO's index for a platform device. */
+  readonly index: number;
+  readonly name: string | null;
+  /** Path of the controller that it ends at. */
+  readonly controller: string;
+  readonly kind: InterruptKind;
+  /** As the tree counts it: SPI 77 is number 77 and INTID 109. Null for a message, whose number is given at run time. */
+  readonly number: number | null;
+  /** The number that the GIC acknowledges; null where there is none or it is given at run time. */
+  readonly intid: number | null;
+  readonly trigger: TriggerMode;
+  /** The controllers and nexus nodes that it passes through before its controller, nearest to the device first. */
+  readonly via: readonly string[];
+}
+
+export type ControllerKind = "gicv2" | "gicv3" | "its" | "v2m" | "mbigen" | "xics" | "other";
+
+interface ControllerBase {
+  readonly path: string;
+  readonly compatible: readonly string[];
+  readonly enabled: boolean;
+  /** Path of the controller that its own interrupts go to; null for the root. */
+  readonly parent: string | null;
+}
+
+export interface GicV2 extends ControllerBase {
+  readonly kind: "gicv2";
+  readonly gicd: Region;
+  readonly gicc: Region;
+  /** Absent where the controller has no virtualization extensions. */
+  readonly gich: Region | null;
+  readonly gicv: Region | null;
+  /** INTID of the maintenance PPI. */
+  readonly maintenance: number | null;
+}
+
+export interface GicV3 extends ControllerBase {
+  readonly kind: "gicv3";
+  readonly gicd: Region;
+  readonly redistributors: readonly Region[];
+  /** Bytes from one redistributor to the next; null means as GICR_TYPER.VLPIS says (128 or 256 KiB). */
+  readonly redistributorStride: number | null;
+  /** The memory-mapped GICv2 interfaces, where the tree gives them. */
+  readonly gicc: Region | null;
+  readonly gich: Region | null;
+  readonly gicv: Region | null;
+  readonly maintenance: number | null;
+}
+
+export interface Its extends ControllerBase {
+  readonly kind: "its";
+  readonly frame: Region;
+}
+
+export interface V2mFrame extends ControllerBase {
+  readonly kind: "v2m";
+  readonly frame: Region;
+  /** First INTID and count; null means as MSI_TYPER says. */
+  readonly baseSpi: number | null;
+  readonly spiCount: number | null;
+}
+
+/** One pin group of an mbigen: the node that devices name as their interrupt parent. */
+export interface MbigenGroup extends ControllerBase {
+  readonly kind: "mbigen";
+  readonly frame: Region;
+  /** A count; pin numbers may exceed it (they are 64 to 1407). */
+  readonly pinCount: number;
+  readonly its: string;
+  readonly deviceId: number;
+}
+
+export interface OtherController extends ControllerBase {
+  readonly kind: "xics" | "other";
+  readonly regions: readonly Region[];
+}
+
+export type Controller = GicV2 | GicV3 | Its | V2mFrame | MbigenGroup | OtherController;
+
+/** INTIDs of the per-CPU timer interrupts. */
+export interface Timer {
+  readonly path: string;
+  readonly secure: TimerPpi | null;
+  readonly physical: TimerPpi | null;
+  readonly virtual: TimerPpi | null;
+  readonly hypervisor: TimerPpi | null;
+  readonly hypervisorVirtual: TimerPpi | null;
+}
+
+export interface TimerPpi {
+  readonly intid: number;
+  readonly trigger: TriggerMode;
+}
+
+export interface Iommu {
+  readonly path: string;
+  readonly kind: "smmuv2" | "smmuv3" | "other";
+  readonly compatible: readonly string[];
+  readonly enabled: boolean;
+  readonly frame: Region | null;
+  /** Its table walks snoop the caches, so its masters are coherent. */
+  readonly coherent: boolean;
+  readonly interrupts: readonly Interrupt[];
+}
+
+export interface Stream {
+  readonly id: number;
+  /** Bits of the id that do not matter (SMMUv2 stream matching). */
+  readonly mask: number;
+}
+
+/** The IOMMU that a device's DMA goes through, with its streams there. */
+export interface DeviceIommu {
+  readonly path: string;
+  readonly streams: readonly Stream[];
+  /** A second one that the tree names; a device may have only one (host-irq.md 5.2). */
+  readonly second: string | null;
+}
+
+export interface MsiParent {
+  readonly controller: string;
+  /** Id that the device's messages carry to an ITS; null where the controller takes none. */
+  readonly deviceId: number | null;
+}
+
+export type BusKind = "platform" | "amba" | "pci" | "other";
+
+export interface Device {
+  readonly path: string;
+  readonly compatible: readonly string[];
+  readonly bus: BusKind;
+  readonly enabled: boolean;
+  readonly registers: readonly Region[];
+  readonly interrupts: readonly Interrupt[];
+  readonly msiParents: readonly MsiParent[];
+  readonly iommu: DeviceIommu | null;
+  /** Id of its IOMMU group, or null and the reason. */
+  readonly group: number | null;
+  readonly whyNoGroup: string | null;
+  readonly dmaCoherent: boolean;
+  readonly pci: PciFunction | null;
+  /** A PCI host bridge: its functions are assigned, never itself. */
+  readonly hostBridge: boolean;
+}
+
+export interface PciFunction {
+  /** "bus:device.function" in hexadecimal, as lspci prints it. */
+  readonly bdf: string;
+  readonly requesterId: number;
+  readonly host: string;
+  readonly vendor: number | null;
+  readonly device: number | null;
+  readonly bridge: boolean;
+  /** Access control services keep it apart from the other functions of its device. */
+  readonly isolated: boolean;
+  readonly msiVectors: number;
+}
+
+export interface PciHost {
+  readonly path: string;
+  readonly enabled: boolean;
+  readonly firstBus: number;
+  readonly lastBus: number;
+  readonly dmaCoherent: boolean;
+  readonly intx: IntxMap | null;
+  readonly msi: IdMap | null;
+  readonly iommu: IdMap | null;
+}
+
+/** The host bridge's interrupt-map, resolved to controllers: by masked phys.hi and pin. */
+export interface IntxMap {
+  readonly addressMask: number;
+  readonly pinMask: number;
+  readonly entries: readonly { readonly address: number; readonly pin: number; readonly interrupt: Interrupt }[];
+}
+
+/** msi-map, iommu-map, or the plain msi-parent: requester ids to ids at the target. */
+export interface IdMap {
+  readonly mask: number;
+  readonly entries: readonly { readonly first: number; readonly count: number; readonly target: string; readonly output: number }[];
+}
+
+export interface Group {
+  readonly id: number;
+  /** Path of the IOMMU; null for an assumed group. */
+  readonly iommu: string | null;
+  readonly assumed: boolean;
+  readonly members: readonly string[];
+}
+
+export function freeze<T>(value: T): T {
+  if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value;
+  Object.freeze(value);
+  for (const field of Object.values(value)) freeze(field);
+  return value;
+}

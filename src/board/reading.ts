@@ -1,0 +1,11 @@
+import { type AddressMap } from "./address.js";
+import { type FdtTree } from "./fdt-node.js";
+import { type InterruptTree } from "./interrupt-tree.js";
+
+/** What the readers of one tree share. */
+export interface Reading {
+  readonly tree: FdtTree;
+  readonly addresses: AddressMap;
+  readonly interrupts: InterruptTree;
+  note(sentence: string): void;
+}
