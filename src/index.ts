@@ -1,3 +1,10 @@
+export { type Assignment, assignmentOf, type Mechanism, type MechanismName, MECHANISMS, mechanismsFor } from "./board/assign.js";
+export type * from "./board/board.js";
+export { builtinBoard, BUILTIN_BOARD_NAMES } from "./board/builtin.js";
+export { findDevice, findInterrupt } from "./board/find-device.js";
+export { addPciFunction, type PciFunctionRequest } from "./board/pci.js";
+export { readBoard } from "./board/read-board.js";
+export { PersonError } from "./sim/person-error.js";
 export { Sim, type SimOptions } from "./sim/sim.js";
 export { type Clean, explore, type ExploreOptions, replay, type Violation } from "./explore/explorer.js";
 export type { Program, Scenario } from "./explore/trial.js";

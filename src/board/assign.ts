@@ -97,16 +97,21 @@ function interruptObstacle(board: Board, device: Device, interrupt: Interrupt): 
 }
 
 function mechanismObstacle(board: Board, device: Device, interrupt: Interrupt, mechanism: MechanismName): string | null {
-  const level = interrupt.trigger === "level-high";
+  const level = interrupt.trigger === "level-high" || isIntx(device, interrupt);
   if (mechanism === "irqfd") return level ? "the line is level: a plain irqfd does not lower it, and nobody unmasks it when the guest is done" : null;
   if (!level) return EDGE[mechanism];
   return mechanism === "forward" ? forwardObstacle(board, device, interrupt) : null;
 }
 
+/** VFIO masks INTx at each interrupt, whatever trigger the tree gives it: PCI's pins are level. */
+function isIntx(device: Device, interrupt: Interrupt): boolean {
+  return device.bus === "pci" && interrupt.kind !== "msi";
+}
+
 const EDGE: Readonly<Record<Exclude<MechanismName, "irqfd">, string>> = {
   userspace: "the interrupt is an edge: it has no line whose end the VMM would have to find",
   "userspace+eoi": "the interrupt is an edge: no end of interrupt is notified",
-  "irqfd+resample": "the interrupt is an edge: no end of interrupt is notified, so there is nothing to resample",
+  "irqfd+resample": "the interrupt is an edge: no end of interrupt is notified",
   forward: "the interrupt is an edge: only a level line is forwarded",
 };
 

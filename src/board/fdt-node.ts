@@ -19,9 +19,7 @@ export class FdtNode {
 
   get path(): string {
     if (!this.parent) return "/";
-    const names: string[] = [];
-    for (let node: FdtNode = this; node.parent; node = node.parent) names.push(node.name);
-    return `/${names.reverse().join("/")}`;
+    return this.parent.parent ? `${this.parent.path}/${this.name}` : `/${this.name}`;
   }
 
   /** The name without its unit address. */
@@ -99,11 +97,7 @@ export class FdtNode {
   }
 
   private inheritedCount(property: string): number {
-    for (let node: FdtNode | null = this; node; node = node.parent) {
-      const count = node.cellCount(property);
-      if (count !== null) return count;
-    }
-    return 1;
+    return this.cellCount(property) ?? this.parent?.inheritedCount(property) ?? 1;
   }
 }
 

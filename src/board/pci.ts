@@ -112,7 +112,7 @@ export function addPciFunction(board: Board, request: PciFunctionRequest): Board
   const msiVectors = request.msiVectors ?? 0;
   if (!Number.isInteger(msiVectors) || msiVectors < 0 || msiVectors > 2048) throw new PersonError(`PCI function ${bdf}: ${msiVectors} MSI vectors do not exist; give 0 to 2048`);
   if (msiVectors > 0 && !msi) throw new PersonError(`PCI function ${bdf}: ${host.path} names no MSI controller for it, so it can have no MSI vectors`);
-  for (let i = 0; i < msiVectors && msi; i++) interrupts.push(vector(interrupts.length, i, msi.target));
+  if (msi) for (let i = 0; i < msiVectors; i++) interrupts.push(vector(interrupts.length, i, msi.target));
   const stream = mapId(host.iommu, requesterId);
   const controller = board.controllers.find((each) => each.path === msi?.target);
   const msiParents: MsiParent[] = msi ? [{ controller: msi.target, deviceId: controller?.kind === "v2m" ? null : msi.id }] : [];

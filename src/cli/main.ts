@@ -1,9 +1,11 @@
 import { Command, CommanderError } from "commander";
 import { PersonError } from "../sim/person-error.js";
+import { addBoardsCommand } from "./boards.js";
 
 /** Runs the command line; the result is the exit status: 0 done, 1 the answer is "no", 2 the request was wrong. */
 export async function main(argv: readonly string[]): Promise<number> {
   const program = new Command("virq").description("What an interrupt costs on every delivery path, and where it is lost").exitOverride();
+  addBoardsCommand(program);
   try {
     await program.parseAsync(argv as string[]);
     return 0;

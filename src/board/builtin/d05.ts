@@ -21,9 +21,9 @@ export const d05: NodeSource = node("", { model: "Hisilicon Hip07 D05", compatib
   cpus("arm,cortex-a72", mpidrs(), { "enable-method": "psci" }),
   gic(),
   armTimer("arm,armv8-timer", 8),
-  mbigen(0x60080000, [["uart", 1, 0x120c7, 1]]),
-  mbigen(0xa0080000, [["pcie", 2, 0x40087, 10], ["usb", 2, 0x40080, 2], ["sas1", 2, 0x40000, 128]]),
-  ...DIES.map((die) => mbigen(die.base + 0xd0080000, [[`sec${die.its}`, die.its, die.id + 0x400, 33], [`smmu${die.its}`, die.its, die.id + 0xb1b, 3]])),
+  mbigen(0x60080000, [["uart", "uart_intc", 1, 0x120c7, 1]]),
+  mbigen(0xa0080000, [["pcie", "intc_pcie2_a", 2, 0x40087, 10], ["usb", "intc_usb", 2, 0x40080, 2], ["sas1", "intc_sas1", 2, 0x40000, 128]]),
+  ...DIES.map((die) => mbigen(die.base + 0xd0080000, [[`sec${die.its}`, "intc_sec", die.its, die.id + 0x400, 33], [`smmu${die.its}`, "intc_smmu_alg", die.its, die.id + 0xb1b, 3]])),
   ...DIES.map((die) => smmu(die.base + 0xd0040000, die.its)),
   node("soc", { compatible: "simple-bus", "#address-cells": [2], "#size-cells": [2], ranges: true }, [
     node("uart@602b0000", { compatible: "arm,sbsa-uart", reg: frame(0x602b0000, 0x1000), "interrupt-parent": [ref("uart")], interrupts: [807, 4] }),
@@ -61,12 +61,12 @@ function gic(): NodeSource {
   return labelled("gic", node("interrupt-controller@4d000000", properties, its));
 }
 
-/** Pin groups: label, ITS, device id, number of pins. */
-function mbigen(address: number, groups: readonly (readonly [string, number, number, number])[]): NodeSource {
+/** Pin groups: label, node name, ITS, device id, number of pins. */
+function mbigen(address: number, groups: readonly (readonly [string, string, number, number, number])[]): NodeSource {
   const upper = Math.floor(address / 0x1_0000_0000);
   const place = upper === 0 ? address.toString(16) : `${upper.toString(16)},${(address % 0x1_0000_0000).toString(16)}`;
-  const pins = groups.map(([label, its, id, count]) =>
-    labelled(label, node(`intc_${label.replace(/\d+$/, "")}`, { "msi-parent": [ref(`its${its}`), id], "interrupt-controller": true, "#interrupt-cells": [2], "num-pins": [count] })),
+  const pins = groups.map(([label, name, its, id, count]) =>
+    labelled(label, node(name, { "msi-parent": [ref(`its${its}`), id], "interrupt-controller": true, "#interrupt-cells": [2], "num-pins": [count] })),
   );
   return node(`interrupt-controller@${place}`, { compatible: "hisilicon,mbigen-v2", reg: frame(address, 0x10000) }, pins);
 }
@@ -84,16 +84,16 @@ function smmu(address: number, die: number): NodeSource {
   return labelled(`iommu${die}`, node(`iommu@${address.toString(16)}`, properties));
 }
 
-/** 96 level pins for the phys and 32 edges for the queues. */
+/** 96 level pins for the phys, and from pin 576 on 32 edges for the queues. */
 function sasPins(): number[] {
-  return Array.from({ length: 128 }, (_, i) => [64 + i, i < 96 ? 4 : 1]).flat();
+  return Array.from({ length: 128 }, (_, i) => (i < 96 ? [64 + i, 4] : [480 + i, 1])).flat();
 }
 
 /** Pins alternate between level (an engine's errors) and edge (its queue). */
 function crypto(base: number, die: number): NodeSource {
   const upper = Math.floor(base / 0x1_0000_0000);
   const place = upper === 0 ? "d2000000" : `${upper.toString(16)},d2000000`;
-  const frames = [0xd0000000, 0xd2000000].flatMap((address) => frame(base + address, 0x10000));
+  const frames = [0xd0000000, ...Array.from({ length: 17 }, (_, i) => 0xd2000000 + 0x10000 * i)].flatMap((address) => frame(base + address, 0x10000));
   const pins = Array.from({ length: 33 }, (_, i) => [576 + i, i % 2 === 0 ? 4 : 1]).flat();
   return node(`crypto@${place}`, { compatible: "hisilicon,hip07-sec", reg: frames, "interrupt-parent": [ref(`sec${die}`)], interrupts: pins, iommus: [ref(`iommu${die}`), 0x600], "dma-coherent": true });
 }

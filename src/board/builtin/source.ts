@@ -44,9 +44,14 @@ export const spiEdge = (number: number): number[] => [0, number, 1];
 export const ppi = (number: number, flags = 4): number[] => [1, number, flags];
 
 export function treeOf(root: NodeSource): FdtTree {
+  return new FdtTree(nodesOf(root));
+}
+
+/** The nodes with their properties as bytes and phandles given out; not yet checked. */
+export function nodesOf(root: NodeSource): FdtNode {
   const phandles = new Map<string, number>();
   collect(root, phandles);
-  return new FdtTree(build(root, null, phandles));
+  return build(root, null, phandles);
 }
 
 function collect(source: NodeSource, phandles: Map<string, number>): void {

@@ -1,0 +1,156 @@
+import { type Assignment, assignmentOf, mechanismsFor } from "../board/assign.js";
+import { type Board, type Controller, type Device, type Interrupt, type Region } from "../board/board.js";
+import { heading, table } from "./table.js";
+
+/** A board for people: every section a table, reasons as numbered footnotes. */
+export function boardText(board: Board): string {
+  const parts = [`${heading(board.name)} (${board.source})${board.model === null ? "" : `: ${board.model}`}`, cpuLine(board)];
+  if (board.timer) parts.push(timerLine(board));
+  parts.push("", ...section("CONTROLLERS", controllerRows(board)), ...section("IOMMUS", iommuRows(board)), ...section("PCI HOST BRIDGES", hostRows(board)));
+  parts.push(...deviceSection(board));
+  if (board.notes.length > 0) parts.push("", heading("NOTES"), ...board.notes.map((note) => `  ${note}`));
+  return parts.join("\n");
+}
+
+function section(title: string, rows: readonly string[][]): string[] {
+  return rows.length === 0 ? [] : [heading(title), table(rows, "  "), ""];
+}
+
+function cpuLine(board: Board): string {
+  const names = [...new Set(board.cpus.map((cpu) => cpu.compatible[0]))].join(" and ");
+  const psci = board.psci ? `, started by PSCI (${board.psci.method ?? "no method"})` : "";
+  return `${board.cpus.length} CPUs, ${names}${psci}`;
+}
+
+function timerLine(board: Board): string {
+  const { timer } = board;
+  const names = ["secure", "physical", "virtual", "hypervisor"] as const;
+  return `timer PPIs by INTID: ${names.map((name) => `${name} ${timer?.[name]?.intid ?? "none"}`).join(", ")}`;
+}
+
+const hex = (region: Region): string => `0x${region.address.toString(16)}+0x${region.size.toString(16)}`;
+const named = (name: string, region: Region | null): string => (region ? `${name} ${hex(region)}` : "");
+
+/** GPIO controllers and the like are many and take part in nothing here: they are counted. */
+function controllerRows(board: Board): string[][] {
+  const known = board.controllers.filter((each) => each.kind !== "other");
+  const rows = known.map((each) => [each.kind, each.path, `${details(each)}${each.enabled ? "" : " (disabled)"}`]);
+  const others = board.controllers.length - known.length;
+  if (others > 0) rows.push(["other", `${others} more, such as GPIO controllers`]);
+  return rows;
+}
+
+function details(controller: Controller): string {
+  const parts: string[] = [];
+  if (controller.kind === "gicv2") parts.push(named("GICD", controller.gicd), named("GICC", controller.gicc));
+  if (controller.kind === "gicv3") {
+    parts.push(named("GICD", controller.gicd), ...controller.redistributors.map((region) => named("GICR", region)));
+    if (controller.redistributorStride !== null) parts.push(`stride 0x${controller.redistributorStride.toString(16)}`);
+  }
+  if (controller.kind === "gicv2" || controller.kind === "gicv3")
+    parts.push(named("GICH", controller.gich), named("GICV", controller.gicv), controller.maintenance === null ? "no maintenance interrupt" : `maintenance INTID ${controller.maintenance}`);
+  if (controller.kind === "its") parts.push(hex(controller.frame));
+  if (controller.kind === "v2m") parts.push(hex(controller.frame), controller.baseSpi === null ? "INTIDs as MSI_TYPER says" : `INTIDs from ${controller.baseSpi}`, controller.spiCount === null ? "" : `${controller.spiCount} of them`);
+  if (controller.kind === "mbigen") parts.push(`${controller.pinCount} pins, device 0x${controller.deviceId.toString(16)} of ${controller.its}`);
+  return parts.filter((part) => part !== "").join(", ");
+}
+
+function iommuRows(board: Board): string[][] {
+  return board.iommus.map((each) => [each.kind, each.path, each.frame ? hex(each.frame) : "", each.enabled ? (each.coherent ? "coherent" : "not coherent") : "disabled"]);
+}
+
+function hostRows(board: Board): string[][] {
+  return board.pciHosts.map((each) => [
+    each.path,
+    `buses ${each.firstBus} to ${each.lastBus}`,
+    each.intx ? "INTx" : "no INTx",
+    each.msi?.entries[0] ? `MSI to ${each.msi.entries[0].target}` : "no MSI",
+    each.iommu?.entries[0] ? `IOMMU ${each.iommu.entries[0].target}` : "no IOMMU",
+    each.enabled ? "" : "disabled",
+  ]);
+}
+
+/** Numbered reasons, in the order in which the table needs them. */
+class Footnotes {
+  readonly reasons: string[] = [];
+
+  mark(reason: string): string {
+    let at = this.reasons.indexOf(reason);
+    if (at < 0) at = this.reasons.push(reason) - 1;
+    return `[${at + 1}]`;
+  }
+}
+
+function deviceSection(board: Board): string[] {
+  const shown = board.devices.filter((device) => device.enabled && device.bus !== "other" && !device.hostBridge);
+  const notes = new Footnotes();
+  const rows = [["DEVICE", "BUS", "GROUP", "ASSIGNED BY", "IRQ", "SOURCE", "TRIGGER", "MECHANISMS"]];
+  for (const device of shown) rows.push(...deviceRows(board, device, notes));
+  const disabled = board.devices.filter((device) => !device.enabled).length;
+  const hidden = board.devices.length - shown.length - disabled;
+  const parts = [table(rows)];
+  if (notes.reasons.length > 0) parts.push("", ...notes.reasons.map((reason, i) => `[${i + 1}] ${reason}`));
+  if (disabled + hidden > 0) parts.push("", `Not shown (--json has them): ${disabled} that the tree disables, ${hidden} that are host bridges or sit behind other buses.`);
+  return parts;
+}
+
+function deviceRows(board: Board, device: Device, notes: Footnotes): string[][] {
+  const assignment = assignmentOf(board, device);
+  const head = [device.path, device.bus, groupText(board, device), assigned(assignment, notes)];
+  if (device.interrupts.length === 0) return [[...head, "", "no interrupts"]];
+  return device.interrupts.map((interrupt, i) => [
+    ...(i === 0 ? head : ["", "", "", ""]),
+    String(interrupt.index),
+    source(interrupt),
+    interrupt.trigger,
+    assignment.driver === "none" ? "none" : mechanismText(board, device, interrupt, notes),
+  ]);
+}
+
+function groupText(board: Board, device: Device): string {
+  if (device.group === null) return "none";
+  return `${device.group}${board.groups[device.group].assumed ? " (assumed)" : ""}`;
+}
+
+function assigned(assignment: Assignment, notes: Footnotes): string {
+  const marks = [...(assignment.why === null ? [] : [assignment.why]), ...assignment.conditions].map((reason) => notes.mark(reason));
+  return [assignment.driver, ...marks].join(" ");
+}
+
+function source(interrupt: Interrupt): string {
+  if (interrupt.kind === "msi") return `${interrupt.name} at ${interrupt.controller}`;
+  if (interrupt.intid !== null) return `${interrupt.kind.toUpperCase()} ${interrupt.number} (INTID ${interrupt.intid})`;
+  return `${interrupt.kind} ${interrupt.number} of ${interrupt.controller}`;
+}
+
+function mechanismText(board: Board, device: Device, interrupt: Interrupt, notes: Footnotes): string {
+  const all = mechanismsFor(board, device, interrupt);
+  const fit = all.filter((each) => each.applicable).map((each) => each.mechanism);
+  const others = new Map<string, string[]>();
+  for (const { why, mechanism } of all) if (why !== null) others.set(why, [...(others.get(why) ?? []), mechanism]);
+  const not = [...others].map(([why, names]) => (names.length === all.length ? notes.mark(why) : `${names.join(", ")} ${notes.mark(why)}`));
+  if (fit.length === 0) return `none ${not.join("; ")}`;
+  return not.length === 0 ? fit.join(", ") : `${fit.join(", ")}; not ${not.join("; ")}`;
+}
+
+/** One device with every reason in full. */
+export function deviceText(board: Board, device: Device): string {
+  const assignment = assignmentOf(board, device);
+  const facts = [
+    ["compatible", device.compatible.join(", ") || "none"],
+    ["bus", `${device.bus}${device.enabled ? "" : " (disabled)"}`],
+    ["registers", device.registers.map(hex).join(", ") || "none"],
+    ["DMA", device.dmaCoherent ? "coherent" : "not coherent"],
+    ["IOMMU", device.iommu ? `${device.iommu.path}, streams ${device.iommu.streams.map((each) => (each.mask === 0 ? `0x${each.id.toString(16)}` : `0x${each.id.toString(16)} mask 0x${each.mask.toString(16)}`)).join(", ")}` : "none"],
+    ["group", device.group === null ? `none: ${device.whyNoGroup}` : groupText(board, device)],
+    ["assigned by", assignment.why === null ? assignment.driver : `none: ${assignment.why}`],
+    ...assignment.conditions.map((condition) => ["", condition]),
+  ];
+  const parts = [`${heading(device.path)} of ${board.name}`, table(facts, "  ")];
+  for (const interrupt of device.interrupts) {
+    const via = interrupt.via.length > 0 ? `, through ${interrupt.via.join(", ")}` : "";
+    const rows = mechanismsFor(board, device, interrupt).map((each) => [each.mechanism, each.applicable ? "yes" : "no", each.why ?? ""]);
+    parts.push("", `interrupt ${interrupt.index}${interrupt.name === null ? "" : ` "${interrupt.name}"`}: ${source(interrupt)}, ${interrupt.trigger}${via}`, table(rows, "  "));
+  }
+  return parts.join("\n");
+}

@@ -1,0 +1,114 @@
+import { readFileSync, writeFileSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { z } from "zod";
+import { builtinBoard, BUILTIN_BOARD_NAMES } from "../board/builtin.js";
+import { midway } from "../board/builtin/midway.js";
+import { flatten, realBoardsHere, REAL_BOARDS, realBytes, WHY_SKIPPED } from "../board/fdt.fixture.js";
+import { addPciFunction } from "../board/pci.js";
+import { readBoard } from "../board/read-board.js";
+import { boardJson } from "./boards.js";
+import { boardsOutput } from "./boards-schema.js";
+import { boardText } from "./boards-text.js";
+import { main } from "./main.js";
+
+const folder = mkdtempSync(join(tmpdir(), "virq-boards-"));
+afterEach(() => vi.restoreAllMocks());
+process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+
+async function virq(...args: string[]): Promise<{ status: number; out: string; err: string }> {
+  let [out, err] = ["", ""];
+  vi.spyOn(process.stdout, "write").mockImplementation((text) => ((out += String(text)), true));
+  vi.spyOn(process.stderr, "write").mockImplementation((text) => ((err += String(text)), true));
+  const status = await main(["node", "virq", ...args]);
+  return { status, out, err };
+}
+
+function file(name: string, bytes: Uint8Array): string {
+  const path = join(folder, name);
+  writeFileSync(path, bytes);
+  return path;
+}
+
+describe("virq boards", () => {
+  it("lists the built-in boards, a line each", async () => {
+    const { status, out } = await virq("boards");
+    expect(status).toBe(0);
+    expect(out.trimEnd().split("\n").slice(1).map((line) => line.split(" ")[0])).toEqual(BUILTIN_BOARD_NAMES);
+  });
+
+  it("prints a board plainly when it is not a terminal: devices, numbers, triggers, groups, reasons", async () => {
+    const { status, out } = await virq("boards", "midway");
+    expect(status).toBe(0);
+    expect(out).toMatch(/^\/soc\/ethernet@fff50000 +platform +1 +vfio-platform +0 +SPI 77 \(INTID 109\) +level-high +userspace, userspace\+eoi, irqfd\+resample, forward; not irqfd \[2\]$/m);
+    expect(out).toMatch(/^\[2\] the line is level/m);
+    expect(out).not.toContain("\u001b");
+    expect(out).not.toMatch(/ $/m);
+  });
+
+  it("prints the same from a file as from the built-in board", async () => {
+    const path = file("midway.dtb", flatten(midway));
+    const [built, read] = [await virq("boards", "midway"), await virq("boards", path)];
+    expect(read.out.split("\n").slice(1)).toEqual(built.out.split("\n").slice(1));
+  });
+
+  it("prints an assumed IOMMU on the device's line", async () => {
+    const { out } = await virq("boards", "d05", "--assume-iommu", "--device", "/soc/usb@a7030000");
+    expect(out).toMatch(/group +\d+ \(assumed\)/);
+    expect(out).toMatch(/its IOMMU is assumed/);
+  });
+
+  it("a wrong name, file, device or option is one sentence and status 2", async () => {
+    const cases: readonly [readonly string[], RegExp][] = [
+      [["boards", "no-such"], /^virq: no-such: there is no such file, and no built-in board of this name \(there are midway, overdrive, d05, virt\)\n$/],
+      [["boards", folder], /it is not a file/],
+      [["boards", file("bad.dtb", flatten(midway).slice(0, 99))], /bad\.dtb: the header says \d+ bytes and the file has 99: it is truncated\n$/],
+      [["boards", "midway", "--device", "/soc/x"], /^virq: midway has no device "\/soc\/x"/],
+    ];
+    for (const [args, sentence] of cases) {
+      const { status, err, out } = await virq(...args);
+      expect([status, out]).toEqual([2, ""]);
+      expect(err).toMatch(sentence);
+      vi.restoreAllMocks();
+    }
+  });
+});
+
+describe("virq boards --json", () => {
+  it("the published schema is the one that the command is held to", () => {
+    const published = readFileSync(new URL("../../../schema/boards.schema.json", import.meta.url), "utf8");
+    expect(JSON.parse(published)).toEqual(JSON.parse(JSON.stringify(z.toJSONSchema(boardsOutput, { io: "output" }))));
+  });
+
+  const strict = z.fromJSONSchema(z.toJSONSchema(boardsOutput, { io: "output" }));
+
+  it.each(BUILTIN_BOARD_NAMES)("%s fits the schema, no field more or less", async (name) => {
+    const { out } = await virq("boards", name, "--json");
+    const value: unknown = JSON.parse(out);
+    expect(strict.safeParse(value).error).toBe(undefined);
+    expect(boardsOutput.parse(value)).toEqual(value);
+  });
+
+  it("the list fits the schema", async () => {
+    const { out } = await virq("boards", "--json");
+    expect(boardsOutput.parse(JSON.parse(out))).toEqual(JSON.parse(out));
+  });
+
+  it("a board with PCI functions fits the schema", () => {
+    const virt = builtinBoard("virt");
+    if (!virt) throw new Error("virt");
+    const value = boardJson(addPciFunction(virt, { bdf: "00:01.0", intxPin: 1, msiVectors: 2 }));
+    expect(boardsOutput.parse(value)).toEqual(value);
+  });
+
+  it.skipIf(!realBoardsHere)(`every real board fits the schema and prints${WHY_SKIPPED}`, () => {
+    for (const name of REAL_BOARDS)
+      for (const assumeIommu of [false, true]) {
+        const board = readBoard(realBytes(name), name, { assumeIommu });
+        const value = boardJson(board);
+        expect(boardsOutput.parse(value)).toEqual(value);
+        expect(boardText(board)).toMatch(/DEVICE +BUS/);
+      }
+  });
+});

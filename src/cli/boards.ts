@@ -1,0 +1,63 @@
+import { type Command } from "commander";
+import { assignmentOf, mechanismsFor } from "../board/assign.js";
+import { type Board } from "../board/board.js";
+import { BUILTIN_BOARD_NAMES, builtinBoard } from "../board/builtin.js";
+import { findDevice } from "../board/find-device.js";
+import { loadBoard } from "../node/load-board.js";
+import { boardText, deviceText } from "./boards-text.js";
+import { type BoardList, type BoardOutput } from "./boards-schema.js";
+import { table } from "./table.js";
+
+interface Options {
+  readonly json?: boolean;
+  readonly assumeIommu?: boolean;
+  readonly device?: string;
+}
+
+/** `virq boards [FILE|NAME]`: what is on a machine, and how each device could be assigned and served. */
+export function addBoardsCommand(program: Command): void {
+  program
+    .command("boards")
+    .description("what is on a machine: controllers, CPUs, devices with interrupts and IOMMU groups, and which mechanisms could serve them")
+    .argument("[board]", `a device tree (.dtb), or one of ${BUILTIN_BOARD_NAMES.join(", ")}; without it, the built-in boards are listed`)
+    .option("--json", "print JSON (schema/boards.schema.json)")
+    .option("--assume-iommu", "give each device without an IOMMU a group of its own, and say so")
+    .option("--device <path>", "only this device, with every reason in full")
+    .action((name: string | undefined, options: Options) => {
+      process.stdout.write(`${name === undefined ? list(options) : show(name, options)}\n`);
+    });
+}
+
+function list(options: Options): string {
+  const boards = BUILTIN_BOARD_NAMES.map((name) => builtinBoard(name, { assumeIommu: options.assumeIommu ?? false })).filter((board) => board !== undefined);
+  const output: BoardList = {
+    boards: boards.map((board) => ({
+      name: board.name,
+      model: board.model,
+      cpus: board.cpus.length,
+      controllers: [...new Set(board.controllers.map((each) => each.kind))],
+      devices: board.devices.length,
+      groups: board.groups.length,
+    })),
+  };
+  if (options.json) return JSON.stringify(output, null, 2);
+  const rows = output.boards.map((each) => [each.name, String(each.cpus), each.controllers.join(" + "), String(each.devices), String(each.groups), each.model ?? ""]);
+  return table([["BOARD", "CPUS", "CONTROLLERS", "DEVICES", "IOMMU GROUPS", "MODEL"], ...rows]);
+}
+
+function show(name: string, options: Options): string {
+  const board = loadBoard(name, { assumeIommu: options.assumeIommu ?? false });
+  const device = options.device === undefined ? null : findDevice(board, options.device);
+  if (options.json) return JSON.stringify(boardJson(device ? { ...board, devices: [device] } : board, board), null, 2);
+  return device ? deviceText(board, device) : boardText(board);
+}
+
+/** The board with, for each device, its assignment and, for each interrupt, the mechanisms; `whole` is what they are judged by. */
+export function boardJson(board: Board, whole: Board = board): BoardOutput {
+  const devices = board.devices.map((device) => ({
+    ...device,
+    assignment: assignmentOf(whole, device),
+    interrupts: device.interrupts.map((interrupt) => ({ ...interrupt, mechanisms: mechanismsFor(whole, device, interrupt) })),
+  }));
+  return JSON.parse(JSON.stringify({ ...board, devices })) as BoardOutput;
+}

@@ -1,0 +1,25 @@
+// `node tools/schemas.js` (after a build): the JSON Schema of what each command prints or reads, from its zod schema, into /schema.
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { z } from "zod";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+
+/** File in /schema, built module, its export, and whether the schema is of what is read or of what is printed. */
+const SCHEMAS = [["boards.schema.json", "cli/boards-schema.js", "boardsOutput", "output"]];
+
+/** The text of each published schema by its file name. */
+export async function schemaTexts() {
+  const texts = new Map();
+  for (const [file, module, name, io] of SCHEMAS) {
+    const schema = (await import(new URL(`../dist/straight/${module}`, import.meta.url).href))[name];
+    texts.set(file, `${JSON.stringify(z.toJSONSchema(schema, { io }), null, 2)}\n`);
+  }
+  return texts;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  mkdirSync(join(root, "schema"), { recursive: true });
+  for (const [file, text] of await schemaTexts()) writeFileSync(join(root, "schema", file), text);
+}
