@@ -1,16 +1,20 @@
 import { Command, CommanderError } from "commander";
 import { PersonError } from "../sim/person-error.js";
 import { addBoardsCommand } from "./boards.js";
+import { AnswerNo } from "./answer-no.js";
+import { addConformCommand } from "./conform.js";
 
 /** Runs the command line; the result is the exit status: 0 done, 1 the answer is "no", 2 the request was wrong. */
 export async function main(argv: readonly string[]): Promise<number> {
   const program = new Command("virq").description("What an interrupt costs on every delivery path, and where it is lost").exitOverride();
   addBoardsCommand(program);
+  addConformCommand(program);
   try {
     await program.parseAsync(argv as string[]);
     return 0;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (error instanceof AnswerNo) return 1;
     if (error instanceof PersonError) {
       process.stderr.write(`virq: ${error.message}\n`);
       return 2;

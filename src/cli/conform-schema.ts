@@ -1,0 +1,28 @@
+import { z } from "zod";
+import { COMPATS, TARGET_NAMES } from "../conform/target.js";
+
+const total = z.number().int().min(0);
+
+/** `virq conform --json`. Published as schema/conform.schema.json. */
+export const conformOutput = z.object({
+  file: z.string(),
+  compat: z.enum(COMPATS).nullable().describe("as asked for; null: each vector's own"),
+  passed: total,
+  failed: total,
+  skipped: total,
+  vectors: z.array(
+    z.object({
+      id: z.string(),
+      title: z.string(),
+      target: z.enum(TARGET_NAMES),
+      outcome: z.enum(["passed", "failed", "skipped"]),
+      reason: z.string().nullable().describe("why it was skipped"),
+      difference: z
+        .object({ step: total.describe("from 0"), text: z.string(), expected: z.string(), got: z.string() })
+        .nullable()
+        .describe("the first step that showed something else"),
+    }),
+  ),
+});
+
+export type ConformOutput = z.infer<typeof conformOutput>;

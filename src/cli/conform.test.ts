@@ -1,0 +1,66 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
+import { z } from "zod";
+import { conformanceFile } from "../conform/vector.js";
+import { conformOutput } from "./conform-schema.js";
+import { main } from "./main.js";
+
+const recorded = fileURLToPath(new URL("../../../test/conformance/qemu-gicv3.json.gz", import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), "virq-conform-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterEach(() => vi.restoreAllMocks());
+
+async function virq(...args: string[]): Promise<{ status: number; out: string; err: string }> {
+  let [out, err] = ["", ""];
+  vi.spyOn(process.stdout, "write").mockImplementation((text) => ((out += String(text)), true));
+  vi.spyOn(process.stderr, "write").mockImplementation((text) => ((err += String(text)), true));
+  const status = await main(["node", "virq", "conform", ...args]);
+  vi.restoreAllMocks();
+  return { status, out, err };
+}
+
+const step = { op: "sysRead", reg: "ICC_PMR_EL1", cpu: 0 };
+const wrong = join(folder, "wrong.json");
+writeFileSync(wrong, JSON.stringify([{ id: "pmr", title: "PMR", machine: "virt", oracle: ["qemu-7.2"], steps: [{ ...step, expect: "0xf8" }] }]));
+
+describe("virq conform", () => {
+  it("prints a line for each vector and the counts last; status 0 when all agree", async () => {
+    const { status, out } = await virq(recorded, "--target", "physical");
+    const lines = out.trimEnd().split("\n");
+    expect([status, lines.length, lines.at(-1)]).toEqual([0, 168, "167 passed, 0 failed, 0 skipped"]);
+    expect(lines[0]).toBe("passed   qemu-gicv3-gicd-reset-0  distributor registers after reset");
+  });
+
+  it("shows the first step that differs; status 1", async () => {
+    const { status, out } = await virq(wrong);
+    expect([status, out]).toEqual([1, "FAILED   pmr  step 0: cpu 0 reads ICC_PMR_EL1: expected 0xf8, got 0x0\n0 passed, 1 failed, 0 skipped\n"]);
+  });
+
+  it("--only takes the vectors named; one that is not there is refused", async () => {
+    const { out } = await virq(recorded, "--target", "physical", "--only", "qemu-gicv3-vtimer-0", "--only", "qemu-gicv3-preempt-1");
+    expect(out).toMatch(/\n2 passed, 0 failed, 0 skipped\n$/);
+    const { status, err } = await virq(recorded, "--only", "nothing");
+    expect([status, err]).toEqual([2, `virq: --only nothing: ${recorded} has no vector of this id\n`]);
+  });
+
+  it("--json keeps to its schema", async () => {
+    const { status, out } = await virq(wrong, "--json");
+    expect([status, conformOutput.parse(JSON.parse(out)).failed]).toEqual([1, 1]);
+  });
+
+  it("a file that cannot be read or a target that does not exist is one sentence and status 2", async () => {
+    expect(await virq(join(folder, "none.json"))).toMatchObject({ status: 2, out: "", err: `virq: ${join(folder, "none.json")}: cannot be read (ENOENT)\n` });
+    expect((await virq(wrong, "--target", "bare")).status).toBe(2);
+  });
+
+  it.each([
+    ["conform.schema.json", conformOutput],
+    ["conformance-file.schema.json", conformanceFile],
+  ])("the published %s is the one in force", (name, schema) => {
+    const published = readFileSync(new URL(`../../../schema/${name}`, import.meta.url), "utf8");
+    expect(JSON.parse(published)).toEqual(JSON.parse(JSON.stringify(z.toJSONSchema(schema))));
+  });
+});

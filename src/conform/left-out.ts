@@ -1,0 +1,46 @@
+import { systemRegisterNamed } from "../arch/gic/icc.js";
+import type { TargetName } from "./target.js";
+import { type AnyVector, isArm } from "./vector.js";
+
+/**
+ * A reason to leave vectors out: it speaks of a register, an operation or a flavour, never of one vector. A vector that any
+ * rule meets is skipped, which is not passed.
+ */
+interface Rule {
+  readonly targets: readonly TargetName[];
+  readonly reason: string;
+  /** Every step with this operation. */
+  readonly operations?: readonly string[];
+  /** Every step on a register of which this is true. */
+  readonly register?: (name: string) => boolean;
+  /** Every vector of this machine or flavour. */
+  readonly flavour?: (vector: AnyVector) => boolean;
+}
+
+const BOTH: readonly TargetName[] = ["virtual", "physical"];
+const TIMER = ["CNTV_CTL_EL0", "CNTV_CVAL_EL0"];
+
+export const LEFT_OUT: readonly Rule[] = [
+  { targets: BOTH, reason: "only the Arm machines are modelled", flavour: (vector) => !isArm(vector.machine) },
+  { targets: BOTH, reason: "GICv4 is not modelled", flavour: (vector) => vector.machine?.includes("gic-version=4") ?? false },
+  { targets: BOTH, reason: "the ITS is not modelled", operations: ["itsCmd", "msi", "memRead", "memWrite"], register: (name) => name.startsWith("GITS") },
+  {
+    targets: BOTH,
+    reason: "the register is not modelled",
+    register: (name) => !/^(GICD|GICR|GITS)/.test(name) && name !== "ISR_EL1" && !TIMER.includes(name) && systemRegisterNamed(name) === undefined,
+  },
+];
+
+/** Why a vector is left out on a target, null when it is not. */
+export function reasonToSkip(vector: AnyVector, target: TargetName): string | null {
+  for (const rule of LEFT_OUT) {
+    if (!rule.targets.includes(target)) continue;
+    if (rule.flavour?.(vector)) return rule.reason;
+    for (const step of vector.steps) {
+      if (rule.operations?.includes(step.op)) return `${rule.reason} (operation ${step.op})`;
+      const name = "reg" in step ? step.reg : undefined;
+      if (typeof name === "string" && rule.register?.(name)) return `${rule.reason} (register ${name})`;
+    }
+  }
+  return null;
+}

@@ -1,0 +1,112 @@
+import { PersonError } from "../sim/person-error.js";
+import { run } from "../sim/step.js";
+import { reasonToSkip } from "./left-out.js";
+import type { Compat, Observation, TargetName } from "./target.js";
+import { TARGETS } from "./targets.js";
+import type { AnyVector, ArmStep, ArmVector } from "./vector.js";
+
+/** The first step that shows something else than was recorded. */
+export interface Difference {
+  /** From 0. */
+  readonly step: number;
+  /** The step in words. */
+  readonly text: string;
+  readonly expected: string;
+  readonly got: string;
+}
+
+export interface VectorResult {
+  readonly id: string;
+  readonly title: string;
+  readonly target: TargetName;
+  readonly outcome: "passed" | "failed" | "skipped";
+  /** Why it was skipped, else null. */
+  readonly reason: string | null;
+  readonly difference: Difference | null;
+}
+
+export interface ConformOptions {
+  /** Default: what the vector's oracle says. */
+  readonly target?: TargetName;
+  /** Default: linux-6.1 where that kernel answered, else newest. */
+  readonly compat?: Compat;
+}
+
+const KERNEL_ORACLE = "linux-6.1-kvm";
+
+/** Runs one vector on a fresh machine. */
+export function runVector(vector: AnyVector, options: ConformOptions = {}): VectorResult {
+  const byKernel = vector.oracle?.includes(KERNEL_ORACLE) ?? vector.oracle === undefined;
+  const target = options.target ?? (byKernel ? "virtual" : "physical");
+  const of = { id: vector.id, title: vector.title, target, reason: null, difference: null };
+  const reason = reasonToSkip(vector, target);
+  if (reason !== null) return { ...of, outcome: "skipped", reason };
+  const difference = firstDifference(vector as ArmVector, target, options.compat ?? (byKernel ? "linux-6.1" : "newest"));
+  return { ...of, outcome: difference === null ? "passed" : "failed", difference };
+}
+
+function firstDifference(vector: ArmVector, name: TargetName, compat: Compat): Difference | null {
+  const maker = TARGETS[name];
+  if (maker === undefined) throw new PersonError(`--target ${name}: this build has no such target; there is ${Object.keys(TARGETS).join(", ")}`);
+  const target = maker.make(vector, compat);
+  for (const [i, step] of vector.steps.entries()) {
+    const got = run(target.perform(step));
+    const expected = maker.expectation(step, vector);
+    if (expected === undefined || show(expected) === show(got)) continue;
+    return { step: i, text: describeStep(step), expected: show(expected), got: show(got) };
+  }
+  return null;
+}
+
+function show(observation: Observation): string {
+  if (observation === null) return "nothing";
+  if (typeof observation === "string") return observation.toLowerCase();
+  return `[${observation.join(", ")}]`;
+}
+
+/** "cpu 0 reads GICD_CTLR (4 bytes)" */
+export function describeStep(step: ArmStep): string {
+  const who = "cpu" in step ? `cpu ${step.cpu} ` : "";
+  switch (step.op) {
+    case "read":
+      return `${who}reads ${step.reg}${frameOf(step)} (${step.size} bytes)`;
+    case "write":
+      return `${who}writes ${step.value} to ${step.reg}${frameOf(step)} (${step.size} bytes)`;
+    case "sysRead":
+    case "vSysRead":
+      return `${who}reads ${step.reg}`;
+    case "sysWrite":
+    case "vSysWrite":
+      return `${who}writes ${step.value} to ${step.reg}`;
+    case "setIrq":
+    case "setPpi":
+      return `line of INTID ${step.intid} ${who === "" ? "" : `(${who.trim()}) `}${step.level === 1 ? "high" : "low"}`;
+    case "drain":
+    case "vDrain":
+      return `${who}acknowledges and ends until nothing is left`;
+    case "memRead":
+      return `reads ${step.size} bytes at ${step.addr}`;
+    case "memWrite":
+      return `writes ${step.data} at ${step.addr}`;
+    case "itsCmd":
+      return `ITS command ${step.name}`;
+    case "msi":
+      return `device ${step.deviceId} writes event ${step.eventId}`;
+  }
+}
+
+const frameOf = (step: { rd?: number | undefined }): string => (step.rd === undefined ? "" : ` of redistributor ${step.rd}`);
+
+export interface Counts {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+}
+
+export function count(results: readonly VectorResult[]): Counts {
+  const of = (outcome: VectorResult["outcome"]): number => results.filter((result) => result.outcome === outcome).length;
+  return { passed: of("passed"), failed: of("failed"), skipped: of("skipped") };
+}
+
+/** "167 passed, 0 failed, 0 skipped": the last line of `virq conform`. */
+export const countsLine = (counts: Counts): string => `${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`;

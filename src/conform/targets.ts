@@ -1,0 +1,7 @@
+import { PHYSICAL } from "./physical-target.js";
+import type { TargetMaker, TargetName } from "./target.js";
+
+/** The targets that this build has. */
+export const TARGETS: Readonly<Partial<Record<TargetName, TargetMaker>>> = {
+  physical: PHYSICAL,
+};
