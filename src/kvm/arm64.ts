@@ -8,6 +8,7 @@ import { KVM_VM_TYPE_ARM_IPA_SIZE_MASK } from "../uapi/arm.js";
 import { EAGAIN, EINVAL, ENODEV, ENXIO, EWOULDBLOCK } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
 import type { Arch, BypassHooks, IrqForwarding, IrqLine, VmArch, VmIoctl } from "./arch.js";
+import { createVcpu, preferredTarget, setUserMemoryRegion } from "./create-vcpu.js";
 import type { KvmDeviceType } from "./device.js";
 import type { Route } from "./route.js";
 import type { Vm } from "./vm.js";
@@ -219,7 +220,12 @@ function* createIrqchip(vm: Vm): Step<number> {
 }
 
 /** Requests of arm64 VM descriptors alone. */
-const ARM64_VM_IOCTLS: ReadonlyMap<number, VmIoctl> = new Map<number, VmIoctl>([[K.KVM_CREATE_IRQCHIP, createIrqchip]]);
+const ARM64_VM_IOCTLS: ReadonlyMap<number, VmIoctl> = new Map<number, VmIoctl>([
+  [K.KVM_CREATE_IRQCHIP, createIrqchip],
+  [K.KVM_CREATE_VCPU, createVcpu],
+  [K.KVM_SET_USER_MEMORY_REGION, setUserMemoryRegion],
+  [K.KVM_ARM_PREFERRED_TARGET, preferredTarget],
+]);
 
 /** 7.4 on arm64 without GICv4: the guest stands still while producers come and go, and nothing is programmed. */
 class GuestStop implements BypassHooks {

@@ -1,8 +1,10 @@
 import type { PhysicalGic } from "../arch/gic/contract.js";
+import type { HostCpu } from "../host/cpu.js";
 import type { Sim } from "../sim/sim.js";
 import type { WorkQueue } from "../sim/workqueue.js";
+import type { Vcpu } from "./vcpu.js";
 
-/** What KVM needs of the host kernel; `Host` (src/host/machine.ts) is one. */
+/** What KVM needs of the host kernel; `KvmModule` makes it of a `Host` (src/host/machine.ts). */
 export interface KvmHost {
   readonly sim: Sim;
   /** The shared system work queue: an irqfd's inject work. */
@@ -11,4 +13,11 @@ export interface KvmHost {
   readonly irqfdCleanup: WorkQueue;
   /** The controller guests are served with; null on a host without one. */
   readonly gic: PhysicalGic | null;
+  readonly cpus: readonly HostCpu[];
+  /** CNTFRQ_EL0 */
+  readonly counterHz: number;
+  /** The longest halt poll of a new VM's vCPUs, nanoseconds; 0 is off. */
+  readonly haltPollMaxNs: number;
+  /** By physical CPU: the vCPU whose state is loaded there (kvm_running_vcpu). */
+  readonly loaded: (Vcpu | null)[];
 }

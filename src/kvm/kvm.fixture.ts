@@ -25,6 +25,10 @@ export class TestMachine implements KvmHost {
   readonly events: WorkQueue;
   readonly irqfdCleanup: WorkQueue;
   readonly gic: PhysicalGic | null;
+  readonly cpus = [];
+  readonly counterHz = 62_500_000;
+  readonly haltPollMaxNs = 0;
+  readonly loaded = [];
   readonly process: Process;
   readonly arch: Arch;
   readonly hazards: Hazards;

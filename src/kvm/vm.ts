@@ -14,8 +14,10 @@ import type { Hazards } from "./hazards.js";
 import type { KvmHost } from "./host.js";
 import { Buses } from "./io-bus.js";
 import { Irqfds } from "./irqfds.js";
+import { MemorySlots } from "./memslots.js";
 import { notifyAcked, NotifierLists } from "./notifiers.js";
 import { installDefaultRouting, RoutingTable } from "./routing.js";
+import type { Vcpu } from "./vcpu.js";
 import { VM_IOCTLS } from "./vm-ioctls.js";
 
 /** A vCPU, as the VM drives it beside what an irqchip sees. */
@@ -63,6 +65,15 @@ export class Vm implements IrqchipVm, AckListener {
   /** VFIO files that may bypass the caches, as the KVM-VFIO device registers them. */
   nonCoherentDma = 0;
   readonly arch: VmArch;
+  readonly slots: MemorySlots;
+  /** arm64: the same vCPUs as `vcpus`, in full. */
+  readonly armVcpus: Vcpu[] = [];
+  /** The feature set that the first KVM_ARM_VCPU_INIT fixed, POWER_OFF left out; -1 before. */
+  armFeatures = -1;
+  /** KVM_CAP_ARM_NISV_TO_USER was enabled. */
+  nisvToUser = false;
+  /** KVM_CAP_HALT_POLL: the longest halt poll, nanoseconds; 0 is off. */
+  haltPollMaxNs: number;
   isDead = false;
   isDestroyed = false;
   private references = 1;
@@ -87,6 +98,8 @@ export class Vm implements IrqchipVm, AckListener {
     this.notifiers = new NotifierLists();
     this.buses = new Buses(this);
     this.mmioBus = this.buses.mmioPort;
+    this.slots = new MemorySlots(ipaBits, process.memory);
+    this.haltPollMaxNs = host.haltPollMaxNs;
     this.arch = arch.createVm(this);
     this.routing = RoutingTable.empty(this.arch.chips, this.arch.pinsPerChip);
   }

@@ -1,0 +1,152 @@
+import { File } from "../host/file.js";
+import type { Process } from "../host/process.js";
+import type { Step } from "../sim/step.js";
+import { KVM_ARM_TARGET_GENERIC_V8, KVM_REG_ARM64_U64_HI } from "../uapi/arm.js";
+import { E2BIG, EFAULT, EINVAL, EIO, ENOEXEC } from "../uapi/errno.js";
+import { _IOC_TYPE } from "../uapi/ioctl.js";
+import {
+  KVM_ARM_VCPU_FINALIZE,
+  KVM_ARM_VCPU_INIT,
+  KVM_GET_MP_STATE,
+  KVM_GET_ONE_REG,
+  KVM_GET_REG_LIST,
+  KVM_RUN,
+  KVM_SET_MP_STATE,
+  KVM_SET_ONE_REG,
+  KVM_SET_SIGNAL_MASK,
+  kvm_mp_state,
+  kvm_one_reg,
+  kvm_reg_list,
+  kvm_signal_mask,
+  kvm_vcpu_init,
+  KVMIO,
+} from "../uapi/kvm.js";
+import { UserArgument } from "./argument.js";
+import { getOneReg, REGISTER_IDS, RegisterValue, setOneReg } from "./one-reg.js";
+import type { Vcpu } from "./vcpu.js";
+import { checkInit, getMpState, initVcpu, setMpState } from "./vcpu-init.js";
+import { runVcpu } from "./vcpu-run.js";
+
+const INIT = new UserArgument(kvm_vcpu_init.size);
+const ONE_REG = new UserArgument(kvm_one_reg.size);
+const MP_STATE = new UserArgument(kvm_mp_state.size);
+const REG_LIST = new UserArgument(kvm_reg_list.size);
+const SIGNAL_MASK = new UserArgument(kvm_signal_mask.size);
+const U64 = new UserArgument(8);
+const VALUE = new RegisterValue();
+
+/** The descriptor KVM_CREATE_VCPU returns. Closing it drops the VM's reference; the vCPU stays (host-irq.md 4.3, K27). */
+export class VcpuFile extends File {
+  readonly kind = "kvm-vcpu";
+
+  constructor(readonly vcpu: Vcpu) {
+    super();
+  }
+
+  override *ioctl(process: Process, request: number, argument: number): Step<number> {
+    const { vcpu } = this;
+    if (vcpu.vm.admits(process) < 0) return -EIO;
+    if (_IOC_TYPE(request) !== KVMIO) return -EINVAL;
+    if (request === KVM_RUN) return yield* runVcpu(vcpu, argument);
+    yield* vcpu.mutex.lock();
+    const result = yield* dispatch(vcpu, process, request, argument);
+    yield* vcpu.mutex.unlock();
+    return result;
+  }
+
+  /** The two pages are there since the vCPU was made; the length is not looked at, beyond them is SIGBUS. */
+  override *mmap(process: Process, _length: number, offset: number, _isShared: boolean): Step<number> {
+    return process.memory === this.vcpu.vm.process.memory ? this.vcpu.runAddress + offset : -EIO;
+  }
+
+  override *release(): Step<void> {
+    yield* this.vcpu.vm.put();
+  }
+}
+
+function* dispatch(vcpu: Vcpu, process: Process, request: number, argument: number): Step<number> {
+  switch (request) {
+    case KVM_ARM_VCPU_INIT:
+      return yield* vcpuInit(vcpu, process, argument);
+    case KVM_GET_ONE_REG:
+      return yield* oneReg(vcpu, process, argument, false);
+    case KVM_SET_ONE_REG:
+      return yield* oneReg(vcpu, process, argument, true);
+    case KVM_GET_REG_LIST:
+      return regList(vcpu, process, argument);
+    case KVM_GET_MP_STATE:
+      kvm_mp_state.mp_state.set(MP_STATE.view, yield* getMpState(vcpu));
+      return MP_STATE.copyOut(process, argument) ? 0 : -EFAULT;
+    case KVM_SET_MP_STATE:
+      if (!MP_STATE.copyIn(process, argument)) return -EFAULT;
+      return yield* setMpState(vcpu, kvm_mp_state.mp_state.get(MP_STATE.view));
+    case KVM_ARM_VCPU_FINALIZE:
+      // SVE is the only feature that is finalised, and no host here has it.
+      return vcpu.isInitialized ? -EINVAL : -ENOEXEC;
+    case KVM_SET_SIGNAL_MASK:
+      return signalMask(vcpu, process, argument);
+    default:
+      return -EINVAL;
+  }
+}
+
+function* vcpuInit(vcpu: Vcpu, process: Process, argument: number): Step<number> {
+  if (!INIT.copyIn(process, argument)) return -EFAULT;
+  const { target, features } = kvm_vcpu_init;
+  let rest = 0;
+  for (let i = 1; i < features.length; i++) rest |= features[i].get(INIT.view);
+  const first = features[0].get(INIT.view) | 0;
+  const checked = checkInit(target.get(INIT.view), KVM_ARM_TARGET_GENERIC_V8, first, rest);
+  return checked < 0 ? checked : yield* initVcpu(vcpu, first);
+}
+
+function* oneReg(vcpu: Vcpu, process: Process, argument: number, isSet: boolean): Step<number> {
+  if (!vcpu.isInitialized) return -ENOEXEC;
+  if (!ONE_REG.copyIn(process, argument)) return -EFAULT;
+  const lo = kvm_one_reg.id.lo(ONE_REG.view) | 0;
+  const hi = kvm_one_reg.id.hi(ONE_REG.view);
+  const address = kvm_one_reg.addr.getNumber(ONE_REG.view);
+  if (!isSet) {
+    const found = yield* getOneReg(vcpu, lo, hi, VALUE);
+    if (found < 0) return found;
+    U64.view.setInt32(0, VALUE.low, true);
+    U64.view.setInt32(4, VALUE.high, true);
+    return U64.copyOut(process, address) ? 0 : -EFAULT;
+  }
+  VALUE.set(0);
+  if (U64.copyIn(process, address)) {
+    VALUE.low = U64.view.getInt32(0, true);
+    VALUE.high = U64.view.getInt32(4, true);
+    return yield* setOneReg(vcpu, lo, hi, VALUE);
+  }
+  return -EFAULT;
+}
+
+/** When there is no room for all, the number goes back with -E2BIG. */
+function regList(vcpu: Vcpu, process: Process, argument: number): number {
+  if (!vcpu.isInitialized) return -ENOEXEC;
+  if (!REG_LIST.copyIn(process, argument)) return -EFAULT;
+  const room = kvm_reg_list.n.getNumber(REG_LIST.view);
+  kvm_reg_list.n.setNumber(REG_LIST.view, REGISTER_IDS.length);
+  if (!REG_LIST.copyOut(process, argument)) return -EFAULT;
+  if (room < REGISTER_IDS.length) return -E2BIG;
+  for (let i = 0; i < REGISTER_IDS.length; i++) {
+    U64.view.setInt32(0, REGISTER_IDS[i], true);
+    U64.view.setUint32(4, KVM_REG_ARM64_U64_HI, true);
+    if (!U64.copyOut(process, argument + kvm_reg_list.size + 8 * i)) return -EFAULT;
+  }
+  return 0;
+}
+
+/** A null argument takes the mask away. The kernel takes 8 bytes of mask. */
+function signalMask(vcpu: Vcpu, process: Process, argument: number): number {
+  vcpu.hasSignalMask = false;
+  if (argument === 0) return 0;
+  if (!SIGNAL_MASK.copyIn(process, argument)) return -EFAULT;
+  if (kvm_signal_mask.len.get(SIGNAL_MASK.view) !== 8) return -EINVAL;
+  if (!U64.copyIn(process, argument + kvm_signal_mask.size)) return -EFAULT;
+  vcpu.signalMaskLo = U64.view.getInt32(0, true);
+  vcpu.signalMaskHi = U64.view.getInt32(4, true);
+  vcpu.hasSignalMask = true;
+  return 0;
+}

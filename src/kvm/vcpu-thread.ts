@@ -1,0 +1,52 @@
+import type { Process } from "../host/process.js";
+import { Context } from "../sim/context.js";
+import type { Step } from "../sim/step.js";
+import { KVM_RUN } from "../uapi/kvm.js";
+import { interruptVcpu } from "./kick.js";
+import { STILL_INSIDE } from "./run-result.js";
+import { Stage, type Vcpu } from "./vcpu.js";
+import { resumeVcpu } from "./vcpu-run.js";
+
+/**
+ * A thread of user space that runs one vCPU, pinned to a physical CPU: it calls KVM_RUN, hands what comes back to
+ * `userspace`, and calls it again. Its guest runs in it. Wake it once to start it.
+ */
+export abstract class VcpuThread extends Context {
+  private isInside = false;
+
+  /** @param fd the vCPU's descriptor in `process` */
+  constructor(
+    readonly vcpu: Vcpu,
+    readonly process: Process,
+    readonly fd: number,
+    cpu: number,
+  ) {
+    super(`vcpu${vcpu.id}`, "vcpu", cpu);
+  }
+
+  /**
+   * KVM_RUN has returned `result` (0 with `exit_reason` set, or a negative errno). True: call it again now; false: the
+   * thread sleeps, and a wake calls it again.
+   */
+  abstract userspace(result: number): Step<boolean>;
+
+  override *body(): Step<void> {
+    const hostCpu = this.vcpu.vm.host.cpus[this.cpu];
+    yield* hostCpu.switchTo(this);
+    for (;;) {
+      const result = this.isInside ? yield* resumeVcpu(this.vcpu) : yield* this.process.ioctl(this.fd, KVM_RUN, 0);
+      this.isInside = result === STILL_INSIDE;
+      if (this.isInside) break;
+      const goesOn = yield* this.userspace(result);
+      if (!goesOn) break;
+    }
+    const staysOnCpu = this.isInside && (this.vcpu.stage === Stage.GUEST || this.vcpu.stage === Stage.POLLING);
+    if (!staysOnCpu) yield* hostCpu.switchTo(null);
+  }
+
+  /** Sends the thread a signal: a KVM_RUN that does not block it ends with -EINTR. */
+  *signal(signal: number): Step<void> {
+    yield* this.vcpu.signals.raise(signal);
+    if (this.isInside) yield* interruptVcpu(this.vcpu);
+  }
+}
