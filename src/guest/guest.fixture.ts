@@ -1,0 +1,233 @@
+import { GicV2 } from "../host/gic/gicv2.js";
+import { GicV3 } from "../host/gic/gicv3.js";
+import { Host } from "../host/machine.js";
+import { Process } from "../host/process.js";
+import { Vgic } from "../irqchip/gic/vgic.js";
+import { VgicConfig } from "../irqchip/gic/vgic-irq.js";
+import * as state from "../irqchip/gic/vgic-state.js";
+import { Arm64, Arm64Vm } from "../kvm/arm64.js";
+import { KvmModule } from "../kvm/module.js";
+import { KvmFile, vmOf } from "../kvm/system.js";
+import type { Vcpu } from "../kvm/vcpu.js";
+import { VcpuThread } from "../kvm/vcpu-thread.js";
+import type { Vm } from "../kvm/vm.js";
+import { TraceBuffer } from "../sim/event.js";
+import { Sim } from "../sim/sim.js";
+import { run, type Step } from "../sim/step.js";
+import * as K from "../uapi/kvm.js";
+import { type GuestSoftwareOptions, GuestSoftware, type SpiSetup } from "./software.js";
+
+export const RAM = 0x4000_0000;
+export const DISTRIBUTOR = 0x0800_0000;
+export const REDISTRIBUTORS = 0x080a_0000;
+/** A register of a device that user space emulates. */
+export const DEVICE = 0x0900_0000;
+export const ARGUMENT = 0x10000;
+const RAM_HVA = 0x7f00_0000_0000;
+const RAM_SIZE = 0x20_0000;
+
+/** A vCPU thread whose user space completes MMIO by what the test says. */
+export class TestThread extends VcpuThread {
+  /** Results of KVM_RUN, "0:6" for an MMIO exit. */
+  readonly results: string[] = [];
+  /** Called on a write to a device that user space emulates. */
+  onWrite: ((address: number, value: number) => Step<void>) | null = null;
+  /** False: the thread sleeps after each return, as a single-stepped VMM. */
+  goesOn = true;
+
+  override *userspace(result: number): Step<boolean> {
+    const { memory } = this.process;
+    const at = this.vcpu.runAddress;
+    const reason = memory.getU32(at + K.kvm_run.exit_reason.offset);
+    this.results.push(`${result}:${reason}`);
+    if (result === 0 && reason === K.KVM_EXIT_MMIO && memory.getU8(at + K.kvm_run.mmio.is_write.offset) === 1) {
+      const address = memory.getU64(at + K.kvm_run.mmio.phys_addr.offset);
+      if (this.onWrite !== null) yield* this.onWrite(address, memory.getU32(at + K.kvm_run.mmio.data.offset));
+    }
+    return this.goesOn && result === 0 && reason === K.KVM_EXIT_MMIO;
+  }
+}
+
+export interface MachineOptions {
+  version?: 2 | 3;
+  vcpus?: number;
+  listRegisters?: number;
+  haltPollMaxNs?: number;
+  trace?: boolean;
+  guest?: Partial<GuestSoftwareOptions>;
+}
+
+/** A host with one VM: vCPU i runs on physical CPU i + 1, the test itself on CPU 0. Guest software is loaded, not started. */
+export class GuestMachine {
+  readonly trace = new TraceBuffer();
+  readonly sim: Sim;
+  readonly gic: GicV2 | GicV3;
+  readonly host: Host;
+  readonly module: KvmModule;
+  readonly process: Process;
+  readonly vm: Vm;
+  readonly vmFd: number;
+  readonly vgic: Vgic;
+  readonly software: GuestSoftware;
+  readonly vcpus: Vcpu[];
+  readonly threads: TestThread[] = [];
+
+  constructor(options: MachineOptions = {}) {
+    const { version = 3, vcpus = 1, listRegisters = 4 } = options;
+    this.sim = new Sim({ cpus: vcpus + 1, trace: options.trace === false ? null : this.trace });
+    this.gic = version === 3 ? new GicV3({ cpus: vcpus + 1, listRegisters }) : new GicV2({ cpus: vcpus + 1, listRegisters });
+    this.gic.boot();
+    this.host = new Host(this.sim, this.gic);
+    this.module = new KvmModule(this.host, { haltPollMaxNs: options.haltPollMaxNs ?? 0 });
+    run(this.module.start());
+    this.process = new Process(this.sim, "vmm");
+    this.process.memory.map(ARGUMENT, 0x1000);
+    this.process.memory.map(RAM_HVA, RAM_SIZE);
+    const kvm = this.process.install(new KvmFile(this.module, new Arm64({ cpus: vcpus + 1, gicVersion: version })));
+    this.vmFd = this.ioctl(kvm, K.KVM_CREATE_VM, 0);
+    const vm = vmOf(this.process, this.vmFd);
+    if (vm === null) throw new Error("no VM");
+    this.vm = vm;
+    this.setMemory(0, RAM, RAM_SIZE, RAM_HVA);
+    const gic = { version, distributor: DISTRIBUTOR, redistributors: REDISTRIBUTORS };
+    this.software = new GuestSoftware({ gic, vcpus, base: RAM, ...options.guest });
+    const fds = Array.from({ length: vcpus }, (_, id) => this.ioctl(this.vmFd, K.KVM_CREATE_VCPU, id));
+    this.vcpus = vm.armVcpus;
+    this.vgic = this.makeVgic(version, options.guest?.spis ?? []);
+    for (const [i, fd] of fds.entries()) {
+      const { [i]: vcpu } = this.vcpus;
+      this.init(fd, 0);
+      vcpu.guest = this.software.guest;
+      vcpu.regs.pc = this.software.entries[i];
+      this.threads.push(new TestThread(vcpu, this.process, fd, i + 1));
+    }
+  }
+
+  /** Starts all vCPUs and runs until everything is quiet; counters and trace begin after it. */
+  boot(): this {
+    for (const thread of this.threads) this.sim.wake(thread, 0);
+    this.settle();
+    this.zero();
+    return this;
+  }
+
+  settle(): void {
+    run(this.sim.settle());
+  }
+
+  private base: Record<string, number> = {};
+
+  zero(): void {
+    this.base = {};
+    this.base = this.counts();
+    this.trace.clear();
+  }
+
+  /** What happened since {@link zero}, summed over all vCPUs and their CPUs; zeroes left out. */
+  get since(): Record<string, number> {
+    const now = this.counts();
+    for (const key of Object.keys(now)) {
+      now[key] -= this.base[key] ?? 0;
+      if (now[key] === 0) delete now[key];
+    }
+    return now;
+  }
+
+  private counts(): Record<string, number> {
+    const all: Record<string, number> = {};
+    const add = (key: string, n: number): void => void (all[key] = (all[key] ?? 0) + n);
+    for (const { stat } of this.vcpus) {
+      add("exits", stat.exits);
+      ["", "IRQ", "WFx", "DABT", "SYSREG", "HVC"].forEach((name, i) => i > 0 && add(name, stat.exitsByReason[i]));
+      add("mmioUser", stat.mmioExitUser);
+      add("mmioKernel", stat.mmioExitKernel);
+      add("haltWakeup", stat.haltWakeup);
+      add("polls", stat.haltAttemptedPoll);
+      add("goodPolls", stat.haltSuccessfulPoll);
+    }
+    this.host.cpus.slice(1).forEach((cpu) => {
+      add("IPI0", cpu.ipisTaken[0]);
+      add("IPI1", cpu.ipisTaken[1]);
+      add("hostIrqs", cpu.interrupts);
+    });
+    add("acks", this.software.guest.stats.acknowledged);
+    return all;
+  }
+
+  ioctl(fd: number, request: number, argument: number): number {
+    return run(this.process.ioctl(fd, request, argument));
+  }
+
+  /** KVM_SET_USER_MEMORY_REGION */
+  setMemory(slot: number, gpa: number, size: number, hva: number, flags = 0): number {
+    const view = new DataView(new ArrayBuffer(K.kvm_userspace_memory_region.size));
+    const region = K.kvm_userspace_memory_region;
+    region.slot.set(view, slot);
+    region.flags.set(view, flags);
+    region.guest_phys_addr.setNumber(view, gpa);
+    region.memory_size.setNumber(view, size);
+    region.userspace_addr.setNumber(view, hva);
+    return this.call(this.vmFd, K.KVM_SET_USER_MEMORY_REGION, view);
+  }
+
+  /** KVM_ARM_VCPU_INIT */
+  init(fd: number, features: number, target = 5): number {
+    const view = new DataView(new ArrayBuffer(K.kvm_vcpu_init.size));
+    K.kvm_vcpu_init.target.set(view, target);
+    K.kvm_vcpu_init.features[0].set(view, features);
+    return this.call(fd, K.KVM_ARM_VCPU_INIT, view);
+  }
+
+  call(fd: number, request: number, view: DataView): number {
+    this.process.memory.copyOut(ARGUMENT, new Uint8Array(view.buffer));
+    return this.ioctl(fd, request, ARGUMENT);
+  }
+
+  /** KVM_IRQ_LINE of an SPI, by a user thread on CPU 0. */
+  irqLine(intid: number, level: 0 | 1): number {
+    return run(this.setLine(intid, level));
+  }
+
+  *setLine(intid: number, level: 0 | 1): Step<number> {
+    const { memory } = this.process;
+    memory.setU32(ARGUMENT, (1 << 24) | intid);
+    memory.setU32(ARGUMENT + 4, level);
+    return yield* this.process.ioctl(this.vmFd, K.KVM_IRQ_LINE, ARGUMENT);
+  }
+
+  pulse(intid: number): void {
+    this.irqLine(intid, 1);
+    this.irqLine(intid, 0);
+  }
+
+  /** The vGIC, its addresses and, while it has no register frames, what the guest's set-up would write there. */
+  private makeVgic(version: 2 | 3, spis: readonly SpiSetup[]): Vgic {
+    if (!(this.vm.arch instanceof Arm64Vm)) throw new Error("no arm64 VM");
+    const vgic = run(this.vm.arch.createIrqchip(version));
+    if (!(vgic instanceof Vgic)) throw new Error(`no vGIC: ${String(vgic)}`);
+    const { dist } = vgic;
+    dist.distBase = DISTRIBUTOR;
+    dist.cpuInterfaceBase = REDISTRIBUTORS;
+    dist.cpus.forEach((cpu, i) => (cpu.rdBase = REDISTRIBUTORS + i * 0x20000));
+    run(this.vm.lock.lock());
+    run(vgic.init());
+    run(this.vm.lock.unlock());
+    run(state.writeDistEnable(dist, true, true));
+    for (const { intid, trigger, priority = 0xa0, target = 0 } of spis) {
+      const irq = dist.irq(dist.cpus[0], intid);
+      if (irq === null) continue;
+      run(state.writeConfig(irq, trigger === "edge" ? VgicConfig.EDGE : VgicConfig.LEVEL));
+      run(state.writePriority(irq, priority));
+      if (version === 3) run(state.writeRouter(dist, irq, target));
+      run(state.setEnabled(dist, irq, true));
+    }
+    for (const cpu of dist.cpus)
+      for (let intid = 0; intid < 32; intid++) {
+        const irq = dist.irq(cpu, intid);
+        if (irq === null) continue;
+        run(state.writePriority(irq, 0xa0));
+        if (intid < 16 || intid === 27 || intid === 30) run(state.setEnabled(dist, irq, true));
+      }
+    return vgic;
+  }
+}
