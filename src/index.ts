@@ -7,5 +7,6 @@ export { readBoard } from "./board/read-board.js";
 export { PersonError } from "./sim/person-error.js";
 export { Sim, type SimOptions } from "./sim/sim.js";
 export { type Clean, explore, type ExploreOptions, replay, type Violation } from "./explore/explorer.js";
+export * as irqfdProtocols from "./explore/irqfd-protocols.js";
 export type { Program, Scenario } from "./explore/trial.js";
 export { run, type Step, STRAIGHT } from "./sim/step.js";

@@ -232,7 +232,7 @@ export class Buses {
   }
 
   /** True when an in-kernel device or an ioeventfd took the write; else it is user space's. */
-  *guestWrite(kind: BusKind, vcpu: IrqchipVcpu, address: number, size: number, low: number, high: number): Step<boolean> {
+  *guestWrite(kind: BusKind, vcpu: IrqchipVcpu | null, address: number, size: number, low: number, high: number): Step<boolean> {
     const section = yield* this.vm.srcu.readLock();
     const isTaken = yield* this.all[kind].write(vcpu, address, size, low, high);
     yield* this.vm.srcu.readUnlock(section);
@@ -240,7 +240,7 @@ export class Buses {
   }
 
   /** True when an in-kernel device answered, into {@link low} and {@link high}. */
-  *guestRead(kind: BusKind, vcpu: IrqchipVcpu, address: number, size: number): Step<boolean> {
+  *guestRead(kind: BusKind, vcpu: IrqchipVcpu | null, address: number, size: number): Step<boolean> {
     const section = yield* this.vm.srcu.readLock();
     const device = yield* this.all[kind].read(vcpu, address, size);
     const low = device === null ? 0 : device.low;

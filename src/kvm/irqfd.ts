@@ -171,6 +171,11 @@ export class Irqfd extends WaitEntry implements PollTable {
     if (this.resamplefd !== null) yield* this.resamplefd.signal();
   }
 
+  /** Its shutdown is queued or running. */
+  get isShuttingDown(): boolean {
+    return this.shutdown.pending || this.shutdown.running;
+  }
+
   /** SH7 and the end of a failed assign. */
   free(): void {
     this.assertAlive();

@@ -1,0 +1,106 @@
+import type { Hazards } from "../kvm/hazards.js";
+import { run } from "../sim/step.js";
+import { KVM_IRQFD_FLAG_DEASSIGN, KVM_IRQFD_FLAG_RESAMPLE } from "../uapi/kvm.js";
+import { Acknowledge, Close, IrqfdCall, Raise, Reroute, Stage } from "./stage.js";
+import type { Program } from "./trial.js";
+
+const GSI = 5;
+
+/**
+ * H1: an eventfd is signalled once while it becomes an irqfd. The event is injected; twice at most, because the
+ * sample is made without the eventfd lock and may see a count whose callback is about to consume it (H2 does not
+ * exclude that: fs/eventfd.c reads the count in poll without the lock).
+ */
+export function assignAgainstSignal(hazards: Partial<Hazards> = {}, atMost = 2): Program {
+  const stage = new Stage(hazards);
+  const fd = stage.eventfd();
+  const contexts = [new IrqfdCall("assign", stage, { fd, gsi: GSI }), new Raise(stage.context(fd))];
+  return {
+    sim: stage.sim,
+    contexts,
+    check: () => stage.check(),
+    end() {
+      const { injections } = stage.lines;
+      if (injections === 0) return "H1: the event is lost";
+      return injections <= atMost ? stage.balance(contexts) : `H2: one event was injected ${injections} times`;
+    },
+  };
+}
+
+/** H9 to H11: an eventfd is signalled and closed for good while it becomes an irqfd. Nothing of it stays. */
+export function assignAgainstSignalAndClose(hazards: Partial<Hazards> = {}): Program {
+  const stage = new Stage(hazards);
+  const fd = stage.eventfd();
+  const contexts = [new IrqfdCall("assign", stage, { fd, gsi: GSI }), new Raise(stage.context(fd)), new Close(stage, fd)];
+  return {
+    sim: stage.sim,
+    contexts,
+    check: () => stage.check(),
+    end() {
+      if (stage.living() > 0) return "an irqfd outlives its closed eventfd";
+      return stage.leaks() ?? stage.balance(contexts);
+    },
+  };
+}
+
+/** H7, H8: an irqfd is signalled twice while it is deassigned. Nothing is injected after the call has returned. */
+export function deassignAgainstSignal(hazards: Partial<Hazards> = {}): Program {
+  const stage = new Stage(hazards);
+  const fd = stage.eventfd();
+  stage.assign(fd, GSI);
+  const deassign = new IrqfdCall("deassign", stage, { fd, gsi: GSI, flags: KVM_IRQFD_FLAG_DEASSIGN });
+  const contexts = [deassign, new Raise(stage.context(fd), 2)];
+  let injectionsAtReturn = -1;
+  return {
+    sim: stage.sim,
+    contexts,
+    check() {
+      const { injections } = stage.lines;
+      if (deassign.result === 0 && injectionsAtReturn < 0) injectionsAtReturn = injections;
+      if (injectionsAtReturn >= 0 && injections !== injectionsAtReturn) return "H7: an injection after KVM_IRQFD has returned";
+      return stage.check();
+    },
+    end: () => stage.balance(contexts),
+  };
+}
+
+/** H12, H13, H16: the guest acknowledges while the last resampling irqfd of its GSI goes. The line ends low. */
+export function leaveAgainstAcknowledge(hazards: Partial<Hazards> = {}): Program {
+  const stage = new Stage(hazards);
+  const [fd, resamplefd] = [stage.eventfd(), stage.eventfd()];
+  stage.assign(fd, GSI, KVM_IRQFD_FLAG_RESAMPLE, resamplefd);
+  stage.trigger(fd);
+  const contexts = [
+    new IrqfdCall("deassign", stage, { fd, gsi: GSI, flags: KVM_IRQFD_FLAG_DEASSIGN }),
+    new Acknowledge(stage, GSI),
+  ];
+  return {
+    sim: stage.sim,
+    contexts,
+    check: () => stage.check(),
+    end: () => (stage.lines.isHigh(GSI) ? "H16: the line is high and nobody owns it" : stage.balance(contexts)),
+  };
+}
+
+/** H5, H25: an irqfd is signalled and hangs up while its message changes. The old one is not sent after the change. */
+export function hangUpAgainstReroute(hazards: Partial<Hazards> = {}): Program {
+  const [before, after] = [1, 2];
+  const stage = new Stage(hazards);
+  const fd = stage.eventfd();
+  run(stage.routeToMessage(GSI, before));
+  stage.assign(fd, GSI);
+  const reroute = new Reroute(stage, GSI, after);
+  const contexts = [new Close(stage, fd), reroute, new Raise(stage.context(fd))];
+  let lastAtReturn = -1;
+  return {
+    sim: stage.sim,
+    contexts,
+    check() {
+      const last = stage.lines.lastCallbackData;
+      if (reroute.isDone && lastAtReturn < 0) lastAtReturn = last;
+      if (lastAtReturn >= 0 && last !== lastAtReturn && last === before) return "H5, H25: the old message after the routing call has returned";
+      return stage.check();
+    },
+    end: () => stage.balance(contexts),
+  };
+}
