@@ -10,6 +10,9 @@ import type { VgicDist } from "./vgic-dist.js";
 import type { VgicIrq } from "./vgic-irq.js";
 import { targetOracle } from "./vgic-queue.js";
 
+/** Conditions that concern what did not fit. */
+const OUTSIDE = IchHcr.UIE | IchHcr.NPIE | IchHcr.LRENPIE;
+
 /** Loads the list registers before guest entry, interrupts off (gic-v3.md A9.3). The vCPU is loaded. */
 export function* flushHwstate(dist: VgicDist, cpu: VgicCpu): Step<void> {
   const vif = loadedInterface(cpu);
@@ -116,13 +119,16 @@ function load(dist: VgicDist, cpu: VgicCpu, irq: VgicIrq, index: number): void {
   dist.sim.emit(Ev.vgic_lr, cpu.index, index, irq.intid, flags & LrFlag.STATE);
 }
 
-/** What the hardware must report back (A9.3 step 6). */
+/**
+ * What the hardware must report back (A9.3 step 6). With a single list register underflow would hold at once, before
+ * the guest did anything (host-irq.md 2.4); there the other conditions bring the rest in.
+ */
 function control(dist: VgicDist, cpu: VgicCpu, vmcr: number, isOutside: boolean, sgis: number): number {
   let hcr = IchHcr.EN | dist.driver.controlBits(sgis);
   hcr |= (vmcr & IchVmcr.ENG0) !== 0 ? IchHcr.VGRP0DIE : IchHcr.VGRP0EIE;
   hcr |= (vmcr & IchVmcr.ENG1) !== 0 ? IchHcr.VGRP1DIE : IchHcr.VGRP1EIE;
   if (!isOutside) return hcr;
-  hcr |= IchHcr.UIE;
+  if (dist.nrLr > 1) hcr |= IchHcr.UIE;
   if (cpu.nrPending > dist.nrLr) hcr |= IchHcr.NPIE;
   if (cpu.nrActive > 0) hcr |= IchHcr.LRENPIE;
   return hcr;
@@ -140,5 +146,6 @@ function* restoreState(cpu: VgicCpu, vif: VirtualInterface, hcr: number): Step<v
     vif.lrHi[i] = cpu.lrHi[i];
   }
   vif.hcr = hcr;
-  yield* vif.update();
+  // Without these nothing holds yet: what was just loaded is not empty, and the groups are as they were.
+  if ((hcr & OUTSIDE) !== 0) yield* vif.update();
 }
