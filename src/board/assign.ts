@@ -22,8 +22,46 @@ export interface Mechanism {
 /** Devices that vfio-platform has a reset for (drivers/vfio/platform/reset). */
 const KNOWN_RESETS = new Set(["calxeda,hb-xgmac", "amd,xgbe-seattle-v1a", "brcm,iproc-flexrm-mbox"]);
 
+/** What judging many devices of one board looks up again and again. */
+class BoardIndex {
+  readonly controllers = new Map<string, Controller>();
+  readonly assignments = new Map<Device, Assignment>();
+  /** The enabled devices on each line, two at most: enough to name another. */
+  readonly lines = new Map<string, Device[]>();
+
+  constructor(board: Board) {
+    for (const controller of board.controllers) this.controllers.set(controller.path, controller);
+    for (const device of board.devices) if (device.enabled) for (const interrupt of device.interrupts) this.enlist(device, interrupt);
+  }
+
+  private enlist(device: Device, interrupt: Interrupt): void {
+    if (interrupt.intid === null) return;
+    const key = lineKey(interrupt);
+    const users = this.lines.get(key);
+    if (!users) this.lines.set(key, [device]);
+    else if (users.length < 2 && users[0] !== device) users.push(device);
+  }
+}
+
+const indexes = new WeakMap<Board, BoardIndex>();
+
+function indexOf(board: Board): BoardIndex {
+  const index = indexes.get(board) ?? new BoardIndex(board);
+  indexes.set(board, index);
+  return index;
+}
+
+const lineKey = (interrupt: Interrupt): string => `${interrupt.intid} ${interrupt.controller}`;
+
 /** Which VFIO driver can take the device, and under which conditions (vfio.md 2.3, 16, 20.1; host-irq.md 5.2, 5.5). */
 export function assignmentOf(board: Board, device: Device): Assignment {
+  const { assignments } = indexOf(board);
+  const assignment = assignments.get(device) ?? judge(board, device);
+  assignments.set(device, assignment);
+  return assignment;
+}
+
+function judge(board: Board, device: Device): Assignment {
   const why = obstacle(board, device);
   if (why !== null) return { driver: "none", why, conditions: [] };
   const conditions = [...groupConditions(board, device), ...sharedLines(board, device)];
@@ -48,24 +86,26 @@ function groupConditions(board: Board, device: Device): string[] {
   const others = group.members.filter((path) => path !== device.path);
   const conditions: string[] = [];
   if (group.assumed) conditions.push("its IOMMU is assumed: the tree names none");
-  if (others.length > 0) conditions.push(`it shares group ${group.id} with ${others.join(", ")}, which no host driver may hold`);
+  if (others.length > 0) conditions.push(`it shares group ${group.id} with ${others.slice(0, 4).join(", ")}${others.length > 4 ? ` and ${others.length - 4} more` : ""}, which no host driver may hold`);
   return conditions;
 }
 
 /** vfio-platform asks for each line alone. */
 function sharedLines(board: Board, device: Device): string[] {
+  if (device.bus === "pci") return [];
+  const { lines } = indexOf(board);
   const conditions: string[] = [];
   for (const own of device.interrupts) {
-    if (own.intid === null) continue;
-    const other = board.devices.find((each) => each !== device && each.enabled && each.interrupts.some((it) => it.intid === own.intid && it.controller === own.controller));
-    if (other && device.bus !== "pci") conditions.push(`it shares the line of interrupt ${own.index} with ${other.path}, and vfio-platform asks for it alone`);
+    const other = lines.get(lineKey(own))?.find((each) => each !== device);
+    if (other) conditions.push(`it shares the line of interrupt ${own.index} with ${other.path}, and vfio-platform asks for it alone`);
   }
   return conditions;
 }
 
 /** vfio.md 20.1: only an ITS knows who wrote a message. */
 function msiConditions(board: Board, device: Device): string[] {
-  const frame = board.controllers.find((each) => each.kind === "v2m" && device.msiParents.some((parent) => parent.controller === each.path));
+  const { controllers } = indexOf(board);
+  const frame = device.msiParents.map((parent) => controllers.get(parent.controller)).find((each) => each?.kind === "v2m");
   return frame ? [`${frame.path} does not know who writes a message: load vfio_iommu_type1 with allow_unsafe_interrupts=1`] : [];
 }
 
@@ -81,7 +121,7 @@ export function mechanismsFor(board: Board, device: Device, interrupt: Interrupt
 function interruptObstacle(board: Board, device: Device, interrupt: Interrupt): string | null {
   const { driver, why } = assignmentOf(board, device);
   if (driver === "none") return `the device cannot be assigned: ${why}`;
-  const controller = board.controllers.find((each) => each.path === interrupt.controller);
+  const controller = indexOf(board).controllers.get(interrupt.controller);
   if (interrupt.kind === "mbigen pin") return `${interrupt.controller} turns the pin into a message to an ITS, and the ITS is not modelled yet`;
   if (controller?.kind === "its") return "the message goes to an ITS, which is not modelled yet";
   if (interrupt.kind === "xics") return "the interrupt controllers of Power are not modelled yet";

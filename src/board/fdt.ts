@@ -1,5 +1,5 @@
 import { PersonError } from "../sim/person-error.js";
-import { FdtNode, FdtTree, hex, MAX_DEPTH, printable } from "./fdt-node.js";
+import { FdtNode, FdtTree, hex, MAX_DEPTH, MAX_NODES, MAX_PATH, printable } from "./fdt-node.js";
 
 const MAGIC = 0xd00dfeed;
 const BEGIN_NODE = 1;
@@ -8,8 +8,8 @@ const PROP = 3;
 const NOP = 4;
 const END = 9;
 
-/** Linux takes at most 2 MiB on arm64; twice that bounds what a file can make the reader hold. */
-export const MAX_FDT_BYTES = 4 * 1024 * 1024;
+/** As Linux on arm64: more is no device tree to boot with. */
+export const MAX_FDT_BYTES = 2 * 1024 * 1024;
 const MAX_NAME = 255;
 
 interface Block {
@@ -33,6 +33,7 @@ class FdtReader {
   private readonly names = new Map<number, string>();
   private position: number;
   private node: FdtNode | null = null;
+  private count = 0;
   private readonly siblings = new Map<FdtNode, Set<string>>();
 
   constructor(private readonly bytes: Uint8Array) {
@@ -122,6 +123,7 @@ class FdtReader {
       this.node = new FdtNode("", null, 0);
       return this.node;
     }
+    if (++this.count >= MAX_NODES) this.fail(`the tree has more than ${MAX_NODES} nodes`);
     if (parent.depth + 1 >= MAX_DEPTH) this.fail(`nodes nest deeper than ${MAX_DEPTH}`);
     if (name.length === 0) this.fail("a child node has no name");
     let names = this.siblings.get(parent);
@@ -131,6 +133,7 @@ class FdtReader {
     const node = new FdtNode(name, parent, parent.depth + 1);
     parent.children.push(node);
     this.node = node;
+    if (node.path.length > MAX_PATH) throw new PersonError(`${node.path.slice(0, MAX_PATH)}...: the path is longer than ${MAX_PATH}`);
     return root ?? node;
   }
 

@@ -24,6 +24,7 @@ export interface MapEntry {
 }
 
 const MAX_HOPS = 16;
+const MAX_INTERRUPTS = 20_000;
 
 /** Layerscape's external interrupts: their maps leave the parent's unit address out (Linux drivers/of/irq.c, of_irq_imap_abusers). */
 const EXTIRQ = /^fsl,ls\w*-extirq$/;
@@ -35,11 +36,19 @@ const EXTIRQ = /^fsl,ls\w*-extirq$/;
 export class InterruptTree {
   private readonly maps = new Map<FdtNode, Nexus>();
   private readonly parents = new Map<FdtNode, FdtNode>();
+  private readonly known = new Map<FdtNode, (Specifier | null)[]>();
+  private count = 0;
 
   constructor(private readonly tree: FdtTree) {}
 
   /** The node's interrupts in order; null where `interrupts-extended` leaves a place empty. */
-  of(node: FdtNode): (Specifier | null)[] {
+  of(node: FdtNode): readonly (Specifier | null)[] {
+    const known = this.known.get(node) ?? this.read(node);
+    this.known.set(node, known);
+    return known;
+  }
+
+  private read(node: FdtNode): (Specifier | null)[] {
     if (node.has("interrupts-extended")) return this.extended(node);
     const cells = node.cells("interrupts");
     if (!cells || cells.length === 0) return [];
@@ -104,6 +113,7 @@ export class InterruptTree {
   }
 
   private follow(device: FdtNode, start: FdtNode, unit: readonly number[], spec: readonly number[]): Specifier {
+    if (++this.count > MAX_INTERRUPTS) device.fail(`the tree has more than ${MAX_INTERRUPTS} interrupts`);
     let [at, address, cells] = [start, unit, spec];
     const via: string[] = [];
     for (let hop = 0; hop < MAX_HOPS; hop++) {

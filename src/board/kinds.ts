@@ -22,9 +22,9 @@ const SMMUV2 = /^(arm,smmu-v[12]|arm,mmu-40[01]|arm,mmu-500|cavium,smmu-v2|nvidi
 /** Controllers that pass a GIC's three cells on unchanged: they only wake or mask in front of it. */
 const PASSES_ON = /(^fsl,imx\w+-gpc$|-sysirq$|^nvidia,tegra\d+-ictlr$|-wugen-mpu$)/;
 
-/** By the names in `compatible`, compared without case (firmware of Power writes both). */
+/** By the names in `compatible`, in lower case. */
 export function matches(node: FdtNode, test: (name: string) => boolean): boolean {
-  return node.strings("compatible").some((name) => test(name.toLowerCase()));
+  return node.compatible.some(test);
 }
 
 export function kindOf(node: FdtNode): ControllerKind {

@@ -37,11 +37,14 @@ function intxMap(node: FdtNode, reading: Reading): IntxMap {
   return { addressMask: mask[0], pinMask: mask[3], entries: found };
 }
 
+const MAX_MAP = 1024;
+
 /** `msi-map` and `iommu-map`: entries of requester id, phandle, id there, how many. */
 function idMap(node: FdtNode, property: "msi-map" | "iommu-map", reading: Reading): IdMap | null {
   const cells = node.cells(property);
   if (!cells) return null;
   if (cells.length % 4 !== 0) node.fail(`"${property}" holds ${cells.length} cells; an entry takes 4`);
+  if (cells.length > 4 * MAX_MAP) node.fail(`"${property}" holds ${cells.length / 4} entries; more than ${MAX_MAP} are not read`);
   const entries: IdMap["entries"][number][] = [];
   for (let at = 0; at < cells.length; at += 4)
     entries.push({ first: cells[at], count: cells[at + 3], target: reading.tree.target(cells[at + 1], node, property).path, output: cells[at + 2] });

@@ -70,46 +70,45 @@ function hostRows(board: Board): string[][] {
   ]);
 }
 
-/** Numbered reasons, in the order in which the table needs them. */
+/** Numbered reasons, in the order in which they are needed. */
 class Footnotes {
-  readonly reasons: string[] = [];
+  private readonly numbers = new Map<string, number>();
 
   mark(reason: string): string {
-    let at = this.reasons.indexOf(reason);
-    if (at < 0) at = this.reasons.push(reason) - 1;
-    return `[${at + 1}]`;
+    const number = this.numbers.get(reason) ?? this.numbers.size + 1;
+    this.numbers.set(reason, number);
+    return `[${number}]`;
+  }
+
+  lines(): string[] {
+    return [...this.numbers].map(([reason, number]) => `[${number}] ${reason}`);
   }
 }
 
+/** A line for each device, and under it one for each of its interrupts. */
 function deviceSection(board: Board): string[] {
-  const shown = board.devices.filter((device) => device.enabled && device.bus !== "other" && !device.hostBridge);
+  const shown = board.devices.filter((device) => device.bus !== "other" || device.interrupts.length > 0);
   const notes = new Footnotes();
-  const rows = [["DEVICE", "BUS", "GROUP", "ASSIGNED BY", "IRQ", "SOURCE", "TRIGGER", "MECHANISMS"]];
-  for (const device of shown) rows.push(...deviceRows(board, device, notes));
-  const disabled = board.devices.filter((device) => !device.enabled).length;
-  const hidden = board.devices.length - shown.length - disabled;
-  const parts = [table(rows)];
-  if (notes.reasons.length > 0) parts.push("", ...notes.reasons.map((reason, i) => `[${i + 1}] ${reason}`));
-  if (disabled + hidden > 0) parts.push("", `Not shown (--json has them): ${disabled} that the tree disables, ${hidden} that are host bridges or sit behind other buses.`);
+  const heads = table(shown.map((device) => [device.path, device.bus, groupText(board, device), assigned(assignmentOf(board, device), notes)]), "  ").split("\n");
+  const interrupts = table(
+    shown.flatMap((device) => device.interrupts.map((interrupt) => [String(interrupt.index), source(interrupt), interrupt.trigger, mechanismText(board, device, interrupt, notes)])),
+    "      ",
+  ).split("\n");
+  const parts = [heading("DEVICES"), "  path, bus, IOMMU group, VFIO driver; under it: interrupt, source, trigger, mechanisms that could serve it"];
+  let next = 0;
+  shown.forEach((device, i) => {
+    parts.push(heads[i], ...interrupts.slice(next, next + device.interrupts.length));
+    next += device.interrupts.length;
+  });
+  const hidden = board.devices.length - shown.length;
+  parts.push("", ...notes.lines());
+  if (hidden > 0) parts.push("", `Not shown (--json has them): ${hidden} without interrupts behind other devices' buses.`);
   return parts;
 }
 
-function deviceRows(board: Board, device: Device, notes: Footnotes): string[][] {
-  const assignment = assignmentOf(board, device);
-  const head = [device.path, device.bus, groupText(board, device), assigned(assignment, notes)];
-  if (device.interrupts.length === 0) return [[...head, "", "no interrupts"]];
-  return device.interrupts.map((interrupt, i) => [
-    ...(i === 0 ? head : ["", "", "", ""]),
-    String(interrupt.index),
-    source(interrupt),
-    interrupt.trigger,
-    assignment.driver === "none" ? "none" : mechanismText(board, device, interrupt, notes),
-  ]);
-}
-
 function groupText(board: Board, device: Device): string {
-  if (device.group === null) return "none";
-  return `${device.group}${board.groups[device.group].assumed ? " (assumed)" : ""}`;
+  if (device.group === null) return "no group";
+  return `group ${device.group}${board.groups[device.group].assumed ? " (assumed)" : ""}`;
 }
 
 function assigned(assignment: Assignment, notes: Footnotes): string {
@@ -124,6 +123,8 @@ function source(interrupt: Interrupt): string {
 }
 
 function mechanismText(board: Board, device: Device, interrupt: Interrupt, notes: Footnotes): string {
+  const { driver, why: unassigned } = assignmentOf(board, device);
+  if (driver === "none") return `none ${notes.mark(unassigned ?? "")}`;
   const all = mechanismsFor(board, device, interrupt);
   const fit = all.filter((each) => each.applicable).map((each) => each.mechanism);
   const others = new Map<string, string[]>();
@@ -142,7 +143,7 @@ export function deviceText(board: Board, device: Device): string {
     ["registers", device.registers.map(hex).join(", ") || "none"],
     ["DMA", device.dmaCoherent ? "coherent" : "not coherent"],
     ["IOMMU", device.iommu ? `${device.iommu.path}, streams ${device.iommu.streams.map((each) => (each.mask === 0 ? `0x${each.id.toString(16)}` : `0x${each.id.toString(16)} mask 0x${each.mask.toString(16)}`)).join(", ")}` : "none"],
-    ["group", device.group === null ? `none: ${device.whyNoGroup}` : groupText(board, device)],
+    ["IOMMU group", device.group === null ? `none: ${device.whyNoGroup}` : groupText(board, device).replace("group ", "")],
     ["assigned by", assignment.why === null ? assignment.driver : `none: ${assignment.why}`],
     ...assignment.conditions.map((condition) => ["", condition]),
   ];
