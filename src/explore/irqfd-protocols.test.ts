@@ -1,7 +1,16 @@
 import { describe, expect, it } from "vitest";
 import { STRAIGHT } from "../sim/step.js";
 import { explore, replay } from "./explorer.js";
-import { assignAgainstSignal, assignAgainstSignalAndClose, deassignAgainstSignal, hangUpAgainstReroute, leaveAgainstAcknowledge } from "./irqfd-protocols.js";
+import {
+  assignAgainstSignal,
+  assignAgainstSignalAndClose,
+  deassignAgainstClose,
+  deassignAgainstSignal,
+  hangUpAgainstReroute,
+  joinAgainstAcknowledge,
+  leaveAgainstAcknowledge,
+  sharedLineAgainstAcknowledge,
+} from "./irqfd-protocols.js";
 
 const CLEAN = { verdict: "ok", exhausted: true };
 const PATIENCE = 60_000;
@@ -34,6 +43,14 @@ describe.skipIf(STRAIGHT)("irqfd, explored", () => {
     expect(explore(leaveAgainstAcknowledge, { preemptions: 3 })).toMatchObject(CLEAN);
   }, PATIENCE);
 
+  it("H14, H15: a line that two devices share ends high while one asks for service, over every acknowledge with two preemptions", () => {
+    expect(explore(sharedLineAgainstAcknowledge, { preemptions: 2 })).toMatchObject(CLEAN);
+  }, PATIENCE);
+
+  it("H18: a device that joins during an acknowledge keeps its line, with two preemptions", () => {
+    expect(explore(joinAgainstAcknowledge, { preemptions: 2 })).toMatchObject(CLEAN);
+  }, PATIENCE);
+
   it("H25: a hung-up irqfd sends its old message after a routing change by the older rule, and never by the later one", () => {
     expect(explore(() => hangUpAgainstReroute({ clearRouteOnDeassign: true }))).toMatchObject({ verdict: "violation", message: expect.stringMatching(/^H5, H25/) });
     expect(explore(hangUpAgainstReroute, { preemptions: 1 })).toMatchObject(CLEAN);
@@ -43,6 +60,10 @@ describe.skipIf(STRAIGHT)("irqfd, explored", () => {
     const result = explore(assignAgainstSignalAndClose, { preemptions: 2 });
     expect(result).toMatchObject(CLEAN);
     expect(result.interleavings).toBeGreaterThan(5000);
+  }, PATIENCE);
+
+  it("H9: one of a deassign and a hang-up deactivates, over every one with three preemptions", () => {
+    expect(explore(deassignAgainstClose, { preemptions: 3 })).toMatchObject(CLEAN);
   }, PATIENCE);
 
   it("H7, H8: nothing is injected after a deassign has returned, over every one against two signals with two preemptions", () => {

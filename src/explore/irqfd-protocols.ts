@@ -64,11 +64,30 @@ export function deassignAgainstSignal(hazards: Partial<Hazards> = {}): Program {
   };
 }
 
+/** H9, H34: an irqfd is deassigned while its eventfd is closed. One of the two deactivates it, both succeed. */
+export function deassignAgainstClose(hazards: Partial<Hazards> = {}): Program {
+  const stage = new Stage(hazards);
+  const fd = stage.eventfd();
+  stage.assign(fd, GSI);
+  stage.context(fd);
+  const contexts = [new IrqfdCall("deassign", stage, { fd, gsi: GSI, flags: KVM_IRQFD_FLAG_DEASSIGN }), new Close(stage, fd)];
+  return {
+    sim: stage.sim,
+    contexts,
+    check: () => stage.check(),
+    end() {
+      if (stage.living() > 0) return "an irqfd outlives its closed eventfd";
+      return stage.leaks() ?? stage.balance(contexts);
+    },
+  };
+}
+
 /** H12, H13, H16: the guest acknowledges while the last resampling irqfd of its GSI goes. The line ends low. */
 export function leaveAgainstAcknowledge(hazards: Partial<Hazards> = {}): Program {
   const stage = new Stage(hazards);
   const [fd, resamplefd] = [stage.eventfd(), stage.eventfd()];
   stage.assign(fd, GSI, KVM_IRQFD_FLAG_RESAMPLE, resamplefd);
+  run(stage.process.close(resamplefd)); // the irqfd's reference is the last one
   stage.trigger(fd);
   const contexts = [
     new IrqfdCall("deassign", stage, { fd, gsi: GSI, flags: KVM_IRQFD_FLAG_DEASSIGN }),
@@ -102,5 +121,45 @@ export function hangUpAgainstReroute(hazards: Partial<Hazards> = {}): Program {
       return stage.check();
     },
     end: () => stage.balance(contexts),
+  };
+}
+
+/**
+ * H14, H15: the guest acknowledges a line that two devices share. The one told first still asks for service, the other
+ * does not. The line ends high, and each owner was told once.
+ */
+export function sharedLineAgainstAcknowledge(hazards: Partial<Hazards> = {}): Program {
+  const stage = new Stage(hazards);
+  const quiet = stage.assignWithOwner(GSI);
+  const asking = stage.assignWithOwner(GSI);
+  stage.own(asking);
+  const contexts = [new Acknowledge(stage, GSI)];
+  return {
+    sim: stage.sim,
+    contexts,
+    check: () => stage.check(),
+    end() {
+      if (!stage.lines.isHigh(GSI)) return "H14, H15: the line is low although a device asks for service";
+      if (quiet.told.signals !== 1 || asking.told.signals !== 1) return "an owner was not told exactly once";
+      return stage.balance(contexts);
+    },
+  };
+}
+
+/**
+ * H18, H19: a device joins an asserted line while the guest acknowledges it: what it asserted is not lowered without
+ * its owner being told.
+ */
+export function joinAgainstAcknowledge(hazards: Partial<Hazards> = {}): Program {
+  const stage = new Stage(hazards);
+  stage.assignWithOwner(GSI);
+  const [fd, resamplefd] = [stage.eventfd(1), stage.eventfd()];
+  stage.own({ trigger: stage.context(fd), told: stage.context(resamplefd) });
+  const contexts = [new IrqfdCall("assign", stage, { fd, gsi: GSI, flags: KVM_IRQFD_FLAG_RESAMPLE, resamplefd }), new Acknowledge(stage, GSI)];
+  return {
+    sim: stage.sim,
+    contexts,
+    check: () => stage.check(),
+    end: () => (stage.lines.isHigh(GSI) ? stage.balance(contexts) : "H18: the new device's line is low although it asks for service"),
   };
 }

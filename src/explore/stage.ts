@@ -1,4 +1,5 @@
 import { eventfd2, type EventfdContext, eventfdContextOf } from "../host/eventfd.js";
+import { WaitEntry } from "../host/poll.js";
 import { Process } from "../host/process.js";
 import { type Hazards, NO_HAZARDS } from "../kvm/hazards.js";
 import type { KvmHost } from "../kvm/host.js";
@@ -7,93 +8,20 @@ import { Route } from "../kvm/route.js";
 import { RoutingTable, swapRouting } from "../kvm/routing.js";
 import { KvmFile, vmOf } from "../kvm/system.js";
 import type { Vm } from "../kvm/vm.js";
-import { type IrqchipMode, X86, X86Vm } from "../kvm/x86.js";
-import { block, writes } from "../sim/access.js";
 import { Context } from "../sim/context.js";
 import { Sim } from "../sim/sim.js";
 import { run, type Step } from "../sim/step.js";
 import { WorkQueue } from "../sim/workqueue.js";
-import { EWOULDBLOCK } from "../uapi/errno.js";
-import { EFD_NONBLOCK } from "../uapi/eventfd.js";
-import { KVM_CREATE_VM, KVM_IRQFD, KVM_IRQ_ROUTING_MSI, kvm_irqfd } from "../uapi/kvm.js";
+import { EFD_NONBLOCK, EPOLLIN } from "../uapi/eventfd.js";
+import { KVM_CREATE_VM, KVM_IRQFD, KVM_IRQFD_FLAG_RESAMPLE, KVM_IRQ_ROUTING_MSI, kvm_irqfd } from "../uapi/kvm.js";
+import { Lines, LinesArch, PINS } from "./lines.js";
 
 const SCRATCH = 0x10000;
-/** Those of chip 0, the first PIC. */
-const PINS = 8;
 
-/** A controller reduced to what the interrupt core sees of one: a bit per pin and source, and messages counted. */
-export class Lines {
-  /** Source bits by pin. */
-  private readonly sources = new Int32Array(PINS);
-  private raised = 0;
-  private messages = 0;
-  private lastInCallback = 0;
-
-  *set(pin: number, source: number, level: number): Step<void> {
-    yield writes(this, "lines");
-    if (level === 0) this.sources[pin] &= ~(1 << source);
-    else {
-      this.sources[pin] |= 1 << source;
-      this.raised++;
-    }
-  }
-
-  /** A message, from the work item or straight from an eventfd's callback. */
-  *message(data: number, isInCallback: boolean): Step<void> {
-    yield writes(this, "lines");
-    this.messages++;
-    if (isInCallback) this.lastInCallback = data;
-  }
-
-  /** The data of the last message that a callback sent; 0 before any. */
-  get lastCallbackData(): number {
-    return this.lastInCallback;
-  }
-
-  /** Level 1 set on any pin, and messages: injections so far. */
-  get injections(): number {
-    return this.raised + this.messages;
-  }
-
-  isHigh(pin: number): boolean {
-    return this.sources[pin] !== 0;
-  }
-}
-block(Lines, "sources", "raised", "messages", "lastInCallback");
-
-/** x86 rules over {@link Lines}: messages are delivered in the callback, lines by the work item. */
-class LinesVm extends X86Vm {
-  override irqchipMode: IrqchipMode = "full";
-
-  constructor(
-    vm: Vm,
-    arch: X86,
-    private readonly lines: Lines,
-  ) {
-    super(vm, arch);
-  }
-
-  override *setRoute(route: Route, source: number, level: number): Step<number> {
-    if (route.type !== KVM_IRQ_ROUTING_MSI) yield* this.lines.set(route.pin, source, level);
-    else if (level !== 0) yield* this.lines.message(route.data, false);
-    return 1;
-  }
-
-  override *setRouteAtomic(route: Route): Step<number> {
-    if (route.type !== KVM_IRQ_ROUTING_MSI) return -EWOULDBLOCK;
-    yield* this.lines.message(route.data, true);
-    return 1;
-  }
-}
-
-class LinesArch extends X86 {
-  constructor(private readonly lines: Lines) {
-    super();
-  }
-
-  override createVm(vm: Vm): X86Vm {
-    return new LinesVm(vm, this, this.lines);
-  }
+/** An irqfd's eventfd and its resamplefd. */
+export interface Pair {
+  readonly trigger: EventfdContext;
+  readonly told: EventfdContext;
 }
 
 /** One process with one VM, its GSIs routed one to one: where the protocols of the interrupt core are explored. */
@@ -168,6 +96,19 @@ export class Stage implements KvmHost {
     const result = run(this.process.ioctl(this.vmFd, KVM_IRQFD, this.irqfdArgument(fd, gsi, flags, resamplefd)));
     if (result !== 0) throw new Error(`KVM_IRQFD: ${result}`);
     run(this.sim.settle());
+  }
+
+  /** A resampling irqfd that has asserted its line: its eventfd and the one its owner is told by. */
+  assignWithOwner(gsi: number): Pair {
+    const [fd, resamplefd] = [this.eventfd(), this.eventfd()];
+    this.assign(fd, gsi, KVM_IRQFD_FLAG_RESAMPLE, resamplefd);
+    this.trigger(fd);
+    return { trigger: this.context(fd), told: this.context(resamplefd) };
+  }
+
+  /** From now on, whoever is told triggers again: a level-triggered device that never stops asking for service. */
+  own(pair: Pair): void {
+    run(pair.told.waiters.addEntry(new Notice(this.sim, new Raise(pair.trigger))));
   }
 
   /** Signals an eventfd and lets what follows run to its end, before the race begins. */
@@ -308,5 +249,20 @@ export class Acknowledge extends Context {
 
   override *body(): Step<void> {
     yield* this.stage.vm.notifyAcked(0, this.pin);
+  }
+}
+
+/** Wakes an owner when its resamplefd is signalled, as a driver's own wait entry does: the trigger is not its to signal (H32). */
+class Notice extends WaitEntry {
+  constructor(
+    private readonly sim: Sim,
+    private readonly owner: Context,
+  ) {
+    super();
+  }
+
+  override *wake(mask: number): Step<number> {
+    if ((mask & EPOLLIN) !== 0) this.sim.wake(this.owner, 0);
+    return 1;
   }
 }

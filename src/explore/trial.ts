@@ -1,6 +1,7 @@
 import { type Access, AccessKind, announce, beginDriving, clearAnnouncement, describeAccess, endDriving, type Waitable } from "../sim/access.js";
 import { BOOT, type Context, ContextState, setCurrent } from "../sim/context.js";
 import { forgetLockOrder } from "../sim/lock.js";
+import { PersonError } from "../sim/person-error.js";
 import type { Sim } from "../sim/sim.js";
 import { type Step, STRAIGHT } from "../sim/step.js";
 
@@ -71,7 +72,7 @@ export class Trial {
     scenario: Scenario,
     private readonly isRecording = false,
   ) {
-    if (STRAIGHT) throw new Error("interleavings exist in the stepped build only: import from virq/stepped");
+    if (STRAIGHT) throw new PersonError("interleavings exist in the stepped build only: import from virq/stepped");
     forgetLockOrder();
     this.program = scenario();
     this.program.sim.explored = true;
