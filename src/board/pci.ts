@@ -65,6 +65,12 @@ export function mapId(map: IdMap | null, requesterId: number): { target: string;
   return null;
 }
 
+/** Where the function's messages go; an ITS is told its device id, a v2m frame is told nothing. */
+export function msiParentsOf(host: PciHost, requesterId: number, frames: ReadonlySet<string>): MsiParent[] {
+  const msi = mapId(host.msi, requesterId);
+  return msi ? [{ controller: msi.target, deviceId: frames.has(msi.target) ? null : msi.id }] : [];
+}
+
 /** A function that the tree itself lists, as a child of a host bridge or of a bridge below one. */
 export function pciOf(node: FdtNode, host: PciHost): PciFunction {
   const reg = node.cells("reg") ?? node.fail('a PCI function needs "reg" with its bus, device and function');
@@ -117,8 +123,7 @@ export function addPciFunction(board: Board, request: PciFunctionRequest): Board
   if (msiVectors > 0 && !msi) throw new PersonError(`PCI function ${bdf}: ${host.path} names no MSI controller for it, so it can have no MSI vectors`);
   if (msi) for (let i = 0; i < msiVectors; i++) interrupts.push(vector(interrupts.length, i, msi.target));
   const stream = mapId(host.iommu, requesterId);
-  const controller = board.controllers.find((each) => each.path === msi?.target);
-  const msiParents: MsiParent[] = msi ? [{ controller: msi.target, deviceId: controller?.kind === "v2m" ? null : msi.id }] : [];
+  const frames = new Set(board.controllers.filter((each) => each.kind === "v2m").map((each) => each.path));
   const draft = {
     path: `${host.path}/${bdf}`,
     compatible: request.vendor === undefined ? [] : [`pci${request.vendor.toString(16)},${(request.device ?? 0).toString(16)}`],
@@ -126,7 +131,7 @@ export function addPciFunction(board: Board, request: PciFunctionRequest): Board
     enabled: host.enabled,
     registers: [],
     interrupts,
-    msiParents,
+    msiParents: msiParentsOf(host, requesterId, frames),
     iommu: stream ? { path: stream.target, streams: [{ id: stream.id, mask: 0 }], second: null } : null,
     dmaCoherent: host.dmaCoherent,
     hostBridge: false,

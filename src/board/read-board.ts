@@ -7,7 +7,7 @@ import { Grouping } from "./groups.js";
 import { InterruptTree } from "./interrupt-tree.js";
 import { interruptsOf } from "./interrupts.js";
 import { iommuKind, kindOf, matches } from "./kinds.js";
-import { isPciHost, mapId, pciOf, readPciHost } from "./pci.js";
+import { isPciHost, mapId, msiParentsOf, pciOf, readPciHost } from "./pci.js";
 import { type Reading } from "./reading.js";
 
 /**
@@ -28,9 +28,10 @@ export function describe(tree: FdtTree, name: string, source: Board["source"], o
   const iommus = parts.iommuNodes.map((node) => readIommu(node, reading));
   const hosts = new Map<FdtNode, PciHost>();
   for (const node of parts.hostNodes) hosts.set(node, readPciHost(node, isCoherent(node), reading));
+  const frames = new Set(parts.controllerNodes.filter((node) => kindOf(node) === "v2m").map((node) => node.path));
   const grouping = new Grouping(iommus, options.assumeIommu ?? false);
   const devices = parts.deviceNodes.map((node) => {
-    const draft = readDevice(node, hosts, reading);
+    const draft = readDevice(node, hosts, frames, reading);
     return { ...draft, ...grouping.place(draft) };
   });
   return freeze({
@@ -111,7 +112,7 @@ function readIommu(node: FdtNode, reading: Reading): Iommu {
   };
 }
 
-function readDevice(node: FdtNode, hosts: ReadonlyMap<FdtNode, PciHost>, reading: Reading): Omit<Device, "group" | "whyNoGroup"> {
+function readDevice(node: FdtNode, hosts: ReadonlyMap<FdtNode, PciHost>, frames: ReadonlySet<string>, reading: Reading): Omit<Device, "group" | "whyNoGroup"> {
   const bus = busOf(node, reading);
   const host = bus === "pci" ? hostOf(node, hosts) : null;
   const pci = host ? pciOf(node, host) : null;
@@ -123,17 +124,12 @@ function readDevice(node: FdtNode, hosts: ReadonlyMap<FdtNode, PciHost>, reading
     enabled: isUsable(node),
     registers: reading.addresses.registers(node),
     interrupts: interruptsOf(node, reading),
-    msiParents: pci && host ? msiParentOf(host, pci.requesterId) : msiParents(node, reading.tree),
+    msiParents: pci && host ? msiParentsOf(host, pci.requesterId, frames) : msiParents(node, reading.tree),
     iommu: stream ? { path: stream.target, streams: [{ id: stream.id, mask: 0 }], second: null } : streams(node, reading),
     dmaCoherent: isCoherent(node),
     pci,
     hostBridge: isPciHost(node),
   };
-}
-
-function msiParentOf(host: PciHost, requesterId: number): MsiParent[] {
-  const msi = mapId(host.msi, requesterId);
-  return msi ? [{ controller: msi.target, deviceId: msi.id }] : [];
 }
 
 function hostOf(node: FdtNode, hosts: ReadonlyMap<FdtNode, PciHost>): PciHost | null {
