@@ -31,12 +31,49 @@ export interface AreaOptions {
 }
 
 /**
+ * Pages held for hardware (IOMMU mappings): what is written through one outlives the process's mapping of it, as a pinned
+ * frame does.
+ */
+export class PinnedPages {
+  /** Frames that their process has unmapped, by page number; the ranges tell which. */
+  private readonly frames = new Map<number, DataView>();
+  private readonly orphaned: { start: number; end: number }[] = [];
+
+  constructor(
+    private readonly space: AddressSpace,
+    readonly start: number,
+    readonly length: number,
+  ) {}
+
+  /** The frame that holds the byte `offset` from the start; the byte is at `(start + offset) % 4096` in it. */
+  frame(offset: number): DataView {
+    const address = this.start + offset;
+    const page = Math.floor(address / PAGE);
+    const known = this.frames.get(page);
+    if (known !== undefined) return known;
+    if (!this.orphaned.some((range) => address >= range.start && address < range.end)) return this.space.frame(address);
+    const empty = new DataView(new ArrayBuffer(PAGE));
+    this.frames.set(page, empty);
+    return empty;
+  }
+
+  /** The process unmaps a range: its frames of it are the pin's alone from now on. */
+  orphan(start: number, end: number, frames: ReadonlyMap<number, DataView>): void {
+    if (end <= this.start || start >= this.start + this.length) return;
+    this.orphaned.push({ start, end });
+    for (const [page, frame] of frames)
+      if (page * PAGE >= start && page * PAGE < end && !this.frames.has(page)) this.frames.set(page, frame);
+  }
+}
+
+/**
  * The memory of one process: areas over paged bytes, little-endian. Addresses are numbers of up to 52 bits. A caller
  * checks `isReadable`/`isWritable` first (false is the EFAULT of a system call) and then accesses freely.
  */
 export class AddressSpace {
   private areas: Area[] = [];
   private readonly pages = new Map<number, DataView>();
+  private readonly pins = new Set<PinnedPages>();
   private lastPage = -1;
   private lastView: DataView = new DataView(new ArrayBuffer(0));
 
@@ -51,9 +88,36 @@ export class AddressSpace {
 
   /** Removes the areas that lie in the range. */
   unmap(start: number, length: number): void {
+    for (const pin of this.pins) pin.orphan(start, start + length, this.pages);
     this.areas = this.areas.filter((a) => a.end <= start || a.start >= start + length);
     for (let page = Math.floor(start / PAGE); page * PAGE < start + length; page++) this.pages.delete(page);
     this.lastPage = -1;
+  }
+
+  /** The lowest free address from `from` on with `length` free bytes behind it: what mmap chooses. */
+  findFree(length: number, from = 0x7000_0000_0000): number {
+    let at = from;
+    for (;;) {
+      const taken = this.areas.find((area) => area.start < at + length && at < area.end);
+      if (taken === undefined) return at;
+      at = Math.ceil(taken.end / PAGE) * PAGE;
+    }
+  }
+
+  /** Holds pages for hardware until {@link unpin}; the caller has checked that they are mapped. */
+  pin(start: number, length: number): PinnedPages {
+    const pin = new PinnedPages(this, start, length);
+    this.pins.add(pin);
+    return pin;
+  }
+
+  unpin(pin: PinnedPages): void {
+    this.pins.delete(pin);
+  }
+
+  /** The page that holds an address, as bytes. */
+  frame(address: number): DataView {
+    return this.view(address);
   }
 
   areaAt(address: number): Area | null {

@@ -1,0 +1,169 @@
+import { reads, shared, writes } from "../sim/access.js";
+import { Mutex } from "../sim/lock.js";
+import type { Sim } from "../sim/sim.js";
+import type { Step } from "../sim/step.js";
+import { EBUSY, EINVAL, ENODEV } from "../uapi/errno.js";
+import type { IommuGroup } from "./iommu-group.js";
+
+const PAGE_SIZE = 4096;
+
+/** A driver of the host kernel. */
+export abstract class HostDriver {
+  /** VFIO drivers and their like leave the DMA of their devices to user space (vfio.md 2.4). */
+  readonly managesDma: boolean = false;
+
+  constructor(readonly name: string) {}
+
+  /** By the id tables; an override is not asked here. */
+  abstract matches(device: HostDevice): boolean;
+
+  /** 0 or a negative errno. */
+  abstract probe(device: HostDevice): Step<number>;
+
+  /** May block as long as the device is in use. */
+  abstract remove(device: HostDevice): Step<void>;
+}
+
+/** A driver that uses its device for the host itself: bound by compatible strings, nothing modelled behind it. */
+export class OrdinaryDriver extends HostDriver {
+  constructor(
+    name: string,
+    private readonly compatible: readonly string[],
+  ) {
+    super(name);
+  }
+  override matches(device: HostDevice): boolean {
+    return device.compatible.some((id) => this.compatible.includes(id));
+  }
+  override *probe(): Step<number> {
+    return 0;
+  }
+  override *remove(): Step<void> {}
+}
+
+/** A device on a bus of the host. */
+export class HostDevice {
+  /** device_lock: binding and unbinding of this device exclude each other. */
+  readonly lock: Mutex;
+  private driver: HostDriver | null = null;
+  driverOverride: string | null = null;
+
+  /** @param name as in /sys/bus/B/devices */
+  constructor(
+    sim: Sim,
+    readonly name: string,
+    readonly compatible: readonly string[],
+    readonly group: IommuGroup | null,
+  ) {
+    this.lock = new Mutex(sim, "device_lock");
+    group?.members.push(name);
+  }
+
+  /** vfio.md 2.2: an override, once set, is the only driver that matches. */
+  accepts(driver: HostDriver): boolean {
+    return this.driverOverride === null ? driver.matches(this) : this.driverOverride === driver.name;
+  }
+
+  /** The bound driver, or null: without the lock, as whoever follows the link in sysfs. */
+  *boundDriver(): Step<HostDriver | null> {
+    yield reads(this, "driver");
+    return this.driver;
+  }
+
+  private *setDriver(driver: HostDriver | null): Step<void> {
+    yield writes(this, "driver");
+    this.driver = driver;
+  }
+
+  /** device_driver_attach: 0, -EBUSY where any driver is bound, or the probe's error. */
+  *attach(driver: HostDriver): Step<number> {
+    yield* this.lock.lock();
+    const bound = yield* this.boundDriver();
+    const result = bound === null ? yield* this.probe(driver) : -EBUSY;
+    yield* this.lock.unlock();
+    return result;
+  }
+
+  /** Lock held. Who uses the host's DMA API owns the group with the kernel from before the probe (vfio.md 2.5). */
+  private *probe(driver: HostDriver): Step<number> {
+    const group = driver.managesDma ? null : this.group;
+    let result = group === null ? 0 : yield* group.useDefaultDomain();
+    if (result !== 0) return result;
+    result = yield* driver.probe(this);
+    if (result === 0) yield* this.setDriver(driver);
+    else if (group !== null) yield* group.unuseDefaultDomain();
+    return result;
+  }
+
+  /** 0 after the driver's remove has ended, or -ENODEV where another driver, or none, is bound. */
+  *detach(driver: HostDriver): Step<number> {
+    yield* this.lock.lock();
+    const isBound = (yield* this.boundDriver()) === driver;
+    if (isBound) {
+      yield* driver.remove(this);
+      if (!driver.managesDma && this.group !== null) yield* this.group.unuseDefaultDomain();
+      yield* this.setDriver(null);
+    }
+    yield* this.lock.unlock();
+    return isBound ? 0 : -ENODEV;
+  }
+
+  /** The file driver_override: a newline at the end is dropped, nothing left clears it. 0 or -EINVAL. */
+  setOverride(text: string): number {
+    if (text.length >= PAGE_SIZE) return -EINVAL;
+    const name = text.endsWith("\n") ? text.slice(0, -1) : text;
+    this.driverOverride = name === "" ? null : name;
+    return 0;
+  }
+}
+shared(HostDevice, "driver");
+
+/** A bus with its devices and drivers, and the files that bind one to the other (vfio.md 2.1). Results are 0 or negative errnos. */
+export class Bus {
+  private readonly devices: HostDevice[] = [];
+  private readonly drivers: HostDriver[] = [];
+
+  constructor(readonly name: string) {}
+
+  device(name: string): HostDevice | null {
+    return this.devices.find((device) => device.name === name) ?? null;
+  }
+
+  driver(name: string): HostDriver | null {
+    return this.drivers.find((driver) => driver.name === name) ?? null;
+  }
+
+  /** A device appears; drivers are tried at {@link probe}. */
+  addDevice(device: HostDevice): void {
+    this.devices.push(device);
+  }
+
+  addDriver(driver: HostDriver): void {
+    this.drivers.push(driver);
+  }
+
+  /** D/bind. */
+  *bind(driver: HostDriver, deviceName: string): Step<number> {
+    const device = this.device(deviceName);
+    if (device === null || !device.accepts(driver)) return -ENODEV;
+    return yield* device.attach(driver);
+  }
+
+  /** D/unbind: after the driver's remove, which may block. */
+  *unbind(driver: HostDriver, deviceName: string): Step<number> {
+    const device = this.device(deviceName);
+    return device === null ? -ENODEV : yield* device.detach(driver);
+  }
+
+  /** drivers_probe: 0 even where nothing matched, as a probe's own error is only logged. */
+  *probe(deviceName: string): Step<number> {
+    const device = this.device(deviceName);
+    if (device === null) return -ENODEV;
+    for (let i = 0; i < this.drivers.length; i++)
+      if (device.accepts(this.drivers[i])) {
+        const result = yield* device.attach(this.drivers[i]);
+        if (result === 0 || result === -EBUSY) break;
+      }
+    return 0;
+  }
+}

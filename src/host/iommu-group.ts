@@ -1,0 +1,143 @@
+import { guarded, reads, shared, writes } from "../sim/access.js";
+import { Mutex } from "../sim/lock.js";
+import type { Sim } from "../sim/sim.js";
+import type { Step } from "../sim/step.js";
+import { EBUSY, EINVAL, EPERM } from "../uapi/errno.js";
+import type { IommuDomain } from "./iommu-domain.js";
+
+/** vfio.md 20.2. */
+export type ReservedKind = "direct" | "direct-relaxable" | "reserved" | "msi" | "sw-msi";
+
+/** A range of I/O virtual addresses that no user mapping may cover; `end` is inclusive. */
+export interface ReservedRegion {
+  readonly start: bigint;
+  readonly end: bigint;
+  readonly kind: ReservedKind;
+}
+
+/** Where an Arm SMMU driver puts the doorbells (host-irq.md 5.4): 1 MiB at 0x08000000. */
+export const SW_MSI_REGION: ReservedRegion = { start: 0x0800_0000n, end: 0x080f_ffffn, kind: "sw-msi" };
+
+export interface IommuGroupOptions {
+  /** Groups with the same name share one IOMMU, so one domain can serve them. */
+  iommu?: string;
+  reserved?: readonly ReservedRegion[];
+  /** Last I/O virtual address; default 2^48 - 1. */
+  apertureEnd?: bigint;
+  /** Page sizes of the IOMMU, one bit each; default 4 KiB, 2 MiB, 1 GiB. */
+  pageSizes?: bigint;
+  /** DMA through the IOMMU snoops the caches; default true. VFIO takes no other device. */
+  isCoherent?: boolean;
+  /** The IOMMU can force non-snooping DMA to snoop; default true. */
+  enforcesCoherency?: boolean;
+  /** No member can forge another's messages (vfio.md 20.1); default true. */
+  isMsiIsolated?: boolean;
+}
+
+/**
+ * The smallest set of devices that an IOMMU can tell apart, with its DMA ownership (vfio.md 2.5). `domain` is what its
+ * DMA goes through: the host's default one, none at all (blocking), or a user's.
+ */
+export class IommuGroup {
+  readonly mutex: Mutex;
+  /** Names of the member devices. */
+  readonly members: string[] = [];
+  readonly iommu: string;
+  readonly reserved: readonly ReservedRegion[];
+  readonly apertureEnd: bigint;
+  readonly pageSizes: bigint;
+  readonly isCoherent: boolean;
+  readonly enforcesCoherency: boolean;
+  readonly isMsiIsolated: boolean;
+  private owner: object | null = null;
+  private ownerCount = 0;
+  private domain: IommuDomain | "default" | "blocking" = "default";
+
+  constructor(
+    sim: Sim,
+    readonly id: number,
+    options: IommuGroupOptions = {},
+  ) {
+    this.mutex = new Mutex(sim, "iommu_group.mutex");
+    this.iommu = options.iommu ?? "iommu";
+    this.reserved = options.reserved ?? [];
+    this.apertureEnd = options.apertureEnd ?? 0xffff_ffff_ffffn;
+    this.pageSizes = options.pageSizes ?? 0x4020_1000n;
+    this.isCoherent = options.isCoherent ?? true;
+    this.enforcesCoherency = options.enforcesCoherency ?? true;
+    this.isMsiIsolated = options.isMsiIsolated ?? true;
+  }
+
+  /** An ordinary host driver is about to be bound to a member: 0 or -EBUSY. */
+  *useDefaultDomain(): Step<number> {
+    yield* this.mutex.lock();
+    const isFree = this.owner === null && (yield* this.current()) === "default";
+    if (isFree) this.ownerCount++;
+    yield* this.mutex.unlock();
+    return isFree ? 0 : -EBUSY;
+  }
+
+  *unuseDefaultDomain(): Step<void> {
+    yield* this.mutex.lock();
+    this.ownerCount--;
+    yield* this.mutex.unlock();
+  }
+
+  /** User space takes the group for itself: 0, -EPERM while anybody uses it, -EBUSY, -EINVAL. DMA is blocked from then on. */
+  *claimDmaOwner(cookie: object): Step<number> {
+    yield* this.mutex.lock();
+    let result = 0;
+    if (this.ownerCount !== 0) result = -EPERM;
+    else if ((yield* this.current()) !== "default") result = -EBUSY;
+    else if (this.reserved.some((region) => region.kind === "direct")) result = -EINVAL;
+    else {
+      this.owner = cookie;
+      this.ownerCount = 1;
+      yield* this.setDomain("blocking");
+    }
+    yield* this.mutex.unlock();
+    return result;
+  }
+
+  *releaseDmaOwner(): Step<void> {
+    yield* this.mutex.lock();
+    if (this.ownerCount !== 1 || this.owner === null) throw new Error(`IOMMU group ${this.id} is released ${this.ownerCount} times owned`);
+    this.owner = null;
+    this.ownerCount = 0;
+    yield* this.setDomain("default");
+    yield* this.mutex.unlock();
+  }
+
+  *isDmaOwnerClaimed(): Step<boolean> {
+    yield* this.mutex.lock();
+    const isClaimed = this.ownerCount !== 0;
+    yield* this.mutex.unlock();
+    return isClaimed;
+  }
+
+  /** The owner attaches a domain, or null for none: DMA is blocked again. */
+  *attach(domain: IommuDomain | null): Step<void> {
+    yield* this.mutex.lock();
+    yield* this.setDomain(domain ?? "blocking");
+    yield* this.mutex.unlock();
+  }
+
+  /** What a member's DMA goes through now. */
+  *current(): Step<IommuDomain | "default" | "blocking"> {
+    yield reads(this, "domain");
+    return this.domain;
+  }
+
+  private *setDomain(domain: IommuDomain | "default" | "blocking"): Step<void> {
+    yield writes(this, "domain");
+    this.domain = domain;
+  }
+
+  /** "owner NULL, count 1, default": for tests and dumps. */
+  describeOwnership(): string {
+    const domain = typeof this.domain === "string" ? this.domain : "user";
+    return `${this.owner === null ? "kernel" : "user"} ${this.ownerCount} ${domain}`;
+  }
+}
+guarded(IommuGroup, (group) => group.mutex, "owner", "ownerCount");
+shared(IommuGroup, "domain");

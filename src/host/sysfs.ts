@@ -1,0 +1,101 @@
+import { Cost } from "../sim/cost.js";
+import type { Sim } from "../sim/sim.js";
+import type { Step } from "../sim/step.js";
+import { ENOENT } from "../uapi/errno.js";
+import type { Bus } from "./driver-binding.js";
+import type { IommuGroup, ReservedKind } from "./iommu-group.js";
+
+const RESERVED_NAMES: Readonly<Record<ReservedKind, string>> = {
+  direct: "direct",
+  "direct-relaxable": "direct-relaxable",
+  reserved: "reserved",
+  msi: "msi",
+  "sw-msi": "msi",
+};
+
+const hex16 = (value: bigint): string => `0x${value.toString(16).padStart(16, "0")}`;
+
+/**
+ * The text files of /sys that bind drivers and tell groups (vfio.md 2.1, 20.2). A write answers the bytes written or a
+ * negative errno; a read answers text or a negative errno.
+ */
+export class Sysfs {
+  private readonly buses = new Map<string, Bus>();
+  private readonly groups = new Map<number, IommuGroup>();
+
+  constructor(private readonly sim: Sim) {}
+
+  addBus(bus: Bus): void {
+    this.buses.set(bus.name, bus);
+  }
+
+  addGroup(group: IommuGroup): void {
+    this.groups.set(group.id, group);
+  }
+
+  *write(path: string, text: string): Step<number> {
+    this.sim.charge(Cost.syscall);
+    const name = text.endsWith("\n") ? text.slice(0, -1) : text;
+    const result = yield* this.store(path.split("/").slice(1), name, text);
+    return result < 0 ? result : text.length;
+  }
+
+  private *store(parts: string[], name: string, text: string): Step<number> {
+    const bus = this.busOf(parts);
+    if (bus === null) return -ENOENT;
+    const [, , , kind, item, file, last] = parts;
+    if (kind === "drivers_probe" && parts.length === 4) return yield* bus.probe(name);
+    if (kind === "drivers" && parts.length === 6) return yield* this.storeDriver(bus, item, file, name);
+    const device = kind === "devices" ? bus.device(item) : null;
+    if (device === null) return -ENOENT;
+    if (file === "driver_override" && parts.length === 6) return device.setOverride(text);
+    if (file !== "driver" || parts.length !== 7) return -ENOENT;
+    const driver = yield* device.boundDriver();
+    return driver === null ? -ENOENT : yield* this.storeDriver(bus, driver.name, last, name);
+  }
+
+  private *storeDriver(bus: Bus, driverName: string, file: string, name: string): Step<number> {
+    const driver = bus.driver(driverName);
+    if (driver === null) return -ENOENT;
+    if (file === "bind") return yield* bus.bind(driver, name);
+    return file === "unbind" ? yield* bus.unbind(driver, name) : -ENOENT;
+  }
+
+  /** The text of a file, or a negative errno. */
+  read(path: string): string | number {
+    this.sim.charge(Cost.syscall);
+    const parts = path.split("/").slice(1);
+    if (parts[1] === "kernel" && parts[2] === "iommu_groups" && parts.length === 5) return this.readGroup(Number(parts[3]), parts[4]);
+    const device = parts[3] === "devices" && parts.length === 6 ? this.busOf(parts)?.device(parts[4]) : null;
+    if (!device || parts[5] !== "driver_override") return -ENOENT;
+    return `${device.driverOverride ?? "(null)"}\n`;
+  }
+
+  private readGroup(id: number, file: string): string | number {
+    const group = this.groups.get(id);
+    if (group === undefined) return -ENOENT;
+    if (file !== "reserved_regions") return -ENOENT;
+    return group.reserved.map((region) => `${hex16(region.start)} ${hex16(region.end)} ${RESERVED_NAMES[region.kind]}\n`).join("");
+  }
+
+  /** Where a link points: `driver` and `iommu_group` of a device; null where there is none. */
+  *readlink(path: string): Step<string | null> {
+    const parts = path.split("/").slice(1);
+    const bus = this.busOf(parts);
+    const device = parts[3] === "devices" && parts.length === 6 ? (bus?.device(parts[4]) ?? null) : null;
+    if (bus === null || device === null) return null;
+    if (parts[5] === "iommu_group") return device.group === null ? null : `/sys/kernel/iommu_groups/${device.group.id}`;
+    if (parts[5] !== "driver") return null;
+    const driver = yield* device.boundDriver();
+    return driver === null ? null : `/sys/bus/${bus.name}/drivers/${driver.name}`;
+  }
+
+  /** The names in /sys/kernel/iommu_groups/N/devices, or -ENOENT. */
+  listGroup(id: number): readonly string[] | number {
+    return this.groups.get(id)?.members ?? -ENOENT;
+  }
+
+  private busOf(parts: string[]): Bus | null {
+    return parts[0] === "sys" && parts[1] === "bus" ? (this.buses.get(parts[2]) ?? null) : null;
+  }
+}

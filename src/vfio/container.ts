@@ -1,0 +1,130 @@
+import { File } from "../host/file.js";
+import type { Process } from "../host/process.js";
+import { reads, shared, writes } from "../sim/access.js";
+import { Mutex } from "../sim/lock.js";
+import type { Sim } from "../sim/sim.js";
+import type { Step } from "../sim/step.js";
+import { EINVAL, ENODEV } from "../uapi/errno.js";
+import { VFIO_API_VERSION, VFIO_CHECK_EXTENSION, VFIO_GET_API_VERSION, VFIO_SET_IOMMU } from "../uapi/vfio.js";
+import type { VfioGroup } from "./group.js";
+import type { IommuBackend, IommuInstance } from "./iommu/backend.js";
+
+/**
+ * One I/O address space that groups share (vfio.md 4.1). It outlives its file while groups are attached; its IOMMU goes
+ * when the last group leaves, and with it every mapping.
+ */
+export class VfioContainer {
+  /** container.group_lock. */
+  readonly lock: Mutex;
+  private readonly groups: VfioGroup[] = [];
+  private instance: IommuInstance | null = null;
+
+  /** @param backends asked in the order of registration, latest first */
+  constructor(
+    sim: Sim,
+    private readonly backends: readonly IommuBackend[],
+  ) {
+    this.lock = new Mutex(sim, "vfio_container.group_lock");
+  }
+
+  *ioctl(process: Process, request: number, argument: number): Step<number> {
+    if (request === VFIO_GET_API_VERSION) return VFIO_API_VERSION;
+    if (request === VFIO_CHECK_EXTENSION) return yield* this.checkExtension(argument);
+    if (request === VFIO_SET_IOMMU) return yield* this.setIommu(argument);
+    const instance = yield* this.iommu();
+    return instance === null ? -EINVAL : yield* instance.ioctl(process, request, argument);
+  }
+
+  /** The IOMMU instance, or null. */
+  *iommu(): Step<IommuInstance | null> {
+    yield reads(this, "instance");
+    return this.instance;
+  }
+
+  private *checkExtension(extension: number): Step<number> {
+    yield* this.lock.lock();
+    const instance = yield* this.iommu();
+    let answer = 0;
+    if (instance !== null) answer = yield* instance.checkExtension(extension);
+    else for (let i = this.backends.length - 1; i >= 0 && answer <= 0; i--) answer = Math.max(0, this.backends[i].checkExtension(extension));
+    yield* this.lock.unlock();
+    return answer;
+  }
+
+  private *setIommu(type: number): Step<number> {
+    yield* this.lock.lock();
+    let result = -EINVAL;
+    if (this.groups.length > 0 && (yield* this.iommu()) === null) {
+      result = -ENODEV;
+      for (let i = this.backends.length - 1; i >= 0 && result !== 0; i--)
+        if (this.backends[i].checkExtension(type) > 0) result = yield* this.tryBackend(this.backends[i], type);
+    }
+    yield* this.lock.unlock();
+    return result;
+  }
+
+  private *tryBackend(backend: IommuBackend, type: number): Step<number> {
+    const instance = backend.open(type);
+    if (typeof instance === "number") return instance;
+    let result = 0;
+    let attached = 0;
+    while (attached < this.groups.length && result === 0) {
+      result = yield* instance.attachGroup(this.groups[attached].iommuGroup);
+      if (result === 0) attached++;
+    }
+    if (result === 0) {
+      yield* this.setInstance(instance);
+      return 0;
+    }
+    while (attached-- > 0) yield* instance.detachGroup(this.groups[attached].iommuGroup);
+    yield* instance.release();
+    return result;
+  }
+
+  private *setInstance(instance: IommuInstance | null): Step<void> {
+    yield writes(this, "instance");
+    this.instance = instance;
+  }
+
+  /** Takes a group in, and its DMA with it: 0, -EPERM, -EBUSY, -EINVAL or the IOMMU's error. The group's lock is held. */
+  *attachGroup(group: VfioGroup): Step<number> {
+    yield* this.lock.lock();
+    let result = yield* group.iommuGroup.claimDmaOwner(group);
+    if (result === 0) {
+      const instance = yield* this.iommu();
+      if (instance !== null) result = yield* instance.attachGroup(group.iommuGroup);
+      if (result === 0) this.groups.push(group);
+      else yield* group.iommuGroup.releaseDmaOwner();
+    }
+    yield* this.lock.unlock();
+    return result;
+  }
+
+  /** The group's lock is held. */
+  *detachGroup(group: VfioGroup): Step<void> {
+    yield* this.lock.lock();
+    const instance = yield* this.iommu();
+    if (instance !== null) yield* instance.detachGroup(group.iommuGroup);
+    yield* group.iommuGroup.releaseDmaOwner();
+    this.groups.splice(this.groups.indexOf(group), 1);
+    if (instance !== null && this.groups.length === 0) {
+      yield* this.setInstance(null);
+      yield* instance.release();
+    }
+    yield* this.lock.unlock();
+  }
+}
+shared(VfioContainer, "instance");
+
+/** `/dev/vfio/vfio`, opened. */
+export class VfioContainerFile extends File {
+  readonly kind = "vfio-container";
+
+  constructor(readonly container: VfioContainer) {
+    super();
+  }
+
+  override *ioctl(process: Process, request: number, argument: number): Step<number> {
+    return yield* this.container.ioctl(process, request, argument);
+  }
+}

@@ -1,0 +1,34 @@
+import type { IommuGroup, ReservedRegion } from "../../host/iommu-group.js";
+
+/** Addresses that user mappings may lie in; `end` is inclusive. */
+export interface IovaRange {
+  readonly start: bigint;
+  readonly end: bigint;
+}
+
+export const LAST_IOVA = 0xffff_ffff_ffff_ffffn;
+
+/** What no user mapping may cover (vfio.md 20.2): of the direct ones, those that may be relaxed do not count. */
+export function excludes(region: ReservedRegion): boolean {
+  return region.kind !== "direct-relaxable";
+}
+
+/** The ranges that all groups allow: their common aperture without their reserved regions, ascending. */
+export function commonRanges(groups: readonly IommuGroup[]): IovaRange[] {
+  let ranges: IovaRange[] = [{ start: 0n, end: groups.reduce((end, group) => (group.apertureEnd < end ? group.apertureEnd : end), LAST_IOVA) }];
+  for (const group of groups) for (const region of group.reserved.filter(excludes)) ranges = ranges.flatMap((range) => without(range, region));
+  return ranges;
+}
+
+function without(range: IovaRange, hole: IovaRange): IovaRange[] {
+  if (hole.end < range.start || hole.start > range.end) return [range];
+  const parts: IovaRange[] = [];
+  if (hole.start > range.start) parts.push({ start: range.start, end: hole.start - 1n });
+  if (hole.end < range.end) parts.push({ start: hole.end + 1n, end: range.end });
+  return parts;
+}
+
+/** Does [iova, iova + size) lie inside of one range? */
+export function isInside(ranges: readonly IovaRange[], iova: bigint, size: bigint): boolean {
+  return ranges.some((range) => iova >= range.start && iova + size - 1n <= range.end);
+}

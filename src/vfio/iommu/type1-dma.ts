@@ -1,0 +1,91 @@
+import type { PinnedPages } from "../../host/memory.js";
+import type { Process } from "../../host/process.js";
+import { EFAULT, ENOMEM } from "../../uapi/errno.js";
+
+/** One MAP_DMA: a range of I/O virtual addresses over pinned pages of a process. */
+export interface Type1Dma {
+  readonly iova: bigint;
+  readonly size: bigint;
+  readonly isReadable: boolean;
+  readonly isWritable: boolean;
+  readonly pages: PinnedPages;
+  /** Whose memory it is, and on whose account it is locked; the address may be given anew (VADDR). */
+  process: Process;
+  vaddr: number;
+  /** Counted on the account: everything but device memory. */
+  readonly lockedBytes: number;
+  hasInvalidVaddr: boolean;
+}
+
+/** Pages pinned for a mapping, and what they count. */
+export interface Pinned {
+  readonly pages: PinnedPages;
+  readonly lockedBytes: number;
+}
+
+/**
+ * Pins [vaddr, vaddr + size) from the start on (vfio.md 17.5): -EFAULT at the first page that is not mapped, or not
+ * writable as asked, -ENOMEM at the first beyond the limit. Nothing is left on the account of a failure.
+ */
+export function pinPages(process: Process, vaddr: bigint, size: bigint, isWritable: boolean): Pinned | number {
+  const end = vaddr + size;
+  if (end > BigInt(Number.MAX_SAFE_INTEGER)) return -EFAULT;
+  const first = Number(vaddr);
+  const last = Number(end);
+  let lockedBytes = 0;
+  for (let at = first; at < last; ) {
+    const area = process.memory.areaAt(at);
+    if (area === null || (isWritable && !area.writable)) return -EFAULT;
+    const stop = Math.min(area.end, last);
+    if (area.kind === "ram") lockedBytes += stop - at;
+    if (!mayLock(process, lockedBytes)) return -ENOMEM;
+    at = stop;
+  }
+  process.lockedMemory += lockedBytes;
+  return { pages: process.memory.pin(first, last - first), lockedBytes };
+}
+
+/** Is there room for so many bytes more under RLIMIT_MEMLOCK? */
+export function mayLock(process: Process, bytes: number): boolean {
+  return process.capabilities.has("IPC_LOCK") || process.lockedMemory + bytes <= process.lockedMemoryLimit;
+}
+
+export function unpinPages(dma: Type1Dma): void {
+  dma.process.memory.unpin(dma.pages);
+  dma.process.lockedMemory -= dma.lockedBytes;
+}
+
+/** The mappings of an instance, in ascending order of address. */
+export class DmaList {
+  private readonly all: Type1Dma[] = [];
+
+  get length(): number {
+    return this.all.length;
+  }
+
+  at(i: number): Type1Dma {
+    return this.all[i];
+  }
+
+  /** Index of the first mapping that touches [iova, iova + size), -1 where none does. */
+  firstIn(iova: bigint, size: bigint): number {
+    const found = this.all.findIndex((dma) => dma.iova + dma.size > iova);
+    return found >= 0 && this.all[found].iova < iova + size ? found : -1;
+  }
+
+  /** Does a mapping lie across the first or the last address of the range? */
+  isCut(iova: bigint, size: bigint): boolean {
+    const end = iova + size;
+    const across = (address: bigint): boolean => this.all.some((dma) => dma.iova < address && address < dma.iova + dma.size);
+    return across(iova) || across(end);
+  }
+
+  add(dma: Type1Dma): void {
+    const at = this.all.findIndex((each) => each.iova > dma.iova);
+    this.all.splice(at < 0 ? this.all.length : at, 0, dma);
+  }
+
+  remove(i: number): void {
+    this.all.splice(i, 1);
+  }
+}

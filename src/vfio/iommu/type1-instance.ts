@@ -1,0 +1,169 @@
+import { IommuDomain } from "../../host/iommu-domain.js";
+import type { IommuGroup } from "../../host/iommu-group.js";
+import type { Process } from "../../host/process.js";
+import { guarded } from "../../sim/access.js";
+import { Mutex } from "../../sim/lock.js";
+import type { Sim } from "../../sim/sim.js";
+import type { Step } from "../../sim/step.js";
+import { EBUSY, EINVAL, ENOTTY, EPERM } from "../../uapi/errno.js";
+import {
+  VFIO_DMA_CC_IOMMU,
+  VFIO_IOMMU_DIRTY_PAGES,
+  VFIO_IOMMU_GET_INFO,
+  VFIO_IOMMU_MAP_DMA,
+  VFIO_IOMMU_UNMAP_DMA,
+  VFIO_UPDATE_VADDR,
+} from "../../uapi/vfio.js";
+import type { IommuInstance } from "./backend.js";
+import { commonRanges, excludes, type IovaRange } from "./iova-ranges.js";
+import type { Type1Backend } from "./type1.js";
+import { dirtyPages } from "./type1-dirty.js";
+import { DmaList, type Type1Dma, unpinPages } from "./type1-dma.js";
+import { getInfo } from "./type1-info.js";
+import { mapDma } from "./type1-map.js";
+import { unmapDma } from "./type1-unmap.js";
+
+const PAGE = 4096n;
+const FROM_THE_PAGE_UP = 0xffff_ffff_ffff_f000n;
+
+interface Attached {
+  readonly domain: IommuDomain;
+  readonly groups: IommuGroup[];
+}
+
+/** One container's type1 state (vfio.md 17). All of it is under `lock`. */
+export class Type1Instance implements IommuInstance {
+  readonly lock: Mutex;
+  readonly dmas = new DmaList();
+  /** Mappings that may still be made. */
+  available: number;
+  tracksDirtyPages = false;
+  ranges: readonly IovaRange[] = [];
+  pageSizes = FROM_THE_PAGE_UP;
+  private domains: Attached[] = [];
+
+  constructor(
+    sim: Sim,
+    private readonly backend: Type1Backend,
+    readonly isV2: boolean,
+  ) {
+    this.lock = new Mutex(sim, "vfio_iommu.lock");
+    this.available = backend.dmaEntryLimit;
+  }
+
+  /** Lock held: addresses and sizes are multiples of it. */
+  get unit(): bigint {
+    return this.pageSizes & -this.pageSizes;
+  }
+
+  *checkExtension(extension: number): Step<number> {
+    if (extension === VFIO_UPDATE_VADDR) return 1;
+    if (extension !== VFIO_DMA_CC_IOMMU) return this.backend.checkExtension(extension);
+    yield* this.lock.lock();
+    const enforces = this.domains.length > 0 && this.domains.every((each) => each.domain.enforcesCoherency);
+    yield* this.lock.unlock();
+    return enforces ? 1 : 0;
+  }
+
+  *ioctl(process: Process, request: number, argument: number): Step<number> {
+    switch (request) {
+      case VFIO_IOMMU_GET_INFO:
+        return yield* getInfo(this, process, argument);
+      case VFIO_IOMMU_MAP_DMA:
+        return yield* mapDma(this, process, argument);
+      case VFIO_IOMMU_UNMAP_DMA:
+        return yield* unmapDma(this, process, argument);
+      case VFIO_IOMMU_DIRTY_PAGES:
+        return yield* dirtyPages(this, process, argument);
+      default:
+        return -ENOTTY;
+    }
+  }
+
+  *attachGroup(group: IommuGroup): Step<number> {
+    yield* this.lock.lock();
+    let result = this.checkGroup(group);
+    if (result === 0) result = yield* this.join(group);
+    yield* this.lock.unlock();
+    return result;
+  }
+
+  /** vfio.md 17.3, 1 to 6. */
+  private checkGroup(group: IommuGroup): number {
+    for (let i = 0; i < this.dmas.length; i++) if (this.dmas.at(i).hasInvalidVaddr) return -EBUSY;
+    if (this.groups().includes(group)) return -EINVAL;
+    for (let i = 0; i < this.dmas.length; i++) {
+      const dma = this.dmas.at(i);
+      if (dma.iova + dma.size - 1n > group.apertureEnd) return -EINVAL;
+      if (group.reserved.some((region) => excludes(region) && dma.iova <= region.end && region.start < dma.iova + dma.size)) return -EINVAL;
+    }
+    return group.isMsiIsolated || this.backend.allowUnsafeInterrupts ? 0 : -EPERM;
+  }
+
+  /** A domain of the same IOMMU and coherency serves another group too; a new one gets every mapping before it is used. */
+  private *join(group: IommuGroup): Step<number> {
+    const ranges = commonRanges([...this.groups(), group]);
+    if (ranges.length === 0) return -EINVAL;
+    let attached = this.domains.find((each) => each.domain.iommu === group.iommu && each.domain.enforcesCoherency === group.enforcesCoherency);
+    if (attached === undefined) {
+      attached = { domain: new IommuDomain(group.iommu, group.enforcesCoherency), groups: [] };
+      for (let i = 0; i < this.dmas.length; i++) yield* attached.domain.map(this.dmas.at(i));
+      this.domains.push(attached);
+    }
+    attached.groups.push(group);
+    yield* group.attach(attached.domain);
+    this.recompute();
+    return 0;
+  }
+
+  *detachGroup(group: IommuGroup): Step<void> {
+    yield* this.lock.lock();
+    const attached = this.domains.find((each) => each.groups.includes(group));
+    if (attached !== undefined) {
+      attached.groups.splice(attached.groups.indexOf(group), 1);
+      yield* group.attach(null);
+      if (attached.groups.length === 0) {
+        if (this.domains.length === 1) while (this.dmas.length > 0) yield* this.remove(this.dmas.length - 1);
+        this.domains.splice(this.domains.indexOf(attached), 1);
+      }
+      this.recompute();
+    }
+    yield* this.lock.unlock();
+  }
+
+  private groups(): IommuGroup[] {
+    return this.domains.flatMap((each) => each.groups);
+  }
+
+  /** Ranges and page sizes that all groups share: wider after one has left. */
+  private recompute(): void {
+    const groups = this.groups();
+    this.ranges = groups.length === 0 ? [] : commonRanges(groups);
+    let sizes = groups.reduce((common, group) => common & group.pageSizes, 0xffff_ffff_ffff_ffffn);
+    if ((sizes & (PAGE - 1n)) !== 0n) sizes |= PAGE;
+    this.pageSizes = sizes & FROM_THE_PAGE_UP;
+  }
+
+  /** Lock held: the mapping becomes visible to all domains. */
+  *insert(dma: Type1Dma): Step<void> {
+    this.dmas.add(dma);
+    this.available--;
+    for (let i = 0; i < this.domains.length; i++) yield* this.domains[i].domain.map(dma);
+  }
+
+  /** Lock held: no DMA reaches the pages any more when they are unpinned. */
+  *remove(i: number): Step<void> {
+    const dma = this.dmas.at(i);
+    for (let d = 0; d < this.domains.length; d++) yield* this.domains[d].domain.unmap(dma.iova);
+    this.dmas.remove(i);
+    this.available++;
+    unpinPages(dma);
+  }
+
+  *release(): Step<void> {
+    yield* this.lock.lock();
+    while (this.dmas.length > 0) yield* this.remove(this.dmas.length - 1);
+    yield* this.lock.unlock();
+  }
+}
+guarded(Type1Instance, (instance) => instance.lock, "available", "tracksDirtyPages", "ranges", "pageSizes", "domains");

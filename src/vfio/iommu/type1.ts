@@ -1,0 +1,37 @@
+import { VFIO_TYPE1_IOMMU, VFIO_TYPE1v2_IOMMU, VFIO_UNMAP_ALL } from "../../uapi/vfio.js";
+import { EINVAL } from "../../uapi/errno.js";
+import type { Sim } from "../../sim/sim.js";
+import type { IommuBackend, IommuInstance } from "./backend.js";
+import { Type1Instance } from "./type1-instance.js";
+
+export interface Type1Options {
+  /** The module parameter: groups whose members could forge messages are attached all the same. Default false. */
+  allowUnsafeInterrupts?: boolean;
+  /** Mappings per instance; default 65535. */
+  dmaEntryLimit?: number;
+}
+
+/** The type1 IOMMU backend (vfio.md 17): the user names every address that devices may reach. */
+export class Type1Backend implements IommuBackend {
+  readonly name = "vfio-iommu-type1";
+  readonly isNoiommu = false;
+  readonly allowUnsafeInterrupts: boolean;
+  readonly dmaEntryLimit: number;
+
+  constructor(
+    private readonly sim: Sim,
+    options: Type1Options = {},
+  ) {
+    this.allowUnsafeInterrupts = options.allowUnsafeInterrupts ?? false;
+    this.dmaEntryLimit = options.dmaEntryLimit ?? 65535;
+  }
+
+  checkExtension(extension: number): number {
+    return extension === VFIO_TYPE1_IOMMU || extension === VFIO_TYPE1v2_IOMMU || extension === VFIO_UNMAP_ALL ? 1 : 0;
+  }
+
+  open(type: number): IommuInstance | number {
+    if (type !== VFIO_TYPE1_IOMMU && type !== VFIO_TYPE1v2_IOMMU) return -EINVAL;
+    return new Type1Instance(this.sim, this, type === VFIO_TYPE1v2_IOMMU);
+  }
+}
