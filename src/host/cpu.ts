@@ -175,6 +175,7 @@ export class HostCpu extends Context implements IrqPort {
     this.wakeups++;
     sim.emit(Ev.sched_wakeup, thread.name);
     if (!isRemote) return true;
+    yield reads(this, "IRQ");
     if (this.thread === null) yield* this.peers[from].sendIpi(this.cpu, Ipi.FUNCTION_CALL);
     else if (this.guestMode !== null) yield* this.peers[from].sendIpi(this.cpu, Ipi.RESCHEDULE);
     return true;

@@ -63,7 +63,12 @@ export class GicDomain implements InterruptHandler {
    */
   *map(intid: number, type: number): Step<number> {
     const known = this.descOf(intid);
-    if (known !== null) return known.type === type ? known.irq : 0;
+    if (known !== null) {
+      yield* known.lock.lock();
+      const isSame = known.type === type;
+      yield* known.lock.unlock();
+      return isSame ? known.irq : 0;
+    }
     const desc = this.table.allocate(this.chip, intid, intid < FIRST_SPI ? Flow.PERCPU : Flow.FASTEOI);
     yield* desc.lock.lock();
     const error = yield* setTrigger(desc, type);

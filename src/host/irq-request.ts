@@ -146,6 +146,15 @@ export function* setTrigger(desc: IrqDesc, type: number): Step<number> {
   return 0;
 }
 
+export function* setIrqType(table: IrqTable, irq: number, type: number): Step<number> {
+  const desc = table.get(irq);
+  if (desc === null) return -EINVAL;
+  yield* desc.lock.lock();
+  const error = yield* setTrigger(desc, type);
+  yield* desc.lock.unlock();
+  return error;
+}
+
 /**
  * free_irq (1.7): after it returns no handler of that action runs or will run. The freed action, or null with a warning.
  * Sleeps: from interrupt context it would wait for itself.

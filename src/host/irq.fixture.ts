@@ -4,15 +4,16 @@ import { Sim } from "../sim/sim.js";
 import { run, type Step } from "../sim/step.js";
 import type { PhysicalGic } from "../arch/gic/contract.js";
 import { GicV3 } from "./gic/gicv3.js";
-import { FakeGic } from "./fake-gic.fixture.js";
+import { GicV2 } from "./gic/gicv2.js";
 import type { IrqCounts } from "./irq-desc.js";
 import { type IrqAction, IrqReturn, IrqType } from "./irq-types.js";
 import { Host } from "./machine.js";
 
 export const CPUS = 4;
 
-function bootedV3(eoiMode: 0 | 1): GicV3 {
-  const gic = new GicV3({ cpus: CPUS, interrupts: 256, eoiMode });
+function booted(version: 2 | 3, eoiMode: 0 | 1): GicV2 | GicV3 {
+  const options = { cpus: CPUS, interrupts: 256, eoiMode };
+  const gic = version === 2 ? new GicV2(options) : new GicV3(options);
   gic.boot();
   return gic;
 }
@@ -28,7 +29,7 @@ export class Fixture {
   private base: Record<number, IrqCounts> = {};
 
   constructor(version: 2 | 3 = 3, eoiMode: 0 | 1 = 1) {
-    this.gic = version === 3 ? bootedV3(eoiMode) : new FakeGic(version, eoiMode);
+    this.gic = booted(version, eoiMode);
     this.host = new Host(this.sim, this.gic);
     this.level = run(this.host.mapIrq(40, IrqType.LEVEL_HIGH));
     this.edge = run(this.host.mapIrq(41, IrqType.EDGE_RISING));

@@ -9,7 +9,7 @@ import { type IrqCounts, type IrqDesc, IrqSetting, IrqTable } from "./irq-desc.j
 import { GicDomain } from "./irq-domain.js";
 import { migrateAllOff, restoreManaged, setAffinity, setManagedAffinity } from "./irq-affinity.js";
 import { disableIrq, disableIrqNosync, enableIrq, getIrqchipState, setIrqchipState, setIrqVcpuAffinity, synchronizeIrq } from "./irq-manage.js";
-import { freeIrq, requestIrq } from "./irq-request.js";
+import { freeIrq, requestIrq, setIrqType } from "./irq-request.js";
 import { freePercpuIrq, requestPercpuIrq, setPercpuEnabled } from "./irq-percpu.js";
 import type { CpuList, IrqAction, IrqThreadAction } from "./irq-types.js";
 
@@ -95,6 +95,11 @@ export class Host {
 
   *synchronizeIrq(irq: number): Step<number> {
     return yield* synchronizeIrq(this.irqs, irq);
+  }
+
+  /** {@link IrqType}. 0, or the chip's -EINVAL. */
+  *setIrqType(irq: number, type: number): Step<number> {
+    return yield* setIrqType(this.irqs, irq, type);
   }
 
   /** A PPI's handler, for all CPUs; each then enables its own copy. */

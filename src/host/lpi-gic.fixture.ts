@@ -4,8 +4,13 @@ import type { Step } from "../sim/step.js";
 
 const PRIVATE = 32;
 
-/** A GIC of one priority, by the state machine of host-irq.md 2.2 and nothing else. */
-export class FakeGic implements PhysicalGic {
+const FIRST_LPI = 8192;
+const LPIS = 64;
+
+/** Stands in for a GICv3 with LPIs: one priority, the state machine of host-irq.md 2.2 and nothing else. */
+export class LpiGic implements PhysicalGic {
+  readonly version = 3;
+  readonly eoiMode = 1;
   readonly cpus = 4;
   readonly interrupts = 160;
   readonly enabled: boolean[] = [];
@@ -14,16 +19,12 @@ export class FakeGic implements PhysicalGic {
   readonly line: boolean[] = [];
   readonly edge: boolean[] = [];
   readonly target: number[] = [];
-  readonly writes: string[] = [];
   /** Acknowledged, not yet dropped. */
   readonly running: number[][] = [[], [], [], []];
   private readonly ports: (IrqPort | null)[] = [null, null, null, null];
   private readonly signals = [false, false, false, false];
 
-  constructor(
-    readonly version: 2 | 3,
-    readonly eoiMode: 0 | 1,
-  ) {
+  constructor() {
     for (let cpu = 0; cpu < this.cpus; cpu++)
       for (let sgi = 0; sgi < 16; sgi++) {
         this.enabled[this.at(cpu, sgi)] = true;
@@ -39,12 +40,14 @@ export class FakeGic implements PhysicalGic {
   }
   private highest(cpu: number): number {
     if (this.running[cpu].length > 0) return SPURIOUS_INTID;
-    for (let intid = 0; intid < this.interrupts; intid++) {
-      const i = this.at(cpu, intid);
-      if (intid >= PRIVATE && (this.target[i] ?? 0) !== cpu) continue;
-      if (this.enabled[i] && this.pending(i) && !this.active[i]) return intid;
-    }
+    for (let intid = 0; intid < this.interrupts; intid++) if (this.isDue(cpu, intid)) return intid;
+    for (let lpi = FIRST_LPI; lpi < FIRST_LPI + LPIS; lpi++) if (this.isDue(cpu, lpi)) return lpi;
     return SPURIOUS_INTID;
+  }
+  private isDue(cpu: number, intid: number): boolean {
+    const i = this.at(cpu, intid);
+    if (intid >= PRIVATE && (this.target[i] ?? 0) !== cpu) return false;
+    return this.enabled[i] && this.pending(i) && !this.active[i];
   }
   private *drive(): Step<void> {
     for (let cpu = 0; cpu < this.cpus; cpu++) {
@@ -75,22 +78,20 @@ export class FakeGic implements PhysicalGic {
     if (intid === SPURIOUS_INTID) return intid;
     const i = this.at(cpu, intid);
     this.latch[i] = false;
-    this.active[i] = true;
+    if (intid < FIRST_LPI) this.active[i] = true;
     this.running[cpu].push(intid);
     yield* this.drive();
     return intid;
   }
-  *endOfInterrupt(cpu: number, iar: number): Step<void> {
+  *endOfInterrupt(cpu: number, _iar: number): Step<void> {
     this.running[cpu].pop();
-    if (this.eoiMode === 0) this.active[this.at(cpu, iar)] = false;
     yield* this.drive();
   }
   *deactivate(cpu: number, iar: number): Step<void> {
-    if (this.eoiMode === 1) this.active[this.at(cpu, iar)] = false;
+    this.active[this.at(cpu, iar)] = false;
     yield* this.drive();
   }
   *setEnabled(cpu: number, intid: number, isEnabled: boolean): Step<void> {
-    this.writes.push(`${isEnabled ? "ISENABLER" : "ICENABLER"} ${intid}`);
     this.enabled[this.at(cpu, intid)] = isEnabled;
     yield* this.drive();
   }
@@ -98,7 +99,6 @@ export class FakeGic implements PhysicalGic {
     return this.enabled[this.at(cpu, intid)] ?? false;
   }
   *setPending(cpu: number, intid: number, isPending: boolean): Step<void> {
-    this.writes.push(`${isPending ? "ISPENDR" : "ICPENDR"} ${intid}`);
     this.latch[this.at(cpu, intid)] = isPending;
     yield* this.drive();
   }
@@ -106,7 +106,6 @@ export class FakeGic implements PhysicalGic {
     return this.pending(this.at(cpu, intid));
   }
   *setActive(cpu: number, intid: number, isActive: boolean): Step<void> {
-    this.writes.push(`${isActive ? "ISACTIVER" : "ICACTIVER"} ${intid}`);
     this.active[this.at(cpu, intid)] = isActive;
     yield* this.drive();
   }
