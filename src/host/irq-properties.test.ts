@@ -78,7 +78,8 @@ class Owner {
     const { f } = this;
     if (what === "disable") {
       this.disables.set(irq, depth + 1);
-      run(f.host.disableIrq(irq));
+      // The synchronising one would wait for the guest that holds a forwarded interrupt active (1.7).
+      run(f.desc(irq).isForwarded ? f.host.disableIrqNosync(irq) : f.host.disableIrq(irq));
     } else if (what === "enable" && depth > 0) {
       this.disables.set(irq, depth - 1);
       run(f.host.enableIrq(irq));
