@@ -1,5 +1,4 @@
 import { eventfd2, EventfdContext, EventfdFile } from "../host/eventfd.js";
-import type { PhysicalGic } from "../arch/gic/contract.js";
 import { Process } from "../host/process.js";
 import { TraceBuffer } from "../sim/event.js";
 import { Sim } from "../sim/sim.js";
@@ -18,31 +17,45 @@ import type { Vm } from "./vm.js";
 const SCRATCH = 0x10000;
 const VALUE = 0x4f000;
 
-/** A machine with one user process: system calls by their C names, arguments as the C structures would carry them. */
-export class TestMachine implements KvmHost {
-  readonly trace = new TraceBuffer();
-  readonly sim: Sim;
+/** A host without interrupt hardware: enough for VMs that run no vCPU. */
+export class BareHost implements KvmHost {
   readonly events: WorkQueue;
   readonly irqfdCleanup: WorkQueue;
-  readonly gic: PhysicalGic | null;
+  readonly gic = null;
   readonly cpus = [];
   readonly counterHz = 62_500_000;
   readonly haltPollMaxNs = 0;
   readonly loaded = [];
+
+  constructor(readonly sim: Sim) {
+    this.events = new WorkQueue(sim, "events");
+    this.irqfdCleanup = new WorkQueue(sim, "kvm-irqfd-cleanup");
+  }
+}
+
+export interface TestMachineOptions {
+  arch?: Arch;
+  hazards?: Partial<Hazards>;
+  host?: (sim: Sim) => KvmHost;
+}
+
+/** A machine with one user process: system calls by their C names, arguments as the C structures would carry them. */
+export class TestMachine {
+  readonly trace = new TraceBuffer();
+  readonly sim = new Sim({ cpus: 2, trace: this.trace });
+  readonly host: KvmHost;
+  readonly events: WorkQueue;
+  readonly irqfdCleanup: WorkQueue;
   readonly process: Process;
-  readonly arch: Arch;
-  readonly hazards: Hazards;
   readonly kvm: number;
 
-  constructor(options: { arch?: Arch; hazards?: Partial<Hazards>; gic?: (sim: Sim) => PhysicalGic } = {}) {
-    this.sim = new Sim({ trace: this.trace });
-    this.events = new WorkQueue(this.sim, "events");
-    this.irqfdCleanup = new WorkQueue(this.sim, "kvm-irqfd-cleanup");
-    this.gic = options.gic?.(this.sim) ?? null;
-    this.arch = options.arch ?? new Arm64({ cpus: 4, gicVersion: 3 });
-    this.hazards = { ...NO_HAZARDS, ...options.hazards };
+  constructor(options: TestMachineOptions = {}) {
+    this.host = options.host?.(this.sim) ?? new BareHost(this.sim);
+    this.events = this.host.events;
+    this.irqfdCleanup = this.host.irqfdCleanup;
     this.process = this.newProcess();
-    this.kvm = this.process.install(new KvmFile(this, this.arch, this.hazards));
+    const arch = options.arch ?? new Arm64({ cpus: 2, gicVersion: 3 });
+    this.kvm = this.process.install(new KvmFile(this.host, arch, { ...NO_HAZARDS, ...options.hazards }));
   }
 
   newProcess(): Process {

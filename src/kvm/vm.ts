@@ -2,7 +2,7 @@ import type { PhysicalGic } from "../arch/gic/contract.js";
 import { File } from "../host/file.js";
 import type { Process } from "../host/process.js";
 import type { AckListener, ArmIrqchip, IrqchipVcpu, IrqchipVm, MmioBus } from "../irqchip/contract.js";
-import { guarded, reads, shared, writes } from "../sim/access.js";
+import { reads, shared, writes } from "../sim/access.js";
 import { Mutex, Spinlock } from "../sim/lock.js";
 import type { Sim } from "../sim/sim.js";
 import { Srcu } from "../sim/srcu.js";
@@ -54,6 +54,7 @@ export class Vm implements IrqchipVm, AckListener {
 
   /** Online vCPUs by index. */
   readonly vcpus: VmVcpu[] = [];
+  /** Written under kvm.lock; a GICv2 that initialises itself reads it without. */
   createdVcpus = 0;
   /** Devices on the VM's list; kvm.lock. */
   readonly devices: KvmDevice[] = [];
@@ -156,7 +157,6 @@ export class Vm implements IrqchipVm, AckListener {
   }
 }
 shared(Vm, "routing");
-guarded(Vm, (vm) => vm.lock, "createdVcpus");
 
 /** The descriptor KVM_CREATE_VM returns. */
 export class VmFile extends File {

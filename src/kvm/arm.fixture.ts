@@ -1,0 +1,75 @@
+import { GicV2 } from "../host/gic/gicv2.js";
+import { GicV3 } from "../host/gic/gicv3.js";
+import { Host } from "../host/machine.js";
+import { Vgic } from "../irqchip/gic/vgic.js";
+import { VgicConfig } from "../irqchip/gic/vgic-irq.js";
+import { writeConfig } from "../irqchip/gic/vgic-state.js";
+import { run } from "../sim/step.js";
+import * as K from "../uapi/kvm.js";
+import { Arm64 } from "./arm64.js";
+import { TestMachine } from "./kvm.fixture.js";
+import { KvmModule } from "./module.js";
+
+/** An arm64 host with a real GIC, and the set-ups A0, A3u and A3 of kvm-irq-core.md 11 (or the same with a GICv2). */
+export class ArmMachine extends TestMachine {
+  constructor(version: 2 | 3 = 3) {
+    super({
+      arch: new Arm64({ cpus: 2, gicVersion: version }),
+      host: (sim) => {
+        const gic = version === 3 ? new GicV3({ cpus: 2, listRegisters: 4 }) : new GicV2({ cpus: 2, listRegisters: 4 });
+        gic.boot();
+        const module = new KvmModule(new Host(sim, gic));
+        run(module.start());
+        return module;
+      },
+    });
+  }
+
+  /** No vGIC. */
+  a0(): number {
+    return this.createVm();
+  }
+
+  /** GICv3 created with 96 interrupts and one vCPU, not initialised. */
+  a3u(type = K.KVM_DEV_TYPE_ARM_VGIC_V3): number {
+    const vm = this.createVm();
+    const created = this.ioctl(vm, K.KVM_CREATE_VCPU, 0);
+    if (created < 0) throw new Error(`KVM_CREATE_VCPU: ${created}`);
+    const device = this.createDevice(vm, type);
+    if (device < 0) throw new Error(`KVM_CREATE_DEVICE: ${device}`);
+    this.vgic(vm).dist.nrSpis = 64;
+    return vm;
+  }
+
+  /** Initialised. */
+  a3(type = K.KVM_DEV_TYPE_ARM_VGIC_V3): number {
+    const vm = this.a3u(type);
+    this.initVgic(vm);
+    return vm;
+  }
+
+  initVgic(fd: number): void {
+    const { lock } = this.vm(fd);
+    run(lock.lock());
+    const error = run(this.vgic(fd).init());
+    run(lock.unlock());
+    if (error !== 0) throw new Error(`CTRL_INIT: ${error}`);
+  }
+
+  vgic(fd: number): Vgic {
+    const { armIrqchip } = this.vm(fd);
+    if (!(armIrqchip instanceof Vgic)) throw new Error("no vGIC");
+    return armIrqchip;
+  }
+
+  configure(fd: number, intid: number, config: "level" | "edge"): void {
+    run(writeConfig(this.irq(fd, intid), config === "edge" ? VgicConfig.EDGE : VgicConfig.LEVEL));
+  }
+
+  irq(fd: number, intid: number) {
+    const irq = this.vgic(fd).dist.irq(null, intid);
+    if (irq === null) throw new Error(`no SPI ${intid}`);
+    return irq;
+  }
+}
+
