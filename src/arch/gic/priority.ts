@@ -91,41 +91,69 @@ export class ActivePriorities {
 export class PriorityRules {
   /** PMR. */
   mask = 0;
-  bpr0: number;
-  bpr1: number;
-  /** CBPR: BPR0 governs group 1 too. */
-  isCommon = false;
   readonly minimum: number;
+  private point0: number;
+  private point1: number;
+  private common = false;
+  /** The bits of a group 0 and of a group 1 priority that decide preemption. */
+  private bits0 = 0;
+  private bits1 = 0;
 
   constructor(
     readonly active: ActivePriorities,
     preemptionBits: number,
   ) {
     this.minimum = minimumBpr1(preemptionBits);
-    this.bpr0 = this.minimum - 1;
-    this.bpr1 = this.minimum;
+    this.point0 = this.minimum - 1;
+    this.point1 = this.minimum;
+    this.cut();
   }
 
-  setBpr0(value: number): void {
-    this.bpr0 = clampBpr(value, this.minimum - 1);
+  get bpr0(): number {
+    return this.point0;
   }
 
-  setBpr1(value: number): void {
-    this.bpr1 = clampBpr(value, this.minimum);
+  set bpr0(value: number) {
+    this.point0 = clampBpr(value, this.minimum - 1);
+    this.cut();
+  }
+
+  get bpr1(): number {
+    return this.point1;
+  }
+
+  set bpr1(value: number) {
+    this.point1 = clampBpr(value, this.minimum);
+    this.cut();
+  }
+
+  /** CBPR: BPR0 governs group 1 too. */
+  get isCommon(): boolean {
+    return this.common;
+  }
+
+  set isCommon(value: boolean) {
+    this.common = value;
+    this.cut();
   }
 
   /** BPR1 as it reads. */
   effectiveBpr1(): number {
-    return this.isCommon ? commonBpr1(this.bpr0) : this.bpr1;
+    return this.common ? commonBpr1(this.point0) : this.point1;
   }
 
   /** The part of a priority that decides preemption. */
   preemption(priority: number, group: 0 | 1): number {
-    return groupPriority(priority, group, this.bpr0, this.bpr1, this.isCommon);
+    return priority & (group === 0 ? this.bits0 : this.bits1);
   }
 
   /** Is an interrupt of this priority signalled (its group being enabled)? Both comparisons are strict. */
   lets(priority: number, group: 0 | 1): boolean {
     return priority < this.mask && this.preemption(priority, group) < this.active.running();
+  }
+
+  private cut(): void {
+    this.bits0 = groupPriority(0xff, 0, this.point0, this.point1, this.common);
+    this.bits1 = groupPriority(0xff, 1, this.point0, this.point1, this.common);
   }
 }

@@ -27,7 +27,7 @@ export class CpuInterface {
     const intid = this.state.candidate(this.cpu);
     if (intid < 0) return -1;
     const group = this.state.groupOf(this.cpu, intid);
-    return this.rules.lets(this.state.priorityOf(this.cpu, intid), group) ? group : -1;
+    return this.rules.lets(this.state.candidatePriority(this.cpu), group) ? group : -1;
   }
 
   /** HPPIR: the candidate, whatever the mask and the running priority. */
@@ -40,7 +40,7 @@ export class CpuInterface {
   take(group: 0 | 1): number {
     if (this.signalled() !== group) return SPURIOUS_INTID;
     const intid = this.state.candidate(this.cpu);
-    const preemption = this.rules.preemption(this.state.priorityOf(this.cpu, intid), group);
+    const preemption = this.rules.preemption(this.state.candidatePriority(this.cpu), group);
     this.rules.active.activate(group, preemption);
     this.state.markDirty(this.cpu);
     return intid;
@@ -53,7 +53,7 @@ export class CpuInterface {
   drop(group: 0 | 1): boolean {
     if (this.rules.active.runningGroup() !== group) return false;
     this.rules.active.drop();
-    this.state.markDirty(this.cpu);
+    if (this.state.candidate(this.cpu) >= 0) this.state.markDirty(this.cpu);
     return true;
   }
 

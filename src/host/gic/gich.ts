@@ -1,7 +1,7 @@
-import { LrState, SPURIOUS_INTID } from "../../arch/gic/contract.js";
+import { SPURIOUS_INTID } from "../../arch/gic/contract.js";
 import { GICV_V2, Gicc, GiccCtlr } from "../../arch/gic/gicc.js";
 import { GICH_V2, Gich, IchVmcr } from "../../arch/gic/gich.js";
-import { LrV2, lr2Group, lr2Iar, lr2IsHw, lr2Pintid, lr2Priority, lr2State, lr2WantsEoi } from "../../arch/gic/list-register.js";
+import { LR_V2, lr2Iar, lr2Pintid } from "../../arch/gic/list-register.js";
 import type { Step } from "../../sim/step.js";
 import { type HardwareSide, VirtualInterfaceBase } from "./virtual-interface.js";
 
@@ -22,7 +22,7 @@ export class Gichv2 extends VirtualInterfaceBase {
   /** @param listRegisters 1 to 64 */
   constructor(hardware: HardwareSide, cpu: number, listRegisters = 4) {
     const apr = new Int32Array(1);
-    super(hardware, cpu, listRegisters, apr, apr, PRIORITY_BITS, PRIORITY_BITS);
+    super(hardware, cpu, listRegisters, apr, apr, LR_V2, PRIORITY_BITS, PRIORITY_BITS);
   }
 
   /** GICV_IAR: group 0, and group 1 where AckCtl allows it; the group given is not looked at. */
@@ -83,10 +83,10 @@ export class Gichv2 extends VirtualInterfaceBase {
         this.vmcr = (this.vmcr & 0xffffff) | (value << IchVmcr.PMR_SHIFT);
         break;
       case Gicc.BPR:
-        this.rules.setBpr0(value);
+        this.rules.bpr0 = value;
         break;
       case Gicc.ABPR:
-        if (!this.rules.isCommon) this.rules.setBpr1(value);
+        if (!this.rules.isCommon) this.rules.bpr1 = value;
         break;
       case Gicc.EOIR:
         return yield* this.endOfInterrupt(0, value & 0x1fff);
@@ -152,28 +152,10 @@ export class Gichv2 extends VirtualInterfaceBase {
   protected override signalOf(group: 0 | 1): 0 | 1 {
     return group === 0 && (this.vmcr & IchVmcr.FIQ_EN) !== 0 ? 0 : 1;
   }
-  protected override stateOf(index: number): LrState {
-    return lr2State(this.lrLo[index]);
-  }
-  protected override setState(index: number, state: LrState): void {
-    this.lrLo[index] = (this.lrLo[index] & ~(LrV2.PENDING | LrV2.ACTIVE)) | (state << LrV2.STATE_SHIFT);
-  }
-  protected override priorityOf(index: number): number {
-    return lr2Priority(this.lrLo[index]);
-  }
-  protected override groupOf(index: number): 0 | 1 {
-    return lr2Group(this.lrLo[index]);
-  }
   protected override iarOf(index: number): number {
     return lr2Iar(this.lrLo[index]);
   }
-  protected override isHw(index: number): boolean {
-    return lr2IsHw(this.lrLo[index]);
-  }
   protected override pintidOf(index: number): number {
     return lr2Pintid(this.lrLo[index]);
-  }
-  protected override wantsEoi(index: number): boolean {
-    return lr2WantsEoi(this.lrLo[index]);
   }
 }

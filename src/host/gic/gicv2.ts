@@ -178,7 +178,7 @@ export class GicV2 extends GicBase {
         cpuInterface.mask = value;
         break;
       case Gicc.BPR:
-        cpuInterface.rules.setBpr1(value);
+        cpuInterface.rules.bpr1 = value;
         cpuInterface.changed();
         break;
       case Gicc.EOIR:
@@ -199,7 +199,7 @@ export class GicV2 extends GicBase {
   private take(cpu: number): number {
     const intid = this.interfaces[cpu].take(1);
     if (intid >= 16) {
-      if (intid !== SPURIOUS_INTID) this.state.acknowledge(this.state.wordOf(cpu, intid), 1 << (intid & 31));
+      if (intid !== SPURIOUS_INTID) this.state.acknowledge(cpu, intid);
       return intid;
     }
     const source = this.sgis.next(cpu, intid);
@@ -219,7 +219,7 @@ export class GicV2 extends GicBase {
   private finish(cpu: number, iar: number): void {
     const intid = intidOf(iar);
     if (intid < 16) this.sgis.deactivate(cpu, intid, 1 << sourceOf(iar));
-    else if (intid < this.interrupts) this.state.deactivate(this.state.wordOf(cpu, intid), 1 << (intid & 31));
+    else if (intid < this.interrupts) this.state.finish(cpu, intid);
   }
 }
 block(GicV2, "distributor", "sgis");

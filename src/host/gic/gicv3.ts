@@ -177,7 +177,7 @@ export class GicV3 extends GicBase implements AffinityMap {
 
   private take(cpu: number, group: 0 | 1): number {
     const intid = this.interfaces[cpu].take(group);
-    if (intid !== SPURIOUS_INTID) this.state.acknowledge(this.state.wordOf(cpu, intid), 1 << (intid & 31));
+    if (intid !== SPURIOUS_INTID) this.state.acknowledge(cpu, intid);
     return intid;
   }
 
@@ -187,7 +187,7 @@ export class GicV3 extends GicBase implements AffinityMap {
   }
 
   private finish(cpu: number, intid: number): void {
-    if (intid < this.interrupts) this.state.deactivate(this.state.wordOf(cpu, intid), 1 << (intid & 31));
+    if (intid < this.interrupts) this.state.finish(cpu, intid);
   }
 
   /** With one security state an SGI register generates only SGIs of its own group (A8). */

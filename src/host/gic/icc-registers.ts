@@ -68,10 +68,10 @@ export class IccRegisters {
         cpuInterface.mask = value;
         return;
       case Icc.BPR0:
-        rules.setBpr0(value);
+        rules.bpr0 = value;
         break;
       case Icc.BPR1:
-        if (!rules.isCommon) rules.setBpr1(value);
+        if (!rules.isCommon) rules.bpr1 = value;
         break;
       case Icc.CTLR:
         rules.isCommon = (value & IccCtlr.CBPR) !== 0;

@@ -1,7 +1,6 @@
-import { LrState } from "../../arch/gic/contract.js";
 import { IchVmcr } from "../../arch/gic/gich.js";
 import { ctlrOfVtr, DEFAULT_VTR, ICC_SRE_VALUE, Icc, IccCtlr, Ich, listRegistersOf, preemptionBitsOf, priorityBitsOf } from "../../arch/gic/icc.js";
-import { LrV3, lrGroup, lrIsHw, lrPintid, lrPriority, lrState, lrWantsEoi } from "../../arch/gic/list-register.js";
+import { LR_V3, lrPintid } from "../../arch/gic/list-register.js";
 import { activeRegisters } from "../../arch/gic/priority.js";
 import type { Step } from "../../sim/step.js";
 import { type HardwareSide, VirtualInterfaceBase } from "./virtual-interface.js";
@@ -18,7 +17,7 @@ export class Ichv3 extends VirtualInterfaceBase {
     readonly vtr: number = DEFAULT_VTR,
   ) {
     const count = activeRegisters(preemptionBitsOf(vtr));
-    super(hardware, cpu, listRegistersOf(vtr), new Int32Array(count), new Int32Array(count), priorityBitsOf(vtr), preemptionBitsOf(vtr));
+    super(hardware, cpu, listRegistersOf(vtr), new Int32Array(count), new Int32Array(count), LR_V3, priorityBitsOf(vtr), preemptionBitsOf(vtr));
     this.activeCount = count;
   }
 
@@ -67,10 +66,10 @@ export class Ichv3 extends VirtualInterfaceBase {
         this.vmcr = (this.vmcr & 0xffffff) | (value << IchVmcr.PMR_SHIFT);
         break;
       case Icc.BPR0:
-        this.rules.setBpr0(value);
+        this.rules.bpr0 = value;
         break;
       case Icc.BPR1:
-        if (!this.rules.isCommon) this.rules.setBpr1(value);
+        if (!this.rules.isCommon) this.rules.bpr1 = value;
         break;
       case Icc.CTLR:
         this.setVmcrBit(IchVmcr.CBPR, (value & IccCtlr.CBPR) !== 0);
@@ -134,28 +133,10 @@ export class Ichv3 extends VirtualInterfaceBase {
     this.vmcr = isSet ? this.vmcr | bit : this.vmcr & ~bit;
   }
 
-  protected override stateOf(index: number): LrState {
-    return lrState(this.lrHi[index]);
-  }
-  protected override setState(index: number, state: LrState): void {
-    this.lrHi[index] = (this.lrHi[index] & ~(LrV3.PENDING | LrV3.ACTIVE)) | (state << LrV3.STATE_SHIFT);
-  }
-  protected override priorityOf(index: number): number {
-    return lrPriority(this.lrHi[index]);
-  }
-  protected override groupOf(index: number): 0 | 1 {
-    return lrGroup(this.lrHi[index]);
-  }
   protected override iarOf(index: number): number {
     return this.lrLo[index];
   }
-  protected override isHw(index: number): boolean {
-    return lrIsHw(this.lrHi[index]);
-  }
   protected override pintidOf(index: number): number {
     return lrPintid(this.lrHi[index]);
-  }
-  protected override wantsEoi(index: number): boolean {
-    return lrWantsEoi(this.lrHi[index]);
   }
 }

@@ -25,8 +25,12 @@ export class IrqState {
   private readonly eligible: Int32Array;
   private readonly summary: Int32Array;
   private readonly best: Int16Array;
-  /** CPUs whose signal may have changed. */
-  private readonly dirty: Int32Array;
+  /** Priority of the best, 0x100 when there is none. */
+  private readonly bestPriority: Int16Array;
+  /** CPUs whose signal may have changed, in the order in which they were marked: a ring, each in it at most once. */
+  private readonly dirty: Int16Array;
+  private readonly isMarked: Uint8Array;
+  private dirtyFirst = 0;
   private dirtyCount = 0;
 
   /**
@@ -50,7 +54,9 @@ export class IrqState {
     this.eligible = new Int32Array(cpus * 32);
     this.summary = new Int32Array(cpus);
     this.best = new Int16Array(cpus).fill(-1);
-    this.dirty = new Int32Array((cpus + 31) >> 5);
+    this.bestPriority = new Int16Array(cpus).fill(NO_PRIORITY);
+    this.dirty = new Int16Array(cpus);
+    this.isMarked = new Uint8Array(cpus);
     for (let cpu = 0; cpu < cpus; cpu++) this.edge[cpu] = 0xffff;
   }
 
@@ -80,6 +86,11 @@ export class IrqState {
   /** The interrupt that this CPU would take first, -1 when none: lowest priority value, then lowest INTID. */
   candidate(cpu: number): number {
     return this.best[cpu];
+  }
+
+  /** Its priority; above every priority when there is none. */
+  candidatePriority(cpu: number): number {
+    return this.bestPriority[cpu];
   }
 
   enable(word: number, bits: number): void {
@@ -113,11 +124,13 @@ export class IrqState {
     this.refresh(word, bits);
   }
 
-  /** IAR: pending to active, the latch consumed. */
-  acknowledge(word: number, bit: number): void {
+  /** IAR of a CPU's candidate: pending to active, the latch consumed. */
+  acknowledge(cpu: number, intid: number): void {
+    const word = this.wordOf(cpu, intid);
+    const bit = 1 << (intid & 31);
     this.latch[word] &= ~bit;
     this.active[word] |= bit;
-    this.refresh(word, bit);
+    this.withdraw(cpu, intid, bit);
   }
 
   /** Assigns latch and active of one interrupt: where they summarise a state kept elsewhere. */
@@ -128,13 +141,22 @@ export class IrqState {
   }
 
   /** The wire of one interrupt changed; a rise latches on an edge input. */
-  setLine(word: number, bit: number, isHigh: boolean): void {
-    if (((this.line[word] & bit) !== 0) === isHigh) return;
-    if (isHigh) {
-      this.line[word] |= bit;
-      if ((this.edge[word] & bit) !== 0) this.latch[word] |= bit;
-    } else this.line[word] &= ~bit;
-    this.refresh(word, bit);
+  setLine(cpu: number, intid: number, isHigh: boolean): void {
+    const word = this.wordOf(cpu, intid);
+    const bit = 1 << (intid & 31);
+    const before = this.line[word];
+    if (((before & bit) !== 0) === isHigh) return;
+    this.line[word] = before ^ bit;
+    if (isHigh && (this.edge[word] & bit) !== 0) this.latch[word] |= bit;
+    this.judge(word, bit, intid);
+  }
+
+  /** End of an interrupt: active to inactive, or to pending again. */
+  finish(cpu: number, intid: number): void {
+    const word = this.wordOf(cpu, intid);
+    const bit = 1 << (intid & 31);
+    this.active[word] &= ~bit;
+    this.judge(word, bit, intid);
   }
 
   setEdge(word: number, bits: number): void {
@@ -155,17 +177,17 @@ export class IrqState {
 
   setPriority(word: number, index: number, priority: number): void {
     const cpu = this.cpuOf(word, index);
-    const intid = this.intidOf(word, index);
-    if (cpu >= 0) this.place(cpu, intid, false);
+    if (cpu >= 0) this.withdraw(cpu, this.intidOf(word, index), 1 << index);
     this.priority[(word << 5) | index] = priority;
-    if (cpu >= 0) this.refresh(word, 1 << index);
+    this.judge(word, 1 << index, this.intidOf(word, index));
   }
 
   setTarget(intid: number, cpu: number): void {
+    const bit = 1 << (intid & 31);
     const old = this.target[intid];
-    if (old >= 0) this.place(old, intid, false);
+    if (old >= 0) this.withdraw(old, intid, bit);
     this.target[intid] = cpu;
-    this.refresh(this.wordOf(0, intid), 1 << (intid & 31));
+    this.judge(this.wordOf(0, intid), bit, intid);
   }
 
   /** GICD_CTLR: bit 0 group 0, bit 1 group 1. */
@@ -188,42 +210,42 @@ export class IrqState {
   }
 
   markDirty(cpu: number): void {
-    const bit = 1 << (cpu & 31);
-    if ((this.dirty[cpu >> 5] & bit) !== 0) return;
-    this.dirty[cpu >> 5] |= bit;
-    this.dirtyCount++;
+    if (this.isMarked[cpu] !== 0) return;
+    this.isMarked[cpu] = 1;
+    const end = this.dirtyFirst + this.dirtyCount++;
+    this.dirty[end < this.cpus ? end : end - this.cpus] = cpu;
   }
 
   get isDirty(): boolean {
     return this.dirtyCount !== 0;
   }
 
-  /** Takes the lowest CPU whose signal may have changed, -1 when none is left. */
+  /** Takes a CPU whose signal may have changed, -1 when none is left. */
   takeDirty(): number {
     if (this.dirtyCount === 0) return -1;
-    let i = 0;
-    while (this.dirty[i] === 0) i++;
-    const word = this.dirty[i];
-    const bit = word & -word;
-    this.dirty[i] &= ~bit;
+    const cpu = this.dirty[this.dirtyFirst];
     this.dirtyCount--;
-    return (i << 5) + (31 - Math.clz32(bit));
+    this.dirtyFirst = this.dirtyFirst + 1 < this.cpus ? this.dirtyFirst + 1 : 0;
+    this.isMarked[cpu] = 0;
+    return cpu;
   }
 
   /** Brings the eligible sets up to date after a change to some interrupts of one word. */
-  refresh(word: number, bits: number): void {
-    if (bits === 0) return;
-    const ready = this.pending(word) & this.enabled[word] & ~this.active[word];
-    let rest = bits;
-    while (rest !== 0) {
+  private refresh(word: number, bits: number): void {
+    for (let rest = bits; rest !== 0; rest &= rest - 1) {
       const bit = rest & -rest;
-      rest &= ~bit;
-      const index = 31 - Math.clz32(bit);
-      const cpu = this.cpuOf(word, index);
-      if (cpu < 0) continue;
-      const group = (this.group[word] & bit) === 0 ? 1 : 2;
-      this.place(cpu, this.intidOf(word, index), (ready & bit) !== 0 && (this.distributorGroups & this.cpuGroups[cpu] & group) !== 0);
+      this.judge(word, bit, this.intidOf(word, 31 - Math.clz32(bit)));
     }
+  }
+
+  /** The same after a change to one interrupt. */
+  private judge(word: number, bit: number, intid: number): void {
+    const cpu = word < this.cpus ? word : this.target[intid];
+    if (cpu < 0) return;
+    const ready = (this.latch[word] | (this.line[word] & ~this.edge[word])) & this.enabled[word] & ~this.active[word] & bit;
+    const group = (this.group[word] & bit) === 0 ? 1 : 2;
+    if (ready === 0 || (this.distributorGroups & this.cpuGroups[cpu] & group) === 0) this.withdraw(cpu, intid, bit);
+    else this.admit(cpu, intid, bit, this.priority[(word << 5) | (intid & 31)]);
   }
 
   private intidOf(word: number, index: number): number {
@@ -232,50 +254,47 @@ export class IrqState {
 
   /** Where an interrupt goes, -1: nowhere. */
   private cpuOf(word: number, index: number): number {
-    return word < this.cpus ? word : this.target[((word - this.cpus + 1) << 5) | index];
+    return word < this.cpus ? word : this.target[this.intidOf(word, index)];
   }
 
-  /** Puts an interrupt into a CPU's eligible set or takes it out. */
-  private place(cpu: number, intid: number, isEligible: boolean): void {
+  private admit(cpu: number, intid: number, bit: number, priority: number): void {
+    const row = intid >> 5;
+    this.eligible[(cpu << 5) | row] |= bit;
+    this.summary[cpu] |= 1 << row;
+    const best = this.bestPriority[cpu];
+    if (priority > best || (priority === best && intid >= this.best[cpu])) return;
+    this.best[cpu] = intid;
+    this.bestPriority[cpu] = priority;
+    this.markDirty(cpu);
+  }
+
+  private withdraw(cpu: number, intid: number, bit: number): void {
     const row = intid >> 5;
     const at = (cpu << 5) | row;
-    const bit = 1 << (intid & 31);
-    if (isEligible) {
-      this.eligible[at] |= bit;
-      this.summary[cpu] |= 1 << row;
-      if (this.isBetter(cpu, intid)) {
-        this.best[cpu] = intid;
-        this.markDirty(cpu);
-      }
-    } else if ((this.eligible[at] & bit) !== 0) {
-      this.eligible[at] &= ~bit;
-      if (this.eligible[at] === 0) this.summary[cpu] &= ~(1 << row);
-      if (this.best[cpu] === intid) {
-        this.rescan(cpu);
-        this.markDirty(cpu);
-      }
-    }
-  }
-
-  private isBetter(cpu: number, intid: number): boolean {
-    const best = this.best[cpu];
-    if (best < 0) return true;
-    const difference = this.priorityOf(cpu, intid) - this.priorityOf(cpu, best);
-    return difference < 0 || (difference === 0 && intid < best);
+    const before = this.eligible[at];
+    if ((before & bit) === 0) return;
+    this.eligible[at] = before & ~bit;
+    if (before === bit) this.summary[cpu] &= ~(1 << row);
+    if (this.best[cpu] !== intid) return;
+    this.best[cpu] = -1;
+    this.bestPriority[cpu] = NO_PRIORITY;
+    if (this.summary[cpu] !== 0) this.rescan(cpu);
+    this.markDirty(cpu);
   }
 
   private rescan(cpu: number): void {
-    this.best[cpu] = -1;
-    let rows = this.summary[cpu];
-    while (rows !== 0) {
+    for (let rows = this.summary[cpu]; rows !== 0; rows &= rows - 1) {
       const row = 31 - Math.clz32(rows & -rows);
-      rows &= rows - 1;
-      let bits = this.eligible[(cpu << 5) | row];
-      while (bits !== 0) {
+      for (let bits = this.eligible[(cpu << 5) | row]; bits !== 0; bits &= bits - 1) {
         const intid = (row << 5) | (31 - Math.clz32(bits & -bits));
-        bits &= bits - 1;
-        if (this.isBetter(cpu, intid)) this.best[cpu] = intid;
+        const priority = this.priorityOf(cpu, intid);
+        if (priority >= this.bestPriority[cpu]) continue;
+        this.best[cpu] = intid;
+        this.bestPriority[cpu] = priority;
       }
     }
   }
 }
+
+/** Above every priority. */
+const NO_PRIORITY = 0x100;

@@ -45,13 +45,13 @@ export abstract class GicBase implements PhysicalGic {
 
   *setSpi(intid: number, isHigh: boolean): Step<void> {
     yield writes(this, "GIC");
-    this.state.setLine(this.state.wordOf(0, intid), 1 << (intid & 31), isHigh);
+    this.state.setLine(0, intid, isHigh);
     if (this.state.isDirty) yield* this.drive();
   }
 
   *setPpi(cpu: number, intid: number, isHigh: boolean): Step<void> {
     yield writes(this, "GIC");
-    this.state.setLine(cpu, 1 << intid, isHigh);
+    this.state.setLine(cpu, intid, isHigh);
     if (this.state.isDirty) yield* this.drive();
   }
 

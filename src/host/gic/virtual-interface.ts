@@ -1,5 +1,6 @@
 import { LrState, SPURIOUS_INTID, type VirtualInterface } from "../../arch/gic/contract.js";
 import { EOI_COUNT_SHIFT, IchHcr, IchMisr, IchVmcr } from "../../arch/gic/gich.js";
+import { LR_V3, type LrLayout } from "../../arch/gic/list-register.js";
 import { ActivePriorities, IDLE_PRIORITY, PriorityRules, priorityMask } from "../../arch/gic/priority.js";
 import type { Step } from "../../sim/step.js";
 import { MAINTENANCE_INTID } from "./physical-gic.js";
@@ -15,6 +16,8 @@ const LPI = 8192;
 const FIRST_SPECIAL = 1020;
 /** VMCR bits that the rules do not use and that are kept as written. */
 const VMCR_STORED = IchVmcr.ACK_CTL | IchVmcr.FIQ_EN;
+/** Enables of the maintenance conditions that a state of the list registers or of VMCR gives rise to. */
+const STATE_ENABLES = IchHcr.UIE | IchHcr.LRENPIE | IchHcr.NPIE | IchHcr.VGRP0EIE | IchHcr.VGRP0DIE | IchHcr.VGRP1EIE | IchHcr.VGRP1DIE;
 
 /**
  * The virtual CPU interface of one physical CPU: list registers, and the guest's acknowledge, end and deactivate on them
@@ -27,6 +30,13 @@ export abstract class VirtualInterfaceBase implements VirtualInterface {
   readonly lrHi: Int32Array;
   hcr = 0;
   protected readonly rules: PriorityRules;
+  /** The words that hold the states: `lrHi` in GICv3, `lrLo` in GICv2. */
+  private readonly words: Int32Array;
+  private readonly layout: LrLayout;
+  private readonly stateShift: number;
+  private readonly groupShift: number;
+  /** State, HW and EOI bits; a list register with just EOI of them has ended and asks for maintenance. */
+  private readonly endedMask: number;
   private readonly maskBits: number;
   /** ENG0, ENG1 as a group mask. */
   private groups = 0;
@@ -40,24 +50,42 @@ export abstract class VirtualInterfaceBase implements VirtualInterface {
     readonly listRegisters: number,
     readonly ap0r: Int32Array,
     readonly ap1r: Int32Array,
+    layout: LrLayout,
     priorityBits: number,
     preemptionBits: number,
   ) {
     this.lrLo = new Int32Array(listRegisters);
     this.lrHi = new Int32Array(listRegisters);
+    this.words = layout === LR_V3 ? this.lrHi : this.lrLo;
+    this.layout = layout;
+    this.stateShift = layout.stateShift;
+    this.groupShift = layout.groupShift;
+    this.endedMask = (3 << layout.stateShift) | layout.hw | layout.eoi;
     this.rules = new PriorityRules(new ActivePriorities(ap0r, ap1r, preemptionBits), preemptionBits);
     this.maskBits = priorityMask(priorityBits);
   }
 
-  protected abstract stateOf(index: number): LrState;
-  protected abstract setState(index: number, state: LrState): void;
-  protected abstract priorityOf(index: number): number;
-  protected abstract groupOf(index: number): 0 | 1;
-  /** What IAR returns for it, and EOIR and DIR find it by. */
+  /** What IAR returns for a list register, and EOIR and DIR find it by. */
   protected abstract iarOf(index: number): number;
-  protected abstract isHw(index: number): boolean;
+  /** Physical INTID of a HW list register. */
   protected abstract pintidOf(index: number): number;
-  protected abstract wantsEoi(index: number): boolean;
+
+  protected stateOf(index: number): LrState {
+    return (this.words[index] >>> this.stateShift) & 3;
+  }
+
+  protected groupOf(index: number): 0 | 1 {
+    return ((this.words[index] >>> this.groupShift) & 1) as 0 | 1;
+  }
+
+  protected priorityOf(index: number): number {
+    const { layout } = this;
+    return ((this.words[index] >>> layout.priorityShift) & layout.priorityMask) << layout.priorityScale;
+  }
+
+  private setState(index: number, state: LrState): void {
+    this.words[index] = (this.words[index] & ~(3 << this.stateShift)) | (state << this.stateShift);
+  }
 
   /** Binary points below the implementation's minimum are raised to it (A10.1). */
   get vmcr(): number {
@@ -74,8 +102,8 @@ export abstract class VirtualInterfaceBase implements VirtualInterface {
     this.stored = value & VMCR_STORED;
     rules.isCommon = (value & IchVmcr.CBPR) !== 0;
     this.isEoiSplit = (value & IchVmcr.EOIM) !== 0;
-    rules.setBpr1(value >>> IchVmcr.BPR1_SHIFT);
-    rules.setBpr0(value >>> IchVmcr.BPR0_SHIFT);
+    rules.bpr1 = value >>> IchVmcr.BPR1_SHIFT;
+    rules.bpr0 = value >>> IchVmcr.BPR0_SHIFT;
     rules.mask = (value >>> IchVmcr.PMR_SHIFT) & this.maskBits;
   }
 
@@ -124,6 +152,11 @@ export abstract class VirtualInterfaceBase implements VirtualInterface {
   }
 
   misr(): number {
+    const ended = this.hasEnded() ? IchMisr.EOI : 0;
+    return (this.hcr & STATE_ENABLES) === 0 ? ended : ended | this.stateConditions();
+  }
+
+  private stateConditions(): number {
     const { hcr } = this;
     let valid = 0;
     let pending = 0;
@@ -132,8 +165,7 @@ export abstract class VirtualInterfaceBase implements VirtualInterface {
       if (state !== LrState.INVALID) valid++;
       if (state === LrState.PENDING) pending++;
     }
-    let misr = this.eisr() === 0 && this.eisrHigh() === 0 ? 0 : IchMisr.EOI;
-    if ((hcr & IchHcr.UIE) !== 0 && valid <= 1) misr |= IchMisr.U;
+    let misr = (hcr & IchHcr.UIE) !== 0 && valid <= 1 ? IchMisr.U : 0;
     if ((hcr & IchHcr.LRENPIE) !== 0 && hcr >>> EOI_COUNT_SHIFT !== 0) misr |= IchMisr.LRENP;
     if ((hcr & IchHcr.NPIE) !== 0 && pending === 0) misr |= IchMisr.NP;
     const isOn0 = (this.groups & IchVmcr.ENG0) !== 0;
@@ -169,10 +201,12 @@ export abstract class VirtualInterfaceBase implements VirtualInterface {
   /** The list register the guest would be given first: pending, its group enabled; ties by index. -1: none. */
   protected candidate(): number {
     if ((this.hcr & IchHcr.EN) === 0) return -1;
+    const { words, stateShift, groupShift, groups } = this;
     let best = -1;
     let priority = 0x100;
-    for (let i = 0; i < this.listRegisters; i++) {
-      if (this.stateOf(i) !== LrState.PENDING || ((this.groups >>> this.groupOf(i)) & 1) === 0) continue;
+    for (let i = 0; i < words.length; i++) {
+      const word = words[i];
+      if (((word >>> stateShift) & 3) !== LrState.PENDING || ((groups >>> ((word >>> groupShift) & 1)) & 1) === 0) continue;
       const own = this.priorityOf(i);
       if (own >= priority) continue;
       best = i;
@@ -186,7 +220,7 @@ export abstract class VirtualInterfaceBase implements VirtualInterface {
     const group = this.groupOf(index);
     this.setState(index, LrState.ACTIVE);
     this.rules.active.activate(group, this.rules.preemption(this.priorityOf(index), group));
-    yield* this.update();
+    if ((this.hcr & STATE_ENABLES) !== 0) yield* this.update();
     return this.iarOf(index);
   }
 
@@ -206,30 +240,43 @@ export abstract class VirtualInterfaceBase implements VirtualInterface {
   }
 
   private findActive(iar: number): number {
-    for (let i = 0; i < this.listRegisters; i++) if ((this.stateOf(i) & LrState.ACTIVE) !== 0 && this.iarOf(i) === iar) return i;
+    const { words } = this;
+    const active = LrState.ACTIVE << this.stateShift;
+    for (let i = 0; i < words.length; i++) if ((words[i] & active) !== 0 && this.iarOf(i) === iar) return i;
     return -1;
   }
 
   private *finish(index: number): Step<void> {
     this.setState(index, this.stateOf(index) & ~LrState.ACTIVE);
-    if (this.isHw(index)) yield* this.hardware.deactivateHw(this.cpu, this.pintidOf(index));
+    if ((this.words[index] & this.layout.hw) !== 0) yield* this.hardware.deactivateHw(this.cpu, this.pintidOf(index));
   }
 
   private countEoi(): void {
     this.hcr = (this.hcr + (1 << EOI_COUNT_SHIFT)) | 0;
   }
 
+  private isEnded(index: number): boolean {
+    return (this.words[index] & this.endedMask) === this.layout.eoi;
+  }
+
+  private hasEnded(): boolean {
+    const { words, endedMask } = this;
+    const { eoi } = this.layout;
+    for (let i = 0; i < words.length; i++) if ((words[i] & endedMask) === eoi) return true;
+    return false;
+  }
+
   private endedWord(first: number): number {
     let word = 0;
-    const count = Math.min(32, this.listRegisters - first);
-    for (let i = 0; i < count; i++) if (this.stateOf(first + i) === LrState.INVALID && this.wantsEoi(first + i)) word |= 1 << i;
+    const end = Math.min(first + 32, this.listRegisters);
+    for (let i = first; i < end; i++) if (this.isEnded(i)) word |= 1 << (i & 31);
     return word;
   }
 
   private emptyWord(first: number): number {
     let word = 0;
-    const count = Math.min(32, this.listRegisters - first);
-    for (let i = 0; i < count; i++) if (this.stateOf(first + i) === LrState.INVALID && !this.wantsEoi(first + i)) word |= 1 << i;
+    const end = Math.min(first + 32, this.listRegisters);
+    for (let i = first; i < end; i++) if (this.stateOf(i) === LrState.INVALID && !this.isEnded(i)) word |= 1 << (i & 31);
     return word;
   }
 }
