@@ -116,18 +116,22 @@ function fail(type: Constructor, field: string, how: string): never {
   throw new SilentAccess(`${type.name}.${field} ${how} by ${current().name}; announced: ${last}`);
 }
 
+interface Slots {
+  [slot: symbol]: unknown;
+}
+
 function intercept(type: Constructor, field: string, check: (object: object, kind: AccessKind) => void): void {
-  const store = new WeakMap<object, unknown>();
+  const slot = Symbol(field);
   Object.defineProperty(type.prototype, field, {
     configurable: true,
     enumerable: true,
-    get(this: object) {
+    get(this: Slots) {
       if (driving > 0) check(this, AccessKind.READ);
-      return store.get(this);
+      return this[slot];
     },
-    set(this: object, value: unknown) {
-      if (driving > 0 && store.has(this)) check(this, AccessKind.WRITE);
-      store.set(this, value);
+    set(this: Slots, value: unknown) {
+      if (driving > 0 && slot in this) check(this, AccessKind.WRITE);
+      this[slot] = value;
     },
   });
 }
