@@ -86,11 +86,12 @@ export class AddressSpace {
     return true;
   }
 
-  /** Removes the areas that lie in the range. */
+  /** Unmaps the pages of a range, `start` a multiple of the page size: areas that reach beyond it keep the rest. */
   unmap(start: number, length: number): void {
-    for (const pin of this.pins) pin.orphan(start, start + length, this.pages);
-    this.areas = this.areas.filter((a) => a.end <= start || a.start >= start + length);
-    for (let page = Math.floor(start / PAGE); page * PAGE < start + length; page++) this.pages.delete(page);
+    const end = Math.ceil((start + length) / PAGE) * PAGE;
+    for (const pin of this.pins) pin.orphan(start, end, this.pages);
+    this.areas = this.areas.flatMap((area) => without(area, start, end));
+    for (let page = Math.floor(start / PAGE); page * PAGE < end; page++) this.pages.delete(page);
     this.lastPage = -1;
   }
 
@@ -198,4 +199,13 @@ export class AddressSpace {
     this.lastView = view;
     return view;
   }
+}
+
+/** What is left of an area without the range: nothing, a piece, or one on either side. */
+function without(area: Area, start: number, end: number): Area[] {
+  if (area.end <= start || area.start >= end) return [area];
+  const rest: Area[] = [];
+  if (area.start < start) rest.push({ ...area, end: start });
+  if (area.end > end) rest.push({ ...area, start: end, regionOffset: area.regionOffset + end - area.start });
+  return rest;
 }
