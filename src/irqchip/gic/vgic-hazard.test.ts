@@ -1,49 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { IchHcr, IchVmcr } from "../../arch/gic/gich.js";
-import { type Access } from "../../sim/access.js";
-import { Context, setCurrent } from "../../sim/context.js";
 import { run, STRAIGHT, type Step } from "../../sim/step.js";
+import { interleave } from "./interleave.fixture.js";
 import { VgicHarness } from "./vgic.fixture.js";
 import { VgicConfig } from "./vgic-irq.js";
 import * as state from "./vgic-state.js";
-
-class Actor extends Context {
-  constructor(
-    name: string,
-    private readonly work: () => Step<unknown>,
-  ) {
-    super(name, "user", 0);
-  }
-  override *body(): Step<void> {
-    yield* this.work();
-  }
-}
-
-/**
- * Runs `first` up to its access number `at`, or to the next one without a spinlock held, then `second` to its end, then
- * the rest of `first`. The number of accesses of `first`.
- */
-function interleave(first: () => Step<unknown>, second: () => Step<unknown>, at: number): number {
-  const one = new Actor("first", first);
-  const two = new Actor("second", second);
-  const steps = one.body() as Generator<Access, void, void>;
-  let done = 0;
-  let isOver = false;
-  let isIn = false;
-  const before = setCurrent(one);
-  while (!isOver || !isIn) {
-    if (done >= at && one.spins === 0 && !isIn) {
-      isIn = true;
-      setCurrent(two);
-      run(two.body());
-      setCurrent(one);
-    }
-    isOver = steps.next().done === true;
-    done++;
-  }
-  setCurrent(before);
-  return done;
-}
 
 describe("gic.md D2, hazards of the core", () => {
   it("R30: a retarget between the decision and the insertion is seen by the recheck", () => {

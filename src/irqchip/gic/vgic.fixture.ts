@@ -14,6 +14,9 @@ import type { VgicCompat, VgicDist } from "./vgic-dist.js";
 import type { VgicConfig, VgicIrq } from "./vgic-irq.js";
 import * as state from "./vgic-state.js";
 
+/** Few, because every test boots a host. */
+const HOST_INTERRUPTS = 96;
+
 /** A vCPU that enters and leaves the guest when the test says so. */
 export class FakeVcpu implements IrqchipVcpu {
   readonly mutex: Mutex;
@@ -324,14 +327,14 @@ export class VgicHarness {
 const hex = (value: number): string => (value >>> 0).toString(16).padStart(8, "0");
 
 export function hostGicV3(cpus: number, nrLr = 4): GicV3 {
-  const gic = new GicV3({ cpus, listRegisters: nrLr });
+  const gic = new GicV3({ cpus, interrupts: HOST_INTERRUPTS, listRegisters: nrLr });
   gic.boot();
   return gic;
 }
 
 
 export function hostGicV2(cpus: number, nrLr = 4): GicV2 {
-  const gic = new GicV2({ cpus, listRegisters: nrLr });
+  const gic = new GicV2({ cpus, interrupts: HOST_INTERRUPTS, listRegisters: nrLr });
   gic.boot();
   return gic;
 }
