@@ -61,11 +61,12 @@ export class DriverGuest implements GuestCpu {
     }
   }
 
+  /** IRQ; FIQ is not used by these guests. */
   private *isSignalled(vcpu: Vcpu): Step<boolean> {
     const { cpuInterface } = vcpu;
     if (cpuInterface === null) return false;
     yield reads(cpuInterface, "IRQ");
-    return cpuInterface.isSignalled(this.gic.group);
+    return cpuInterface.isSignalled(1);
   }
 
   /** The processor's own instructions. */

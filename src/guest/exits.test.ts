@@ -1,6 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { binding } from "./bindings.js";
-import { DEVICE, GuestMachine } from "./guest.fixture.js";
+import { run } from "../sim/step.js";
+import { DEVICE, DISTRIBUTOR, GuestMachine } from "./guest.fixture.js";
+import { type Assembler, Label, Op } from "./op.js";
+import { writeSgi } from "./software.js";
 
 const EDGE = [{ intid: 40, trigger: "edge" }] as const;
 
@@ -37,4 +40,50 @@ describe("exits per interrupt (host-irq.md 3.6)", () => {
       const common = { exits: 30, DABT: 10, mmioUser: 10, hostIrqs: 10, acks: 10 };
       expect(m.since).toEqual(idle === "spin" ? { ...common, IRQ: 20, IPI0: 10 } : { ...common, WFx: 10, IRQ: 10, IPI1: 10, haltWakeup: 10 });
     });
+
+  it("GICv2, edge: as on GICv3", () => {
+    const m = new GuestMachine({ version: 2, guest: { spis: EDGE } }).boot();
+    m.pulse(40);
+    m.settle();
+    expect(m.since).toEqual({ exits: 1, IRQ: 1, IPI0: 1, hostIrqs: 1, acks: 1 });
+  });
+
+  it("SGI to another vCPU, GICv3: a SYSREG trap at the sender and an IRQ at the target", () => {
+    const gic = { version: 3, distributor: DISTRIBUTOR } as const;
+    const main = (code: Assembler, vcpu: number): void => {
+      code.op(Op.DELAY, 10_000, 20);
+      for (let i = 0; i < 10 && vcpu === 0; i++) writeSgi(code.op(Op.DELAY, 1000, 20), gic, 3, 1);
+    };
+    const m = new GuestMachine({ vcpus: 2, guest: { main } });
+    for (const thread of m.threads) m.sim.wake(thread, 0);
+    run(m.sim.runUntil(5000));
+    m.zero();
+    m.settle();
+    expect(m.since).toEqual({ exits: 20, SYSREG: 10, IRQ: 10, IPI0: 10, hostIrqs: 10, acks: 10 });
+  });
+
+  for (const idle of ["spin", "wfi"] as const)
+    it(`virtual timer, guest ${idle}: 1 exit; PPI 27 only while it runs; the EOI costs nothing`, () => {
+      const m = new GuestMachine({ guest: { idle, ppis: [27], main: startTimer, onInterrupt: rearmTimer } });
+      m.sim.wake(m.threads[0], 0);
+      run(m.sim.runUntil(5000));
+      m.zero();
+      m.settle();
+      expect(m.since).toEqual(
+        idle === "spin" ? { exits: 10, IRQ: 10, hostIrqs: 10, acks: 10 } : { exits: 10, WFx: 10, haltWakeup: 10, acks: 10 },
+      );
+      expect(m.gic.isActive(1, 27)).toBe(false);
+    });
 });
+
+function startTimer(code: Assembler): void {
+  code.op(Op.MOV, 20, 10).op(Op.TIMER, 10_000);
+}
+
+/** Ten times in all. */
+function rearmTimer(code: Assembler): void {
+  const off = new Label();
+  const end = new Label();
+  code.op(Op.SUB, 20, 1).branchIf(Op.CBZ, 20, off).op(Op.TIMER, 10_000).branch(end);
+  code.place(off).op(Op.TIMER, -1).place(end);
+}

@@ -11,6 +11,7 @@ import { KvmFile, vmOf } from "../kvm/system.js";
 import type { Vcpu } from "../kvm/vcpu.js";
 import { VcpuThread } from "../kvm/vcpu-thread.js";
 import type { Vm } from "../kvm/vm.js";
+import { Context } from "../sim/context.js";
 import { TraceBuffer } from "../sim/event.js";
 import { Sim } from "../sim/sim.js";
 import { run, type Step } from "../sim/step.js";
@@ -48,6 +49,16 @@ export class TestThread extends VcpuThread {
   }
 }
 
+/** Something that happens on CPU 0 at a time of its own. */
+class Later extends Context {
+  constructor(private readonly what: () => Step<unknown>) {
+    super("later", "user", 0);
+  }
+  override *body(): Step<void> {
+    yield* this.what();
+  }
+}
+
 export interface MachineOptions {
   version?: 2 | 3;
   vcpus?: number;
@@ -66,10 +77,12 @@ export class GuestMachine {
   readonly module: KvmModule;
   readonly process: Process;
   readonly vm: Vm;
+  readonly kvm: number;
   readonly vmFd: number;
   readonly vgic: Vgic;
   readonly software: GuestSoftware;
   readonly vcpus: Vcpu[];
+  readonly fds: readonly number[];
   readonly threads: TestThread[] = [];
 
   constructor(options: MachineOptions = {}) {
@@ -83,8 +96,8 @@ export class GuestMachine {
     this.process = new Process(this.sim, "vmm");
     this.process.memory.map(ARGUMENT, 0x1000);
     this.process.memory.map(RAM_HVA, RAM_SIZE);
-    const kvm = this.process.install(new KvmFile(this.module, new Arm64({ cpus: vcpus + 1, gicVersion: version })));
-    this.vmFd = this.ioctl(kvm, K.KVM_CREATE_VM, 0);
+    this.kvm = this.process.install(new KvmFile(this.module, new Arm64({ cpus: vcpus + 1, gicVersion: version })));
+    this.vmFd = this.ioctl(this.kvm, K.KVM_CREATE_VM, 0);
     const vm = vmOf(this.process, this.vmFd);
     if (vm === null) throw new Error("no VM");
     this.vm = vm;
@@ -92,6 +105,7 @@ export class GuestMachine {
     const gic = { version, distributor: DISTRIBUTOR, redistributors: REDISTRIBUTORS };
     this.software = new GuestSoftware({ gic, vcpus, base: RAM, ...options.guest });
     const fds = Array.from({ length: vcpus }, (_, id) => this.ioctl(this.vmFd, K.KVM_CREATE_VCPU, id));
+    this.fds = fds;
     this.vcpus = vm.armVcpus;
     this.vgic = this.makeVgic(version, options.guest?.spis ?? []);
     for (const [i, fd] of fds.entries()) {
@@ -109,6 +123,16 @@ export class GuestMachine {
     this.settle();
     this.zero();
     return this;
+  }
+
+  /** What `what` does, as a context to be woken. */
+  later(what: () => Step<unknown>): Context {
+    return new Later(what);
+  }
+
+  /** One more thread on a vCPU's descriptor, on the same CPU. */
+  anotherThread(vcpu: number): TestThread {
+    return new TestThread(this.vcpus[vcpu], this.process, this.fds[vcpu], vcpu + 1);
   }
 
   settle(): void {
@@ -159,7 +183,7 @@ export class GuestMachine {
   }
 
   /** KVM_SET_USER_MEMORY_REGION */
-  setMemory(slot: number, gpa: number, size: number, hva: number, flags = 0): number {
+  setMemory(slot: number, gpa: number, size: number, hva: number, flags = 0, vmFd = this.vmFd): number {
     const view = new DataView(new ArrayBuffer(K.kvm_userspace_memory_region.size));
     const region = K.kvm_userspace_memory_region;
     region.slot.set(view, slot);
@@ -167,7 +191,7 @@ export class GuestMachine {
     region.guest_phys_addr.setNumber(view, gpa);
     region.memory_size.setNumber(view, size);
     region.userspace_addr.setNumber(view, hva);
-    return this.call(this.vmFd, K.KVM_SET_USER_MEMORY_REGION, view);
+    return this.call(vmFd, K.KVM_SET_USER_MEMORY_REGION, view);
   }
 
   /** KVM_ARM_VCPU_INIT */
@@ -176,6 +200,35 @@ export class GuestMachine {
     K.kvm_vcpu_init.target.set(view, target);
     K.kvm_vcpu_init.features[0].set(view, features);
     return this.call(fd, K.KVM_ARM_VCPU_INIT, view);
+  }
+
+  /** KVM_GET_ONE_REG: the value, or a negative errno. */
+  getReg(fd: number, lo: number, hi = 0x6030_0000): number {
+    const result = this.call(fd, K.KVM_GET_ONE_REG, this.oneReg(lo, hi));
+    return result < 0 ? result : this.process.memory.getU64(ARGUMENT + 64);
+  }
+
+  setReg(fd: number, lo: number, value: number, hi = 0x6030_0000): number {
+    this.process.memory.setU64(ARGUMENT + 64, value);
+    return this.call(fd, K.KVM_SET_ONE_REG, this.oneReg(lo, hi));
+  }
+
+  private oneReg(lo: number, hi: number): DataView {
+    const view = new DataView(new ArrayBuffer(K.kvm_one_reg.size));
+    K.kvm_one_reg.id.setHalves(view, lo, hi);
+    K.kvm_one_reg.addr.setNumber(view, ARGUMENT + 64);
+    return view;
+  }
+
+  /** KVM_GET_MP_STATE: the state, or a negative errno. */
+  getMpState(fd: number): number {
+    const result = this.ioctl(fd, K.KVM_GET_MP_STATE, ARGUMENT);
+    return result < 0 ? result : this.process.memory.getU32(ARGUMENT);
+  }
+
+  setMpState(fd: number, mpState: number): number {
+    this.process.memory.setU32(ARGUMENT, mpState);
+    return this.ioctl(fd, K.KVM_SET_MP_STATE, ARGUMENT);
   }
 
   call(fd: number, request: number, view: DataView): number {

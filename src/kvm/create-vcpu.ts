@@ -4,6 +4,7 @@ import { KVM_ARM_TARGET_GENERIC_V8 } from "../uapi/arm.js";
 import { EBUSY, EEXIST, EFAULT, EINVAL, EMFILE } from "../uapi/errno.js";
 import { kvm_userspace_memory_region, kvm_vcpu_init } from "../uapi/kvm.js";
 import { UserArgument } from "./argument.js";
+import { VCPU_MMAP_SIZE } from "./run-page.js";
 import { Vcpu } from "./vcpu.js";
 import { VcpuFile } from "./vcpu-ioctl.js";
 import type { Vm } from "./vm.js";
@@ -42,10 +43,21 @@ function* bringOnline(vm: Vm, process: Process, id: number): Step<number> {
     const joined = yield* vm.armIrqchip.vcpuCreated(vcpu);
     if (joined < 0) return joined;
   }
+  vcpu.runAddress = mapRunPages(process);
   vm.get();
   vm.armVcpus.push(vcpu);
   vm.vcpus.push(vcpu);
   return process.install(new VcpuFile(vcpu));
+}
+
+/** Where kvm_run pages go: above everything that user space maps by itself, with a gap behind each. */
+const RUN_PAGES = 0x7ff0_0000_0000;
+const RUN_STRIDE = 2 * VCPU_MMAP_SIZE;
+
+function mapRunPages(process: Process): number {
+  let address = RUN_PAGES;
+  while (!process.memory.map(address, VCPU_MMAP_SIZE)) address += RUN_STRIDE;
+  return address;
 }
 
 /** The host CPU's own target; every one runs as a generic v8 (host-irq.md 4.7). */

@@ -1,4 +1,5 @@
 import { reads, shared, writes } from "../sim/access.js";
+import { Context } from "../sim/context.js";
 import type { Step } from "../sim/step.js";
 
 /** Signals of one thread: pending, and blocked by its mask. Numbers 1 to 64. */
@@ -40,6 +41,23 @@ export class Signals {
   get maskHi(): number {
     return this.blockedHi;
   }
-
 }
 shared(Signals, "pendingLo");
+
+/** A thread of user space that signals can be sent to. */
+export abstract class SignalledContext extends Context {
+  readonly signals = new Signals();
+
+  /** The thread has handled a signal. */
+  *consume(signal: number): Step<void> {
+    yield* this.signals.consume(signal);
+    this.signalPending = yield* this.signals.isPending();
+  }
+}
+
+const NO_SIGNALS = new Signals();
+
+/** The signals of the running thread; none can be sent to a context that is no {@link SignalledContext}. */
+export function signalsOf(context: Context): Signals {
+  return context instanceof SignalledContext ? context.signals : NO_SIGNALS;
+}

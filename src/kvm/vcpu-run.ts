@@ -12,6 +12,7 @@ import { completeMmio, handleMmio } from "./mmio-exit.js";
 import { handleHvc } from "./psci.js";
 import { CONTINUE, STILL_INSIDE } from "./run-result.js";
 import { exitReason, immediateExit, setExitReason, setRunFlags } from "./run-page.js";
+import { signalsOf } from "./signals.js";
 import { Request, Stage, type Vcpu, VcpuMode } from "./vcpu.js";
 import { loadVcpu, putVcpu } from "./vcpu-load.js";
 
@@ -77,6 +78,7 @@ function* prepareThread(vcpu: Vcpu): Step<number> {
     if (timers < 0) return timers;
   }
   vcpu.thread = current();
+  vcpu.signals = signalsOf(current());
   vcpu.hasRun = true;
   return 0;
 }

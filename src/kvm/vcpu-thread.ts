@@ -1,9 +1,9 @@
 import type { Process } from "../host/process.js";
-import { Context } from "../sim/context.js";
 import type { Step } from "../sim/step.js";
 import { KVM_RUN } from "../uapi/kvm.js";
 import { interruptVcpu } from "./kick.js";
 import { STILL_INSIDE } from "./run-result.js";
+import { SignalledContext } from "./signals.js";
 import { Stage, type Vcpu } from "./vcpu.js";
 import { resumeVcpu } from "./vcpu-run.js";
 
@@ -11,7 +11,7 @@ import { resumeVcpu } from "./vcpu-run.js";
  * A thread of user space that runs one vCPU, pinned to a physical CPU: it calls KVM_RUN, hands what comes back to
  * `userspace`, and calls it again. Its guest runs in it. Wake it once to start it.
  */
-export abstract class VcpuThread extends Context {
+export abstract class VcpuThread extends SignalledContext {
   private isInside = false;
 
   /** @param fd the vCPU's descriptor in `process` */
@@ -46,7 +46,8 @@ export abstract class VcpuThread extends Context {
 
   /** Sends the thread a signal: a KVM_RUN that does not block it ends with -EINTR. */
   *signal(signal: number): Step<void> {
-    yield* this.vcpu.signals.raise(signal);
+    yield* this.signals.raise(signal);
+    this.signalPending = true;
     if (this.isInside) yield* interruptVcpu(this.vcpu);
   }
 }
