@@ -47,6 +47,21 @@ describe("physical GICv2", () => {
     expect(gic.isSignalled(1)).toBe(true);
   });
 
+  it("an SGI of a second source is taken while the first is still active, once its priority dropped", () => {
+    const gic = booted();
+    run(gic.sendSgi(0, 1, 1));
+    expect(iar(gic, 1)).toBe(0x001);
+    run(gic.sendSgi(2, 1, 1));
+    run(gic.sendSgi(0, 1, 1));
+    expect(gic.isSignalled(1)).toBe(false);
+    run(gic.endOfInterrupt(1, 0x001));
+    expect(iar(gic, 1)).toBe(0x801);
+    run(gic.endOfInterrupt(1, 0x801));
+    expect(iar(gic, 1)).toBe(SPURIOUS_INTID);
+    run(gic.deactivate(1, 0x001));
+    expect(iar(gic, 1)).toBe(0x001);
+  });
+
   it("VA68: GICD_SGIR to all others and to a list", () => {
     const gic = booted();
     run(gic.writeGicd(0, 0xf00, 4, 0x01000003));
