@@ -12,17 +12,25 @@ import { KvmModule } from "./module.js";
 
 /** An arm64 host with a real GIC, and the set-ups A0, A3u and A3 of kvm-irq-core.md 11 (or the same with a GICv2). */
 export class ArmMachine extends TestMachine {
+  readonly gic: GicV2 | GicV3;
+  readonly kernel: Host;
+
   constructor(version: 2 | 3 = 3) {
+    const gic = version === 3 ? new GicV3({ cpus: 2, listRegisters: 4 }) : new GicV2({ cpus: 2, listRegisters: 4 });
+    const kernels: Host[] = [];
     super({
       arch: new Arm64({ cpus: 2, gicVersion: version }),
-      host: (sim) => {
-        const gic = version === 3 ? new GicV3({ cpus: 2, listRegisters: 4 }) : new GicV2({ cpus: 2, listRegisters: 4 });
+      host(sim) {
         gic.boot();
-        const module = new KvmModule(new Host(sim, gic));
+        const kernel = new Host(sim, gic);
+        kernels.push(kernel);
+        const module = new KvmModule(kernel);
         run(module.start());
         return module;
       },
     });
+    this.gic = gic;
+    [this.kernel] = kernels;
   }
 
   /** No vGIC. */
