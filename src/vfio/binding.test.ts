@@ -1,0 +1,128 @@
+import { describe, expect, it } from "vitest";
+import { IommuGroup, SW_MSI_REGION } from "../host/iommu-group.js";
+import { Task } from "../host/irq.fixture.js";
+import { PlatformDevice } from "../host/platform-device.js";
+import { run } from "../sim/step.js";
+import { EBUSY, EINVAL, ENODEV, ENOENT } from "../uapi/errno.js";
+import * as uapi from "../uapi/vfio.js";
+import { Reset, World } from "./vfio.fixture.js";
+
+const { VFIO_IRQ_SET_DATA_EVENTFD: EVENTFD, VFIO_IRQ_SET_ACTION_TRIGGER: TRIGGER } = uapi;
+const BUS = "/sys/bus/platform";
+
+/** A device on the world's bus; the result of binding it to vfio-platform. */
+function bind(world: World, device: PlatformDevice): number {
+  world.bus.addDevice(device);
+  world.write(`${BUS}/devices/${device.name}/driver_override`, "vfio-platform");
+  return world.write(`${BUS}/drivers/vfio-platform/bind`, device.name);
+}
+
+describe("driver files", () => {
+  it("vector 102: an override binds to its driver alone; cleared, the host's driver comes back", () => {
+    const world = new World();
+    const device = `${BUS}/devices/${world.a.name}`;
+    expect(run(world.sysfs.readlink(`${device}/driver`))).toBe(`${BUS}/drivers/vfio-platform`);
+    expect(world.sysfs.read(`${device}/driver_override`)).toBe("vfio-platform\n");
+    expect(world.write(`${device}/driver_override`, "\n")).toBe(1);
+    expect(world.sysfs.read(`${device}/driver_override`)).toBe("(null)\n");
+    expect(run(world.sysfs.readlink(`${device}/driver`))).toBe(`${BUS}/drivers/vfio-platform`);
+    expect(world.write(`${device}/driver/unbind`, world.a.name)).toBe(world.a.name.length);
+    expect(run(world.sysfs.readlink(`${device}/driver`))).toBe(null);
+    expect(world.write(`${device}/driver/unbind`, world.a.name)).toBe(-ENOENT);
+    expect(world.write(`${BUS}/drivers_probe`, `${world.a.name}\n`)).toBe(world.a.name.length + 1);
+    expect(run(world.sysfs.readlink(`${device}/driver`))).toBe(`${BUS}/drivers/calxedaxgmac`);
+    expect(world.group.describeOwnership()).toBe("kernel 1 default");
+  });
+
+  it("answer bind and unbind in their order", () => {
+    const world = new World();
+    const drivers = `${BUS}/drivers`;
+    expect(world.write(`${drivers}/calxedaxgmac/bind`, "nothing")).toBe(-ENODEV);
+    expect(world.write(`${drivers}/calxedaxgmac/bind`, world.a.name)).toBe(-ENODEV);
+    expect(world.write(`${drivers}/vfio-platform/bind`, world.a.name)).toBe(-EBUSY);
+    expect(world.write(`${drivers}/calxedaxgmac/unbind`, world.a.name)).toBe(-ENODEV);
+    expect(world.write(`${drivers}/vfio-platform/unbind`, "nothing")).toBe(-ENODEV);
+    expect(world.write(`${drivers}/nobody/bind`, world.a.name)).toBe(-ENOENT);
+    expect(world.write(`${BUS}/drivers_probe`, "nothing")).toBe(-ENODEV);
+    expect(world.write(`${BUS}/devices/${world.a.name}/driver_override`, "x".repeat(4096))).toBe(-EINVAL);
+  });
+
+  it("accept an override that names no driver, and then bind to nothing", () => {
+    const world = new World();
+    world.write(`${BUS}/drivers/vfio-platform/unbind`, world.a.name);
+    world.write(`${BUS}/devices/${world.a.name}/driver_override`, "nobody");
+    expect(world.write(`${BUS}/drivers_probe`, world.a.name)).toBe(world.a.name.length);
+    expect(run(world.sysfs.readlink(`${BUS}/devices/${world.a.name}/driver`))).toBe(null);
+  });
+
+  it("lead from a device to its group and the group's reserved regions", () => {
+    const world = new World({ reserved: [SW_MSI_REGION, { start: 0n, end: 0xfffn, kind: "direct-relaxable" }] });
+    expect(run(world.sysfs.readlink(`${BUS}/devices/${world.a.name}/iommu_group`))).toBe("/sys/kernel/iommu_groups/12");
+    expect(world.sysfs.listGroup(12)).toEqual([world.a.name, world.b.name]);
+    expect(world.sysfs.read("/sys/kernel/iommu_groups/12/reserved_regions")).toBe(
+      "0x0000000008000000 0x00000000080fffff msi\n0x0000000000000000 0x0000000000000fff direct-relaxable\n",
+    );
+  });
+});
+
+describe("vfio-platform's probe", () => {
+  it("refuses a device without a reset, without a group, without a compatible string, or whose DMA is not coherent", () => {
+    const world = new World();
+    const { sim } = world;
+    const compatible = ["acme,x"];
+    const group = new IommuGroup(sim, 13);
+    expect(bind(world, new PlatformDevice(sim, "1", { compatible, group }))).toBe(-ENOENT);
+    expect(bind(world, new PlatformDevice(sim, "2", { compatible, reset: new Reset() }))).toBe(-EINVAL);
+    expect(bind(world, new PlatformDevice(sim, "3", { compatible: [], group, reset: new Reset() }))).toBe(-EINVAL);
+    const incoherent = new IommuGroup(sim, 14, { isCoherent: false });
+    expect(bind(world, new PlatformDevice(sim, "4", { compatible, group: incoherent, reset: new Reset() }))).toBe(-EINVAL);
+    expect(bind(world, new PlatformDevice(sim, "5", { compatible, group, reset: new Reset() }))).toBe(1);
+    expect(world.nodes.paths()).toContain("/dev/vfio/13");
+  });
+
+  it("a group that needs an identity mapping cannot be claimed (20.2)", () => {
+    const world = new World({ reserved: [{ start: 0x1000n, end: 0x1fffn, kind: "direct" }] });
+    expect(world.setContainer(world.open("/dev/vfio/12"), world.open("/dev/vfio/vfio"))).toBe(-EINVAL);
+  });
+});
+
+describe("unbinding a device in use (5.5)", () => {
+  it("vectors 22, 23: blocks until the last file is closed; the device cannot be opened meanwhile, and works", () => {
+    const world = new World();
+    const { g, d } = world.ready();
+    const log: (string | number)[] = [];
+    world.sim.wake(
+      new Task("unbinder", 1, function* () {
+        log.push(yield* world.sysfs.write(`${BUS}/drivers/vfio-platform/unbind`, world.a.name));
+      }),
+      0,
+    );
+    world.sim.wake(
+      new Task("user", 0, function* () {
+        log.push(world.deviceFd(g, world.a.name));
+        log.push(world.setIrqs(d, 0, EVENTFD | TRIGGER, 0, 1, world.eventfd()));
+        log.push("close");
+        yield* world.process.close(d);
+      }),
+      1,
+    );
+    world.settle();
+    expect(log).toEqual([-ENODEV, 0, "close", world.a.name.length]);
+  });
+
+  it("the last device takes the group out of its container; its open file answers ENODEV", () => {
+    const world = new World();
+    const { c, g, d } = world.ready();
+    world.map(c, 0n, 0x1000n);
+    world.close(d);
+    for (const { name } of [world.a, world.b]) expect(world.write(`${BUS}/drivers/vfio-platform/unbind`, name)).toBeGreaterThan(0);
+    expect(world.group.describeOwnership()).toBe("kernel 0 default");
+    expect(world.process.lockedMemory).toBe(0);
+    expect(world.call(g, uapi.VFIO_GROUP_GET_STATUS, 8)).toBe(-ENODEV);
+    expect(world.setContainer(g, c)).toBe(-ENODEV);
+    world.close(g);
+    expect(world.open("/dev/vfio/12")).toBe(-ENODEV);
+    world.write(`${BUS}/drivers_probe`, world.a.name);
+    expect(world.open("/dev/vfio/12")).toBeGreaterThanOrEqual(0);
+  });
+});
