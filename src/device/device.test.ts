@@ -79,12 +79,12 @@ describe("the register file", () => {
     const lines = [new LevelDevice(sim, "nic", new Wire()), new LevelDevice(sim, "nic", new Wire(), { index: 1, accessesToService: 3 })];
     const registers = new RegisterFile(lines);
     run(lines[1].raise());
-    expect(run(registers.read(REGISTERS_STRIDE + DEVICE_REGISTERS.STATUS))).toBe(0);
-    run(registers.write(REGISTERS_STRIDE + DEVICE_REGISTERS.CLEAR, 1));
+    expect(run(registers.read(REGISTERS_STRIDE + DEVICE_REGISTERS.STATUS, 4))).toBe(0);
+    run(registers.write(REGISTERS_STRIDE + DEVICE_REGISTERS.CLEAR, 4, 1));
     expect(lines[1].counts.delivered).toBe(0);
-    expect(run(registers.read(REGISTERS_STRIDE))).toBe(1);
+    expect(run(registers.read(REGISTERS_STRIDE, 4))).toBe(1);
     expect([lines[1].counts.delivered, lines[0].counts.spurious, registers.accesses]).toEqual([1, 0, 3]);
-    expect(run(registers.read(0x100))).toBe(0);
+    expect(run(registers.read(0x100, 4))).toBe(0);
   });
 });
 

@@ -20,12 +20,12 @@ export class RegisterFile {
   /** @param lines by VFIO index */
   constructor(private readonly lines: readonly LineDevice[]) {}
 
-  *read(offset: number): Step<number> {
+  *read(offset: number, _size: number): Step<number> {
     const found = yield* this.reach(offset);
     return found < 0 ? 0 : found;
   }
 
-  *write(offset: number, _value: number): Step<void> {
+  *write(offset: number, _size: number, _value: number): Step<void> {
     yield* this.reach(offset);
   }
 

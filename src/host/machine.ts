@@ -10,6 +10,8 @@ import { GicDomain } from "./irq-domain.js";
 import { migrateAllOff, restoreManaged, setAffinity, setManagedAffinity } from "./irq-affinity.js";
 import { disableIrq, disableIrqNosync, enableIrq, getIrqchipState, setIrqchipState, setIrqVcpuAffinity, synchronizeIrq } from "./irq-manage.js";
 import { freeIrq, requestIrq, setIrqType } from "./irq-request.js";
+import { type IrqBypassManager, irqBypassOf } from "./irqbypass.js";
+import type { MsiDomain } from "./msi.js";
 import { freePercpuIrq, requestPercpuIrq, setPercpuEnabled } from "./irq-percpu.js";
 import type { CpuList, IrqAction, IrqThreadAction } from "./irq-types.js";
 
@@ -21,6 +23,10 @@ export class Host {
   /** The system work queue, and the host-wide one that ends irqfds. */
   readonly events: WorkQueue;
   readonly irqfdCleanup: WorkQueue;
+  /** Matches interrupts of devices with irqfds that could take them past the host. */
+  readonly irqBypass: IrqBypassManager;
+  /** Where message-signalled interrupts come from; null on a machine without. */
+  msi: MsiDomain | null = null;
 
   /** @param sim has at least one clock per CPU of the GIC; one more, if there is one, is the hardware's */
   constructor(
@@ -34,6 +40,7 @@ export class Host {
     this.cpus = cpus;
     this.events = new WorkQueue(sim, "events");
     this.irqfdCleanup = new WorkQueue(sim, "kvm-irqfd-cleanup");
+    this.irqBypass = irqBypassOf(sim);
   }
 
   /** The CPU that runs the current context. */
