@@ -3,7 +3,11 @@ import { parseSchedule, printSchedule } from "./schedule.js";
 import { type Scenario, Trial } from "./trial.js";
 
 export interface ExploreOptions {
-  /** How often a context may be interrupted in the middle of its work, in one interleaving; default 2. */
+  /**
+   * How often a context may be interrupted in the middle of its work, in one interleaving; default 2. Infinity for all.
+   * Interruptions between taking a lock and the access behind it, and before giving it back, are made one access
+   * earlier or later instead, where the others' accesses commute with them.
+   */
   preemptions?: number;
   /** Interleavings after which the search gives up; default 100,000. */
   limit?: number;

@@ -9,6 +9,7 @@ import {
   hangUpAgainstReroute,
   joinAgainstAcknowledge,
   leaveAgainstAcknowledge,
+  reassignAgainstDeassign,
   sharedLineAgainstAcknowledge,
 } from "./irqfd-protocols.js";
 
@@ -64,6 +65,10 @@ describe.skipIf(STRAIGHT)("irqfd, explored", () => {
 
   it("H9: one of a deassign and a hang-up deactivates, over every one with three preemptions", () => {
     expect(explore(deassignAgainstClose, { preemptions: 3 })).toMatchObject(CLEAN);
+  }, PATIENCE);
+
+  it("H19, H31: an eventfd assigned anew during a deassign is taken or busy, and a busy call leaves nothing", () => {
+    expect(explore(reassignAgainstDeassign, { preemptions: 1 })).toMatchObject(CLEAN);
   }, PATIENCE);
 
   it("H7, H8: nothing is injected after a deassign has returned, over every one against two signals with two preemptions", () => {

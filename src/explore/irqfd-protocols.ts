@@ -1,5 +1,6 @@
 import type { Hazards } from "../kvm/hazards.js";
 import { run } from "../sim/step.js";
+import { EBUSY } from "../uapi/errno.js";
 import { KVM_IRQFD_FLAG_DEASSIGN, KVM_IRQFD_FLAG_RESAMPLE } from "../uapi/kvm.js";
 import { Acknowledge, Close, IrqfdCall, Raise, Reroute, Stage } from "./stage.js";
 import type { Program } from "./trial.js";
@@ -56,7 +57,7 @@ export function deassignAgainstSignal(hazards: Partial<Hazards> = {}): Program {
     contexts,
     check() {
       const { injections } = stage.lines;
-      if (deassign.result === 0 && injectionsAtReturn < 0) injectionsAtReturn = injections;
+      if (deassign.isDone && injectionsAtReturn < 0) injectionsAtReturn = injections;
       if (injectionsAtReturn >= 0 && injections !== injectionsAtReturn) return "H7: an injection after KVM_IRQFD has returned";
       return stage.check();
     },
@@ -77,6 +78,32 @@ export function deassignAgainstClose(hazards: Partial<Hazards> = {}): Program {
     check: () => stage.check(),
     end() {
       if (stage.living() > 0) return "an irqfd outlives its closed eventfd";
+      return stage.leaks() ?? stage.balance(contexts);
+    },
+  };
+}
+
+/**
+ * H19, H31: an eventfd is assigned anew, to a resampling irqfd, while its old irqfd is deassigned, and closed after both.
+ * The new call succeeds or finds the eventfd busy; either way nothing stays.
+ */
+export function reassignAgainstDeassign(hazards: Partial<Hazards> = {}): Program {
+  const stage = new Stage(hazards);
+  const [fd, resamplefd] = [stage.eventfd(), stage.eventfd()];
+  stage.assign(fd, GSI);
+  stage.context(fd);
+  const deassign = new IrqfdCall("deassign", stage, { fd, gsi: GSI, flags: KVM_IRQFD_FLAG_DEASSIGN });
+  const assign = new IrqfdCall("assign", stage, { fd, gsi: GSI + 1, flags: KVM_IRQFD_FLAG_RESAMPLE, resamplefd });
+  const contexts = [deassign, assign, new Close(stage, fd, [deassign, assign])];
+  return {
+    sim: stage.sim,
+    contexts,
+    check: () => stage.check(),
+    end() {
+      if (deassign.result !== 0) return `the deassign gives ${deassign.result}`;
+      if (assign.result !== 0 && assign.result !== -EBUSY) return `the assign gives ${assign.result}`;
+      if (stage.living() > 0) return "an irqfd outlives its closed eventfd";
+      if (!stage.vm.irqfds.resamplers.isEmpty()) return "H19: a resampler outlives its irqfds";
       return stage.leaks() ?? stage.balance(contexts);
     },
   };

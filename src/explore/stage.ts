@@ -8,6 +8,7 @@ import { Route } from "../kvm/route.js";
 import { RoutingTable, swapRouting } from "../kvm/routing.js";
 import { KvmFile, vmOf } from "../kvm/system.js";
 import type { Vm } from "../kvm/vm.js";
+import type { Waitable } from "../sim/access.js";
 import { Context } from "../sim/context.js";
 import { Sim } from "../sim/sim.js";
 import { run, type Step } from "../sim/step.js";
@@ -174,7 +175,8 @@ export class Stage implements KvmHost {
 
 /** A thread in KVM_IRQFD. */
 export class IrqfdCall extends Context {
-  result = 1;
+  result = 0;
+  isDone = false;
   private readonly argument: number;
 
   constructor(
@@ -189,19 +191,26 @@ export class IrqfdCall extends Context {
   override *body(): Step<void> {
     const { process, vmFd } = this.stage;
     this.result = yield* process.ioctl(vmFd, KVM_IRQFD, this.argument);
+    this.isDone = true;
   }
 }
 
-/** A thread in close(2). */
-export class Close extends Context {
+/** A thread in close(2), once the calls named are over. */
+export class Close extends Context implements Waitable {
   constructor(
     private readonly stage: Stage,
     private readonly fd: number,
+    private readonly after: readonly IrqfdCall[] = [],
   ) {
     super("close", "user", 0);
   }
 
+  isOpen(): boolean {
+    return this.after.every((call) => call.isDone);
+  }
+
   override *body(): Step<void> {
+    yield* this.stage.sim.wait(this);
     yield* this.stage.process.close(this.fd);
   }
 }
