@@ -25,7 +25,7 @@ export class VgicCpu {
   /** The physical CPU's list registers while the vCPU is loaded there; null otherwise. */
   vif: VirtualInterface | null = null;
   physicalCpu = -1;
-  /** ICH_VMCR_EL2 or GICH_VMCR as of the last exit or put. */
+  /** ICH_VMCR_EL2 or GICH_VMCR as of the last put. */
   vmcr = 0;
   /** Active priorities as of the last put; GICv2 keeps GICH_APR in `ap0r[0]`. */
   readonly ap0r = new Int32Array(4);

@@ -53,8 +53,6 @@ export class VgicDist {
   cpuInterfaceBase = VGIC_ADDR_UNDEF;
   /** By ascending index. */
   readonly redistRegions: RedistRegion[] = [];
-  /** SPIs on some ap_list: while there are any, one may be active. */
-  activeSpis = 0;
   frames: VgicFrames | null = null;
 
   constructor(
@@ -97,4 +95,4 @@ export class VgicDist {
     return this.byAffinity.get(affinity) ?? null;
   }
 }
-shared(VgicDist, "enabled", "activeSpis");
+shared(VgicDist, "enabled");

@@ -58,8 +58,6 @@ export class VgicIrq {
   owner: object | null = null;
   /** A list register holds it now. */
   onLr = false;
-  /** LPIs only: references held; the object dies with the last one. */
-  refcount = 0;
 
   /** The ap_list that it is on, and its place there; by that list's lock. */
   apList: ApList | null = null;

@@ -18,7 +18,7 @@ function* dropAndFindMoving(dist: VgicDist, cpu: VgicCpu): Step<VgicIrq | null> 
     const next: VgicIrq | null = irq.apNext;
     yield* irq.lock.lock();
     const target: VgicCpu | null = yield* targetOracle(dist, irq);
-    if (target === null) yield* delist(dist, cpu, irq);
+    if (target === null) yield* delist(cpu, irq);
     yield* irq.lock.unlock();
     if (target !== null && target !== cpu) {
       yield* cpu.apList.lock.unlock();
@@ -43,8 +43,8 @@ function* migrate(dist: VgicDist, from: VgicCpu, to: VgicCpu, irq: VgicIrq): Ste
   yield* irq.lock.lock();
   const target = irq.vcpu === from ? yield* targetOracle(dist, irq) : null;
   if (target === to) {
-    yield* delist(dist, from, irq);
-    yield* enlist(dist, to, irq);
+    yield* delist(from, irq);
+    yield* enlist(to, irq);
   }
   yield* irq.lock.unlock();
   yield* second.apList.lock.unlock();

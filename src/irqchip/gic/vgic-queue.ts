@@ -1,5 +1,5 @@
 import { EINVAL } from "../../uapi/errno.js";
-import { reads, writes } from "../../sim/access.js";
+import { reads } from "../../sim/access.js";
 import { Ev } from "../../sim/event.js";
 import type { Step } from "../../sim/step.js";
 import type { VgicCpu } from "./vgic-cpu.js";
@@ -39,7 +39,7 @@ export function* queueIrqUnlock(dist: VgicDist, irq: VgicIrq): Step<boolean> {
     yield* irq.lock.lock();
     const target = yield* targetOracle(dist, irq);
     if (irq.vcpu === null && target === cpu) {
-      yield* enlist(dist, cpu, irq);
+      yield* enlist(cpu, irq);
       yield* irq.lock.unlock();
       yield* cpu.apList.lock.unlock();
       yield* cpu.vcpu.requestIrqPending();
@@ -52,21 +52,15 @@ export function* queueIrqUnlock(dist: VgicDist, irq: VgicIrq): Step<boolean> {
 }
 
 /** Appends to the vCPU's list; both locks are held. */
-export function* enlist(dist: VgicDist, cpu: VgicCpu, irq: VgicIrq): Step<void> {
+export function* enlist(cpu: VgicCpu, irq: VgicIrq): Step<void> {
   yield* cpu.apList.append(irq);
   irq.vcpu = cpu;
-  if (!irq.isSpi()) return;
-  yield writes(dist, "activeSpis");
-  dist.activeSpis++;
 }
 
 /** Takes the interrupt off the list of `irq.vcpu`; both locks are held. */
-export function* delist(dist: VgicDist, cpu: VgicCpu, irq: VgicIrq): Step<void> {
+export function* delist(cpu: VgicCpu, irq: VgicIrq): Step<void> {
   yield* cpu.apList.remove(irq);
   irq.vcpu = null;
-  if (!irq.isSpi()) return;
-  yield writes(dist, "activeSpis");
-  dist.activeSpis--;
 }
 
 /** May `owner` drive this line, and does that change anything? */

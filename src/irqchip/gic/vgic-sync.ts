@@ -30,7 +30,6 @@ function* saveState(cpu: VgicCpu, vif: VirtualInterface): Step<void> {
     vif.lrHi[i] = 0;
   }
   cpu.hcr = vif.hcr;
-  cpu.vmcr = vif.vmcr;
   vif.hcr = 0;
   yield* vif.update();
 }

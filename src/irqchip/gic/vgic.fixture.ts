@@ -238,7 +238,7 @@ export class VgicHarness {
   /** ICC_DIR: traps where the hypervisor asked for it. */
   dir(intid: number, vcpu = 0): void {
     this.enter(vcpu);
-    if (this.vgic.model === 2) this.trapped(vcpu, () => run(this.vgic.guestDeactivate(vcpu, intid)));
+    if (this.vgic.trapsGiccDir) this.trapped(vcpu, () => run(this.vgic.guestDeactivate(vcpu, intid)));
     else if ((this.vif(vcpu).hcr & IchHcr.TDIR) !== 0) this.trapped(vcpu, () => run(this.vgic.guestSysregWrite(vcpu, Icc.DIR, intid, 0)));
     else run(this.vif(vcpu).deactivate(intid));
     this.maintain(vcpu);

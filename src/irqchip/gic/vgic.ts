@@ -152,7 +152,12 @@ export class Vgic implements ArmIrqchip {
     }
   }
 
-  /** GICC_DIR of a GICv2 guest: in the second page of GICC, which traps. */
+  /** Does a GICv2 guest's GICC_DIR trap? It is in a page of its own, that [6.1] gives to the guest. */
+  get trapsGiccDir(): boolean {
+    return this.dist.model === 2 && !this.dist.isLinux61;
+  }
+
+  /** GICC_DIR of a GICv2 guest, trapped. */
   *guestDeactivate(vcpu: number, value: number): Step<void> {
     yield* deactivateTrapped(this.dist, this.dist.cpus[vcpu], value);
   }
