@@ -13,6 +13,8 @@ interface Rule {
   readonly operations?: readonly string[];
   /** Every step on a register of which this is true. */
   readonly register?: (name: string) => boolean;
+  /** Every write to a register of which this is true. */
+  readonly written?: (name: string) => boolean;
   /** Every vector of this machine or flavour. */
   readonly flavour?: (vector: AnyVector) => boolean;
 }
@@ -24,6 +26,7 @@ export const LEFT_OUT: readonly Rule[] = [
   { targets: BOTH, reason: "only the Arm machines are modelled", flavour: (vector) => !isArm(vector.machine) },
   { targets: BOTH, reason: "GICv4 is not modelled", flavour: (vector) => vector.machine?.includes("gic-version=4") ?? false },
   { targets: BOTH, reason: "the ITS is not modelled", operations: ["itsCmd", "msi", "memRead", "memWrite"], register: (name) => name.startsWith("GITS") },
+  { targets: ["physical"], reason: "LPIs are not modelled", written: (name) => /^GICR_(CTLR|PROPBASER|PENDBASER)/.test(name) },
   {
     targets: BOTH,
     reason: "the register is not modelled",
@@ -39,7 +42,9 @@ export function reasonToSkip(vector: AnyVector, target: TargetName): string | nu
     for (const step of vector.steps) {
       if (rule.operations?.includes(step.op)) return `${rule.reason} (operation ${step.op})`;
       const name = "reg" in step ? step.reg : undefined;
-      if (typeof name === "string" && rule.register?.(name)) return `${rule.reason} (register ${name})`;
+      if (typeof name !== "string") continue;
+      if (rule.register?.(name)) return `${rule.reason} (register ${name})`;
+      if (step.op === "write" && rule.written?.(name)) return `${rule.reason} (write to ${name})`;
     }
   }
   return null;

@@ -34,7 +34,7 @@ const BIT = { count: 32, perInterrupt: 1 };
 const BYTE = { count: 256, perInterrupt: 8, sizes: W8 | W32 };
 
 const GICD = registerTable("GICD", [
-  ["CTLR", 0x0000, "RW", "group enables; GICv3: ARE bit 4, DS bit 6, RWP bit 31"],
+  ["CTLR", 0x0000, "RW", "group enables; GICv3: ARE bit 4, DS bit 6, RWP bit 31", { reset: 0x50 }],
   ["TYPER", 0x0004, "RO", "ITLinesNumber [4:0], CPUNumber [7:5], LPIS 17, IDbits [23:19]"],
   ["IIDR", 0x0008, "RO", "product, revision, implementer"],
   ["TYPER2", 0x000c, "RO", "nASSGIcap bit 8"],
@@ -74,6 +74,7 @@ export const GICD_V3 = new RegisterFrame(GICD, GICD_V3_SIZE);
 /** The GICv2 distributor: the first 4 KiB, ID registers at its end. */
 export const GICD_V2 = new RegisterFrame(
   GICD.map((register) => {
+    if (register.name === "GICD_CTLR") return { ...register, reset: 0 };
     if (register.name === "GICD_ID") return { ...register, offset: 0xfd0 };
     if (register.name === "GICD_IROUTER") return { ...register, count: 0 };
     return register;

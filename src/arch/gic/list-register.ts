@@ -1,5 +1,3 @@
-import { LrState } from "./contract.js";
-
 // Fields of list registers as int32 (halves): ICH_LR<n>_EL2 (gic-v3.md A9.7) and GICH_LR<n> (host-irq.md 2.3).
 
 /** High half of ICH_LR. */
@@ -69,20 +67,8 @@ export const LR_V2: LrLayout = {
 /** What the guest acknowledges with GICv2: INTID with the source CPU of an SGI. */
 const V2_IAR_MASK = 0x1fff;
 
-export const lrState = (hi: number): LrState => (hi >>> LrV3.STATE_SHIFT) & 3;
-export const lrPriority = (hi: number): number => (hi >>> LrV3.PRIORITY_SHIFT) & 0xff;
-export const lrGroup = (hi: number): 0 | 1 => ((hi >>> 28) & 1) as 0 | 1;
-export const lrIsHw = (hi: number): boolean => (hi & LrV3.HW) !== 0;
 export const lrPintid = (hi: number): number => hi & LrV3.PINTID_MASK;
-/** EOI maintenance requested; the bit belongs to pINTID when HW=1. */
-export const lrWantsEoi = (hi: number): boolean => (hi & (LrV3.HW | LrV3.EOI)) === LrV3.EOI;
-
-export const lr2State = (lr: number): LrState => (lr >>> LrV2.STATE_SHIFT) & 3;
-export const lr2Priority = (lr: number): number => ((lr >>> LrV2.PRIORITY_SHIFT) & 0x1f) << 3;
-export const lr2Group = (lr: number): 0 | 1 => ((lr >>> 30) & 1) as 0 | 1;
-export const lr2IsHw = (lr: number): boolean => lr < 0;
 export const lr2Vintid = (lr: number): number => lr & LrV2.VINTID_MASK;
 export const lr2Pintid = (lr: number): number => (lr >>> LrV2.PINTID_SHIFT) & 0x3ff;
-export const lr2WantsEoi = (lr: number): boolean => lr >= 0 && (lr & LrV2.EOI) !== 0;
 /** INTID with the source CPU where there is one (HW=0). */
 export const lr2Iar = (lr: number): number => lr & (lr < 0 ? LrV2.VINTID_MASK : V2_IAR_MASK);

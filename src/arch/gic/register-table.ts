@@ -20,7 +20,7 @@ export interface GicRegister {
   readonly access: RegisterAccess;
   /** Bits that each interrupt has in an array; 0 where it is not an array over INTIDs. */
   readonly perInterrupt: number;
-  /** Value after reset, as far as the architecture gives one. */
+  /** Value of the first after reset, where it is not the implementation's own (TYPER, IIDR, ID registers). */
   readonly reset: number;
   readonly meaning: string;
 }

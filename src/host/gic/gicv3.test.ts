@@ -1,10 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { SPURIOUS_INTID } from "../../arch/gic/contract.js";
+import { GICD_V3 } from "../../arch/gic/gicd.js";
 import { IchHcr, IchMisr, IchVmcr } from "../../arch/gic/gich.js";
+import { GICR_V3 } from "../../arch/gic/gicr.js";
 import { Icc, Ich } from "../../arch/gic/icc.js";
 import type { IrqPort } from "../../arch/irq-port.js";
 import { run, type Step } from "../../sim/step.js";
 import { GicV3 } from "./gicv3.js";
+import { GENERIC_GICV3 } from "./implementation.js";
 import type { Ichv3 } from "./ich.js";
 
 function booted(options: { cpus?: number; eoiMode?: 0 | 1; listRegisters?: number } = {}): GicV3 {
@@ -136,6 +139,15 @@ describe("physical GICv3, EOImode 1", () => {
   });
 });
 
+describe("physical GICv3 after reset", () => {
+  it("every register that the tables give a reset value reads it; what identifies the implementation is its own", () => {
+    const gic = new GicV3({ cpus: 2, interrupts: 96, implementation: { ...GENERIC_GICV3, gicdIidr: 0, gicdTyper: 0, gicrIidr: 0 } });
+    const isOwn = /_(TYPER|ID)$/;
+    for (const row of GICD_V3.table) if (!isOwn.test(row.name)) expect([row.name, run(gic.readGicd(row.offset, row.width))]).toEqual([row.name, row.reset | 0]);
+    for (const row of GICR_V3.table) if (!isOwn.test(row.name)) expect([row.name, run(gic.readGicr(1, row.offset, row.width))]).toEqual([row.name, row.reset | 0]);
+  });
+});
+
 describe("physical GICv3, EOImode 0", () => {
   it("EOIR deactivates, DIR is ignored", () => {
     const gic = booted({ eoiMode: 0 });
@@ -248,6 +260,31 @@ describe("GICv3 virtual CPU interface", () => {
     load(ich, 0, 40, 0xa0);
     expect(run(ich.readIcv(Icc.IAR0))).toBe(SPURIOUS_INTID);
     expect([ich.runningPriority(), ich.lrHi[0] >>> 30]).toEqual([0xff, 1]);
+  });
+
+  it("VA58: an LPI's image is acknowledged and ended by its INTID", () => {
+    const ich = guest();
+    run(ich.writeIch(Ich.LR0, 0x2000, 0x50a00000));
+    expect([run(ich.readIcv(Icc.IAR1)), ich.runningPriority()]).toEqual([8192, 0xa0]);
+    run(ich.writeIcv(Icc.EOIR1, 8192));
+    expect([ich.lrHi[0] >>> 30, ich.hcr >>> 27]).toEqual([0, 0]);
+  });
+
+  it("VA59: a level image asks for maintenance at its end", () => {
+    const ich = guest();
+    run(ich.writeIch(Ich.LR0, 40, 0x50800200));
+    expect([run(ich.readIcv(Icc.IAR1)), ich.runningPriority(), ich.eisr()]).toEqual([40, 0x80, 0]);
+    run(ich.writeIcv(Icc.EOIR1, 40));
+    expect(ich.eisr()).toBe(1);
+  });
+
+  it("VA60: a HW image deactivates its physical INTID, without maintenance", () => {
+    const gic = booted();
+    run(gic.setActive(0, 27, true));
+    const ich = guest(gic);
+    run(ich.writeIch(Ich.LR0, 27, 0x70a0001b));
+    run(ich.writeIcv(Icc.EOIR1, run(ich.readIcv(Icc.IAR1))));
+    expect([isActive(gic, 27), ich.eisr()]).toEqual([false, 0]);
   });
 
   it("VA79: EOIR1 of a group 0 interrupt drops its priority, and EOIR0 then does nothing", () => {
