@@ -82,7 +82,7 @@ export class ForwardedIrqs {
     yield* irq.lock.lock();
     let result = 0;
     if (irq.isSignalling) result = -EBUSY; // 12
-    else if (irq.isMasked) result = -EAGAIN; // 13
+    else if (yield* irq.isMasked()) result = -EAGAIN; // 13
     else result = yield* mark(forwarding, irq, gsi);
     yield* irq.lock.unlock();
     return result;

@@ -48,7 +48,7 @@ export interface ForwardableIrq {
   /** A trigger eventfd is installed. `lock` held. */
   readonly isSignalling: boolean;
   /** Masked by the user or by the automasking handler. `lock` held. */
-  readonly isMasked: boolean;
+  isMasked(): Step<boolean>;
   /** The host descriptor's lock (irq_desc.lock): held while the mark and the virtual link change together (check 14). */
   readonly descriptorLock: Spinlock;
   /** Active at the physical controller? `descriptorLock` held. */

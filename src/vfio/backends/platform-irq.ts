@@ -37,13 +37,13 @@ export class PlatformIrq implements IrqAction, ForwardableIrq {
   requestError = 0;
   /** Signals that the handler sent. */
   signals = 0;
-  /** Under irqlock. A check for a forward reads it under igate alone: whatever it sees was true a moment ago. */
   private masked = false;
   private trigger: EventfdContext | null = null;
   private hasTrigger = false;
   /** Chosen when a trigger is installed: level and not forwarded (vfio.md 23.25). */
   private automasks = false;
-  private readonly irqlock: Spinlock;
+  /** Keeps `masked` and the line's disable depth together. */
+  readonly irqlock: Spinlock;
   private readonly desc: IrqDesc;
   private readonly unmaskSlot: UnmaskSlot;
   private readonly maskSlot: MaskSlot;
@@ -71,7 +71,9 @@ export class PlatformIrq implements IrqAction, ForwardableIrq {
     const isLevel = (this.desc.type & (IrqType.LEVEL_HIGH | IrqType.LEVEL_LOW)) !== 0;
     yield* this.desc.lock.unlock();
     this.flags = isLevel ? VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED : VFIO_IRQ_INFO_EVENTFD;
+    yield* this.irqlock.lock();
     this.masked = false;
+    yield* this.irqlock.unlock();
     this.requestError = yield* this.host.requestIrq(this.irq, this, Irqf.NO_AUTOEN, `vfio-irq[${this.irq}](${this.deviceName})`, this);
   }
 
@@ -211,8 +213,11 @@ export class PlatformIrq implements IrqAction, ForwardableIrq {
     return this.hasTrigger;
   }
 
-  get isMasked(): boolean {
-    return this.masked;
+  *isMasked(): Step<boolean> {
+    yield* this.irqlock.lock();
+    const { masked } = this;
+    yield* this.irqlock.unlock();
+    return masked;
   }
 
   get descriptorLock(): Spinlock {
@@ -233,6 +238,7 @@ export class PlatformIrq implements IrqAction, ForwardableIrq {
 }
 shared(PlatformIrq, "trigger", "automasks");
 guarded(PlatformIrq, (irq) => irq.lock, "hasTrigger");
+guarded(PlatformIrq, (irq) => irq.irqlock, "masked");
 
 /** DATA_NONE always asks; DATA_BOOL where its byte is not 0. */
 function asks(process: Process, request: IrqSet): boolean {
