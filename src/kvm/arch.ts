@@ -40,6 +40,8 @@ export interface VmArch {
   /** Requests of this architecture alone. */
   readonly ioctls: ReadonlyMap<number, VmIoctl>;
   capability(capability: number): number;
+  /** KVM_ENABLE_CAP for what every architecture has not; `arg0` is args[0], Infinity above 2^53. 0 or a negative errno. */
+  enableCapability(capability: number, arg0: number): number;
   /** vCPUs this VM may have. */
   readonly maxVcpus: number;
 

@@ -1,20 +1,22 @@
-import type { ArmIrqchip, KvmDeviceOps } from "../irqchip/contract.js";
+import type { ArmIrqchip } from "../irqchip/contract.js";
 import { createVgic } from "../irqchip/gic/vgic.js";
 import { Ev } from "../sim/event.js";
 import type { Step } from "../sim/step.js";
 import { armIrqLineId, armIrqLineType, armIrqLineVcpu } from "../uapi/arm.js";
 import { KVM_ARM_IRQ_CPU_FIQ, KVM_ARM_IRQ_TYPE_CPU, KVM_ARM_IRQ_TYPE_PPI, KVM_ARM_IRQ_TYPE_SPI } from "../uapi/arm.js";
 import { KVM_VM_TYPE_ARM_IPA_SIZE_MASK } from "../uapi/arm.js";
-import { EAGAIN, EINVAL, ENODEV, ENXIO, EWOULDBLOCK } from "../uapi/errno.js";
+import { EINVAL, ENODEV, ENXIO, EWOULDBLOCK } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
 import type { Arch, BypassHooks, IrqForwarding, IrqLine, VmArch, VmIoctl } from "./arch.js";
+import { GuestStop, SpiForwarding } from "./arm64-bypass.js";
+import { createIrqchip, noVmAttr, setDeviceAddr, VGIC_V2, VGIC_V3 } from "./arm64-irqchip.js";
 import { createVcpu, preferredTarget, setUserMemoryRegion } from "./create-vcpu.js";
 import type { KvmDeviceType } from "./device.js";
 import type { Route } from "./route.js";
 import type { Vm } from "./vm.js";
 
 /** SPIs begin here: GSI and pin 0 are INTID 32. */
-const FIRST_SPI = 32;
+export const FIRST_SPI = 32;
 const FIRST_PPI = 16;
 /** One chip; pins up to the last INTID that can be an SPI (kvm-irq-core.md 4.1). */
 const CHIPS = 1;
@@ -177,6 +179,12 @@ export class Arm64Vm implements VmArch {
     }
   }
 
+  enableCapability(capability: number): number {
+    if (capability !== K.KVM_CAP_ARM_NISV_TO_USER) return -EINVAL;
+    this.vm.nisvToUser = true;
+    return 0;
+  }
+
   /** A model that the host cannot serve has no implementation registered. */
   deviceType(type: number): KvmDeviceType | null {
     if (type === K.KVM_DEV_TYPE_ARM_VGIC_V2) return this.vm.hostGic?.version === 2 ? VGIC_V2 : null;
@@ -196,78 +204,13 @@ export class Arm64Vm implements VmArch {
   }
 }
 
-class VgicType implements KvmDeviceType {
-  constructor(
-    readonly name: string,
-    private readonly model: 2 | 3,
-  ) {}
-
-  *create(vm: Vm): Step<KvmDeviceOps | number> {
-    if (!(vm.arch instanceof Arm64Vm)) return -ENODEV;
-    return yield* vm.arch.createIrqchip(this.model);
-  }
-}
-const VGIC_V2 = new VgicType("kvm-arm-vgic", 2);
-const VGIC_V3 = new VgicType("kvm-arm-vgic-v3", 3);
-
-/** KVM_CREATE_IRQCHIP: a GICv2 without a device descriptor (kvm-irq-core.md 4.5). */
-function* createIrqchip(vm: Vm): Step<number> {
-  if (!(vm.arch instanceof Arm64Vm) || vm.hostGic === null) return -ENXIO;
-  yield* vm.lock.lock();
-  const vgic = yield* vm.arch.createIrqchip(2);
-  yield* vm.lock.unlock();
-  return typeof vgic === "number" ? vgic : 0;
-}
-
 /** Requests of arm64 VM descriptors alone. */
 const ARM64_VM_IOCTLS: ReadonlyMap<number, VmIoctl> = new Map<number, VmIoctl>([
   [K.KVM_CREATE_IRQCHIP, createIrqchip],
   [K.KVM_CREATE_VCPU, createVcpu],
   [K.KVM_SET_USER_MEMORY_REGION, setUserMemoryRegion],
   [K.KVM_ARM_PREFERRED_TARGET, preferredTarget],
+  [K.KVM_ARM_SET_DEVICE_ADDR, setDeviceAddr],
+  [K.KVM_SET_DEVICE_ATTR, noVmAttr],
+  [K.KVM_HAS_DEVICE_ATTR, noVmAttr],
 ]);
-
-/** 7.4 on arm64 without GICv4: the guest stands still while producers come and go, and nothing is programmed. */
-class GuestStop implements BypassHooks {
-  constructor(private readonly vm: Vm) {}
-
-  *stop(): Step<void> {
-    yield* this.vm.haltGuest();
-  }
-
-  *start(): Step<void> {
-    yield* this.vm.resumeGuest();
-  }
-
-  *connect(): Step<number> {
-    return 0;
-  }
-
-  *disconnect(): Step<void> {}
-
-  *routeChanged(): Step<void> {}
-}
-
-/** 8.3: a GSI's SPI linked to a physical interrupt by the vGIC's HW list registers. */
-class SpiForwarding implements IrqForwarding {
-  constructor(private readonly arm: Arm64Vm) {}
-
-  check(gsi: number): number {
-    const { armIrqchip } = this.arm;
-    if (armIrqchip === null) return -ENODEV; // 9
-    if (!armIrqchip.isInitialized) return -EAGAIN; // 10
-    if (gsi >= armIrqchip.spiCount) return -EINVAL; // 11
-    return armIrqchip.mappedPhysicalIrq(-1, gsi + FIRST_SPI) === -1 ? 0 : -EINVAL;
-  }
-
-  *link(gsi: number, hostIntid: number): Step<number> {
-    const { armIrqchip } = this.arm;
-    if (armIrqchip === null) return -ENODEV;
-    return yield* armIrqchip.mapPhysicalIrq(-1, gsi + FIRST_SPI, hostIntid);
-  }
-
-  *unlink(gsi: number): Step<void> {
-    const { armIrqchip } = this.arm;
-    if (armIrqchip !== null) yield* armIrqchip.unmapPhysicalIrq(-1, gsi + FIRST_SPI);
-  }
-}

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { EINVAL, EIO, ENOTTY } from "../uapi/errno.js";
+import { EFAULT, EINVAL, EIO, ENOTTY, ENXIO } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
 import { TestMachine } from "./kvm.fixture.js";
 import { X86 } from "./x86.js";
@@ -45,6 +45,33 @@ describe("a VM descriptor", () => {
     const copy = m.process.sendFile(vm, other);
     expect(m.ioctl(copy, K.KVM_CHECK_EXTENSION, 0, other)).toBe(-EIO);
     expect(m.ioctl(copy, 0xaeff, 0, other)).toBe(-EIO);
+  });
+
+  it("enables capabilities: halt polling everywhere, reports without syndrome on arm64, nothing with flags", () => {
+    const m = new TestMachine();
+    const fd = m.createVm();
+    const enable = (cap: number, arg0: bigint, flags = 0) =>
+      m.ioctlOn(fd, K.KVM_ENABLE_CAP, K.kvm_enable_cap, (view) => {
+        K.kvm_enable_cap.cap.set(view, cap);
+        K.kvm_enable_cap.flags.set(view, flags);
+        K.kvm_enable_cap.args[0].setBig(view, arg0);
+      });
+    expect(enable(K.KVM_CAP_HALT_POLL, 200_000n)).toBe(0);
+    expect(enable(K.KVM_CAP_HALT_POLL, 1n << 32n)).toBe(-EINVAL);
+    expect(enable(K.KVM_CAP_HALT_POLL, 0n, 1)).toBe(-EINVAL);
+    expect(enable(K.KVM_CAP_ARM_NISV_TO_USER, 0n)).toBe(0);
+    expect(enable(K.KVM_CAP_SPLIT_IRQCHIP, 24n)).toBe(-EINVAL);
+    expect([m.vm(fd).haltPollMaxNs, m.vm(fd).nisvToUser]).toEqual([200_000, true]);
+  });
+
+  it("has no attributes of its own on arm64, and does not know them on x86", () => {
+    const arm = new TestMachine();
+    const vm = arm.createVm();
+    expect(arm.attr(K.KVM_HAS_DEVICE_ATTR, vm, 0, 0)).toBe(-ENXIO);
+    expect(arm.ioctl(vm, K.KVM_SET_DEVICE_ATTR, 0x10)).toBe(-EFAULT);
+    expect(arm.attr(K.KVM_GET_DEVICE_ATTR, vm, 0, 0)).toBe(-EINVAL);
+    const x86 = new TestMachine({ arch: new X86() });
+    expect(x86.attr(K.KVM_HAS_DEVICE_ATTR, x86.createVm(), 0, 0)).toBe(-ENOTTY);
   });
 
   it("destroys the VM when it is the last reference, not before", () => {

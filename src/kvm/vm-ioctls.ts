@@ -1,6 +1,7 @@
 import {
   KVM_CHECK_EXTENSION,
   KVM_CREATE_DEVICE,
+  KVM_ENABLE_CAP,
   KVM_IOEVENTFD,
   KVM_IRQ_LINE,
   KVM_IRQ_LINE_STATUS,
@@ -9,7 +10,7 @@ import {
   KVM_SIGNAL_MSI,
 } from "../uapi/kvm.js";
 import type { VmIoctl } from "./arch.js";
-import { checkVmExtension } from "./capabilities.js";
+import { checkVmExtension, enableCap } from "./capabilities.js";
 import { createDevice } from "./device.js";
 import { ioeventfd } from "./ioeventfd.js";
 import { irqLine, irqLineStatus, signalMsi } from "./irq-line.js";
@@ -19,6 +20,7 @@ import { setGsiRouting } from "./routing.js";
 /** What a VM descriptor answers on every architecture; `VmArch.ioctls` has the rest. */
 export const VM_IOCTLS: ReadonlyMap<number, VmIoctl> = new Map<number, VmIoctl>([
   [KVM_CHECK_EXTENSION, checkVmExtension],
+  [KVM_ENABLE_CAP, enableCap],
   [KVM_IRQ_LINE, irqLine],
   [KVM_IRQ_LINE_STATUS, irqLineStatus],
   [KVM_SET_GSI_ROUTING, setGsiRouting],

@@ -59,6 +59,10 @@ export class X86Vm implements VmArch {
     return this.arch.capability(capability);
   }
 
+  enableCapability(): number {
+    return -EINVAL;
+  }
+
   irqchipReady(): boolean {
     return true;
   }
