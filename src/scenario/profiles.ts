@@ -1,0 +1,84 @@
+import type { CostProfile } from "./profile.js";
+
+/** A figure in CPU cycles at `gigahertz`. */
+function cycles(gigahertz: number) {
+  return (count: number, source: string) => ({ ns: Math.round((count / gigahertz) * 10) / 10, source });
+}
+
+const free = (source: string) => ({ ns: 0, source });
+
+const ISCA = "Dall et al., ARM Virtualization: Performance and Architectural Implications, ISCA 2016";
+const ASPLOS = "Dall and Nieh, KVM/ARM: The Design and Implementation of the Linux ARM Hypervisor, ASPLOS 2014";
+
+const UNPUBLISHED = {
+  contextSwitch: free("contained in wake, which was measured to the woken thread's first instruction"),
+  ioctl: free("no published figure: an ioctl's parts are charged where they happen"),
+  irqHandler: free("no published figure: the parts of a handler are charged where they happen"),
+  workItem: free("no published figure for Arm"),
+  mmapSwitch: free("no published figure for Arm"),
+  guestHandler: free("given by the workload"),
+};
+
+function xgene2016(): CostProfile {
+  const at = cycles(2.4);
+  const gicAccess = at(35.5, `${ISCA}, Table II: half of the 71 cycles of Virtual IRQ Completion, one access to the GIC's CPU interface`);
+  return {
+    name: "xgene-2016",
+    machine: "HP Moonshot m400, Applied Micro X-Gene (ARMv8.0, GICv2), 2.4 GHz, Linux 4.0-rc4, no VHE",
+    primitives: {
+      ...UNPUBLISHED,
+      exit: at(4202, `${ISCA}, Table III: what KVM saves on a transition, summed (152+282+230+3,250+104+92+92)`),
+      entry: at(2298, `${ISCA}: Hypercall of Table II (6,500) less the saving of Table III (4,202)`),
+      vgicSync: free(`${ISCA}, Table III: contained in exit (VGIC registers, 3,250 cycles)`),
+      vgicFlush: free(`${ISCA}, Table III: contained in entry (VGIC registers, 181 cycles)`),
+      ipi: at(35.5, `${ISCA}: one access to the GIC; Virtual IPI (11,557) leaves nothing beyond the sender's exit and emulation and the receiver's exit and entry`),
+      wake: at(11574, `${ISCA}, Table II: I/O Latency In (13,872: a host thread wakes an idle vCPU) less the entry (2,298)`),
+      syscall: at(54, `${ASPLOS}, Table 3: two traps of 27 cycles; the kernel's own work is charged where it happens`),
+      userExit: at(4129, `${ASPLOS}, Table 3: I/O User (10,119) less I/O Kernel (5,990)`),
+      irqAck: gicAccess,
+      irqEoi: gicAccess,
+      irqDir: gicAccess,
+      irqMask: gicAccess,
+      irqUnmask: gicAccess,
+      eventfdSignal: at(1822, `${ISCA}, Table II: I/O Latency Out (6,024: the guest kicks its backend through an eventfd) less the exit (4,202)`),
+      deviceAccess: gicAccess,
+      guestAccess: gicAccess,
+    },
+  };
+}
+
+function arndale2014(): CostProfile {
+  const at = cycles(1.7);
+  const gicAccess = at(213.5, `${ASPLOS}, Table 3: half of the 427 cycles of EOI+ACK, one access to the GIC's CPU interface`);
+  const transition = at(2663, `${ASPLOS}, Table 3: half of Hypercall (5,326), whose two ways were not measured apart`);
+  const fromXgene = `no figure for this board: ${ISCA}, Table II, the same cycles at this clock`;
+  return {
+    name: "arndale-2014",
+    machine: "Insignal Arndale, Samsung Exynos 5250 (2 x Cortex-A15, GICv2), 1.7 GHz, Linux 3.10",
+    primitives: {
+      ...UNPUBLISHED,
+      exit: transition,
+      entry: transition,
+      vgicSync: free(`${ASPLOS}, Table 3: contained in Hypercall with VGIC`),
+      vgicFlush: free(`${ASPLOS}, Table 3: contained in Hypercall with VGIC`),
+      ipi: at(2623, `${ASPLOS}, Table 3: IPI (14,366) less two Hypercalls (5,326 each), the in-kernel emulation (I/O Kernel less Hypercall, 664) and EOI+ACK (427)`),
+      wake: at(11574, `${fromXgene}: I/O Latency In (13,872) less the entry (2,298)`),
+      syscall: at(54, `${ASPLOS}, Table 3: two traps of 27 cycles; the kernel's own work is charged where it happens`),
+      userExit: at(4129, `${ASPLOS}, Table 3: I/O User (10,119) less I/O Kernel (5,990)`),
+      irqAck: gicAccess,
+      irqEoi: gicAccess,
+      irqDir: gicAccess,
+      irqMask: gicAccess,
+      irqUnmask: gicAccess,
+      eventfdSignal: at(1822, `${fromXgene}: I/O Latency Out (6,024) less the exit (4,202)`),
+      deviceAccess: gicAccess,
+      guestAccess: gicAccess,
+    },
+  };
+}
+
+/** The profiles that come with virq. */
+export const COST_PROFILES: readonly CostProfile[] = [xgene2016(), arndale2014()];
+
+/** Charged where nobody names a profile. */
+export const DEFAULT_PROFILE = "xgene-2016";

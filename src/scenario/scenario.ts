@@ -1,0 +1,50 @@
+import { z } from "zod";
+import { MECHANISMS } from "../board/assign.js";
+import { readDocument } from "./document.js";
+
+const count = (least: number, most: number) => z.int().min(least).max(most);
+
+/** What the device does and what the guest does about it. */
+export const workloadSchema = z
+  .strictObject({
+    interrupts: count(1, 100_000_000).default(1000).describe("conditions that the device raises"),
+    ratePerSecond: z.number().positive().max(1e9).default(10_000).describe("bursts per second of virtual time"),
+    burst: count(1, 10_000).default(1).describe("conditions raised together"),
+    durationMs: z.number().positive().optional().describe("ends the run earlier, in virtual time"),
+    seed: z.int().min(0).max(0xffff_ffff).default(1),
+    vcpus: count(1, 512).default(1),
+    wait: z.enum(["spin", "wfi"]).default("spin").describe("what the guest does between interrupts"),
+    accessesPerService: count(1, 1000).default(1).describe("device register accesses in the guest's handler"),
+    handlerNs: z.number().min(0).max(1e9).default(500).describe("the handler's own work, nanoseconds"),
+    eoiMode: z.union([z.literal(0), z.literal(1)]).default(0).describe("1: the guest drops priority and deactivates separately"),
+  })
+  .describe("What the device does and what the guest does about it");
+export type Workload = z.infer<typeof workloadSchema>;
+
+const pciFunctionSchema = z.strictObject({
+  bdf: z.string().regex(/^([0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/, "not a bus:device.function such as 01:00.0"),
+  vendor: count(0, 0xffff).optional(),
+  device: count(0, 0xffff).optional(),
+  pin: count(0, 4).default(0).describe("INTx pin: 1 is A, 0 is none"),
+  msiVectors: count(0, 2048).default(0),
+});
+
+/** A scenario file: one device of one board under one workload. */
+export const scenarioSchema = z
+  .strictObject({
+    board: z.string().describe("a device tree blob's path (relative to this file), or the name of a built-in board"),
+    assumeIommu: z.boolean().default(false).describe("assign a device that the tree gives no IOMMU"),
+    pciFunctions: z.array(pciFunctionSchema).default([]).describe("functions that the tree does not list"),
+    device: z.string().describe("the device's path in the tree"),
+    irqs: z.array(count(0, 4095)).min(1).default([0]).describe("indexes of its interrupts"),
+    workload: workloadSchema.default(workloadSchema.parse({})),
+    profile: z.string().optional().describe("a cost profile's name, or a file's path"),
+    mechanisms: z.array(z.enum(MECHANISMS)).min(1).optional().describe("only these, in this order"),
+  })
+  .describe("A virq scenario: one device of one board under one workload");
+export type Scenario = z.infer<typeof scenarioSchema>;
+
+/** @throws PersonError with file, line and path */
+export function readScenario(text: string, file: string): Scenario {
+  return readDocument(scenarioSchema, text, file);
+}
