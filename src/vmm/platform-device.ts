@@ -1,0 +1,79 @@
+import type { Step } from "../sim/step.js";
+import { KVM_DEV_TYPE_VFIO, KVM_DEV_VFIO_DEVICE, KVM_DEV_VFIO_DEVICE_FORWARD_IRQ, KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD } from "../uapi/kvm.js";
+import { VFIO_REGION_INFO_FLAG_MMAP, VFIO_TYPE1v2_IOMMU } from "../uapi/vfio.js";
+import { KvmDevice } from "./kvm.js";
+import { must } from "./must.js";
+import { VfioContainer, VfioDevice, VfioGroup } from "./vfio.js";
+import { GUEST, type MmioHandler, type Vmm } from "./vmm.js";
+
+/** Told after each access to the device that the VMM made on the guest's behalf. */
+export interface AccessListener {
+  accessed(): Step<void>;
+}
+
+/**
+ * A platform device assigned to the VMM's guest (vfio.md 22.2 as far as it is not PCI): container, group, DMA map,
+ * first register region. The guest reaches the registers directly while they are mapped, and through this VMM while not.
+ */
+export class AssignedDevice implements MmioHandler {
+  readonly start = GUEST.devices;
+  listener: AccessListener | null = null;
+  private isMapped = false;
+
+  private constructor(
+    private readonly vmm: Vmm,
+    readonly groupFd: number,
+    readonly vfio: VfioDevice,
+    private readonly region: { readonly size: number; readonly fileOffset: number; readonly user: number; readonly slot: number },
+  ) {}
+
+  /** Opens and maps the device `name` of IOMMU group `group`, and puts its registers at `GUEST.devices`. */
+  static *assign(vmm: Vmm, group: number, name: string): Step<AssignedDevice> {
+    const { process, nodes, args } = vmm;
+    const containerFd = must(yield* nodes.open(process, "/dev/vfio/vfio"), "open /dev/vfio/vfio");
+    const groupFd = must(yield* nodes.open(process, `/dev/vfio/${group}`), `open /dev/vfio/${group}`);
+    const container = new VfioContainer(process, containerFd, args);
+    const groupFile = new VfioGroup(process, groupFd, args);
+    must(yield* groupFile.setContainer(containerFd), "VFIO_GROUP_SET_CONTAINER");
+    must(yield* container.setIommu(VFIO_TYPE1v2_IOMMU), "VFIO_SET_IOMMU");
+    must(yield* container.mapDma(vmm.ram.guest, vmm.ram.size, vmm.ram.user), "VFIO_IOMMU_MAP_DMA");
+    const fd = must(yield* groupFile.deviceFd(name), "VFIO_GROUP_GET_DEVICE_FD");
+    const vfio = new VfioDevice(process, fd, args);
+    const info = yield* vfio.regionInfo(0);
+    if (typeof info === "number") throw new Error(`VFIO_DEVICE_GET_REGION_INFO: ${info}`);
+    const canMap = (info.flags & VFIO_REGION_INFO_FLAG_MMAP) !== 0;
+    const user = canMap ? must(yield* process.mmap(fd, info.size, info.offset), "mmap of region 0") : -1;
+    const device = new AssignedDevice(vmm, groupFd, vfio, { size: info.size, fileOffset: info.offset, user, slot: vmm.takeSlot() });
+    vmm.mmio.push(device);
+    yield* device.setMapped(true);
+    return device;
+  }
+
+  get size(): number {
+    return this.region.size;
+  }
+
+  /** Gives the guest direct access to the registers, or takes it away so that accesses trap. */
+  *setMapped(isMapped: boolean): Step<void> {
+    if (isMapped === this.isMapped || this.region.user < 0) return;
+    this.isMapped = isMapped;
+    const { slot, size, user } = this.region;
+    must(yield* this.vmm.vm.setMemory(slot, this.start, isMapped ? size : 0, user), "KVM_SET_USER_MEMORY_REGION of the device");
+  }
+
+  *access(offset: number, size: number, isWrite: boolean, value: number): Step<number> {
+    const at = this.region.fileOffset + offset;
+    const result = isWrite ? yield* this.vfio.writeRegister(at, size, value) : yield* this.vfio.readRegister(at, size);
+    if (this.listener !== null) yield* this.listener.accessed();
+    return isWrite ? value : Math.max(result, 0);
+  }
+
+  /** Tells KVM that interrupt `index` is to be completed by the guest as `gsi`. 0 or a negative errno. */
+  *forward(index: number, gsi: number): Step<number> {
+    const { process, vm, args } = this.vmm;
+    const fd = must(yield* vm.createDevice(KVM_DEV_TYPE_VFIO), "KVM_CREATE_DEVICE vfio");
+    const kvmVfio = new KvmDevice(process, fd, args);
+    must(yield* kvmVfio.setU32(KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, this.groupFd), "KVM_DEV_VFIO_FILE_ADD");
+    return yield* kvmVfio.setWords(KVM_DEV_VFIO_DEVICE, KVM_DEV_VFIO_DEVICE_FORWARD_IRQ, this.vfio.fd, index, 0, gsi);
+  }
+}
