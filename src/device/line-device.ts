@@ -84,7 +84,7 @@ export abstract class LineDevice {
       this.delivered++;
       this.coalesced += found - 1;
     }
-    this.sim.emit(Ev.device_service, this.name, found);
+    this.sim.emit(Ev.device_service, this.name, this.index, found);
     yield* this.settled();
     return found;
   }

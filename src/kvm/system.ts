@@ -1,3 +1,4 @@
+import type { DeviceNode } from "../host/device-nodes.js";
 import { File } from "../host/file.js";
 import type { Process } from "../host/process.js";
 import type { Step } from "../sim/step.js";
@@ -42,6 +43,19 @@ export class KvmFile extends File {
     const ipaBits = this.arch.ipaBits(type);
     if (ipaBits < 0) return ipaBits;
     return process.install(new VmFile(new Vm(this.host, process, this.arch, ipaBits, this.hazards)));
+  }
+}
+
+/** The node /dev/kvm. */
+export class KvmNode implements DeviceNode {
+  constructor(
+    private readonly host: KvmHost,
+    private readonly arch: Arch,
+    private readonly hazards: Hazards = NO_HAZARDS,
+  ) {}
+
+  *open(process: Process): Step<number> {
+    return process.install(new KvmFile(this.host, this.arch, this.hazards));
   }
 }
 

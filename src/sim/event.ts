@@ -9,7 +9,7 @@ const VOCABULARY = {
   // device
   device_raise: ["device", "index", "level"],
   device_lower: ["device", "index"],
-  device_service: ["device", "found"],
+  device_service: ["device", "index", "found"],
   // host
   host_ack: ["cpu", "intid"],
   host_eoi: ["cpu", "intid"],

@@ -1,0 +1,68 @@
+import { assignmentOf, mechanismsFor, type MechanismName } from "../board/assign.js";
+import type { Interrupt } from "../board/board.js";
+import type { EventSink } from "../sim/event.js";
+import { PersonError } from "../sim/person-error.js";
+import type { DeliveryRequest } from "./request.js";
+import { type Comparison, type MechanismResult, notApplicable } from "./result.js";
+import { runMechanism } from "./run.js";
+
+const GICV2_VCPUS = 8;
+
+/** Runs every mechanism that was asked for; one that does not fit stays, with the reason. */
+export function compare(request: DeliveryRequest, progress: (mechanism: MechanismName, done: number) => void = () => {}): Comparison {
+  checkWorkload(request);
+  const mechanisms = request.mechanisms.map((mechanism): MechanismResult => {
+    const fit = fitting(request, mechanism);
+    if (typeof fit === "string") return notApplicable(mechanism, fit);
+    return runMechanism(request, mechanism, fit, null, (done) => progress(mechanism, done));
+  });
+  return comparisonOf(request, mechanisms);
+}
+
+/** Runs the first mechanism asked for that fits; `recorder` gets its events. @throws PersonError when none fits */
+export function runOne(request: DeliveryRequest, recorder: EventSink | null = null): Comparison {
+  checkWorkload(request);
+  const reasons: string[] = [];
+  for (const mechanism of request.mechanisms) {
+    const fit = fitting(request, mechanism);
+    if (typeof fit !== "string") return comparisonOf(request, [runMechanism(request, mechanism, fit, recorder)]);
+    reasons.push(`${mechanism}: ${fit}`);
+  }
+  throw new PersonError(`${request.device.path}: no mechanism fits (${reasons.join("; ")})`);
+}
+
+/** The interrupts that a mechanism can serve, or why it can serve none. */
+function fitting(request: DeliveryRequest, mechanism: MechanismName): Interrupt[] | string {
+  const { board, device } = request;
+  const assignment = assignmentOf(board, device);
+  if (assignment.driver === "none") return assignment.why ?? "it cannot be assigned";
+  if (assignment.driver === "vfio-pci") return "it is a PCI function, and virq assigns platform devices so far";
+  let why = "it has no such interrupt";
+  const fit = request.interrupts.filter((interrupt) => {
+    const answer = mechanismsFor(board, device, interrupt).find((each) => each.mechanism === mechanism);
+    if (answer?.applicable) return true;
+    why = answer?.why ?? why;
+    return false;
+  });
+  return fit.length > 0 ? fit : why;
+}
+
+function checkWorkload(request: DeliveryRequest): void {
+  const isV2 = !request.board.controllers.some((each) => each.kind === "gicv3");
+  if (isV2 && request.workload.vcpus > GICV2_VCPUS)
+    throw new PersonError(`${request.board.name} has a GICv2, whose guests have at most ${GICV2_VCPUS} vCPUs: ask for fewer than ${request.workload.vcpus}`);
+}
+
+function comparisonOf(request: DeliveryRequest, mechanisms: MechanismResult[]): Comparison {
+  const { board, device } = request;
+  const group = board.groups.find((each) => each.id === device.group);
+  return {
+    board: board.name,
+    device: device.path,
+    interrupts: request.interrupts.map(({ index, controller, number, intid, trigger }) => ({ index, controller, number, intid, trigger })),
+    assumedIommu: group?.assumed ?? false,
+    workload: request.workload,
+    profile: request.profile.name,
+    mechanisms,
+  };
+}

@@ -1,0 +1,147 @@
+import type { Board, Device, Interrupt } from "../board/board.js";
+import { EdgeDevice, LevelDevice, type LineDevice } from "../device/line-device.js";
+import { RegisterFile } from "../device/register-file.js";
+import { DeviceNodes } from "../host/device-nodes.js";
+import { Bus } from "../host/driver-binding.js";
+import { GicEdgeInput, GicLevelInput } from "../host/gic-input.js";
+import { GicV2 } from "../host/gic/gicv2.js";
+import { GicV3 } from "../host/gic/gicv3.js";
+import { IommuGroup, SW_MSI_REGION } from "../host/iommu-group.js";
+import { IrqType } from "../host/irq-types.js";
+import { Host } from "../host/machine.js";
+import { PlatformDevice, type ResetMethod } from "../host/platform-device.js";
+import { Sysfs } from "../host/sysfs.js";
+import { Arm64 } from "../kvm/arm64.js";
+import { KvmModule } from "../kvm/module.js";
+import { KvmNode } from "../kvm/system.js";
+import { type CostTable } from "../sim/cost.js";
+import { Sim } from "../sim/sim.js";
+import type { Step } from "../sim/step.js";
+import { VfioPlatformDriver } from "../vfio/backends/platform.js";
+import { Type1Backend } from "../vfio/iommu/type1.js";
+import { Vfio } from "../vfio/vfio.js";
+import { must } from "../vmm/must.js";
+
+const PAGE = 4096;
+const DRIVER = "vfio-platform";
+
+/** What the machine is built for. */
+export interface MachineOptions {
+  readonly board: Board;
+  readonly device: Device;
+  readonly seed: number;
+  readonly costs: CostTable;
+  /** Register accesses that one service takes. */
+  readonly accessesToService: number;
+}
+
+/** A line of the device: VFIO's index, its numbers on the host, and what raises it. */
+export interface DeviceLine {
+  readonly index: number;
+  readonly irq: number;
+  readonly intid: number;
+  readonly source: LineDevice;
+}
+
+/** One board at run time: host kernel with KVM and VFIO, and the device under study, bound to VFIO. */
+export class Machine {
+  readonly sim: Sim;
+  readonly host: Host;
+  readonly nodes = new DeviceNodes();
+  readonly lines: DeviceLine[] = [];
+  /** The device's name in /sys, and its IOMMU group's number. */
+  readonly deviceName: string;
+  readonly group: number;
+
+  private constructor(private readonly options: MachineOptions) {
+    const cpus = Math.max(1, options.board.cpus.length);
+    this.sim = new Sim({ cpus: cpus + 1, seed: options.seed, costs: options.costs });
+    const gic = options.board.controllers.some((each) => each.kind === "gicv3") ? new GicV3({ cpus }) : new GicV2({ cpus });
+    gic.boot();
+    this.host = new Host(this.sim, gic);
+    this.deviceName = nameOf(options.device);
+    this.group = options.device.group ?? 0;
+  }
+
+  /** Boots it: KVM and VFIO are there, the device is bound to vfio-platform. */
+  static *boot(options: MachineOptions): Step<Machine> {
+    const machine = new Machine(options);
+    yield* machine.loadKvm();
+    yield* machine.addDevice();
+    return machine;
+  }
+
+  private *loadKvm(): Step<void> {
+    const { host, nodes } = this;
+    const kvm = new KvmModule(host);
+    must(yield* kvm.start(), "KVM's timers");
+    const arch = new Arm64({ cpus: host.cpus.length, gicVersion: host.gic.version });
+    nodes.register("/dev/kvm", new KvmNode(kvm, arch));
+  }
+
+  private *addDevice(): Step<void> {
+    const { device, board } = this.options;
+    for (let i = 0; i < device.interrupts.length; i++) yield* this.addLine(device.interrupts[i]);
+    const sources = this.lines.map((line) => line.source);
+    const [window] = device.registers;
+    const address = window === undefined ? 0 : window.address;
+    const size = Math.max(PAGE, Math.ceil((window?.size ?? 0) / PAGE) * PAGE);
+    const group = this.iommuGroup(board);
+    const platform = new PlatformDevice(this.sim, this.deviceName, {
+      compatible: device.compatible,
+      group,
+      resources: [{ address, size, registers: new RegisterFile(sources) }],
+      irqs: this.lines.map((line) => line.irq),
+      reset: new DeviceReset(sources),
+      isAmba: device.bus === "amba",
+    });
+    yield* this.bind(platform, group);
+  }
+
+  private iommuGroup(board: Board): IommuGroup {
+    const iommu = board.groups.find((group) => group.id === this.group)?.iommu ?? "assumed";
+    return new IommuGroup(this.sim, this.group, { iommu, reserved: [SW_MSI_REGION] });
+  }
+
+  private *addLine(interrupt: Interrupt): Step<void> {
+    const { intid, index } = interrupt;
+    if (interrupt.kind !== "spi" || intid === null) return;
+    const isLevel = interrupt.trigger === "level-high";
+    const irq = yield* this.host.mapIrq(intid, isLevel ? IrqType.LEVEL_HIGH : IrqType.EDGE_RISING);
+    if (irq === 0) return;
+    const options = { index, accessesToService: this.options.accessesToService };
+    const source = isLevel
+      ? new LevelDevice(this.sim, this.deviceName, new GicLevelInput(this.host.gic, intid), options)
+      : new EdgeDevice(this.sim, this.deviceName, new GicEdgeInput(this.host.gic, intid), options);
+    this.lines.push({ index, irq, intid, source });
+  }
+
+  /** What an administrator types (vfio.md 2.7). */
+  private *bind(platform: PlatformDevice, group: IommuGroup): Step<void> {
+    const bus = new Bus("platform");
+    const vfio = new Vfio(this.host, this.nodes);
+    vfio.registerIommu(new Type1Backend(this.sim));
+    bus.addDevice(platform);
+    bus.addDriver(new VfioPlatformDriver(vfio, DRIVER));
+    const sysfs = new Sysfs(this.sim);
+    sysfs.addBus(bus);
+    sysfs.addGroup(group);
+    must(yield* sysfs.write(`/sys/bus/platform/devices/${platform.name}/driver_override`, `${DRIVER}\n`), "driver_override");
+    must(yield* sysfs.write("/sys/bus/platform/drivers_probe", `${platform.name}\n`), "drivers_probe");
+  }
+}
+
+/** "fff50000.ethernet" for "/soc/ethernet@fff50000": how Linux names a platform device. */
+function nameOf(device: Device): string {
+  const [name, unit] = (device.path.split("/").at(-1) ?? device.path).split("@");
+  return unit === undefined ? name : `${unit}.${name}`;
+}
+
+class DeviceReset implements ResetMethod {
+  constructor(private readonly sources: readonly LineDevice[]) {}
+
+  *reset(): Step<number> {
+    for (let i = 0; i < this.sources.length; i++) yield* this.sources[i].reset();
+    return 0;
+  }
+}

@@ -1,0 +1,125 @@
+import { Ev, type EventArgument, type EventSink } from "../sim/event.js";
+import type { Sim } from "../sim/sim.js";
+import { Samples } from "./samples.js";
+
+const SPURIOUS = 1023;
+const SGIS = 16;
+
+/** What the meter has to know to tell one interrupt's events from others. */
+export interface MeterTargets {
+  /** Host interrupt numbers of the measured device. */
+  readonly irqs: readonly number[];
+  /** Their INTIDs on the physical controller. */
+  readonly hostIntids: readonly number[];
+  /** VFIO's indexes of the interrupts, and the INTIDs that the guest sees for them, in the same order. */
+  readonly indexes: readonly number[];
+  readonly guestIntids: readonly number[];
+  readonly triggerEventfds: readonly number[];
+  readonly resampleEventfds: readonly number[];
+}
+
+/**
+ * Counts a run by its events and keeps none of them (design, section 4b: counts come from the run). Raised, delivered
+ * and coalesced are the device's own count; this is everything on the way.
+ */
+export class Meter implements EventSink {
+  hostInterrupts = 0;
+  ipis = 0;
+  hostMasks = 0;
+  hostUnmasks = 0;
+  triggerSignals = 0;
+  resampleSignals = 0;
+  exits = 0;
+  userExits = 0;
+  ioctls = 0;
+  wakeups = 0;
+  contextSwitches = 0;
+  spuriousAcknowledges = 0;
+  spuriousServices = 0;
+  readonly exitsByReason = new Map<EventArgument, number>();
+  readonly latency = new Samples();
+  readonly eoiToUnmask = new Samples();
+  /** By place in `targets`: when the oldest unacknowledged assertion began, -1 when there is none. */
+  private readonly assertedAt: Float64Array;
+  private lastEoi = -1;
+
+  constructor(private readonly targets: MeterTargets) {
+    this.assertedAt = new Float64Array(targets.guestIntids.length).fill(-1);
+  }
+
+  event(sim: Sim, _id: number, _cause: number, kind: number, a?: EventArgument, b?: EventArgument, c?: EventArgument): void {
+    switch (kind) {
+      case Ev.device_raise:
+        this.raised(sim, Number(b));
+        break;
+      case Ev.device_service:
+        this.serviced(Number(b), Number(c));
+        break;
+      case Ev.host_ack:
+        if (this.targets.hostIntids.includes(Number(b))) this.hostInterrupts++;
+        else if (Number(b) < SGIS) this.ipis++;
+        break;
+      case Ev.irq_mask:
+        if (this.targets.irqs.includes(Number(a))) this.hostMasks++;
+        break;
+      case Ev.irq_unmask:
+        if (this.targets.irqs.includes(Number(a))) this.unmasked(sim);
+        break;
+      case Ev.eventfd_signal:
+        if (this.targets.triggerEventfds.includes(Number(a))) this.triggerSignals++;
+        else if (this.targets.resampleEventfds.includes(Number(a))) this.resampleSignals++;
+        break;
+      case Ev.kvm_exit:
+        this.exits++;
+        this.exitsByReason.set(b ?? "", (this.exitsByReason.get(b ?? "") ?? 0) + 1);
+        break;
+      case Ev.kvm_userspace_exit:
+        this.userExits++;
+        break;
+      case Ev.sys_ioctl:
+        this.ioctls++;
+        break;
+      case Ev.sched_wakeup:
+        this.wakeups++;
+        break;
+      case Ev.sched_switch:
+        this.contextSwitches++;
+        break;
+      case Ev.guest_ack:
+        this.acknowledged(sim, Number(b));
+        break;
+      case Ev.guest_eoi:
+      case Ev.guest_dir:
+        if (this.targets.guestIntids.includes(Number(b))) this.lastEoi = sim.now();
+        break;
+      default:
+    }
+  }
+
+  private raised(sim: Sim, index: number): void {
+    const place = this.targets.indexes.indexOf(index);
+    if (this.assertedAt[place] < 0) this.assertedAt[place] = sim.now();
+  }
+
+  private serviced(index: number, found: number): void {
+    if (found === 0) this.spuriousServices++;
+    this.assertedAt[this.targets.indexes.indexOf(index)] = -1;
+  }
+
+  private acknowledged(sim: Sim, intid: number): void {
+    if (intid === SPURIOUS) {
+      this.spuriousAcknowledges++;
+      return;
+    }
+    const place = this.targets.guestIntids.indexOf(intid);
+    if (place < 0 || this.assertedAt[place] < 0) return;
+    this.latency.add(sim.now() - this.assertedAt[place]);
+    this.assertedAt[place] = -1;
+  }
+
+  private unmasked(sim: Sim): void {
+    this.hostUnmasks++;
+    if (this.lastEoi >= 0) this.eoiToUnmask.add(sim.now() - this.lastEoi);
+    this.lastEoi = -1;
+  }
+}

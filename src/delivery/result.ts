@@ -1,0 +1,61 @@
+import { z } from "zod";
+import { MECHANISMS } from "../board/assign.js";
+import { workloadSchema } from "../scenario/scenario.js";
+
+const perInterrupt = (what: string) => z.number().nullable().describe(`${what}, per delivered interrupt; null where nothing was delivered or the mechanism does not fit`);
+const whole = (what: string) => z.int().nullable().describe(`${what}; null where the mechanism does not fit`);
+
+const distributionSchema = z
+  .strictObject({ min: z.number(), p50: z.number(), p99: z.number(), max: z.number() })
+  .nullable()
+  .describe("nanoseconds of virtual time under the cost profile; null where there was no sample");
+
+/** One mechanism's run. Counts are exact, times are modelled (design, section 4b). */
+export const mechanismResultSchema = z.strictObject({
+  mechanism: z.enum(MECHANISMS),
+  applicable: z.boolean(),
+  why: z.string().nullable().describe("why it does not fit; null when it does"),
+  irqs: z.array(z.int()).describe("the device's interrupts that it served in this run"),
+  raised: whole("conditions set in the device"),
+  delivered: whole("handler runs of the guest that found a condition"),
+  coalesced: whole("conditions that shared another one's handler run"),
+  lost: whole("conditions not serviced when everything was quiet"),
+  spurious: whole("acknowledges that returned the special id, and handler runs that found nothing to do"),
+  hostInterrupts: whole("acknowledges of the device's interrupt on the physical controller"),
+  ipisPerInterrupt: perInterrupt("acknowledges of inter-processor interrupts on the physical controller"),
+  exitsPerInterrupt: perInterrupt("returns from guest mode to the host"),
+  exitsByReason: z.record(z.string(), z.number()).nullable().describe("the same by reason, as KVM's tracepoint names it, per delivered interrupt"),
+  userExitsPerInterrupt: perInterrupt("exits that return from KVM_RUN"),
+  hostMasksPerInterrupt: perInterrupt("times the device's line was masked at the physical controller"),
+  hostUnmasksPerInterrupt: perInterrupt("times it was unmasked there"),
+  eventfdSignalsPerInterrupt: perInterrupt("signals of the trigger eventfd"),
+  resamplefdSignalsPerInterrupt: perInterrupt("signals of the resamplefd"),
+  ioctlsPerInterrupt: perInterrupt("ioctls of the VMM"),
+  wakeupsPerInterrupt: perInterrupt("blocked user-space threads made runnable"),
+  contextSwitchesPerInterrupt: perInterrupt("changes of thread on a physical CPU"),
+  latencyNs: distributionSchema,
+  eoiToUnmaskNs: distributionSchema,
+});
+export type MechanismResult = z.infer<typeof mechanismResultSchema>;
+
+/** What `virq compare --json` prints. */
+export const comparisonSchema = z
+  .strictObject({
+    board: z.string(),
+    device: z.string(),
+    interrupts: z.array(
+      z.strictObject({ index: z.int(), controller: z.string(), number: z.int().nullable(), intid: z.int().nullable(), trigger: z.string() }),
+    ),
+    assumedIommu: z.boolean().describe("the tree names no IOMMU for the device, and the person asked to assume one"),
+    workload: workloadSchema,
+    profile: z.string().describe("the cost profile under which the times are modelled"),
+    mechanisms: z.array(mechanismResultSchema),
+  })
+  .describe("virq compare: every delivery mechanism of one device side by side");
+export type Comparison = z.infer<typeof comparisonSchema>;
+
+/** A row for a mechanism that does not fit. */
+export function notApplicable(mechanism: MechanismResult["mechanism"], why: string): MechanismResult {
+  const nothing = Object.fromEntries(Object.keys(mechanismResultSchema.shape).map((key) => [key, null]));
+  return mechanismResultSchema.parse({ ...nothing, mechanism, applicable: false, why, irqs: [] });
+}

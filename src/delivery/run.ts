@@ -1,0 +1,190 @@
+import type { MechanismName } from "../board/assign.js";
+import type { Interrupt } from "../board/board.js";
+import { REGISTERS_STRIDE } from "../device/register-file.js";
+import { Workload } from "../device/workload.js";
+import { binding } from "../guest/bindings.js";
+import { GuestSoftware } from "../guest/software.js";
+import { EventfdFile } from "../host/eventfd.js";
+import { costTable } from "../scenario/profile.js";
+import type { EventSink } from "../sim/event.js";
+import { run, type Step } from "../sim/step.js";
+import { AssignedDevice } from "../vmm/platform-device.js";
+import { GUEST, Vmm } from "../vmm/vmm.js";
+import { Machine } from "./machine.js";
+import { DELIVERY_MECHANISMS } from "./mechanisms/all.js";
+import { Meter } from "./meter.js";
+import type { DeliveryRequest } from "./request.js";
+import type { MechanismResult } from "./result.js";
+
+const FIRST_GUEST_SPI = 40;
+const NS_PER_S = 1e9;
+const NS_PER_MS = 1e6;
+/** Interrupts between two calls of the progress callback. */
+const SLICE = 1000;
+/** Share of the period by which an occasion may be late. */
+const JITTER = 0.1;
+
+/** Events of a run go to the meter and, where somebody wants them, to a recorder too. */
+class Tee implements EventSink {
+  constructor(
+    private readonly meter: EventSink,
+    private readonly recorder: EventSink,
+  ) {}
+
+  event(...event: Parameters<EventSink["event"]>): void {
+    this.meter.event(...event);
+    this.recorder.event(...event);
+  }
+}
+
+/** A machine with a guest that serves the device's interrupts by one mechanism: everything set up and quiet. */
+export class Delivery {
+  private constructor(
+    readonly machine: Machine,
+    readonly meter: Meter,
+    /** The lines that this mechanism serves, in the order of `interrupts`. */
+    readonly sources: readonly Machine["lines"][number][],
+  ) {}
+
+  static *prepare(request: DeliveryRequest, mechanism: MechanismName, interrupts: readonly Interrupt[]): Step<Delivery> {
+    const { board, device, workload, profile } = request;
+    const accessesToService = workload.accessesPerService;
+    const machine = yield* Machine.boot({ board, device, seed: workload.seed, costs: costTable(profile), accessesToService });
+    const wires = interrupts.map(({ index }, i) => ({ index, intid: FIRST_GUEST_SPI + i }));
+    const vmm = yield* Vmm.start(machine.host, machine.nodes, {
+      ...placement(machine.host.cpus.length),
+      vcpus: workload.vcpus,
+      interrupts: 64 + 32 * Math.ceil(wires.length / 32),
+      software: software(request, machine, interrupts),
+    });
+    const assigned = yield* AssignedDevice.assign(vmm, machine.group, machine.deviceName);
+    const triggers: number[] = [];
+    const resamples: number[] = [];
+    for (let i = 0; i < wires.length; i++) {
+      const made = yield* DELIVERY_MECHANISMS[mechanism].wire(vmm, assigned, wires[i]);
+      triggers.push(eventfdId(vmm, made.trigger));
+      if (made.resample >= 0) resamples.push(eventfdId(vmm, made.resample));
+    }
+    vmm.run();
+    yield* machine.sim.settle();
+    const sources = interrupts.map(({ index }) => lineOf(machine, index));
+    const meter = new Meter({
+      irqs: sources.map((line) => line.irq),
+      hostIntids: sources.map((line) => line.intid),
+      indexes: wires.map((wire) => wire.index),
+      guestIntids: wires.map((wire) => wire.intid),
+      triggerEventfds: triggers,
+      resampleEventfds: resamples,
+    });
+    return new Delivery(machine, meter, sources);
+  }
+
+  /** Lets the device raise as the workload says, until everything is quiet. */
+  *drive(request: DeliveryRequest, recorder: EventSink | null, progress: (done: number) => void): Step<void> {
+    const { sim } = this.machine;
+    const { workload } = request;
+    const begin = sim.clock.reduce((latest, ns) => Math.max(latest, ns), 0);
+    const periodNs = NS_PER_S / workload.ratePerSecond;
+    const occasions = Math.ceil(workload.interrupts / workload.burst / this.sources.length);
+    const endNs = workload.durationMs === undefined ? Infinity : begin + workload.durationMs * NS_PER_MS;
+    const count = Math.min(occasions, Math.floor((endNs - begin) / periodNs));
+    sim.traceTo(recorder === null ? this.meter : new Tee(this.meter, recorder));
+    for (let i = 0; i < this.sources.length; i++) {
+      const jitterNs = Math.floor(periodNs * JITTER);
+      new Workload(sim, this.sources[i].source, { count, periodNs, burst: workload.burst, jitterNs, startNs: begin + periodNs, seed: workload.seed + i }).start();
+    }
+    for (let done = SLICE; done < count; done += SLICE) {
+      yield* sim.runUntil(begin + done * periodNs);
+      progress(done);
+    }
+    yield* sim.settle();
+    sim.traceTo(null);
+  }
+}
+
+/** Host interrupts on CPU 0, the VMM on the next, each vCPU on one of its own as far as there are any left. */
+function placement(cpus: number): { mainCpu: number; vcpuCpus: number[] } {
+  const vcpuCpus = Array.from({ length: cpus }, (_, cpu) => cpu).slice(cpus > 2 ? 2 : cpus - 1);
+  return { mainCpu: cpus > 1 ? 1 : 0, vcpuCpus };
+}
+
+function software(request: DeliveryRequest, machine: Machine, interrupts: readonly Interrupt[]): GuestSoftware {
+  const { workload } = request;
+  const { version } = machine.host.gic;
+  const guestIntid = (i: number): number => FIRST_GUEST_SPI + i;
+  return new GuestSoftware({
+    gic: { version, distributor: GUEST.distributor, redistributors: GUEST.redistributors },
+    base: GUEST.ram,
+    spis: interrupts.map(({ trigger }, i) => ({ intid: guestIntid(i), trigger: trigger === "level-high" ? "level" : "edge", target: i % workload.vcpus })),
+    devices: interrupts.map(({ index }, i) =>
+      binding(guestIntid(i), GUEST.devices + index * REGISTERS_STRIDE, { accessesPerService: workload.accessesPerService }),
+    ),
+    eoiMode: workload.eoiMode,
+    idle: workload.wait,
+    handlerNs: workload.handlerNs,
+    vcpus: workload.vcpus,
+  });
+}
+
+function lineOf(machine: Machine, index: number): Machine["lines"][number] {
+  const line = machine.lines.find((each) => each.index === index);
+  if (line === undefined) throw new Error(`interrupt ${index} has no line`);
+  return line;
+}
+
+function eventfdId(vmm: Vmm, fd: number): number {
+  const file = vmm.process.file(fd);
+  if (!(file instanceof EventfdFile)) throw new Error(`descriptor ${fd} is no eventfd`);
+  return file.context.id;
+}
+
+/** Runs one mechanism and counts. */
+export function runMechanism(
+  request: DeliveryRequest,
+  mechanism: MechanismName,
+  interrupts: readonly Interrupt[],
+  recorder: EventSink | null = null,
+  progress: (done: number) => void = () => {},
+): MechanismResult {
+  const delivery = run(Delivery.prepare(request, mechanism, interrupts));
+  run(delivery.drive(request, recorder, progress));
+  return resultOf(delivery, mechanism, interrupts);
+}
+
+function resultOf(delivery: Delivery, mechanism: MechanismName, interrupts: readonly Interrupt[]): MechanismResult {
+  const { meter } = delivery;
+  const counts = delivery.sources.map((line) => line.source.counts);
+  const sum = (of: (c: (typeof counts)[number]) => number): number => counts.reduce((total, each) => total + of(each), 0);
+  const raised = sum((c) => c.raised);
+  const delivered = sum((c) => c.delivered);
+  const coalesced = sum((c) => c.coalesced);
+  const lost = sum((c) => c.lost);
+  if (delivered + coalesced + lost !== raised) throw new Error(`${mechanism}: ${delivered} + ${coalesced} + ${lost} of ${raised} raised`);
+  const per = (count: number): number | null => (delivered === 0 ? null : count / delivered);
+  const reasons = [...meter.exitsByReason].map(([reason, count]): [string, number] => [String(reason), delivered === 0 ? 0 : count / delivered]);
+  return {
+    mechanism,
+    applicable: true,
+    why: null,
+    irqs: interrupts.map((interrupt) => interrupt.index),
+    raised,
+    delivered,
+    coalesced,
+    lost,
+    spurious: meter.spuriousAcknowledges + meter.spuriousServices,
+    hostInterrupts: meter.hostInterrupts,
+    ipisPerInterrupt: per(meter.ipis),
+    exitsPerInterrupt: per(meter.exits),
+    exitsByReason: Object.fromEntries(reasons.sort(([a], [b]) => (a < b ? -1 : 1))),
+    userExitsPerInterrupt: per(meter.userExits),
+    hostMasksPerInterrupt: per(meter.hostMasks),
+    hostUnmasksPerInterrupt: per(meter.hostUnmasks),
+    eventfdSignalsPerInterrupt: per(meter.triggerSignals),
+    resamplefdSignalsPerInterrupt: per(meter.resampleSignals),
+    ioctlsPerInterrupt: per(meter.ioctls),
+    wakeupsPerInterrupt: per(meter.wakeups),
+    contextSwitchesPerInterrupt: per(meter.contextSwitches),
+    latencyNs: meter.latency.distribution(),
+    eoiToUnmaskNs: meter.eoiToUnmask.distribution(),
+  };
+}

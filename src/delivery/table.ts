@@ -1,0 +1,78 @@
+import type { Comparison, MechanismResult } from "./result.js";
+import type { Distribution } from "./samples.js";
+
+/** One line of the table: a label, and what it shows of a mechanism. */
+export interface Row {
+  readonly label: string;
+  readonly value: (result: MechanismResult) => string;
+  /** For charts: the number behind the text. */
+  readonly number?: (result: MechanismResult) => number | null;
+}
+
+const whole = (value: number | null): string => (value === null ? "-" : String(value));
+const ratio = (value: number | null): string => (value === null ? "-" : value.toFixed(2));
+
+export function nanoseconds(ns: number): string {
+  if (ns < 1000) return `${Math.round(ns)} ns`;
+  if (ns < 1e6) return `${(ns / 1000).toFixed(2)} us`;
+  return `${(ns / 1e6).toFixed(2)} ms`;
+}
+
+const time = (of: Distribution | null, which: keyof Distribution): string => (of === null ? "-" : nanoseconds(of[which]));
+
+/** The rows of a comparison: exits by reason as far as any mechanism had that reason. */
+export function rowsOf(comparison: Comparison): Row[] {
+  const reasons = [...new Set(comparison.mechanisms.flatMap((m) => Object.keys(m.exitsByReason ?? {})))].sort();
+  const count = (label: string, of: (m: MechanismResult) => number | null): Row => ({ label, value: (m) => whole(of(m)), number: of });
+  const per = (label: string, of: (m: MechanismResult) => number | null): Row => ({ label, value: (m) => ratio(of(m)), number: of });
+  return [
+    count("raised", (m) => m.raised),
+    count("delivered", (m) => m.delivered),
+    count("coalesced", (m) => m.coalesced),
+    count("lost", (m) => m.lost),
+    count("spurious", (m) => m.spurious),
+    count("host interrupts", (m) => m.hostInterrupts),
+    per("exits per interrupt", (m) => m.exitsPerInterrupt),
+    ...reasons.map((reason) => per(`  ${reason}`, (m) => (m.exitsByReason === null ? null : (m.exitsByReason[reason] ?? 0)))),
+    per("  to user space", (m) => m.userExitsPerInterrupt),
+    per("IPIs", (m) => m.ipisPerInterrupt),
+    per("host masks", (m) => m.hostMasksPerInterrupt),
+    per("host unmasks", (m) => m.hostUnmasksPerInterrupt),
+    per("eventfd signals", (m) => m.eventfdSignalsPerInterrupt),
+    per("resamplefd signals", (m) => m.resamplefdSignalsPerInterrupt),
+    per("ioctls", (m) => m.ioctlsPerInterrupt),
+    per("user-space wake-ups", (m) => m.wakeupsPerInterrupt),
+    per("context switches", (m) => m.contextSwitchesPerInterrupt),
+    ...(["min", "p50", "p99", "max"] as const).map((which) => ({
+      label: `latency ${which}`,
+      value: (m: MechanismResult) => time(m.latencyNs, which),
+      number: (m: MechanismResult) => m.latencyNs?.[which] ?? null,
+    })),
+    { label: "EOI to unmask p50", value: (m) => time(m.eoiToUnmaskNs, "p50"), number: (m) => m.eoiToUnmaskNs?.p50 ?? null },
+  ];
+}
+
+/** What stands above and below the table, as plain sentences. */
+export function headLines(comparison: Comparison): string[] {
+  const { workload: w } = comparison;
+  const irqs = comparison.interrupts.map((i) => `interrupt ${i.index}: ${i.number === null ? "message" : `number ${i.number}`}${i.intid === null ? "" : `, INTID ${i.intid}`}, ${i.trigger}`);
+  return [
+    `${comparison.board}  ${comparison.device}  ${irqs.join("; ")}`,
+    `${w.interrupts} interrupts, ${w.ratePerSecond}/s in bursts of ${w.burst}, seed ${w.seed}; ${w.vcpus} vCPU${w.vcpus > 1 ? "s" : ""}, guest waits by ${w.wait}, ${w.accessesPerService} access${w.accessesPerService === 1 ? "" : "es"} and ${w.handlerNs} ns per handler`,
+    `Counts come from the run and are exact; times are modelled under the cost profile ${comparison.profile}.`,
+    ...(comparison.assumedIommu ? ["The tree names no IOMMU for this device: one is assumed (--assume-iommu)."] : []),
+  ];
+}
+
+export function footLines(comparison: Comparison): string[] {
+  return comparison.mechanisms.filter((m) => !m.applicable).map((m) => `${m.mechanism} does not fit: ${m.why ?? ""}`);
+}
+
+/** The comparison as aligned text, mechanisms side by side. */
+export function comparisonText(comparison: Comparison): string {
+  const rows = rowsOf(comparison).map((row) => [row.label, ...comparison.mechanisms.map((m) => (m.applicable ? row.value(m) : "-"))]);
+  const table = [["", ...comparison.mechanisms.map((m) => m.mechanism)], ...rows];
+  const widths = table[0].map((_, column) => Math.max(...table.map((line) => line[column].length)));
+  const lines = table.map((line) => line.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join("  ").trimEnd());
+  return [...headLines(comparison), "", ...lines, "", ...footLines(comparison)].join("\n").trimEnd() + "\n";
+}

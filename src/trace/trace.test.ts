@@ -1,0 +1,33 @@
+import { expect, it } from "vitest";
+import type { TraceEvent } from "../sim/event.js";
+import { traceChrome } from "./chrome.js";
+import { traceText } from "./text.js";
+
+const events: TraceEvent[] = [
+  { id: 1, cause: 0, timeNs: 100, cpu: 0, context: "xgmac", name: "device_raise", args: ["xgmac", 0, 1] },
+  { id: 2, cause: 1, timeNs: 150, cpu: 1, context: "cpu1", name: "host_ack", args: [1, 109] },
+  { id: 3, cause: 2, timeNs: 180, cpu: 1, context: "cpu1", name: "host_eoi", args: [1, 109] },
+];
+
+it("the text form has one line per event with its cause, time, context and named arguments", () => {
+  expect(traceText(events).split("\n")).toEqual([
+    "     1 <0             100 ns  cpu0 xgmac            device_raise device=xgmac index=0 level=1",
+    "     2 <1             150 ns  cpu1 cpu1             host_ack cpu=1 intid=109",
+    "     3 <2             180 ns  cpu1 cpu1             host_eoi cpu=1 intid=109",
+    "",
+  ]);
+});
+
+it("the Chrome form has a slice per event and an arrow for each cause in another context", () => {
+  const { traceEvents } = traceChrome(events);
+  const slices = traceEvents.filter((event) => event.ph === "X");
+  expect(slices.map((slice) => [slice.name, slice.ts, slice.dur])).toEqual([
+    ["device_raise", 0.1, 0.001],
+    ["host_ack", 0.15, expect.closeTo(0.03)],
+    ["host_eoi", 0.18, 0.001],
+  ]);
+  expect(traceEvents.filter((event) => event.ph === "s" || event.ph === "f").map((event) => [event.ph, event.pid, event.id])).toEqual([
+    ["s", 0, 2],
+    ["f", 1, 2],
+  ]);
+});
