@@ -1,13 +1,17 @@
 import { Command, CommanderError } from "commander";
 import { PersonError } from "../sim/person-error.js";
 import { addBoardsCommand } from "./boards.js";
+import { addCompareCommand } from "./compare.js";
 import { AnswerNo } from "./answer-no.js";
 import { addConformCommand } from "./conform.js";
+import { addRunCommand } from "./run.js";
 
 /** Runs the command line; the result is the exit status: 0 done, 1 the answer is "no", 2 the request was wrong. */
 export async function main(argv: readonly string[]): Promise<number> {
   const program = new Command("virq").description("What an interrupt costs on every delivery path, and where it is lost").exitOverride();
   addBoardsCommand(program);
+  addCompareCommand(program);
+  addRunCommand(program);
   addConformCommand(program);
   try {
     await program.parseAsync(argv as string[]);

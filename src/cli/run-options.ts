@@ -1,0 +1,135 @@
+import { dirname, resolve } from "node:path";
+import { type Command, InvalidArgumentError } from "commander";
+import { MECHANISMS } from "../board/assign.js";
+import type { Board } from "../board/board.js";
+import { findDevice, findInterrupt } from "../board/find-device.js";
+import { addPciFunction } from "../board/pci.js";
+import type { DeliveryRequest } from "../delivery/request.js";
+import { loadBoard } from "../node/load-board.js";
+import { readText } from "../node/read-text.js";
+import { type CostProfile, readProfile } from "../scenario/profile.js";
+import { COST_PROFILES, DEFAULT_PROFILE } from "../scenario/profiles.js";
+import { readScenario, type Scenario, scenarioSchema, type Workload, workloadSchema } from "../scenario/scenario.js";
+import { PersonError } from "../sim/person-error.js";
+
+/** What a person can say instead of, or on top of, a scenario file. */
+export interface RunOptions {
+  board?: string;
+  device?: string;
+  irq?: number[];
+  assumeIommu?: boolean;
+  profile?: string;
+  mechanism?: string[];
+  interrupts?: number;
+  rate?: number;
+  burst?: number;
+  duration?: number;
+  seed?: number;
+  vcpus?: number;
+  wait?: string;
+  accesses?: number;
+  handlerNs?: number;
+  eoiMode?: number;
+  json?: boolean;
+}
+
+function number(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || Number.isNaN(value)) throw new InvalidArgumentError("not a number.");
+  return value;
+}
+
+const numbers = (text: string, before: number[] = []): number[] => [...before, ...text.split(",").map(number)];
+const names = (text: string, before: string[] = []): string[] => [...before, ...text.split(",")];
+
+export function addRunOptions(command: Command): Command {
+  return command
+    .argument("[scenario]", "a scenario file (YAML; schema/scenario.schema.json)")
+    .option("--board <file|name>", "a device tree blob, or a built-in board")
+    .option("--device <path>", "the device's path in the tree")
+    .option("--irq <n>", "index of its interrupt; several with commas or by repeating", numbers)
+    .option("--assume-iommu", "assign the device although the tree gives it no IOMMU, and say so")
+    .option("--mechanism <name>", `only this one: ${MECHANISMS.join(", ")}`, names)
+    .option("--profile <name|file>", `cost profile: ${COST_PROFILES.map((p) => p.name).join(", ")}, or a file of your own`)
+    .option("--interrupts <n>", "conditions that the device raises", number)
+    .option("--rate <n>", "bursts per second of virtual time", number)
+    .option("--burst <n>", "conditions raised together", number)
+    .option("--duration <ms>", "ends the run earlier, in virtual time", number)
+    .option("--seed <n>", "seed of everything random", number)
+    .option("--vcpus <n>", "vCPUs of the guest", number)
+    .option("--wait <how>", "what the guest does between interrupts: spin or wfi")
+    .option("--accesses <n>", "device register accesses in the guest's handler", number)
+    .option("--handler-ns <n>", "the handler's own work, nanoseconds", number)
+    .option("--eoi-mode <n>", "1: the guest drops priority and deactivates separately", number)
+    .option("--json", "print JSON");
+}
+
+/** A scenario file, the options on top of it, and everything they name. */
+export function deliveryRequest(file: string | undefined, options: RunOptions): DeliveryRequest {
+  const scenario = file === undefined ? scenarioOfOptions(options) : readScenario(readText(file), file);
+  const base = file === undefined ? "." : dirname(file);
+  const board = boardOf(scenario, options, base);
+  const device = findDevice(board, options.device ?? scenario.device);
+  return {
+    board,
+    device,
+    interrupts: (options.irq ?? scenario.irqs).map((index) => findInterrupt(device, index)),
+    workload: workloadOf(scenario.workload, options),
+    profile: profileOf(options.profile ?? scenario.profile, base),
+    mechanisms: mechanismsOf(options.mechanism) ?? scenario.mechanisms ?? MECHANISMS,
+  };
+}
+
+function scenarioOfOptions(options: RunOptions): Scenario {
+  if (options.board === undefined) throw new PersonError("name a scenario file, or a board with --board and a device with --device");
+  if (options.device === undefined) throw new PersonError(`--board ${options.board}: name a device with --device (virq boards ${options.board} lists them)`);
+  return scenarioSchema.parse({ board: options.board, device: options.device });
+}
+
+function boardOf(scenario: Scenario, options: RunOptions, base: string): Board {
+  const assumeIommu = options.assumeIommu ?? scenario.assumeIommu;
+  const named = options.board ?? scenario.board;
+  const isFile = options.board === undefined && /[./]/.test(named);
+  const board = loadBoard(isFile ? resolve(base, named) : named, { assumeIommu });
+  return scenario.pciFunctions.reduce((known, { pin, msiVectors, bdf, vendor, device }) => {
+    const ids = { ...(vendor === undefined ? {} : { vendor }), ...(device === undefined ? {} : { device }) };
+    return addPciFunction(known, { bdf, intxPin: pin, msiVectors, ...ids });
+  }, board);
+}
+
+/** Options win over the scenario; the schema says what is out of range. */
+function workloadOf(workload: Workload, options: RunOptions): Workload {
+  const said = {
+    interrupts: options.interrupts,
+    ratePerSecond: options.rate,
+    burst: options.burst,
+    durationMs: options.duration,
+    seed: options.seed,
+    vcpus: options.vcpus,
+    wait: options.wait,
+    accessesPerService: options.accesses,
+    handlerNs: options.handlerNs,
+    eoiMode: options.eoiMode,
+  };
+  const given = Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined));
+  const result = workloadSchema.safeParse({ ...workload, ...given });
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw new PersonError(`workload ${issue.path.join(".")}: ${issue.message}`);
+}
+
+function profileOf(named: string | undefined, base: string): CostProfile {
+  const name = named ?? DEFAULT_PROFILE;
+  const known = COST_PROFILES.find((profile) => profile.name === name);
+  if (known) return known;
+  if (/[./]/.test(name)) return readProfile(readText(resolve(base, name)), name);
+  throw new PersonError(`no cost profile ${name}: name one of ${COST_PROFILES.map((p) => p.name).join(", ")}, or a file`);
+}
+
+function mechanismsOf(named: readonly string[] | undefined): DeliveryRequest["mechanisms"] | undefined {
+  return named?.map((name) => {
+    const known = MECHANISMS.find((mechanism) => mechanism === name);
+    if (known === undefined) throw new PersonError(`no mechanism ${name}: name one of ${MECHANISMS.join(", ")}`);
+    return known;
+  });
+}
