@@ -1,0 +1,21 @@
+// Links of the project's pages to its own files.
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+
+const PAGES = ["README.md", "CONTRIBUTING.md", "src/README.md"];
+
+/** One sentence for each link that leads nowhere. */
+export function linkFaults(root) {
+  const faults = [];
+  for (const page of PAGES) {
+    const text = readFileSync(join(root, page), "utf8");
+    for (const [, target] of text.matchAll(/\]\(([^)#]+)(?:#[^)]*)?\)/g))
+      if (!/^https?:/.test(target) && !existsSync(join(root, dirname(page), target))) faults.push(`${page} links to ${target}, which does not exist`);
+  }
+  return faults;
+}
+
+/** The files that a page links to, in its order. */
+export function linksOf(root, page) {
+  return [...readFileSync(join(root, page), "utf8").matchAll(/\]\(([^)#]+)\)/g)].map((m) => m[1]);
+}

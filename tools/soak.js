@@ -1,0 +1,5 @@
+// `npm run soak`: what is too long for the check. Each part prints its counts; exit status 1 when one found a fault.
+import { soakBoards } from "./soak/boards.js";
+
+const parts = [await soakBoards()];
+process.exitCode = parts.every(Boolean) ? 0 : 1;
