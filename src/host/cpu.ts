@@ -121,6 +121,9 @@ export class HostCpu extends Context implements IrqPort {
     const intid = gic.version === 2 ? iar & 0x3ff : iar & 0xffffff;
     if (intid >= 1020 && intid <= 1023) {
       this.spurious++;
+      // The wire has fallen since, and its change may still be on its way here: waiting for it would be a storm.
+      yield writes(this, "IRQ");
+      this.signal = gic.isSignalled(cpu);
       return;
     }
     this.interrupts++;
