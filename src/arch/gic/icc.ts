@@ -104,11 +104,6 @@ export const SYSTEM_REGISTERS: readonly SystemRegister[] = [
 const byEncoding = new Map(SYSTEM_REGISTERS.map((register) => [register.encoding, register]));
 const byName = new Map(SYSTEM_REGISTERS.map((register) => [register.name, register]));
 
-/** Undefined where no register has this encoding. */
-export function systemRegister(encoding: number): SystemRegister | undefined {
-  return byEncoding.get(encoding);
-}
-
 /** "ICC_PMR_EL1" to its row. */
 export function systemRegisterNamed(name: string): SystemRegister | undefined {
   return byName.get(name);
