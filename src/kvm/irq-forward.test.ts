@@ -2,16 +2,46 @@ import { describe, expect, it } from "vitest";
 import { binding } from "../guest/bindings.js";
 import { ARGUMENT, DEVICE, GuestMachine } from "../guest/guest.fixture.js";
 import { eventfd2, EventfdFile } from "../host/eventfd.js";
-import { run } from "../sim/step.js";
+import { run, type Step } from "../sim/step.js";
 import { EAGAIN, EBADF, EBUSY, EEXIST, EFAULT, EINVAL, ENODEV, ENOENT } from "../uapi/errno.js";
 import { EFD_NONBLOCK } from "../uapi/eventfd.js";
 import * as K from "../uapi/kvm.js";
 import * as V from "../uapi/vfio.js";
+import { type ForwardableIrq, type ForwardingDevice, VfioDeviceFile } from "../vfio/contract.js";
 import { ArmMachine } from "./arm.fixture.js";
 import { AssignedDevice } from "./platform-device.fixture.js";
 
 const { KVM_DEV_VFIO_DEVICE: DEVICE_GROUP, KVM_DEV_VFIO_DEVICE_FORWARD_IRQ: FORWARD, KVM_DEV_VFIO_DEVICE_UNFORWARD_IRQ: UNFORWARD } = K;
 const SPI = 50;
+
+class PciDevice implements ForwardingDevice {
+  readonly name = "0000:01:00.0";
+  readonly isPlatform = false;
+  references = 1;
+
+  get(): void {
+    this.references++;
+  }
+
+  *put(): Step<void> {
+    this.references--;
+  }
+
+  forwardable(): ForwardableIrq | null {
+    return null;
+  }
+}
+
+class PciFile extends VfioDeviceFile {
+  readonly kind = "vfio-device";
+  readonly device = new PciDevice();
+
+  override *setKvm(): Step<void> {}
+
+  override enforcesCoherency(): boolean {
+    return true;
+  }
+}
 
 function assigned(setUp: "a0" | "a3u" | "a3" = "a3") {
   const m = new ArmMachine();
@@ -59,6 +89,13 @@ describe("IRQ forward control", () => {
     const early = assigned("a3u");
     expect(early.forward(early.d.fd)).toBe(-EAGAIN);
     expect(early.d.references).toBe(1);
+  });
+
+  it("vector 89: a device that is not on the platform bus", () => {
+    const { m, forward } = assigned();
+    const file = new PciFile();
+    expect(forward(m.process.install(file))).toBe(-EINVAL);
+    expect(file.device.references).toBe(1);
   });
 
   it("vector 91: one device reference per node, and the descriptor's end takes all nodes", () => {
