@@ -7,6 +7,7 @@ import type { IrqchipVm, MmioDevice } from "../contract.js";
 import type { LrDriver } from "./lr-driver.js";
 import type { RedistRegion } from "./redist-region.js";
 import { VGIC_ADDR_UNDEF, VgicCpu } from "./vgic-cpu.js";
+import type { VgicHazards } from "./vgic-hazards.js";
 import { VGIC_MAX_SPI, VGIC_NR_PRIVATE_IRQS, type VgicIrq } from "./vgic-irq.js";
 
 /** Whose rules hold where kernels differ (gic.md D7). */
@@ -61,6 +62,7 @@ export class VgicDist {
     readonly model: 2 | 3,
     readonly compat: VgicCompat,
     readonly driver: LrDriver,
+    readonly hazards: VgicHazards,
   ) {
     this.sim = vm.sim;
     this.hostGic = hostGic;

@@ -33,7 +33,7 @@ export function* setPhysPending(dist: VgicDist, irq: VgicIrq, isPending: boolean
  * low (gic-v3.md A9.4, hazard R36). With software resampling: once the virtual one has ended.
  */
 export function* handleResampling(dist: VgicDist, irq: VgicIrq, wasDeactivated: boolean, isPending: boolean): Step<void> {
-  if (!irq.isMappedLevel()) return;
+  if (!irq.isMappedLevel() || dist.hazards.neverResample) return;
   let resample = false;
   if (irq.needsSwResample()) resample = !(irq.active || irq.pendingLatch);
   else if (isPending || (wasDeactivated && irq.lineLevel)) {

@@ -42,12 +42,13 @@ function* migrate(dist: VgicDist, from: VgicCpu, to: VgicCpu, irq: VgicIrq): Ste
   yield* second.apList.lock.lock();
   yield* irq.lock.lock();
   const target = irq.vcpu === from ? yield* targetOracle(dist, irq) : null;
-  if (target === to) {
+  const moves = target === to || (irq.vcpu === from && dist.hazards.moveWithoutRecheck);
+  if (moves) {
     yield* delist(from, irq);
     yield* enlist(to, irq);
   }
   yield* irq.lock.unlock();
   yield* second.apList.lock.unlock();
   yield* first.apList.lock.unlock();
-  if (target === to) yield* to.vcpu.requestIrqPending();
+  if (moves) yield* to.vcpu.requestIrqPending();
 }

@@ -12,7 +12,7 @@ import { VGIC_NR_PRIVATE_IRQS, VgicConfig, type VgicIrq } from "./vgic-irq.js";
  * the interrupt's lock.
  */
 export function* targetOracle(dist: VgicDist, irq: VgicIrq): Step<VgicCpu | null> {
-  if (irq.active) return irq.vcpu ?? irq.targetVcpu;
+  if (irq.active) return dist.hazards.moveActive ? irq.targetVcpu : (irq.vcpu ?? irq.targetVcpu);
   if (!irq.enabled || !irq.isPending()) return null;
   yield reads(dist, "enabled");
   return dist.enabled ? irq.targetVcpu : null;
@@ -34,15 +34,16 @@ export function* queueIrqUnlock(dist: VgicDist, irq: VgicIrq): Step<boolean> {
       return false;
     }
     yield* irq.lock.unlock();
+    if (dist.hazards.kickBeforeInsert) yield* cpu.vcpu.requestIrqPending();
 
     yield* cpu.apList.lock.lock();
     yield* irq.lock.lock();
     const target = yield* targetOracle(dist, irq);
-    if (irq.vcpu === null && target === cpu) {
+    if (irq.vcpu === null && (target === cpu || dist.hazards.insertWithoutRecheck)) {
       yield* enlist(cpu, irq);
       yield* irq.lock.unlock();
       yield* cpu.apList.lock.unlock();
-      yield* cpu.vcpu.requestIrqPending();
+      if (!dist.hazards.kickBeforeInsert) yield* cpu.vcpu.requestIrqPending();
       return true;
     }
     yield* irq.lock.unlock();

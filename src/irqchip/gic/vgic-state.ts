@@ -120,12 +120,16 @@ export function* readSources(irq: VgicIrq): Step<number> {
  */
 export function* beginActiveAccess(dist: VgicDist, intid: number): Step<void> {
   yield* dist.configLock.lock();
-  if (dist.model === 3 || intid >= VGIC_NR_PRIVATE_IRQS) yield* dist.vm.haltGuest();
+  if (needsHalt(dist, intid)) yield* dist.vm.haltGuest();
 }
 
 export function* endActiveAccess(dist: VgicDist, intid: number): Step<void> {
-  if (dist.model === 3 || intid >= VGIC_NR_PRIVATE_IRQS) yield* dist.vm.resumeGuest();
+  if (needsHalt(dist, intid)) yield* dist.vm.resumeGuest();
   yield* dist.configLock.unlock();
+}
+
+function needsHalt(dist: VgicDist, intid: number): boolean {
+  return (dist.model === 3 || intid >= VGIC_NR_PRIVATE_IRQS) && !dist.hazards.activeWithoutHalt;
 }
 
 export function* readActive(irq: VgicIrq): Step<boolean> {

@@ -11,6 +11,7 @@ import type { AckListener, IrqchipVcpu, IrqchipVm, MmioBus, MmioDevice } from ".
 import { createVgic, type Vgic } from "./vgic.js";
 import type { VgicCpu } from "./vgic-cpu.js";
 import type { VgicCompat, VgicDist } from "./vgic-dist.js";
+import { NO_VGIC_HAZARDS, type VgicHazards } from "./vgic-hazards.js";
 import type { VgicConfig, VgicIrq } from "./vgic-irq.js";
 import * as state from "./vgic-state.js";
 
@@ -138,6 +139,7 @@ export interface HarnessOptions {
   ids?: readonly number[];
   nrLr?: number;
   compat?: VgicCompat;
+  hazards?: Partial<VgicHazards>;
   nrIrqs?: number;
   host?: PhysicalGic;
   sim?: Sim;
@@ -163,7 +165,7 @@ export class VgicHarness {
     this.gic = options.host ?? hostGicV3(ids.length, options.nrLr ?? 4);
     this.vm = new FakeVm(this.sim, this.gic);
     for (const id of ids) this.vm.addVcpu(id);
-    const vgic = run(createVgic(this.vm, this.gic.version, null, options.compat));
+    const vgic = run(createVgic(this.vm, this.gic.version, null, { compat: options.compat ?? "newest", hazards: { ...NO_VGIC_HAZARDS, ...options.hazards } }));
     if (typeof vgic === "number") throw new Error(`createVgic: ${vgic}`);
     this.vgic = vgic;
     this.vm.vgic = vgic;

@@ -1,3 +1,4 @@
+import type { PhysicalGic } from "../../arch/gic/contract.js";
 import { Icc } from "../../arch/gic/icc.js";
 import { EBUSY, E2BIG, EEXIST, EINVAL, ENODEV } from "../../uapi/errno.js";
 import type { Step } from "../../sim/step.js";
@@ -7,6 +8,7 @@ import { isPendingFor, loadCpuInterface, putCpuInterface } from "./vgic-cpuif.js
 import { deactivateTrapped } from "./vgic-deactivate.js";
 import { type VgicCompat, VgicDist } from "./vgic-dist.js";
 import { flushHwstate } from "./vgic-flush.js";
+import { NO_VGIC_HAZARDS, type VgicHazards } from "./vgic-hazards.js";
 import { destroyVgic, ensureInitialized, initVgic, mapResources } from "./vgic-init.js";
 import { isMappedActive, mapPhysIrq, resetMappedIrq, setOwner, unmapPhysIrq } from "./vgic-mapped.js";
 import { pruneApList } from "./vgic-prune.js";
@@ -18,6 +20,12 @@ import { VgicV3 } from "./vgic-v3.js";
 
 export const VGIC_V2_MAX_CPUS = 8;
 export const VGIC_V3_MAX_CPUS = 512;
+
+export interface VgicOptions {
+  /** Default newest. */
+  readonly compat?: VgicCompat;
+  readonly hazards?: VgicHazards;
+}
 
 /** KVM's virtual GICv2 or GICv3 (gic-v3.md). */
 export class Vgic implements ArmIrqchip {
@@ -171,7 +179,7 @@ export class Vgic implements ArmIrqchip {
  * KVM_CREATE_DEVICE or KVM_CREATE_IRQCHIP (gic-v3.md A3.1), kvm.lock held. The new controller, or a negative errno:
  * ENODEV (this host cannot), EBUSY (a vCPU runs or has run), EEXIST (`existing`), E2BIG.
  */
-export function* createVgic(vm: IrqchipVm, model: 2 | 3, existing: ArmIrqchip | null, compat: VgicCompat = "newest"): Step<Vgic | number> {
+export function* createVgic(vm: IrqchipVm, model: 2 | 3, existing: ArmIrqchip | null, options: VgicOptions = {}): Step<Vgic | number> {
   const host = vm.hostGic;
   if (host === null || host.version !== model) return -ENODEV;
   let locked = 0;
@@ -182,10 +190,15 @@ export function* createVgic(vm: IrqchipVm, model: 2 | 3, existing: ArmIrqchip | 
     else isBusy = true;
   }
   const error = isBusy ? -EBUSY : checkCreate(vm, model, existing);
-  const vgic = error === 0 ? new Vgic(vm, new VgicDist(vm, host, model, compat, model === 2 ? new VgicV2() : new VgicV3())) : error;
+  const vgic = error === 0 ? makeVgic(vm, host, model, options) : error;
   if (typeof vgic !== "number") for (let i = 0; i < locked; i++) vgic.dist.addCpu(new VgicCpu(vm.sim, vm.vcpus[i], model));
   for (let i = 0; i < locked; i++) yield* vm.vcpus[i].mutex.unlock();
   return vgic;
+}
+
+function makeVgic(vm: IrqchipVm, host: PhysicalGic, model: 2 | 3, options: VgicOptions): Vgic {
+  const driver = model === 2 ? new VgicV2() : new VgicV3();
+  return new Vgic(vm, new VgicDist(vm, host, model, options.compat ?? "newest", driver, options.hazards ?? NO_VGIC_HAZARDS));
 }
 
 function checkCreate(vm: IrqchipVm, model: 2 | 3, existing: ArmIrqchip | null): number {
