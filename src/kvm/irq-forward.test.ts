@@ -119,6 +119,21 @@ describe("IRQ forward control", () => {
     expect([d.isForwarded(0), m.vgic(vm).mappedPhysicalIrq(-1, 40)]).toEqual([false, -1]);
   });
 
+  it("keeps a device that its user closes, quiet, until the node goes", () => {
+    const { m, vm, dev, d, forward } = assigned();
+    forward(d.fd);
+    d.setEventfd(m.eventfd());
+    const { device } = d;
+    m.close(d.fd);
+    m.close(d.group);
+    run(m.gic.setSpi(SPI, true));
+    m.settle();
+    expect(m.trace.lines("vfio_trigger")).toEqual([]);
+    expect([device.references, d.isForwarded(0)]).toEqual([1, true]);
+    m.close(dev);
+    expect([device.references, d.isForwarded(0), m.vgic(vm).mappedPhysicalIrq(-1, 40)]).toEqual([0, false, -1]);
+  });
+
   it("refuses an interrupt that is active, or masked through VFIO", () => {
     const { m, d, forward } = assigned();
     run(m.gic.setActive(0, SPI, true));

@@ -58,25 +58,21 @@ export class ForwardedIrqs {
     return result;
   }
 
-  private *forwardLocked(request: Request): Step<number> {
-    const { device, index, subindex, gsi } = request;
+  private *forwardLocked({ device, index, subindex, gsi }: Request): Step<number> {
     if (this.find(device, index, subindex) !== null) return -EEXIST; // 5
+    const irq = device.isPlatform ? device.forwardable(index, subindex) : null; // 7, 8
+    if (irq === null) return -EINVAL;
     device.get(); // 6
-    const result = yield* this.hook(request);
-    if (result !== 0) yield* device.put(); // 15
-    else {
-      const irq = device.forwardable(index, subindex);
-      if (irq !== null) this.nodes.push({ device, index, subindex, gsi, irq });
-    }
+    const result = yield* this.hook(irq, gsi);
+    if (result === 0) this.nodes.push({ device, index, subindex, gsi, irq });
+    else yield* device.put(); // 15
     return result;
   }
 
-  /** The architecture hook, forward = true: 7 to 14. */
-  private *hook({ device, index, subindex, gsi }: Request): Step<number> {
+  /** The architecture hook, forward = true: 9 to 14. */
+  private *hook(irq: ForwardableIrq, gsi: number): Step<number> {
     const { forwarding } = this.vm.arch;
-    if (forwarding === null || !device.isPlatform) return -EINVAL; // 7
-    const irq = device.forwardable(index, subindex);
-    if (irq === null) return -EINVAL; // 8
+    if (forwarding === null) return -EINVAL;
     const refused = forwarding.check(gsi); // 9, 10, 11
     if (refused !== 0) return refused;
     yield* irq.lock.lock();

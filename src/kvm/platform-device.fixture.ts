@@ -9,7 +9,7 @@ import { Sysfs } from "../host/sysfs.js";
 import { run, type Step } from "../sim/step.js";
 import * as V from "../uapi/vfio.js";
 import { VfioPlatformDriver } from "../vfio/backends/platform.js";
-import { VfioDeviceFile } from "../vfio/contract.js";
+import { type ForwardingDevice, VfioDeviceFile } from "../vfio/contract.js";
 import { Type1Backend } from "../vfio/iommu/type1.js";
 import { Vfio } from "../vfio/vfio.js";
 
@@ -83,9 +83,13 @@ export class AssignedDevice {
 
   /** References on the device, by files and forwarding nodes. */
   get references(): number {
+    return this.device.references;
+  }
+
+  get device(): ForwardingDevice {
     const file = this.process.file(this.fd);
     if (!(file instanceof VfioDeviceFile)) throw new Error("not a VFIO device");
-    return file.device.references;
+    return file.device;
   }
 
   isForwarded(index: number): boolean {
