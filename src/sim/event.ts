@@ -27,7 +27,7 @@ const VOCABULARY = {
   eventfd_signal: ["id"],
   eventfd_refused: ["id"],
   bypass: ["op"],
-  iommu_fault: ["stream", "iova", "write"],
+  iommu_fault: ["stream", "iova", "write", "type"],
   // vfio
   vfio_automask: ["device", "index"],
   vfio_unmask: ["device", "index"],

@@ -1,7 +1,19 @@
 import { describe, expect, it } from "vitest";
 import { run } from "../sim/step.js";
-import { EBADF, EBADFD, EBUSY, EFAULT, EINVAL, EMFILE, ENODEV, ENOENT, ENOTTY, EPERM } from "../uapi/errno.js";
+import { EBADF, EBADFD, EBUSY, EEXIST, EFAULT, EINVAL, EMFILE, ENODEV, ENOENT, ENOTTY, EPERM } from "../uapi/errno.js";
 import { Process } from "../host/process.js";
+import { Arm64 } from "../kvm/arm64.js";
+import { NO_HAZARDS } from "../kvm/hazards.js";
+import { BareHost } from "../kvm/kvm.fixture.js";
+import { KvmFile } from "../kvm/system.js";
+import {
+  KVM_CREATE_DEVICE,
+  KVM_CREATE_VM,
+  KVM_DEV_TYPE_VFIO,
+  KVM_DEV_VFIO_FILE,
+  KVM_DEV_VFIO_FILE_ADD,
+  KVM_SET_DEVICE_ATTR,
+} from "../uapi/kvm.js";
 import * as uapi from "../uapi/vfio.js";
 import { ARGUMENTS, EDGE_SPI, World } from "./vfio.fixture.js";
 
@@ -255,15 +267,27 @@ describe("closing", () => {
     expect(state(world)).toEqual(GONE);
   });
 
-  it("vector 106, 23.26: a holder of the group's file, as KVM is, keeps mappings and ownership until it lets go", () => {
+  it("vector 106, 23.26: KVM's reference to the group keeps mappings and ownership until it lets go", () => {
     const world = new World();
     const { c, g, d } = world.ready();
     world.map(c, 0n, 0x2000n);
-    const held = world.process.file(g);
-    held?.get();
+    const kvm = world.process.install(new KvmFile(new BareHost(world.sim), new Arm64({ cpus: 1, gicVersion: 3 }), NO_HAZARDS));
+    const vm = world.ioctl(kvm, KVM_CREATE_VM, 0);
+    expect(world.call(vm, KVM_CREATE_DEVICE, KVM_DEV_TYPE_VFIO, 0, 0)).toBe(0);
+    const device = world.answer(4);
+    const file = (attribute: number, fd: number): number => {
+      world.process.memory.setU32(ARGUMENTS + 0x100, fd);
+      return world.call(device, KVM_SET_DEVICE_ATTR, 0, KVM_DEV_VFIO_FILE, attribute, 0, ARGUMENTS + 0x100, 0);
+    };
+    expect(file(KVM_DEV_VFIO_FILE_ADD, g)).toBe(0);
+    expect(file(KVM_DEV_VFIO_FILE_ADD, g)).toBe(-EEXIST);
+    const heir = world.newProcess("heir");
+    const copy = world.process.sendFile(g, heir);
     for (const fd of [d, g, c]) world.close(fd);
+    run(heir.close(copy));
     expect(state(world)).toEqual(LIVE);
-    if (held) run(held.put());
+    expect(world.open(GROUP)).toBe(-EBUSY);
+    world.close(device);
     expect(state(world)).toEqual(GONE);
   });
 

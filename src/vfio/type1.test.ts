@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
+import { IommuDma } from "../host/iommu-dma.js";
 import { IommuGroup, SW_MSI_REGION } from "../host/iommu-group.js";
 import { PlatformDevice } from "../host/platform-device.js";
+import { Smmu } from "../host/smmu.js";
 import { run } from "../sim/step.js";
 import { EACCES, EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, ENOSPC, ENOTTY, EOVERFLOW } from "../uapi/errno.js";
 import * as uapi from "../uapi/vfio.js";
@@ -217,7 +219,7 @@ describe("DMA through a domain", () => {
     world.machine.trace.clear();
     expect(run(world.dma.write(0x1_1000, into))).toBe(false);
     expect(run(world.dma.read(0x5_0000, into))).toBe(false);
-    expect(world.machine.trace.lines("iommu_fault")).toEqual(["iommu_fault(5,69632,1)", "iommu_fault(5,327680,0)"]);
+    expect(world.machine.trace.lines("iommu_fault")).toEqual(["iommu_fault(5,69632,1,F_PERMISSION)", "iommu_fault(5,327680,0,F_TRANSLATION)"]);
     world.unmap(c, 0n, 0n, ALL);
     expect(run(world.dma.read(0x1_0000, into))).toBe(false);
     expect(world.dma.faults).toBe(3);
@@ -237,6 +239,38 @@ describe("DMA through a domain", () => {
     expect([memory.getU8(MEMORY), memory.getU8(MEMORY + 0x1000)]).toEqual([0, 0]);
     expect(run(world.dma.read(0x1000, into))).toBe(true);
     expect(into[0]).toBe(5);
+  });
+
+  it("host-irq 90: a stream without a domain is aborted: in silence by SMMUv3, with a global fault by SMMUv2, with an event beyond the table", () => {
+    const bytes = new Uint8Array(4);
+    for (const [smmu, globalFaults] of [["smmuv3", 0], ["smmuv2", 1]] as const) {
+      const world = new World({ smmu });
+      expect(run(world.dma.write(0, bytes))).toBe(false);
+      expect(world.smmu.events).toEqual({ records: [], lost: 0, globalFaults });
+    }
+    const { world, c } = ready();
+    world.map(c, 0n, 0x1000n);
+    const stranger = new IommuDma(world.smmu, world.group, world.smmu.streams);
+    expect(run(stranger.write(0, bytes))).toBe(false);
+    expect(world.smmu.events.records).toEqual([{ fault: "C_BAD_STREAMID", stream: world.smmu.streams, iova: 0, isWrite: true }]);
+  });
+
+  it("host-irq 96: DMA after UNMAP_DMA faults and reaches nothing", () => {
+    const { world, c } = ready();
+    world.map(c, 0n, 0x1000n);
+    world.unmap(c, 0n, 0x1000n);
+    expect(run(world.dma.write(0, new Uint8Array([1])))).toBe(false);
+    expect(world.process.memory.getU8(MEMORY)).toBe(0);
+    expect(world.smmu.events.records.map((each) => each.fault)).toEqual(["F_TRANSLATION"]);
+  });
+
+  it("events beyond the queue are lost, and the device goes on", () => {
+    const world = new World();
+    const smmu = new Smmu(world.sim, "smmuv3", { queueLength: 2 });
+    world.ready();
+    const dma = new IommuDma(smmu, world.group, 6);
+    for (let i = 0; i < 3; i++) run(dma.read(0, new Uint8Array(1)));
+    expect([smmu.events.records.length, smmu.events.lost]).toEqual([2, 1]);
   });
 
   it("5.3: groups of one container share mappings; one that leaves only widens the ranges", () => {

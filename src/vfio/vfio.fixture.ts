@@ -7,6 +7,7 @@ import { Fixture } from "../host/irq.fixture.js";
 import type { DeviceRegion } from "../host/memory.js";
 import { PlatformDevice, type ResetMethod } from "../host/platform-device.js";
 import { Process } from "../host/process.js";
+import { Smmu } from "../host/smmu.js";
 import { Sysfs } from "../host/sysfs.js";
 import { run, type Step } from "../sim/step.js";
 import { EFD_NONBLOCK } from "../uapi/eventfd.js";
@@ -49,6 +50,7 @@ export class Reset implements ResetMethod {
 }
 
 export interface WorldOptions extends Type1Options {
+  smmu?: "smmuv2" | "smmuv3";
   lockedMemoryLimit?: number;
   capabilities?: readonly string[];
   isMsiIsolated?: boolean;
@@ -73,6 +75,7 @@ export class World {
   readonly reset = new Reset();
   readonly a: PlatformDevice;
   readonly b: PlatformDevice;
+  readonly smmu: Smmu;
   readonly dma: IommuDma;
   readonly process: Process;
 
@@ -81,6 +84,7 @@ export class World {
     const { reserved = [X86_HOLE], apertureEnd = 0x7f_ffff_ffffn, isMsiIsolated = true } = options;
     this.group = new IommuGroup(sim, 12, { reserved, apertureEnd, isMsiIsolated });
     const { group, reset, registers } = this;
+    this.smmu = new Smmu(sim, options.smmu ?? "smmuv3");
     const resources = [
       { address: 0xfff5_0000, size: 0x1_0000, registers },
       { address: 0xfff6_0000, size: 0x100, registers },
@@ -90,7 +94,7 @@ export class World {
     const irqs = [this.machine.level, this.machine.edge];
     this.a = new PlatformDevice(sim, "fff50000.ethernet", { compatible: ["calxeda,hb-xgmac"], group, resources, irqs, reset });
     this.b = new PlatformDevice(sim, "fff51000.ethernet", { compatible: ["calxeda,hb-xgmac"], group, resources: [], reset: new Reset() });
-    this.dma = new IommuDma(sim, group, 5);
+    this.dma = new IommuDma(this.smmu, group, 5);
     this.vfio.registerIommu(new Type1Backend(sim, options));
     this.bus.addDevice(this.a);
     this.bus.addDevice(this.b);
