@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { IchHcr, IchVmcr } from "../../arch/gic/gich.js";
+import { IchHcr, IchMisr, IchVmcr } from "../../arch/gic/gich.js";
 import { Icc } from "../../arch/gic/icc.js";
 import { EINVAL } from "../../uapi/errno.js";
 import { run, STRAIGHT } from "../../sim/step.js";
@@ -86,6 +86,30 @@ describe("what the hardware must report back (gic-v3.md A9.3)", () => {
     h.eoi(43);
     expect(h.maintenanceExits).toBe(1);
     expect(h.drain()).toEqual([42, 41, 40]);
+  });
+
+  it("a group that is off does not keep the other out of the list registers, and comes when it is turned on", () => {
+    const h = new VgicHarness({ nrLr: 2 });
+    for (const intid of [40, 41, 42]) run(state.writeGroup(h.dist, h.enable(intid, 0x20), 0));
+    h.enable(43, 0xa0);
+    for (const intid of [40, 41, 42, 43]) h.inject(intid);
+    expect(h.iar()).toBe(43);
+    h.eoi(43);
+    h.vmcr(IchVmcr.ENG0);
+    expect(h.vif(0).misr() & IchMisr.VGRP0E).toBe(IchMisr.VGRP0E);
+    h.cycle(0);
+    expect([h.iar(0, 0), h.vif(0).misr()]).toEqual([40, 0]);
+  });
+
+  it("what another vCPU should hold takes no list register from the rest", () => {
+    const h = new VgicHarness({ nrLr: 1 });
+    h.enable(40, 0x20);
+    h.enable(41, 0xa0);
+    h.inject(40);
+    h.inject(41);
+    run(state.writeRouter(h.dist, h.irq(40), 1));
+    h.enter(0);
+    expect(h.lr(0, 0)).toBe("50a0000000000029");
   });
 
   it("Linux 6.1: underflow alone, active ones first, an unlisted end is lost", () => {

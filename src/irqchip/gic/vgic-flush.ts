@@ -25,7 +25,7 @@ export function* flushHwstate(dist: VgicDist, cpu: VgicCpu): Step<void> {
   yield* cpu.apList.lock.lock();
   const isLong = cpu.apList.count > dist.nrLr;
   const maySortSources = dist.isLinux61 && dist.model === 2;
-  if (isLong || maySortSources) yield* summarize(dist, cpu);
+  if (isLong || maySortSources) yield* summarize(dist, cpu, vif.vmcr);
   const hasSources = maySortSources && cpu.nrMultiSource > 0;
   if (isLong || hasSources) cpu.apList.sort();
   const sgis = yield* populate(dist, cpu, hasSources);
@@ -48,7 +48,7 @@ function* flushNothing(dist: VgicDist, vif: VirtualInterface): Step<void> {
 }
 
 /** Counts what is listed and samples the order; the list's lock is held. */
-function* summarize(dist: VgicDist, cpu: VgicCpu): Step<void> {
+function* summarize(dist: VgicDist, cpu: VgicCpu, vmcr: number): Step<void> {
   cpu.nrPending = 0;
   cpu.nrActive = 0;
   cpu.nrMultiSource = 0;
@@ -60,15 +60,21 @@ function* summarize(dist: VgicDist, cpu: VgicCpu): Step<void> {
       else cpu.nrPending++;
     }
     if ((irq.source & (irq.source - 1)) !== 0) cpu.nrMultiSource++;
-    irq.sortKey = dist.isLinux61 ? sortKey61(irq) : sortKey(irq);
+    irq.sortKey = dist.isLinux61 ? sortKey61(irq) : sortKey(irq, target === cpu, vmcr);
     yield* irq.lock.unlock();
   }
 }
 
-/** Candidates for delivery first, by priority, then those linked to a physical interrupt. */
-function sortKey(irq: VgicIrq): number {
+/**
+ * Candidates for delivery first, by priority, then those linked to a physical interrupt; behind them all whose group
+ * is off, and last what another vCPU should hold: those could keep the others out of the list registers for ever, and
+ * the group enable conditions bring a new order (vgic_irq_cmp; A9.3 has neither of the two).
+ */
+function sortKey(irq: VgicIrq, isOurs: boolean, vmcr: number): number {
+  const isGroupOn = (vmcr & (irq.group === 1 ? IchVmcr.ENG1 : IchVmcr.ENG0)) !== 0;
   const isCandidate = irq.enabled && !irq.active && irq.isPending();
-  return (isCandidate ? 0 : 1 << 9) | (irq.priority << 1) | (irq.hw ? 0 : 1);
+  const rank = (isOurs ? 0 : 1 << 11) | (isGroupOn ? 0 : 1 << 10) | (isCandidate ? 0 : 1 << 9);
+  return rank | (irq.priority << 1) | (irq.hw ? 0 : 1);
 }
 
 /** [6.1]: active ones first, then pending ones by priority. */

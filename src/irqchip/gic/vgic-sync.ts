@@ -1,5 +1,5 @@
 import type { VirtualInterface } from "../../arch/gic/contract.js";
-import { EOI_COUNT_SHIFT } from "../../arch/gic/gich.js";
+import { EOI_COUNT_SHIFT, IchHcr } from "../../arch/gic/gich.js";
 import { writes } from "../../sim/access.js";
 import { Cost } from "../../sim/cost.js";
 import type { Step } from "../../sim/step.js";
@@ -36,7 +36,7 @@ function* saveState(cpu: VgicCpu, vif: VirtualInterface): Step<void> {
 
 function* foldState(dist: VgicDist, cpu: VgicCpu): Step<void> {
   const { driver } = dist;
-  const eoiCount = dist.isLinux61 ? 0 : cpu.hcr >>> EOI_COUNT_SHIFT;
+  const eoiCount = (cpu.hcr & IchHcr.LRENPIE) === 0 ? 0 : cpu.hcr >>> EOI_COUNT_SHIFT;
   const ended = eoiCount === 0 ? 0 : yield* collectEnded(cpu, eoiCount);
   for (let i = 0; i < cpu.usedLrs; i++) {
     const lo = cpu.lrLo[i];
