@@ -76,6 +76,8 @@ export const enum LrState {
 export interface VirtualInterface {
   readonly version: 2 | 3;
   readonly listRegisters: number;
+  /** ICH_VTR_EL2 / GICH_VTR: what is implemented. */
+  readonly vtr: number;
   readonly lrLo: Int32Array;
   readonly lrHi: Int32Array;
   /** ICH_HCR_EL2 / GICH_HCR; En is bit 0, EOIcount bits 31:27. */

@@ -18,11 +18,13 @@ const CTLR_BITS = GiccCtlr.ENABLE_GRP0 | GiccCtlr.ENABLE_GRP1 | GiccCtlr.ACK_CTL
  */
 export class Gichv2 extends VirtualInterfaceBase {
   readonly version = 2;
+  readonly vtr: number;
 
   /** @param listRegisters 1 to 64 */
   constructor(hardware: HardwareSide, cpu: number, listRegisters = 4) {
     const apr = new Int32Array(1);
     super(hardware, cpu, listRegisters, apr, apr, LR_V2, PRIORITY_BITS, PRIORITY_BITS);
+    this.vtr = ((PRIORITY_BITS - 1) << 29) | ((PRIORITY_BITS - 1) << 26) | (listRegisters - 1);
   }
 
   /** GICV_IAR: group 0, and group 1 where AckCtl allows it; the group given is not looked at. */
@@ -111,7 +113,7 @@ export class Gichv2 extends VirtualInterfaceBase {
       case Gich.HCR:
         return this.hcr;
       case Gich.VTR:
-        return ((PRIORITY_BITS - 1) << 29) | ((PRIORITY_BITS - 1) << 26) | (this.listRegisters - 1);
+        return this.vtr;
       case Gich.VMCR:
         return this.vmcr;
       case Gich.MISR:

@@ -26,6 +26,7 @@ const STATE_ENABLES = IchHcr.UIE | IchHcr.LRENPIE | IchHcr.NPIE | IchHcr.VGRP0EI
  */
 export abstract class VirtualInterfaceBase implements VirtualInterface {
   abstract readonly version: 2 | 3;
+  abstract readonly vtr: number;
   readonly lrLo: Int32Array;
   readonly lrHi: Int32Array;
   hcr = 0;

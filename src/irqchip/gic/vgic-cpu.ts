@@ -1,8 +1,10 @@
 import type { VirtualInterface } from "../../arch/gic/contract.js";
 import { affinityOfId } from "../../arch/gic/sgi.js";
+import { shared } from "../../sim/access.js";
 import type { Sim } from "../../sim/sim.js";
 import type { IrqchipVcpu } from "../contract.js";
 import { ApList } from "./ap-list.js";
+import { BASER_RESET } from "./lpi-tables.js";
 import type { RedistRegion } from "./redist-region.js";
 import { VGIC_NR_PRIVATE_IRQS, VgicIrq } from "./vgic-irq.js";
 
@@ -52,6 +54,15 @@ export class VgicCpu {
   /** Its place in the region. */
   rdIndex = 0;
 
+  /** Priority bits and ICC_CTLR_EL1.IDbits as user space last restored them; the host's from INIT on. */
+  priorityBits = 0;
+  idBitsField = 0;
+  /** GICR_CTLR.EnableLPIs. */
+  lpisEnabled = false;
+  /** GICR_PENDBASER; PTZ is kept but never read back. */
+  pendbaserLow = BASER_RESET;
+  pendbaserHigh = 0;
+
   constructor(
     sim: Sim,
     readonly vcpu: IrqchipVcpu,
@@ -69,3 +80,4 @@ export class VgicCpu {
     return this.vcpu.index;
   }
 }
+shared(VgicCpu, "lpisEnabled", "pendbaserLow");

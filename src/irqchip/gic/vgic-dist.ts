@@ -6,21 +6,35 @@ import type { Step } from "../../sim/step.js";
 import type { IrqchipVm, MmioDevice } from "../contract.js";
 import type { LrDriver } from "./lr-driver.js";
 import type { RedistRegion } from "./redist-region.js";
+import { BASER_RESET } from "./lpi-tables.js";
 import { VGIC_ADDR_UNDEF, VgicCpu } from "./vgic-cpu.js";
+import { RegisterFrames } from "./vgic-frames.js";
 import type { VgicHazards } from "./vgic-hazards.js";
 import { VGIC_MAX_SPI, VGIC_NR_PRIVATE_IRQS, type VgicIrq } from "./vgic-irq.js";
 
 /** Whose rules hold where kernels differ (gic.md D7). */
 export type VgicCompat = "newest" | "linux-6.1";
 
+/** A register frame: the guest's by MMIO, user space's by attributes. */
+export interface UserFrame extends MmioDevice {
+  /** Reads a 32-bit word into {@link VgicDist.userValue}; `cpu` is whose banked registers are meant. 0 or -ENXIO. */
+  userRead(cpu: VgicCpu, offset: number): Step<number>;
+  /** 0 or a negative errno. */
+  userWrite(cpu: VgicCpu, offset: number, value: number): Step<number>;
+  /** Is there a register that user space may name? */
+  has(offset: number): boolean;
+}
+
 /** The register frames that the guest sees. */
 export interface VgicFrames {
-  readonly distributor: MmioDevice;
+  readonly distributor: UserFrame;
   /** Bytes of the distributor's frame. */
   readonly distributorSize: number;
   /** Gives the vCPU its redistributor frame where a region has room (gic-v3.md A3.3): 0 or the bus's errno. */
   bindRedist(cpu: VgicCpu): Step<number>;
   releaseRedist(cpu: VgicCpu): Step<void>;
+  /** The vCPU's redistributor, wherever it is mapped. */
+  redist(cpu: VgicCpu): UserFrame;
 }
 
 /** The distributor and what belongs to the VM as a whole: the kernel's struct vgic_dist (gic-v3.md A2). */
@@ -29,6 +43,8 @@ export class VgicDist {
   readonly hostGic: PhysicalGic;
   /** List registers of the host's CPUs. */
   readonly nrLr: number;
+  /** ICH_VTR_EL2 or GICH_VTR of the host's CPUs. */
+  readonly vtr: number;
   /** Rules of Linux 6.1. */
   readonly isLinux61: boolean;
   /** kvm->arch.config_lock: creation, addresses, INIT, register access from user space. */
@@ -54,7 +70,14 @@ export class VgicDist {
   cpuInterfaceBase = VGIC_ADDR_UNDEF;
   /** By ascending index. */
   readonly redistRegions: RedistRegion[] = [];
-  frames: VgicFrames | null = null;
+  readonly frames: VgicFrames;
+  /** An ITS exists: the distributor and the redistributors say that they have LPIs. */
+  hasIts = false;
+  /** GICR_PROPBASER, one value for all redistributors. */
+  propbaserLow = BASER_RESET;
+  propbaserHigh = 0;
+  /** What a register read from user space returned; config_lock. */
+  userValue = 0;
 
   constructor(
     readonly vm: IrqchipVm,
@@ -66,9 +89,12 @@ export class VgicDist {
   ) {
     this.sim = vm.sim;
     this.hostGic = hostGic;
-    this.nrLr = hostGic.virtualInterface(0).listRegisters;
+    const host = hostGic.virtualInterface(0);
+    this.nrLr = host.listRegisters;
+    this.vtr = host.vtr;
     this.isLinux61 = compat === "linux-6.1";
     this.configLock = new Mutex(vm.sim, "kvm->arch.config_lock");
+    this.frames = new RegisterFrames(this);
   }
 
   addCpu(cpu: VgicCpu): void {
@@ -97,4 +123,4 @@ export class VgicDist {
     return this.byAffinity.get(affinity) ?? null;
   }
 }
-shared(VgicDist, "enabled");
+shared(VgicDist, "enabled", "propbaserLow");

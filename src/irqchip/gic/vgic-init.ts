@@ -1,6 +1,6 @@
 import { EBUSY, EINVAL, ENODEV, ENXIO } from "../../uapi/errno.js";
 import { reads } from "../../sim/access.js";
-import { ICC_SRE_VALUE } from "../../arch/gic/icc.js";
+import { ICC_SRE_VALUE, idBitsFieldOf, priorityBitsOf } from "../../arch/gic/icc.js";
 import type { Step } from "../../sim/step.js";
 import { VGIC_ADDR_UNDEF, type VgicCpu } from "./vgic-cpu.js";
 import { VGIC_NR_PRIVATE_IRQS, VgicIrq } from "./vgic-irq.js";
@@ -47,6 +47,8 @@ function enableCpuInterface(dist: VgicDist, cpu: VgicCpu): void {
   cpu.ap0r.fill(0);
   cpu.ap1r.fill(0);
   cpu.sre = dist.model === 3 ? ICC_SRE_VALUE : 0;
+  cpu.priorityBits = priorityBitsOf(dist.vtr);
+  cpu.idBitsField = idBitsFieldOf(dist.vtr);
 }
 
 /**
@@ -62,22 +64,18 @@ export function* mapResources(dist: VgicDist): Step<number> {
   yield* dist.configLock.lock();
   let error = dist.ready ? 0 : dist.model === 3 ? checkResourcesV3(dist) : checkResourcesV2(dist);
   if (error === 0 && !dist.initialized) error = dist.model === 3 ? -EBUSY : yield* initVgic(dist);
-  if (error === 0 && !dist.ready) error = yield* registerDistributor(dist);
   yield* dist.configLock.unlock();
+  if (error === 0 && !dist.ready) error = yield* registerDistributor(dist);
   yield* vm.slotsLock.unlock();
   return error;
 }
 
+/** slots_lock is held, config_lock is not: the bus waits for its readers, and a register access may want config_lock. */
 function* registerDistributor(dist: VgicDist): Step<number> {
-  if (dist.frames !== null) {
-    const error = yield* dist.vm.mmioBus.register(dist.distBase, dist.frames.distributorSize, dist.frames.distributor);
-    if (error !== 0) {
-      yield* destroyLocked(dist);
-      return error;
-    }
-  }
-  dist.ready = true;
-  return 0;
+  const error = yield* dist.vm.mmioBus.register(dist.distBase, dist.frames.distributorSize, dist.frames.distributor);
+  if (error !== 0) yield* destroyLocked(dist);
+  else dist.ready = true;
+  return error;
 }
 
 function checkResourcesV3(dist: VgicDist): number {
@@ -104,18 +102,15 @@ export const overlaps = (a: number, aSize: number, b: number, bSize: number): bo
 /** The end of the VM, vCPUs still there (gic-v3.md A3.9, hazard R21). */
 export function* destroyVgic(dist: VgicDist): Step<void> {
   yield* dist.vm.slotsLock.lock();
-  yield* dist.configLock.lock();
   yield* destroyLocked(dist);
-  yield* dist.configLock.unlock();
   yield* dist.vm.slotsLock.unlock();
 }
 
 function* destroyLocked(dist: VgicDist): Step<void> {
   const { frames } = dist;
-  if (frames !== null) {
-    for (let i = 0; i < dist.cpus.length; i++) yield* frames.releaseRedist(dist.cpus[i]);
-    if (dist.ready) yield* dist.vm.mmioBus.unregister(dist.distBase, frames.distributor);
-  }
+  for (let i = 0; i < dist.cpus.length; i++) yield* frames.releaseRedist(dist.cpus[i]);
+  if (dist.ready) yield* dist.vm.mmioBus.unregister(dist.distBase, frames.distributor);
+  yield* dist.configLock.lock();
   dist.ready = false;
   dist.initialized = false;
   dist.spis.length = 0;
@@ -123,4 +118,5 @@ function* destroyLocked(dist: VgicDist): Step<void> {
   dist.redistRegions.length = 0;
   dist.distBase = VGIC_ADDR_UNDEF;
   dist.cpuInterfaceBase = VGIC_ADDR_UNDEF;
+  yield* dist.configLock.unlock();
 }

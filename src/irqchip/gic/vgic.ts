@@ -1,8 +1,10 @@
 import type { PhysicalGic } from "../../arch/gic/contract.js";
+import type { Process } from "../../host/process.js";
 import { Icc } from "../../arch/gic/icc.js";
 import { EBUSY, E2BIG, EEXIST, EINVAL, ENODEV } from "../../uapi/errno.js";
 import type { Step } from "../../sim/step.js";
 import type { ArmIrqchip, IrqchipVcpu, IrqchipVm, MappedIrqOps } from "../contract.js";
+import { getAttribute, hasAttribute, setAttribute } from "./vgic-attr.js";
 import { VgicCpu } from "./vgic-cpu.js";
 import { isPendingFor, loadCpuInterface, putCpuInterface } from "./vgic-cpuif.js";
 import { deactivateTrapped } from "./vgic-deactivate.js";
@@ -61,11 +63,23 @@ export class Vgic implements ArmIrqchip {
     if (error === 0) {
       const cpu = new VgicCpu(dist.sim, vcpu, dist.model);
       dist.addCpu(cpu);
-      if (dist.frames !== null) error = yield* dist.frames.bindRedist(cpu);
-    }
-    yield* dist.configLock.unlock();
+      yield* dist.configLock.unlock();
+      error = yield* dist.frames.bindRedist(cpu);
+    } else yield* dist.configLock.unlock();
     yield* this.vm.slotsLock.unlock();
     return error;
+  }
+
+  *setAttr(process: Process, group: number, attrLo: number, attrHi: number, address: number): Step<number> {
+    return yield* setAttribute(this.dist, process, group, attrLo, attrHi, address);
+  }
+
+  *getAttr(process: Process, group: number, attrLo: number, attrHi: number, address: number): Step<number> {
+    return yield* getAttribute(this.dist, process, group, attrLo, attrHi, address);
+  }
+
+  *hasAttr(_process: Process, group: number, attrLo: number, attrHi: number): Step<number> {
+    return yield* hasAttribute(this.dist, group, attrLo, attrHi);
   }
 
   *mapResources(): Step<number> {
