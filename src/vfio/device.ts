@@ -111,7 +111,7 @@ export abstract class VfioDevice implements ForwardingDevice {
   *unregister(): Step<void> {
     yield* this.group.hide(this);
     yield* this.vfio.sim.wait(new LetGo(this));
-    if (yield* this.group.removeDriver()) this.vfio.forget(this.group);
+    yield* this.vfio.leave(this.group);
   }
 }
 /** Nobody holds the device any more. */

@@ -152,11 +152,14 @@ export class VfioGroup {
     return this.container !== null;
   }
 
-  /** A driver's probe brings a device. */
-  *add(device: VfioDevice): Step<void> {
+  *addDriver(): Step<void> {
     yield* this.lock.lock();
     this.drivers++;
     yield* this.lock.unlock();
+  }
+
+  /** From now on the device is found by its name. */
+  *show(device: VfioDevice): Step<void> {
     yield* this.deviceLock.lock();
     this.devices.push(device);
     yield* this.deviceLock.unlock();

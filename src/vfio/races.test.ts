@@ -189,6 +189,45 @@ function unbindAgainstOpen(): Program {
   };
 }
 
+/** 1.1: the last device of a group leaves while another comes. There is one group, with one driver, and it opens. */
+function leaveAgainstJoin(): Program {
+  const world = new World();
+  const driver = "/sys/bus/platform/drivers/vfio-platform";
+  world.write(`${driver}/unbind`, world.b.name);
+  const contexts = [
+    new Does("unbind", () => world.sysfs.write(`${driver}/unbind`, world.a.name)),
+    new Does("bind", () => world.sysfs.write(`${driver}/bind`, world.b.name)),
+  ];
+  return {
+    sim: world.sim,
+    contexts,
+    check: () => null,
+    end() {
+      const { drivers } = world.counters();
+      return drivers === 1 && world.open("/dev/vfio/12") >= 0 ? null : `${drivers} drivers: the group is lost`;
+    },
+  };
+}
+
+/** 23.16: SET_IOMMU against SET_CONTAINER. The group is attached to the IOMMU exactly if there is one. */
+function setIommuAgainstSetContainer(): Program {
+  const world = new World();
+  const [c, g] = [world.open("/dev/vfio/vfio"), world.open("/dev/vfio/12")];
+  world.process.memory.setU32(0x1800, c);
+  const attach = new Does("attach", () => world.process.ioctl(g, uapi.VFIO_GROUP_SET_CONTAINER, 0x1800));
+  const set = new Does("SET_IOMMU", () => world.process.ioctl(c, uapi.VFIO_SET_IOMMU, 3));
+  return {
+    sim: world.sim,
+    contexts: [attach, set],
+    check: () => null,
+    end() {
+      const owned = world.group.describeOwnership();
+      const expected = set.result === 0 ? "user 1 user" : "user 1 blocking";
+      return attach.result === 0 && owned === expected ? null : `23.16: SET_IOMMU ${set.result}, ${owned}`;
+    },
+  };
+}
+
 /** 23.25: a trigger is installed while the interrupt is marked as forwarded, as FORWARD_IRQ does it. */
 function forwardAgainstTrigger(): Program {
   const world = new World();
@@ -227,6 +266,8 @@ describe.skipIf(STRAIGHT)("VFIO, every interleaving with two preemptions, one wh
     ["23.6: trigger removal against unmask", () => endAgainstUnmask("remove")],
     ["23.13: last close against unmask", () => endAgainstUnmask("close"), 1],
     ["23.7: hang-up against disable", hangUpAgainstDisable],
+    ["1.1: the last device leaves against one that comes", leaveAgainstJoin],
+    ["23.16: SET_IOMMU against SET_CONTAINER", setIommuAgainstSetContainer],
     ["23.17: unbind against open", unbindAgainstOpen],
     ["23.18: attach against a host driver's probe", attachAgainstProbe],
     ["23.25: FORWARD against SET_IRQS", forwardAgainstTrigger],

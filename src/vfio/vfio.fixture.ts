@@ -214,6 +214,12 @@ export class World {
     return [result, this.answer64(16)];
   }
 
+  /** Of the group that VFIO has for group 12 (vfio.md 1.2). */
+  counters(): { drivers: number; openedFile: number; containerUsers: number } {
+    const group = this.vfio.groupOf(this.group);
+    return group === null ? { drivers: 0, openedFile: 0, containerUsers: 0 } : run(group.counters());
+  }
+
   settle(): void {
     run(this.sim.settle());
   }

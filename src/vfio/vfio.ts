@@ -16,12 +16,14 @@ export class Vfio {
   readonly virqfds: VirqfdQueues;
   private readonly backends: IommuBackend[] = [];
   private readonly groups: VfioGroup[] = [];
+  private readonly groupsLock: Mutex;
 
   constructor(
     readonly host: Host,
     private readonly nodes: DeviceNodes,
   ) {
     this.sim = host.sim;
+    this.groupsLock = new Mutex(host.sim, "vfio.group_lock");
     this.virqfds = new VirqfdQueues(host.sim, host.events);
     nodes.register("/dev/vfio/vfio", new ContainerNode(this.sim, this.backends));
   }
@@ -36,19 +38,31 @@ export class Vfio {
     return new Mutex(this.sim, "vfio_device_set.lock");
   }
 
-  /** The group that a device joins, made with its node when the first comes. */
-  groupFor(iommuGroup: IommuGroup): VfioGroup {
-    const known = this.groups.find((group) => group.iommuGroup === iommuGroup);
-    if (known !== undefined) return known;
-    const group = new VfioGroup(this.sim, iommuGroup);
-    this.groups.push(group);
-    this.nodes.register(`/dev/vfio/${iommuGroup.id}`, group);
+  /** The group of an IOMMU group, or null while no VFIO driver holds a member. */
+  groupOf(iommuGroup: IommuGroup): VfioGroup | null {
+    return this.groups.find((group) => group.iommuGroup === iommuGroup) ?? null;
+  }
+
+  /** A driver's probe: a device joins its group, which is made, with its node, for the first. */
+  *join(iommuGroup: IommuGroup): Step<VfioGroup> {
+    yield* this.groupsLock.lock();
+    let group = this.groupOf(iommuGroup);
+    if (group === null) {
+      group = new VfioGroup(this.sim, iommuGroup);
+      this.groups.push(group);
+      this.nodes.register(`/dev/vfio/${iommuGroup.id}`, group);
+    }
+    yield* group.addDriver();
+    yield* this.groupsLock.unlock();
     return group;
   }
 
-  /** The last device has left. Its node stays for whoever holds the path, and answers ENODEV until a device comes back. */
-  forget(group: VfioGroup): void {
-    this.groups.splice(this.groups.indexOf(group), 1);
+  /** A device has left. Without the last one the node stays for whoever knows the path, and answers ENODEV until one comes back. */
+  *leave(group: VfioGroup): Step<void> {
+    yield* this.groupsLock.lock();
+    const wasLast = yield* group.removeDriver();
+    if (wasLast) this.groups.splice(this.groups.indexOf(group), 1);
+    yield* this.groupsLock.unlock();
   }
 }
 

@@ -35,9 +35,9 @@ export class VfioPlatformDriver extends HostDriver {
     if (this.resetRequired && device.reset === null) return -ENOENT;
     const { group } = device;
     if (group === null || !group.isCoherent) return -EINVAL;
-    const vfioGroup = this.vfio.groupFor(group);
+    const vfioGroup = yield* this.vfio.join(group);
     const vfioDevice = new VfioPlatformDevice(this.vfio, device, vfioGroup, this.resetRequired);
-    yield* vfioGroup.add(vfioDevice);
+    yield* vfioGroup.show(vfioDevice);
     this.devices.push(vfioDevice);
     return 0;
   }

@@ -5,8 +5,6 @@ import type { Step } from "../../sim/step.js";
 /** A kind of IOMMU that a container can be given: what VFIO_SET_IOMMU chooses from (vfio.md 4.1, 21.1). */
 export interface IommuBackend {
   readonly name: string;
-  /** It serves groups without an IOMMU, and no others. */
-  readonly isNoiommu: boolean;
   /** CHECK_EXTENSION without an instance: above 0 means yes. */
   checkExtension(extension: number): number;
   /** An instance of a type, or a negative errno. */
