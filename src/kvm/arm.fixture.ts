@@ -7,6 +7,7 @@ import { writeConfig } from "../irqchip/gic/vgic-state.js";
 import { run } from "../sim/step.js";
 import * as K from "../uapi/kvm.js";
 import { Arm64 } from "./arm64.js";
+import type { Hazards } from "./hazards.js";
 import { TestMachine } from "./kvm.fixture.js";
 import { KvmModule } from "./module.js";
 
@@ -15,10 +16,11 @@ export class ArmMachine extends TestMachine {
   readonly gic: GicV2 | GicV3;
   readonly kernel: Host;
 
-  constructor(version: 2 | 3 = 3) {
+  constructor(version: 2 | 3 = 3, hazards: Partial<Hazards> = {}) {
     const gic = version === 3 ? new GicV3({ cpus: 2, listRegisters: 4 }) : new GicV2({ cpus: 2, listRegisters: 4 });
     const kernels: Host[] = [];
     super({
+      hazards,
       arch: new Arm64({ cpus: 2, gicVersion: version }),
       host(sim) {
         gic.boot();

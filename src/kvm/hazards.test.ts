@@ -1,65 +1,120 @@
 import { describe, expect, it } from "vitest";
 import { explore } from "../explore/explorer.js";
 import type { Program } from "../explore/trial.js";
-import { Context } from "../sim/context.js";
-import { run, STRAIGHT, type Step } from "../sim/step.js";
+import { run, STRAIGHT } from "../sim/step.js";
 import { EBUSY, EEXIST } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
 import { KVM_IRQCHIP_IOAPIC as IOAPIC } from "../uapi/x86.js";
-import * as V from "../uapi/vfio.js";
-import { ArmMachine } from "./arm.fixture.js";
+import { acknowledge, Call, forwarding, GSI, messages, type Switches, wires } from "./hazards.fixture.js";
 import { BusKind } from "./io-bus.js";
-import { TestMachine } from "./kvm.fixture.js";
-import { LineChip, LineChipVm } from "./line-chip.fixture.js";
-import { AssignedDevice } from "./platform-device.fixture.js";
 
+const { KVM_IRQFD_FLAG_DEASSIGN: DEASSIGN, KVM_IRQFD_FLAG_RESAMPLE: RESAMPLE } = K;
 const CLEAN = { verdict: "ok", exhausted: true };
 const PATIENCE = 60_000;
-
-/** A thread that makes one call. */
-class Caller extends Context {
-  result: number | boolean | null = null;
-
-  constructor(
-    name: string,
-    private readonly call: () => Step<number | boolean>,
-  ) {
-    super(name, "user", 0);
-  }
-
-  override *body(): Step<void> {
-    this.result = yield* this.call();
-  }
-}
-
 const ok = (): null => null;
 
-/** H30: a guest writes where an ioeventfd is being removed. The signal may be late, never lost on freed memory. */
-function removeAgainstWrite(): Program {
-  const m = new TestMachine({ arch: new LineChip() });
-  const fd = m.createVm();
-  const vm = m.vm(fd);
+/** H4, H5: an irqfd fires while its message changes. */
+function rerouteAgainstSignal(switches: Switches = {}): Program {
+  const { m, fd, e, chip, argument } = messages(switches);
+  const reroute = new Call("reroute", m.process, fd, K.KVM_SET_GSI_ROUTING, argument);
+  const context = m.context(e);
+  const raise = new Call("raise", m.process, fd, 0, 0, function* () {
+    yield* context.signal();
+  });
+  let atReturn = -1;
+  return {
+    sim: m.sim,
+    contexts: [reroute, raise],
+    check() {
+      if (chip.delivered.some((message) => message !== "1:1" && message !== "2:2")) return `H4: the message ${chip.delivered.join()} mixes two routes`;
+      const old = chip.delivered.filter((message) => message === "1:1").length;
+      if (reroute.result === 0 && atReturn < 0) atReturn = old;
+      return atReturn >= 0 && old > atReturn ? "H5: the old message after the routing call has returned" : null;
+    },
+  };
+}
+
+/** H8: an irqfd fires while it is deassigned. */
+function deassignAgainstSignal(switches: Switches = {}): Program {
+  const { m, fd, irqfd } = wires(switches);
+  const e = m.eventfd();
+  irqfd(e);
+  const context = m.context(e);
+  const deassign = new Call("deassign", m.process, fd, K.KVM_IRQFD, irqfd.argument(e, DEASSIGN));
+  const raise = new Call("raise", m.process, fd, 0, 0, function* () {
+    yield* context.signal();
+  });
+  return { sim: m.sim, contexts: [deassign, raise], check: ok };
+}
+
+/** H13, H16: the guest acknowledges while the last owner, whose resamplefd is closed already, leaves. */
+function leaveAgainstAcknowledge(switches: Switches = {}): Program {
+  const { m, fd, vm, chip, irqfd } = wires(switches);
+  const [e, r] = [m.eventfd(), m.eventfd()];
+  irqfd(e, RESAMPLE, r);
+  m.close(r);
+  m.write(e, 1);
+  const leave = new Call("leave", m.process, fd, K.KVM_IRQFD, irqfd.argument(e, DEASSIGN));
+  return {
+    sim: m.sim,
+    contexts: [leave, acknowledge(vm)],
+    check: ok,
+    end: () => (chip.pin(IOAPIC, GSI) === 0 ? null : "H16: the line is high and nobody owns it"),
+  };
+}
+
+/** H16 again: the acknowledge came before the last trigger. */
+function leaveAsserted(switches: Switches = {}): Program {
+  const { m, fd, chip, irqfd } = wires(switches);
+  const [e, r] = [m.eventfd(), m.eventfd()];
+  irqfd(e, RESAMPLE, r);
+  const context = m.context(e);
+  const leave = new Call("leave", m.process, fd, K.KVM_IRQFD, irqfd.argument(e, DEASSIGN));
+  const raise = new Call("raise", m.process, fd, 0, 0, function* () {
+    yield* context.signal();
+  });
+  return {
+    sim: m.sim,
+    contexts: [leave, raise],
+    check: ok,
+    end: () => (chip.pin(IOAPIC, GSI) === 0 ? null : "H16, H17: the line is high and nobody owns it"),
+  };
+}
+
+/** H15: the owner raises again as soon as it is told. The line stays up for it, because it was lowered before. */
+function raiseAgainAgainstAcknowledge(switches: Switches = {}): Program {
+  const { m, fd, vm, chip, irqfd } = wires(switches);
+  const [e, r] = [m.eventfd(), m.eventfd()];
+  irqfd(e, RESAMPLE, r);
+  m.write(e, 1);
+  const [trigger, told] = [m.context(e), m.context(r)];
+  const owner = new Call("owner", m.process, fd, 0, 0, function* () {
+    yield* m.sim.wait({ isOpen: () => told.signals > 0 });
+    yield* trigger.signal();
+  });
+  return {
+    sim: m.sim,
+    contexts: [acknowledge(vm), owner],
+    check: ok,
+    end: () => (chip.pin(IOAPIC, GSI) === 2 ? null : "H15: the line is down while its device wants service"),
+  };
+}
+
+/** H30: a guest writes where an ioeventfd is being removed, whose owner closes it as soon as the removal returns. */
+function removeAgainstWrite(switches: Switches = {}): Program {
+  const { m, fd, vm, ioeventfd } = wires(switches);
   const e = m.eventfd();
   const context = m.context(e);
-  const request = (flags: number) => {
-    const bytes = new Uint8Array(K.kvm_ioeventfd.size);
-    const view = new DataView(bytes.buffer);
-    K.kvm_ioeventfd.fd.set(view, e);
-    K.kvm_ioeventfd.addr.setNumber(view, 0x1000);
-    K.kvm_ioeventfd.len.set(view, 4);
-    K.kvm_ioeventfd.flags.set(view, flags);
-    m.process.memory.copyOut(0x20000, bytes);
-  };
-  request(0);
-  run(m.process.ioctl(fd, K.KVM_IOEVENTFD, 0x20000));
-  request(K.KVM_IOEVENTFD_FLAG_DEASSIGN);
-  const remove = new Caller("remove", () => m.process.ioctl(fd, K.KVM_IOEVENTFD, 0x20000));
-  // The device's owner closes its descriptor as soon as the removal returns: nothing but the bus could hold the context.
-  const close = new Caller("close", function* () {
+  expect(m.ioctl(fd, K.KVM_IOEVENTFD, ioeventfd(e, 0))).toBe(0);
+  const remove = new Call("remove", m.process, fd, K.KVM_IOEVENTFD, ioeventfd(e, K.KVM_IOEVENTFD_FLAG_DEASSIGN));
+  const close = new Call("close", m.process, fd, 0, 0, function* () {
     yield* m.sim.wait({ isOpen: () => remove.result !== null });
-    return yield* m.process.close(e);
+    yield* m.process.close(e);
   });
-  const write = new Caller("write", () => vm.buses.guestWrite(BusKind.MMIO, null, 0x1000, 4, 1, 0));
+  let isTaken = false;
+  const write = new Call("write", m.process, fd, 0, 0, function* () {
+    isTaken = yield* vm.buses.guestWrite(BusKind.MMIO, null, 0x1000, 4, 1, 0);
+  });
   return {
     sim: m.sim,
     contexts: [remove, close, write],
@@ -67,54 +122,9 @@ function removeAgainstWrite(): Program {
     end() {
       if (remove.result !== 0) return `the removal answers ${String(remove.result)}`;
       if (context.isAlive) return "the context outlives its last holder";
-      return context.signals === Number(write.result) ? null : "a write that was taken was not signalled";
+      return context.signals === Number(isTaken) ? null : "a write that was taken was not signalled";
     },
   };
-}
-
-/** H15: the owner raises again as soon as it is told. The line stays up for it, because it was lowered before. */
-function raiseAgainAgainstAcknowledge(): Program {
-  const m = new TestMachine({ arch: new LineChip() });
-  const fd = m.createVm();
-  m.route(fd, [{ gsi: 5, type: K.KVM_IRQ_ROUTING_IRQCHIP, words: [IOAPIC, 5] }]);
-  const vm = m.vm(fd);
-  const { arch } = vm;
-  if (!(arch instanceof LineChipVm)) throw new Error("not the line chip");
-  const [e, r] = [m.eventfd(), m.eventfd()];
-  m.irqfd(fd, e, 5, K.KVM_IRQFD_FLAG_RESAMPLE, r);
-  m.write(e, 1);
-  const [trigger, told] = [m.context(e), m.context(r)];
-  const acknowledge = new Caller("acknowledge", function* () {
-    yield* vm.notifyAcked(IOAPIC, 5);
-    return 0;
-  });
-  const owner = new Caller("owner", function* () {
-    yield* m.sim.wait({ isOpen: () => told.signals > 0 });
-    yield* trigger.signal();
-    return 0;
-  });
-  return {
-    sim: m.sim,
-    contexts: [acknowledge, owner],
-    check: ok,
-    end: () => (arch.pin(IOAPIC, 5) === 2 ? null : "H15: the line is down while its device wants service"),
-  };
-}
-
-function forwarding() {
-  const m = new ArmMachine();
-  const vm = m.a3();
-  const dev = m.createDevice(vm, K.KVM_DEV_TYPE_VFIO);
-  const d = new AssignedDevice(m.kernel, m.process, 0x4e000, [50]);
-  for (const [i, word] of [d.fd, 0, 0, 8].entries()) m.process.memory.setU32(0x30000 + 4 * i, word);
-  const attr = new Uint8Array(K.kvm_device_attr.size);
-  const view = new DataView(attr.buffer);
-  K.kvm_device_attr.group.set(view, K.KVM_DEV_VFIO_DEVICE);
-  K.kvm_device_attr.attr.setNumber(view, K.KVM_DEV_VFIO_DEVICE_FORWARD_IRQ);
-  K.kvm_device_attr.addr.setNumber(view, 0x30000);
-  m.process.memory.copyOut(0x20000, attr);
-  const forward = (name: string) => new Caller(name, () => m.process.ioctl(dev, K.KVM_SET_DEVICE_ATTR, 0x20000));
-  return { m, d, forward };
 }
 
 /** H39: two threads forward the same interrupt: one link, one node, one reference. */
@@ -134,22 +144,19 @@ function forwardTwice(): Program {
   };
 }
 
-/** H36: forwarding against the installation of a trigger: never both an automasking handler and a forwarded interrupt. */
-function forwardAgainstTrigger(): Program {
-  const { m, d, forward } = forwarding();
-  const e = m.eventfd();
-  const words = [24, V.VFIO_IRQ_SET_DATA_EVENTFD | V.VFIO_IRQ_SET_ACTION_TRIGGER, 0, 0, 1, e];
-  for (const [i, word] of words.entries()) m.process.memory.setU32(0x31000 + 4 * i, word);
+/** H36: forwarding against the installation of a trigger: never an automasking handler on a forwarded interrupt. */
+function forwardAgainstTrigger(switches: Switches = {}): Program {
+  const { m, d, forward, trigger } = forwarding(switches);
   const change = forward("forward");
-  const trigger = new Caller("trigger", () => m.process.ioctl(d.fd, V.VFIO_DEVICE_SET_IRQS, 0x31000));
+  const install = trigger("trigger");
   return {
     sim: m.sim,
-    contexts: [change, trigger],
+    contexts: [change, install],
     check: ok,
     end() {
-      if (trigger.result !== 0) return `SET_IRQS answers ${String(trigger.result)}`;
+      if (install.result !== 0) return `SET_IRQS answers ${String(install.result)}`;
       if (change.result !== 0 && change.result !== -EBUSY) return `FORWARD answers ${String(change.result)}`;
-      run(m.gic.setSpi(50, true));
+      run(d.setLine(true));
       run(m.sim.settle());
       const isMasked = m.trace.lines("vfio_automask").length > 0;
       return isMasked === (change.result === 0) ? "H36: the handler does not suit the interrupt" : null;
@@ -157,21 +164,58 @@ function forwardAgainstTrigger(): Program {
   };
 }
 
+type Explored = (switches?: Switches) => Program;
+
+function expectFound(program: Explored, switches: Switches, message: RegExp): void {
+  expect(explore(() => program(switches))).toMatchObject({ verdict: "violation", message: expect.stringMatching(message) });
+}
+
+function expectClean(program: Explored, preemptions = 2): void {
+  expect(explore(() => program(), { preemptions })).toMatchObject(CLEAN);
+}
+
 // The straight build has no interleavings to explore.
-describe.skipIf(STRAIGHT)("hazards of the core, explored with their rules in force", () => {
-  it("H30: an ioeventfd is removed under a writing guest", () => {
-    expect(explore(removeAgainstWrite, { preemptions: 2 })).toMatchObject(CLEAN);
+describe.skipIf(STRAIGHT)("hazards of the core: found without the rule, not with it", () => {
+  it("H4: a message mixes two routes", () => {
+    expectFound(rerouteAgainstSignal, { readTornRoute: true }, /^H4/);
+    expectClean(rerouteAgainstSignal);
   }, PATIENCE);
 
-  it("H15: an owner raises again while the acknowledge that told it is still under way", () => {
-    expect(explore(raiseAgainAgainstAcknowledge, { preemptions: 2 })).toMatchObject(CLEAN);
+  it("H5: the old message is sent after the routing call has returned", () => {
+    expectFound(rerouteAgainstSignal, { swapWithoutWait: true }, /^H5/);
   }, PATIENCE);
 
-  it("H39: two threads forward the same interrupt", () => {
-    expect(explore(forwardTwice, { preemptions: 1 })).toMatchObject(CLEAN);
+  it("H8: a work item runs for a freed irqfd", () => {
+    expectFound(deassignAgainstSignal, { flushBeforeUnhook: true }, /freed irqfd/);
+    expectClean(deassignAgainstSignal);
   }, PATIENCE);
 
-  it("H36: one thread forwards, another installs the trigger", () => {
-    expect(explore(forwardAgainstTrigger, { preemptions: 1 })).toMatchObject(CLEAN);
+  it("H13: a freed resamplefd is signalled", () => {
+    expectFound(leaveAgainstAcknowledge, { dropResamplefdEarly: true }, /freed eventfd/);
+    expectClean(leaveAgainstAcknowledge);
+  }, PATIENCE);
+
+  it("H16, H17: the line stays up for an owner that has left", () => {
+    expectFound(leaveAsserted, { keepLineAtLeave: true }, /^H16/);
+    expectClean(leaveAsserted);
+  }, PATIENCE);
+
+  it("H15: an owner's new assertion is wiped by the acknowledge that told it", () => {
+    expectFound(raiseAgainAgainstAcknowledge, { notifyBeforeDeassert: true }, /^H15/);
+    expectClean(raiseAgainAgainstAcknowledge);
+  }, PATIENCE);
+
+  it("H30: an ioeventfd's bus is freed under a writing guest", () => {
+    expectFound(removeAgainstWrite, { freeBusEarly: true }, /freed/);
+    expectClean(removeAgainstWrite);
+  }, PATIENCE);
+
+  it("H36: a forwarded interrupt gets the automasking handler", () => {
+    expectFound(forwardAgainstTrigger, { forwardWhileSignalling: true }, /^H36/);
+    expectClean(forwardAgainstTrigger, 1);
+  }, PATIENCE);
+
+  it("H39: two threads forward the same interrupt, and one is told that it exists", () => {
+    expectClean(forwardTwice, 1);
   }, PATIENCE);
 });

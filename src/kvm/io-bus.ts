@@ -106,7 +106,7 @@ export class IoBus {
   private *swap(old: BusArray, next: BusArray | null): Step<void> {
     yield writes(this, "array");
     this.array = next;
-    yield* this.vm.srcu.synchronize();
+    if (!this.vm.hazards.freeBusEarly) yield* this.vm.srcu.synchronize();
     old.isFreed = true;
   }
 

@@ -77,7 +77,7 @@ export class ForwardedIrqs {
     if (refused !== 0) return refused;
     yield* irq.lock.lock();
     let result = 0;
-    if (irq.isSignalling) result = -EBUSY; // 12
+    if (irq.isSignalling && !this.vm.hazards.forwardWhileSignalling) result = -EBUSY; // 12
     else if (yield* irq.isMasked()) result = -EAGAIN; // 13
     else result = yield* mark(forwarding, irq, gsi);
     yield* irq.lock.unlock();
@@ -126,7 +126,7 @@ export class ForwardedIrqs {
     yield* irq.setForwarded(false);
     if (this.vm.arch.forwarding !== null) yield* this.vm.arch.forwarding.unlink(gsi);
     const isActive = yield* irq.isActive();
-    if (isActive) yield* irq.deactivate();
+    if (isActive && !this.vm.hazards.unmarkWithoutDeactivate) yield* irq.deactivate();
     yield* irq.descriptorLock.unlock();
   }
 

@@ -113,7 +113,7 @@ export class Irqfd extends WaitEntry implements PollTable {
     while (isTorn) {
       const begin = yield* this.routeSeq.readBegin();
       yield* this.route.load(this.snapshot);
-      isTorn = yield* this.routeSeq.changedSince(begin); // H4
+      isTorn = (yield* this.routeSeq.changedSince(begin)) && !this.vm.hazards.readTornRoute; // H4
     }
   }
 
@@ -217,15 +217,24 @@ class ShutdownWork extends WorkItem {
     const { irqfd } = this;
     const { vm, eventfd } = irqfd;
     yield* vm.irqSrcu.synchronize(); // SH1: the assigner has passed AS15 (H11)
+    if (vm.hazards.flushBeforeUnhook) yield* vm.host.events.flush(irqfd.inject);
     yield* eventfd.removeWaitAndConsume(irqfd); // SH2
-    yield* vm.host.events.flush(irqfd.inject); // SH3, strictly after SH2 (H8)
-    if (irqfd.resampler !== null) yield* leaveResampler(vm, irqfd, irqfd.resampler); // SH4
-    if (irqfd.resamplefd !== null) yield* irqfd.resamplefd.put();
+    if (!vm.hazards.flushBeforeUnhook) yield* vm.host.events.flush(irqfd.inject); // SH3, strictly after SH2 (H8)
+    yield* this.leave(); // SH4
     if (irqfd.consumer !== null) yield* irqBypassOf(vm.sim).unregisterConsumer(irqfd.consumer); // SH5, before SH6 (H28)
     const { id } = eventfd;
     yield* eventfd.put(); // SH6
     irqfd.free(); // SH7
     vm.sim.emit(Ev.irqfd_free, id, irqfd.gsi);
+  }
+
+  /** SH4: leave the resampler, whose waits come before the resamplefd context is dropped (H13). */
+  private *leave(): Step<void> {
+    const { vm, resampler, resamplefd } = this.irqfd;
+    if (resampler === null || resamplefd === null) return;
+    if (vm.hazards.dropResamplefdEarly) yield* resamplefd.put();
+    yield* leaveResampler(vm, this.irqfd, resampler);
+    if (!vm.hazards.dropResamplefdEarly) yield* resamplefd.put();
   }
 }
 

@@ -25,6 +25,8 @@ export class LineChipVm extends X86Vm {
   readonly sources = new Map<string, number>();
   /** MSI data words in order of delivery. */
   readonly messages: number[] = [];
+  /** "address:data" of each. */
+  readonly delivered: string[] = [];
   /** MSI routes are delivered in the callback. */
   deliversInline = false;
   readonly bypassLog: string[] = [];
@@ -40,7 +42,7 @@ export class LineChipVm extends X86Vm {
   override *setRoute(route: Route, source: number, level: number): Step<number> {
     if (route.type === K.KVM_IRQ_ROUTING_MSI) {
       if (level === 0) return -1;
-      this.messages.push(route.data);
+      this.deliver(route);
       return 1;
     }
     const pin = `${route.chip}:${route.pin}`;
@@ -51,8 +53,13 @@ export class LineChipVm extends X86Vm {
 
   override *setRouteAtomic(route: Route): Step<number> {
     if (route.type !== K.KVM_IRQ_ROUTING_MSI || !this.deliversInline) return -EWOULDBLOCK;
-    this.messages.push(route.data);
+    this.deliver(route);
     return 1;
+  }
+
+  private deliver({ addressLo, data }: Route): void {
+    this.messages.push(data);
+    this.delivered.push(`${addressLo}:${data}`);
   }
 
   pin(chip: number, pin: number): number {

@@ -33,7 +33,7 @@ export class AssignedDevice {
     private readonly host: Host,
     private readonly process: Process,
     private readonly scratch: number,
-    spis: readonly number[],
+    private readonly spis: readonly number[],
   ) {
     const { sim } = host;
     this.irqs = spis.map((spi) => run(host.mapIrq(spi, IrqType.LEVEL_HIGH)));
@@ -90,6 +90,11 @@ export class AssignedDevice {
     const file = this.process.file(this.fd);
     if (!(file instanceof VfioDeviceFile)) throw new Error("not a VFIO device");
     return file.device;
+  }
+
+  /** The wire of index 0. */
+  *setLine(isHigh: boolean): Step<void> {
+    yield* this.host.gic.setSpi(this.spis[0], isHigh);
   }
 
   isForwarded(index: number): boolean {

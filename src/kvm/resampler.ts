@@ -30,8 +30,9 @@ export class Resampler extends AckNotifier {
   /** The guest acknowledged the interrupt: AK3, AK4. Deassert before any notification, and once (H14, H15). */
   override *acked(): Step<void> {
     this.assertAlive();
+    if (this.vm.hazards.notifyBeforeDeassert) yield* this.notifyMembers();
     yield* setIrq(this.vm, RESAMPLE_SOURCE, this.gsi, 0, false); // AK3
-    yield* this.notifyMembers(); // AK4
+    if (!this.vm.hazards.notifyBeforeDeassert) yield* this.notifyMembers(); // AK4
   }
 
   /** AK4: every member once, whoever asserted. */
@@ -96,7 +97,7 @@ export function* leaveResampler(vm: Vm, irqfd: Irqfd, resampler: Resampler): Ste
 function* dissolve(vm: Vm, resampler: Resampler): Step<void> {
   yield* vm.irqfds.resamplers.remove(resampler.link); // (a)
   yield* unregisterAckNotifier(vm, resampler); // (b)
-  yield* setIrq(vm, RESAMPLE_SOURCE, resampler.gsi, 0, false); // (c)
+  if (!vm.hazards.keepLineAtLeave) yield* setIrq(vm, RESAMPLE_SOURCE, resampler.gsi, 0, false); // (c)
   resampler.free(); // (d)
 }
 

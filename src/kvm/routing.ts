@@ -175,7 +175,7 @@ export function* swapRouting(vm: Vm, table: RoutingTable): Step<void> {
   yield* vm.irqfds.routesChanged(table);
   yield* vm.arch.routesChanged();
   yield* vm.irqLock.unlock();
-  yield* vm.irqSrcu.synchronize(); // RU8
+  if (!vm.hazards.swapWithoutWait) yield* vm.irqSrcu.synchronize(); // RU8
   old.free();
 }
 
