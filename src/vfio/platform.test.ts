@@ -1,8 +1,10 @@
 import { describe, expect, it } from "vitest";
+import { IommuGroup } from "../host/iommu-group.js";
+import { PlatformDevice } from "../host/platform-device.js";
 import { run } from "../sim/step.js";
 import { EAGAIN, EBADF, EBUSY, EINVAL, ENOTTY } from "../uapi/errno.js";
 import * as uapi from "../uapi/vfio.js";
-import { ARGUMENTS, EDGE_SPI, World } from "./vfio.fixture.js";
+import { ARGUMENTS, EDGE_SPI, Reset, World } from "./vfio.fixture.js";
 
 const { VFIO_IRQ_SET_DATA_NONE: NONE, VFIO_IRQ_SET_DATA_BOOL: BOOL, VFIO_IRQ_SET_DATA_EVENTFD: EVENTFD } = uapi;
 const { VFIO_IRQ_SET_ACTION_MASK: MASK, VFIO_IRQ_SET_ACTION_UNMASK: UNMASK, VFIO_IRQ_SET_ACTION_TRIGGER: TRIGGER } = uapi;
@@ -146,6 +148,26 @@ describe("a platform device's interrupt", () => {
     expect(world.setIrqs(d, 0, EVENTFD | TRIGGER, 0, 1, -1)).toBe(0);
   });
 
+  it("of a line that another driver holds opens all the same; each SET_IRQS tells why it has none", () => {
+    const world = new World();
+    world.ready();
+    const group = new IommuGroup(world.sim, 20);
+    const irqs = [world.machine.level];
+    const sharer = new PlatformDevice(world.sim, "sharer", { compatible: ["acme,x"], group, irqs, reset: new Reset() });
+    world.bus.addDevice(sharer);
+    world.write("/sys/bus/platform/devices/sharer/driver_override", "vfio-platform");
+    world.write("/sys/bus/platform/drivers_probe", "sharer");
+    const c = world.open("/dev/vfio/vfio");
+    const g = world.open("/dev/vfio/20");
+    world.setContainer(g, c);
+    world.ioctl(c, uapi.VFIO_SET_IOMMU, uapi.VFIO_TYPE1v2_IOMMU);
+    const d = world.deviceFd(g, "sharer");
+    expect(d).toBeGreaterThanOrEqual(0);
+    expect(world.setIrqs(d, 0, EVENTFD | TRIGGER, 0, 1, world.eventfd())).toBe(-EBUSY);
+    expect(world.setIrqs(d, 0, NONE, 0, 1)).toBe(-EBUSY);
+    expect(world.close(d)).toBe(0);
+  });
+
   it("host-irq 41: a line that rises while masked by the user is taken once, masked, and signalled after the unmask", () => {
     const { world, d, E } = triggered();
     world.setIrqs(d, 0, NONE | MASK, 0, 1);
@@ -169,8 +191,8 @@ describe("SET_IRQS validation (7.5)", () => {
     expect(raw(20, NONE | TRIGGER, 2, 0, 1)).toBe(-EINVAL);
     expect(raw(20, NONE | TRIGGER, 0, 1, 0xffff_ffff)).toBe(-EINVAL);
     expect(raw(20, NONE | TRIGGER | 0x40, 0, 0, 1)).toBe(-EINVAL);
-    expect(raw(20, NONE | TRIGGER, 0, 1, 0)).toBe(-EINVAL);
-    expect(raw(20, NONE | TRIGGER, 0, 0, 2)).toBe(-EINVAL);
+    expect(raw(20, NONE | TRIGGER, 0, 2, 0)).toBe(-EINVAL);
+    expect(raw(20, NONE | TRIGGER, 0, 0, 3)).toBe(-EINVAL);
     expect(raw(24, NONE | EVENTFD | TRIGGER, 0, 0, 1, E)).toBe(-EINVAL);
     expect(raw(24, TRIGGER, 0, 0, 1, E)).toBe(-EINVAL);
     expect(raw(20, EVENTFD | TRIGGER, 0, 0, 1)).toBe(-EINVAL);
@@ -179,6 +201,15 @@ describe("SET_IRQS validation (7.5)", () => {
     expect(raw(20, EVENTFD | TRIGGER, 0, 0, 0)).toBe(-EINVAL);
     expect(raw(20, NONE | MASK, 0, 0, 0)).toBe(-EINVAL);
     expect(raw(100, EVENTFD | TRIGGER, 0, 0, 1, E)).toBe(0);
+  });
+
+  it("lets a start and a count below the number of indexes pass to the handlers, as vfio-platform tells it that many", () => {
+    expect(raw(20, NONE | TRIGGER, 0, 0, 2)).toBe(-EINVAL);
+    expect(raw(20, NONE | MASK, 0, 1, 1)).toBe(-EINVAL);
+    expect(raw(20, NONE, 0, 1, 1)).toBe(-ENOTTY);
+    expect(raw(27, EVENTFD | TRIGGER, 0, 0, 2, E)).toBe(-EINVAL);
+    expect(raw(20, NONE | TRIGGER, 0, 1, 0)).toBe(0);
+    expect(world.driver.deviceOf(world.a.name)?.irqs[0].isSignalling).toBe(false);
   });
 });
 

@@ -30,7 +30,6 @@ import { PlatformIrq } from "./platform-irq.js";
 import { PlatformRegion, REGION_SHIFT } from "./platform-region.js";
 
 const argument = new Argument(vfio_region_info.size);
-const ONE = (): number => 1;
 
 /** A device that vfio-platform or vfio-amba holds (vfio.md 16). */
 export class VfioPlatformDevice extends VfioDevice {
@@ -40,6 +39,11 @@ export class VfioPlatformDevice extends VfioDevice {
   /** Serialises the configuration of all interrupts of the device. */
   readonly igate: Mutex;
   private readonly request = new IrqSet();
+  /**
+   * What vfio-platform tells the validator an index holds: the number of indexes, not the 1 of each
+   * (drivers/vfio/platform/vfio_platform_common.c), so that its own handlers refuse a start or a count beyond.
+   */
+  private readonly countOf = (): number => this.irqs.length;
 
   constructor(
     vfio: Vfio,
@@ -135,7 +139,7 @@ export class VfioPlatformDevice extends VfioDevice {
   private *setIrqs(process: Process, address: number): Step<number> {
     yield* this.igate.lock();
     const { request } = this;
-    let result = request.decode(process, address, this.irqs.length, ONE);
+    let result = request.decode(process, address, this.irqs.length, this.countOf);
     if (result === 0) result = yield* this.dispatch(process, request);
     yield* this.igate.unlock();
     return result;
