@@ -7,7 +7,14 @@ import { z } from "zod";
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 
 /** File in /schema, built module, its export, and whether the schema is of what is read or of what is printed. */
-const SCHEMAS = [["boards.schema.json", "cli/boards-schema.js", "boardsOutput", "output"]];
+const SCHEMAS = [
+  ["boards.schema.json", "cli/boards-schema.js", "boardsOutput", "output"],
+  ["compare.schema.json", "delivery/result.js", "comparisonSchema", "output"],
+  ["scenario.schema.json", "scenario/scenario.js", "scenarioSchema", "input"],
+  ["profile.schema.json", "scenario/profile.js", "profileSchema", "input"],
+  ["conform.schema.json", "cli/conform-schema.js", "conformOutput", "output"],
+  ["conformance-file.schema.json", "conform/vector.js", "conformanceFile", "output"],
+];
 
 /** The text of each published schema by its file name. */
 export async function schemaTexts() {
