@@ -20,7 +20,7 @@ export function scene(lib, { board, trigger, mechanism, vcpus = 1, meter = false
   const device = { ...template, bus: "platform", interrupts: [interrupt] };
   const workload = lib.workloadSchema.parse({ vcpus, handlerNs: 0 });
   const request = { board: description, device, interrupts: [interrupt], workload, profile: lib.COST_PROFILES[0], mechanisms: [mechanism] };
-  const delivery = lib.run(lib.Delivery.prepare(request, mechanism, [interrupt]));
+  const delivery = lib.Delivery.prepare(request, mechanism, [interrupt]);
   const { sim } = delivery.machine;
   if (meter) sim.traceTo(delivery.meter);
   const [{ source }] = delivery.sources;

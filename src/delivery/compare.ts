@@ -7,6 +7,8 @@ import { type Comparison, type MechanismResult, notApplicable } from "./result.j
 import { runMechanism } from "./run.js";
 
 const GICV2_VCPUS = 8;
+/** Host interrupts, the VMM, the vCPU under study, and one for all other vCPUs. */
+const CPUS_FOR_SEVERAL = 4;
 
 /** Runs every mechanism that was asked for; one that does not fit stays, with the reason. */
 export function compare(request: DeliveryRequest, progress: (mechanism: MechanismName, done: number) => void = () => {}): Comparison {
@@ -48,6 +50,9 @@ function fitting(request: DeliveryRequest, mechanism: MechanismName): Interrupt[
 }
 
 function checkWorkload(request: DeliveryRequest): void {
+  const cpus = request.board.cpus.length;
+  if (request.workload.vcpus > 1 && cpus < CPUS_FOR_SEVERAL)
+    throw new PersonError(`${request.board.name} has ${cpus} CPU${cpus === 1 ? "" : "s"}, and several vCPUs need ${CPUS_FOR_SEVERAL}: ask for 1`);
   const isV2 = !request.board.controllers.some((each) => each.kind === "gicv3");
   if (isV2 && request.workload.vcpus > GICV2_VCPUS)
     throw new PersonError(`${request.board.name} has a GICv2, whose guests have at most ${GICV2_VCPUS} vCPUs: ask for fewer than ${request.workload.vcpus}`);

@@ -53,7 +53,8 @@ export class Machine {
   readonly deviceName: string;
   readonly group: number;
 
-  private constructor(private readonly options: MachineOptions) {
+  /** Powers it on; {@link boot} follows. */
+  constructor(private readonly options: MachineOptions) {
     const cpus = Math.max(1, options.board.cpus.length);
     this.sim = new Sim({ cpus: cpus + 1, seed: options.seed, costs: options.costs });
     const gic = options.board.controllers.some((each) => each.kind === "gicv3") ? new GicV3({ cpus }) : new GicV2({ cpus });
@@ -63,12 +64,10 @@ export class Machine {
     this.group = options.device.group ?? 0;
   }
 
-  /** Boots it: KVM and VFIO are there, the device is bound to vfio-platform. */
-  static *boot(options: MachineOptions): Step<Machine> {
-    const machine = new Machine(options);
-    yield* machine.loadKvm();
-    yield* machine.addDevice();
-    return machine;
+  /** Loads KVM and VFIO, and binds the device to vfio-platform. */
+  *boot(): Step<void> {
+    yield* this.loadKvm();
+    yield* this.addDevice();
   }
 
   private *loadKvm(): Step<void> {

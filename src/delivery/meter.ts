@@ -112,6 +112,7 @@ export class Meter implements EventSink {
       return;
     }
     const place = this.targets.guestIntids.indexOf(intid);
+    this.lastEoi = -1;
     if (place < 0 || this.assertedAt[place] < 0) return;
     this.latency.add(sim.now() - this.assertedAt[place]);
     this.assertedAt[place] = -1;

@@ -46,10 +46,16 @@ export class Delivery {
     readonly sources: readonly Machine["lines"][number][],
   ) {}
 
-  static *prepare(request: DeliveryRequest, mechanism: MechanismName, interrupts: readonly Interrupt[]): Step<Delivery> {
+  static prepare(request: DeliveryRequest, mechanism: MechanismName, interrupts: readonly Interrupt[]): Delivery {
     const { board, device, workload, profile } = request;
     const accessesToService = workload.accessesPerService;
-    const machine = yield* Machine.boot({ board, device, seed: workload.seed, costs: costTable(profile), accessesToService });
+    const machine = new Machine({ board, device, seed: workload.seed, costs: costTable(profile), accessesToService });
+    return run(Delivery.start(machine, request, mechanism, interrupts));
+  }
+
+  private static *start(machine: Machine, request: DeliveryRequest, mechanism: MechanismName, interrupts: readonly Interrupt[]): Step<Delivery> {
+    const { workload } = request;
+    yield* machine.boot();
     const wires = interrupts.map(({ index }, i) => ({ index, intid: FIRST_GUEST_SPI + i }));
     const vmm = yield* Vmm.start(machine.host, machine.nodes, {
       ...placement(machine.host.cpus.length),
@@ -102,10 +108,10 @@ export class Delivery {
   }
 }
 
-/** Host interrupts on CPU 0, the VMM on the next, each vCPU on one of its own as far as there are any left. */
+/** Host interrupts on CPU 0, the VMM on the next, the vCPU that takes the interrupts on one of its own, the others on the rest. */
 function placement(cpus: number): { mainCpu: number; vcpuCpus: number[] } {
-  const vcpuCpus = Array.from({ length: cpus }, (_, cpu) => cpu).slice(cpus > 2 ? 2 : cpus - 1);
-  return { mainCpu: cpus > 1 ? 1 : 0, vcpuCpus };
+  if (cpus < 3) return { mainCpu: cpus - 1, vcpuCpus: [cpus - 1] };
+  return { mainCpu: 1, vcpuCpus: Array.from({ length: cpus - 2 }, (_, i) => i + 2) };
 }
 
 function software(request: DeliveryRequest, machine: Machine, interrupts: readonly Interrupt[]): GuestSoftware {
@@ -115,7 +121,7 @@ function software(request: DeliveryRequest, machine: Machine, interrupts: readon
   return new GuestSoftware({
     gic: { version, distributor: GUEST.distributor, redistributors: GUEST.redistributors },
     base: GUEST.ram,
-    spis: interrupts.map(({ trigger }, i) => ({ intid: guestIntid(i), trigger: trigger === "level-high" ? "level" : "edge", target: i % workload.vcpus })),
+    spis: interrupts.map(({ trigger }, i) => ({ intid: guestIntid(i), trigger: trigger === "level-high" ? "level" : "edge" })),
     devices: interrupts.map(({ index }, i) =>
       binding(guestIntid(i), GUEST.devices + index * REGISTERS_STRIDE, { accessesPerService: workload.accessesPerService }),
     ),
@@ -146,7 +152,7 @@ export function runMechanism(
   recorder: EventSink | null = null,
   progress: (done: number) => void = () => {},
 ): MechanismResult {
-  const delivery = run(Delivery.prepare(request, mechanism, interrupts));
+  const delivery = Delivery.prepare(request, mechanism, interrupts);
   run(delivery.drive(request, recorder, progress));
   return resultOf(delivery, mechanism, interrupts);
 }

@@ -37,7 +37,7 @@ describe("a level device", () => {
     expect([wire.changes, device.counts]).toEqual([[true, false], { raised: 2, delivered: 1, coalesced: 1, lost: 0, spurious: 0 }]);
     expect(run(device.service())).toBe(0);
     expect(device.counts.spurious).toBe(1);
-    expect(trace.lines()).toEqual(["device_raise(nic,2,1)", "device_raise(nic,2,1)", "device_service(nic,2)", "device_lower(nic,2)", "device_service(nic,0)"]);
+    expect(trace.lines()).toEqual(["device_raise(nic,2,1)", "device_raise(nic,2,1)", "device_service(nic,2,2)", "device_lower(nic,2)", "device_service(nic,2,0)"]);
   });
 
   it("loses by a reset what nobody serviced", () => {

@@ -124,20 +124,19 @@ function writePrivate(code: Assembler, options: GuestSoftwareOptions, vcpu: numb
   code.store(frame + GICD_ISENABLER, enabled | 0);
 }
 
-/** Acknowledge, serve, end, until nothing is left. */
+/** Acknowledge, serve, end: one interrupt per exception, as Linux takes them; the next is taken at the return. */
 function writeHandler(code: Assembler, options: GuestSoftwareOptions): void {
   const { eoiMode = 0, handlerNs = -1 } = options;
-  const again = new Label();
   const more = new Label();
   const served = new Label();
   const done = new Label();
-  code.place(again).op(Op.ACK, IAR).branchIf(Op.SPURIOUS, IAR, done).op(Op.BIND, IAR, BINDING, ACCESSES);
+  code.op(Op.ACK, IAR).branchIf(Op.SPURIOUS, IAR, done).op(Op.BIND, IAR, BINDING, ACCESSES);
   code.place(more).branchIf(Op.CBZ, ACCESSES, served).op(Op.SERVICE, BINDING).op(Op.SUB, ACCESSES, 1).branch(more);
   code.place(served).op(Op.WORK, handlerNs);
   options.onInterrupt?.(code);
   code.op(Op.EOI, IAR);
   if (eoiMode === 1) code.op(Op.DIR, IAR);
-  code.branch(again).place(done).op(Op.ERET);
+  code.place(done).op(Op.ERET);
 }
 
 /** Aff2.Aff1.Aff0 of a vCPU whose id is its index. */

@@ -34,8 +34,9 @@ const RAM_SLOT = 0;
 const FIRST_SPI = 32;
 
 export interface VmmOptions {
-  /** Physical CPUs: of the main thread, and of each vCPU's thread in turn. */
+  /** Physical CPU of the main thread. */
   readonly mainCpu: number;
+  /** Physical CPUs of the vCPUs: the first is vCPU 0's alone as far as there are others for the rest. */
   readonly vcpuCpus: readonly number[];
   readonly vcpus: number;
   /** Interrupts of the guest's GIC, 64 to 992 in steps of 32. */
@@ -104,7 +105,8 @@ export class Vmm {
     const { vcpu } = file;
     vcpu.guest = options.software.guest;
     vcpu.regs.pc = options.software.entries[id];
-    const cpu = options.vcpuCpus[id % options.vcpuCpus.length];
+    const [first, ...others] = options.vcpuCpus;
+    const cpu = id === 0 || others.length === 0 ? first : others[(id - 1) % others.length];
     this.threads.push(new VmmVcpu(vcpu, this.process, fd, cpu, this));
   }
 
