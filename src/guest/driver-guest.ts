@@ -17,6 +17,10 @@ const TWO32 = 0x1_0000_0000;
 const SPURIOUS = 1023;
 /** What an instruction answers when the guest goes on with the next one. */
 const NEXT = -1;
+/** The same, after an access that may have changed what is signalled to this CPU. */
+const LOOK = -2;
+
+type Outcome = GuestExit | typeof NEXT | typeof LOOK;
 
 /** What the guest's handlers saw. */
 export class GuestStats {
@@ -33,7 +37,8 @@ export class GuestStats {
  */
 export class DriverGuest implements GuestCpu {
   readonly stats = new GuestStats();
-  private readonly table: Float64Array;
+  private readonly table: Int32Array;
+  private readonly wide: Float64Array;
   private readonly base: number;
 
   constructor(
@@ -42,23 +47,29 @@ export class DriverGuest implements GuestCpu {
     readonly bindings: Bindings,
   ) {
     this.table = program.table;
+    this.wide = program.wide;
     this.base = program.base;
   }
 
   *run(vcpu: Vcpu): Step<GuestExit> {
     const { regs } = vcpu;
+    let outcome: Outcome = LOOK;
     for (;;) {
-      const isInterrupted = yield* vcpu.isInterrupted();
-      if (isInterrupted) return GuestExit.IRQ;
-      if ((regs.pstate & PSTATE_I) === 0) {
-        const isSignalled = yield* this.isSignalled(vcpu);
-        if (isSignalled) regs.takeIrq();
+      if (outcome === LOOK) {
+        const isInterrupted = yield* vcpu.isInterrupted();
+        if (isInterrupted) return GuestExit.IRQ;
+        if ((regs.pstate & PSTATE_I) === 0) yield* this.takeInterrupt(vcpu);
       }
-      const at = regs.pc - this.base;
+      const at = (regs.pc - this.base) | 0;
       const op = this.table[at];
-      const result = op < Op.GIC ? yield* this.execute(vcpu, op, at) : yield* this.drive(vcpu, op, at);
-      if (result !== NEXT) return result;
+      outcome = op < Op.GIC ? yield* this.execute(vcpu, op, at) : yield* this.drive(vcpu, op, at);
+      if (outcome !== NEXT && outcome !== LOOK) return outcome;
     }
+  }
+
+  private *takeInterrupt(vcpu: Vcpu): Step<void> {
+    const isSignalled = yield* this.isSignalled(vcpu);
+    if (isSignalled) vcpu.regs.takeIrq();
   }
 
   /** IRQ; FIQ is not used by these guests. */
@@ -70,7 +81,7 @@ export class DriverGuest implements GuestCpu {
   }
 
   /** The processor's own instructions. */
-  private *execute(vcpu: Vcpu, op: Op, at: number): Step<GuestExit | typeof NEXT> {
+  private *execute(vcpu: Vcpu, op: Op, at: number): Step<Outcome> {
     const { regs } = vcpu;
     const a = this.table[at + 1];
     const b = this.table[at + 2];
@@ -86,24 +97,25 @@ export class DriverGuest implements GuestCpu {
         regs.xLo[a] -= b;
         break;
       case Op.B:
-        regs.pc = a;
+        regs.pc = this.base + a;
         return NEXT;
       case Op.CBZ:
-        regs.pc = regs.xLo[a] === 0 ? b : regs.pc + OP_SIZE;
+        regs.pc = regs.xLo[a] === 0 ? this.base + b : regs.pc + OP_SIZE;
         return NEXT;
       case Op.STORE:
-        return yield* this.store(vcpu, a, this.table[at + 3], b);
+        return yield* this.store(vcpu, this.wide[a], this.table[at + 3], b);
       case Op.LOAD:
-        return yield* this.load(vcpu, a, this.table[at + 3], b);
+        return yield* this.load(vcpu, this.wide[a], this.table[at + 3], b);
       case Op.VBAR:
-        regs.vbarEl1 = a;
+        regs.vbarEl1 = this.base + a;
         break;
       case Op.MASK:
         regs.pstate = a === 0 ? regs.pstate & ~PSTATE_I : regs.pstate | PSTATE_I;
-        break;
+        regs.pc += OP_SIZE;
+        return LOOK;
       case Op.ERET:
         regs.exceptionReturn();
-        return NEXT;
+        return LOOK;
       case Op.HVC:
         regs.pc += OP_SIZE;
         return GuestExit.HVC;
@@ -116,24 +128,24 @@ export class DriverGuest implements GuestCpu {
   }
 
   /** What a driver does with its interrupt controller, its devices and its timer. */
-  private *drive(vcpu: Vcpu, op: Op, at: number): Step<GuestExit | typeof NEXT> {
+  private *drive(vcpu: Vcpu, op: Op, at: number): Step<Outcome> {
     const { regs } = vcpu;
     const a = this.table[at + 1];
     const b = this.table[at + 2];
     switch (op) {
       case Op.GIC:
         yield* this.setField(vcpu, a, b);
-        break;
+        return this.advanceAndLook(vcpu);
       case Op.ACK:
         regs.xLo[a] = yield* this.acknowledge(vcpu);
-        break;
+        return this.advanceAndLook(vcpu);
       case Op.EOI:
         yield* this.endOfInterrupt(vcpu, regs.xLo[a]);
-        break;
+        return this.advanceAndLook(vcpu);
       case Op.DIR:
         return yield* this.deactivate(vcpu, regs.xLo[a]);
       case Op.SPURIOUS:
-        regs.pc = isSpecial(regs.xLo[a] & this.gic.intidMask) ? b : regs.pc + OP_SIZE;
+        regs.pc = isSpecial(regs.xLo[a] & this.gic.intidMask) ? this.base + b : regs.pc + OP_SIZE;
         return NEXT;
       case Op.BIND:
         this.bind(vcpu, regs.xLo[a] & this.gic.intidMask, b, this.table[at + 3]);
@@ -141,14 +153,14 @@ export class DriverGuest implements GuestCpu {
       case Op.SERVICE:
         return yield* this.service(vcpu, regs.xLo[a]);
       case Op.WORK:
-        if (a < 0) vcpu.vm.sim.charge(Cost.guestHandler);
-        else vcpu.vm.sim.spend(a);
+        if (this.wide[a] < 0) vcpu.vm.sim.charge(Cost.guestHandler);
+        else vcpu.vm.sim.spend(this.wide[a]);
         break;
       case Op.DELAY:
-        return this.delay(vcpu, a, b);
+        return this.delay(vcpu, this.wide[a], b);
       case Op.TIMER:
-        yield* this.setTimer(vcpu, a);
-        break;
+        yield* this.setTimer(vcpu, this.wide[a]);
+        return this.advanceAndLook(vcpu);
       default:
         return GuestExit.IDLE;
     }
@@ -160,27 +172,32 @@ export class DriverGuest implements GuestCpu {
     return NEXT;
   }
 
-  private *store(vcpu: Vcpu, address: number, size: number, value: number): Step<GuestExit | typeof NEXT> {
-    const isDone = yield* guestStore(vcpu, address, size, value);
-    return isDone ? this.advance(vcpu) : GuestExit.DABT;
+  private advanceAndLook(vcpu: Vcpu): typeof LOOK {
+    vcpu.regs.pc += OP_SIZE;
+    return LOOK;
   }
 
-  private *load(vcpu: Vcpu, address: number, size: number, register: number): Step<GuestExit | typeof NEXT> {
+  private *store(vcpu: Vcpu, address: number, size: number, value: number): Step<Outcome> {
+    const isDone = yield* guestStore(vcpu, address, size, value);
+    return isDone ? this.advanceAndLook(vcpu) : GuestExit.DABT;
+  }
+
+  private *load(vcpu: Vcpu, address: number, size: number, register: number): Step<Outcome> {
     const isDone = yield* guestLoad(vcpu, address, size, register);
-    return isDone ? this.advance(vcpu) : GuestExit.DABT;
+    return isDone ? this.advanceAndLook(vcpu) : GuestExit.DABT;
   }
 
   private moveToSysreg(vcpu: Vcpu, at: number): GuestExit {
     const { trap } = vcpu;
     trap.sysreg = this.table[at + 1];
-    trap.low = this.table[at + 2] | 0;
-    trap.high = this.table[at + 3] | 0;
+    trap.low = this.table[at + 2];
+    trap.high = this.table[at + 3];
     trap.isWrite = true;
     return GuestExit.SYSREG;
   }
 
   /** A pending interrupt makes it a no-op, masked or not; else it is trapped (host-irq.md 3.4). */
-  private *waitForInterrupt(vcpu: Vcpu, isWfe: boolean): Step<GuestExit | typeof NEXT> {
+  private *waitForInterrupt(vcpu: Vcpu, isWfe: boolean): Step<Outcome> {
     const isSignalled = yield* this.isSignalled(vcpu);
     if (isSignalled) return this.advance(vcpu);
     vcpu.trap.isWfe = isWfe;
@@ -216,7 +233,7 @@ export class DriverGuest implements GuestCpu {
   }
 
   /** The hypervisor may have asked to see it: then it is a trapped register write (gic-v3.md A9.10). */
-  private *deactivate(vcpu: Vcpu, iar: number): Step<GuestExit | typeof NEXT> {
+  private *deactivate(vcpu: Vcpu, iar: number): Step<Outcome> {
     const { cpuInterface, trap, vm } = vcpu;
     if (cpuInterface === null) return this.advance(vcpu);
     vm.sim.emit(Ev.guest_dir, vcpu.id, iar & this.gic.intidMask);
@@ -230,7 +247,7 @@ export class DriverGuest implements GuestCpu {
     }
     vm.sim.charge(Cost.guestAccess);
     yield* cpuInterface.deactivate(iar);
-    return this.advance(vcpu);
+    return this.advanceAndLook(vcpu);
   }
 
   private bind(vcpu: Vcpu, intid: number, to: number, accesses: number): void {
@@ -242,7 +259,7 @@ export class DriverGuest implements GuestCpu {
     else this.bindings.handled[binding]++;
   }
 
-  private *service(vcpu: Vcpu, binding: number): Step<GuestExit | typeof NEXT> {
+  private *service(vcpu: Vcpu, binding: number): Step<Outcome> {
     const device = this.bindings.device(binding);
     return device.isWrite
       ? yield* this.store(vcpu, device.address, device.size, device.value)
@@ -250,7 +267,7 @@ export class DriverGuest implements GuestCpu {
   }
 
   /** x[register] pair 0: not begun. An interrupt is taken meanwhile, and the wait goes on after it. */
-  private delay(vcpu: Vcpu, ns: number, register: number): GuestExit | typeof NEXT {
+  private delay(vcpu: Vcpu, ns: number, register: number): Outcome {
     const { regs, thread, vm } = vcpu;
     const now = vm.sim.now();
     let until = (regs.xHi[register] >>> 0) * TWO32 + (regs.xLo[register] >>> 0);

@@ -51,8 +51,8 @@ describe("exits per interrupt (host-irq.md 3.6)", () => {
   it("SGI to another vCPU, GICv3: a SYSREG trap at the sender and an IRQ at the target", () => {
     const gic = { version: 3, distributor: DISTRIBUTOR } as const;
     const main = (code: Assembler, vcpu: number): void => {
-      code.op(Op.DELAY, 10_000, 20);
-      for (let i = 0; i < 10 && vcpu === 0; i++) writeSgi(code.op(Op.DELAY, 1000, 20), gic, 3, 1);
+      code.delay(10_000, 20);
+      for (let i = 0; i < 10 && vcpu === 0; i++) writeSgi(code.delay(1000, 20), gic, 3, 1);
     };
     const m = new GuestMachine({ vcpus: 2, guest: { main } });
     for (const thread of m.threads) m.sim.wake(thread, 0);
@@ -77,13 +77,13 @@ describe("exits per interrupt (host-irq.md 3.6)", () => {
 });
 
 function startTimer(code: Assembler): void {
-  code.op(Op.MOV, 20, 10).op(Op.TIMER, 10_000);
+  code.op(Op.MOV, 20, 10).timer(10_000);
 }
 
 /** Ten times in all. */
 function rearmTimer(code: Assembler): void {
   const off = new Label();
   const end = new Label();
-  code.op(Op.SUB, 20, 1).branchIf(Op.CBZ, 20, off).op(Op.TIMER, 10_000).branch(end);
-  code.place(off).op(Op.TIMER, -1).place(end);
+  code.op(Op.SUB, 20, 1).branchIf(Op.CBZ, 20, off).timer(10_000).branch(end);
+  code.place(off).timer(-1).place(end);
 }

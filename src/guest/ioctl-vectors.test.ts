@@ -4,7 +4,7 @@ import { run } from "../sim/step.js";
 import { E2BIG, EBUSY, EEXIST, EFAULT, EINTR, EINVAL, EIO, ENOENT, ENOEXEC } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
 import { DEVICE, GuestMachine, RAM } from "./guest.fixture.js";
-import { type Assembler, Op } from "./op.js";
+import type { Assembler } from "./op.js";
 import { writeHvc } from "./software.js";
 
 const PC = 0x0010_0040;
@@ -250,7 +250,7 @@ describe("KVM_RUN (host-irq.md 4.5)", () => {
 
   for (const [name, call, type] of [["SYSTEM_OFF", PSCI_SYSTEM_OFF, 1], ["SYSTEM_RESET", PSCI_SYSTEM_RESET, 2]] as const)
     it(`vector 88: PSCI ${name} stops every vCPU and returns to user space`, () => {
-      const main = (code: Assembler, index: number): void => void (index === 0 && writeHvc(code.op(Op.DELAY, 1000, 20), call));
+      const main = (code: Assembler, index: number): void => void (index === 0 && writeHvc(code.delay(1000, 20), call));
       const m = new GuestMachine({ vcpus: 2, guest: { main } });
       for (const thread of m.threads) m.sim.wake(thread, 0);
       m.settle();

@@ -8,15 +8,15 @@ export const enum Op {
   MOV,
   /** x[a] -= b */
   SUB,
-  /** To a. */
+  /** To base + a. */
   B,
-  /** To b when x[a] is 0. */
+  /** To base + b when x[a] is 0. */
   CBZ,
-  /** Stores b at address a, c bytes. */
+  /** Stores b at address wide[a], c bytes. */
   STORE,
-  /** x[b] = what is at address a, c bytes. */
+  /** x[b] = what is at address wide[a], c bytes. */
   LOAD,
-  /** VBAR_EL1 = a */
+  /** VBAR_EL1 = base + a */
   VBAR,
   /** PSTATE.I = a */
   MASK,
@@ -33,17 +33,17 @@ export const enum Op {
   EOI,
   /** DIR = x[a] */
   DIR,
-  /** To b when x[a], from IAR, is a special id. */
+  /** To base + b when x[a], from IAR, is a special id. */
   SPURIOUS,
   /** x[b] = number of the binding of the INTID in x[a], x[c] = its accesses (0 without a binding). */
   BIND,
   /** One register access of binding x[a]. */
   SERVICE,
-  /** The handler's own work: a nanoseconds, or the profile's when negative. */
+  /** The handler's own work: wide[a] nanoseconds, or the profile's when negative. */
   WORK,
-  /** Spins for a nanoseconds, interruptibly; x[b] keeps the deadline meanwhile. */
+  /** Spins for wide[a] nanoseconds, interruptibly; x[b] keeps the deadline meanwhile. */
   DELAY,
-  /** The virtual timer fires a nanoseconds from now; negative: it is switched off. */
+  /** The virtual timer fires wide[a] nanoseconds from now; negative: it is switched off. */
   TIMER,
 }
 
@@ -68,15 +68,18 @@ export class Label {
   address = -1;
 }
 
-/** A finished program: the instruction at address `base` + i is `table[i]` to `table[i + 3]`. */
+/** A finished program: the instruction at address `base` + i is `table[i]` to `table[i + 3]`, int32 words. */
 export interface Program {
   readonly base: number;
-  readonly table: Float64Array;
+  readonly table: Int32Array;
+  /** Addresses and times that do not fit a word: an instruction's a is an index here. */
+  readonly wide: Float64Array;
 }
 
 /** Writes a program, instruction by instruction. Methods return the assembler, to be chained. */
 export class Assembler {
   private readonly words: number[] = [];
+  private readonly wide: number[] = [];
   private readonly fixups: { at: number; label: Label }[] = [];
 
   /** @param base guest physical address of the first instruction; a multiple of 2 KiB */
@@ -107,12 +110,27 @@ export class Assembler {
     return this.op(op, register);
   }
 
+  /** An instruction whose a is an address or a time. */
+  wideOp(op: Op.STORE | Op.LOAD | Op.DELAY | Op.TIMER | Op.WORK, a: number, b = 0, c = 0): this {
+    return this.op(op, this.wide.push(a) - 1, b, c);
+  }
+
   store(address: number, value: number, size = 4): this {
-    return this.op(Op.STORE, address, value, size);
+    return this.wideOp(Op.STORE, address, value, size);
   }
 
   load(address: number, register: number, size = 4): this {
-    return this.op(Op.LOAD, address, register, size);
+    return this.wideOp(Op.LOAD, address, register, size);
+  }
+
+  /** Spins for `ns`, interruptibly; x[register] is used meanwhile. */
+  delay(ns: number, register: number): this {
+    return this.wideOp(Op.DELAY, ns, register);
+  }
+
+  /** The virtual timer fires `ns` from now; negative: it is switched off. */
+  timer(ns: number): this {
+    return this.wideOp(Op.TIMER, ns);
   }
 
   /** VBAR_EL1 = the vector table that {@link vectors} starts. */
@@ -130,7 +148,7 @@ export class Assembler {
   }
 
   assemble(): Program {
-    for (const { at, label } of this.fixups) this.words[at] = label.address;
-    return { base: this.base, table: Float64Array.from(this.words) };
+    for (const { at, label } of this.fixups) this.words[at] = label.address - this.base;
+    return { base: this.base, table: Int32Array.from(this.words), wide: Float64Array.from(this.wide) };
   }
 }

@@ -132,7 +132,7 @@ function writeHandler(code: Assembler, options: GuestSoftwareOptions): void {
   const done = new Label();
   code.op(Op.ACK, IAR).branchIf(Op.SPURIOUS, IAR, done).op(Op.BIND, IAR, BINDING, ACCESSES);
   code.place(more).branchIf(Op.CBZ, ACCESSES, served).op(Op.SERVICE, BINDING).op(Op.SUB, ACCESSES, 1).branch(more);
-  code.place(served).op(Op.WORK, handlerNs);
+  code.place(served).wideOp(Op.WORK, handlerNs);
   options.onInterrupt?.(code);
   code.op(Op.EOI, IAR);
   if (eoiMode === 1) code.op(Op.DIR, IAR);

@@ -44,8 +44,8 @@ export class GuestTrap {
 
 /**
  * The software inside a VM. `run` executes guest code of one vCPU from its registers' `pc` until it exits; all state is
- * in the vCPU, none on the stack. It looks for a host interrupt before each operation, so that an interrupt (a kick, the
- * maintenance interrupt) is seen between any two of them.
+ * in the vCPU, none on the stack. It looks for a host interrupt when it begins and after every access that can raise one
+ * (the CPU interface, a device, a timer), so that a kick or the maintenance interrupt is seen at once.
  */
 export interface GuestCpu {
   run(vcpu: Vcpu): Step<GuestExit>;
