@@ -6,6 +6,7 @@ import { Vgic } from "../irqchip/gic/vgic.js";
 import { VgicConfig } from "../irqchip/gic/vgic-irq.js";
 import * as state from "../irqchip/gic/vgic-state.js";
 import { Arm64, Arm64Vm } from "../kvm/arm64.js";
+import { type Hazards, NO_HAZARDS } from "../kvm/hazards.js";
 import { KvmModule } from "../kvm/module.js";
 import { KvmFile, vmOf } from "../kvm/system.js";
 import type { Vcpu } from "../kvm/vcpu.js";
@@ -65,6 +66,9 @@ export interface MachineOptions {
   listRegisters?: number;
   haltPollMaxNs?: number;
   trace?: boolean;
+  /** SPIs of the VM; default 224. */
+  spiCount?: number;
+  hazards?: Partial<Hazards>;
   guest?: Partial<GuestSoftwareOptions>;
 }
 
@@ -96,7 +100,7 @@ export class GuestMachine {
     this.process = new Process(this.sim, "vmm");
     this.process.memory.map(ARGUMENT, 0x1000);
     this.process.memory.map(RAM_HVA, RAM_SIZE);
-    this.kvm = this.process.install(new KvmFile(this.module, new Arm64({ cpus: vcpus + 1, gicVersion: version })));
+    this.kvm = this.process.install(new KvmFile(this.module, new Arm64({ cpus: vcpus + 1, gicVersion: version }), { ...NO_HAZARDS, ...options.hazards }));
     this.vmFd = this.ioctl(this.kvm, K.KVM_CREATE_VM, 0);
     const vm = vmOf(this.process, this.vmFd);
     if (vm === null) throw new Error("no VM");
@@ -107,7 +111,7 @@ export class GuestMachine {
     const fds = Array.from({ length: vcpus }, (_, id) => this.ioctl(this.vmFd, K.KVM_CREATE_VCPU, id));
     this.fds = fds;
     this.vcpus = vm.armVcpus;
-    this.vgic = this.makeVgic(version, options.guest?.spis ?? []);
+    this.vgic = this.makeVgic(version, options.guest?.spis ?? [], options.spiCount ?? 224);
     for (const [i, fd] of fds.entries()) {
       const { [i]: vcpu } = this.vcpus;
       this.init(fd, 0);
@@ -254,11 +258,12 @@ export class GuestMachine {
   }
 
   /** The vGIC, its addresses and, while it has no register frames, what the guest's set-up would write there. */
-  private makeVgic(version: 2 | 3, spis: readonly SpiSetup[]): Vgic {
+  private makeVgic(version: 2 | 3, spis: readonly SpiSetup[], spiCount: number): Vgic {
     if (!(this.vm.arch instanceof Arm64Vm)) throw new Error("no arm64 VM");
     const vgic = run(this.vm.arch.createIrqchip(version));
     if (!(vgic instanceof Vgic)) throw new Error(`no vGIC: ${String(vgic)}`);
     const { dist } = vgic;
+    dist.nrSpis = spiCount;
     dist.distBase = DISTRIBUTOR;
     dist.cpuInterfaceBase = REDISTRIBUTORS;
     dist.cpus.forEach((cpu, i) => (cpu.rdBase = REDISTRIBUTORS + i * 0x20000));

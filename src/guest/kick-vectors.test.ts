@@ -21,6 +21,13 @@ describe("kick and halt (host-irq.md 8.4)", () => {
     ]);
   });
 
+  it("K17: where every kicker that sees IN_GUEST_MODE sends an IPI, three are sent", () => {
+    const m = machine("spin", { hazards: { kickWithoutSwap: true } });
+    const before = m.vcpus[0].stat.kickIpis;
+    for (let i = 0; i < 3; i++) run(kick(m.vcpus[0]));
+    expect(m.vcpus[0].stat.kickIpis - before).toBe(3);
+  });
+
   it("vector 62: an injection while the vCPU is in user space sends nothing and is seen at the first entry", () => {
     const m = machine("spin");
     const [thread] = m.threads;

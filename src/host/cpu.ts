@@ -1,6 +1,6 @@
 import type { PhysicalGic } from "../arch/gic/contract.js";
 import type { IrqPort } from "../arch/irq-port.js";
-import { block, reads, writes } from "../sim/access.js";
+import { block, reads, type Waitable, writes } from "../sim/access.js";
 import { Context, current } from "../sim/context.js";
 import { Cost } from "../sim/cost.js";
 import { Ev } from "../sim/event.js";
@@ -26,6 +26,14 @@ export interface InterruptHandler {
   handle(intid: number): Step<void>;
 }
 
+/** Open while the CPU is in no interrupt handler. */
+class HandlerGate implements Waitable {
+  constructor(private readonly cpu: HostCpu) {}
+  isOpen(): boolean {
+    return this.cpu.interruptDepth === 0;
+  }
+}
+
 /**
  * One physical CPU of the host: its hard interrupt context, the thread that it runs, and the IPIs that it sends. Its
  * interrupt signal either forces its guest out or runs this context, which takes interrupts until the signal is gone.
@@ -47,6 +55,7 @@ export class HostCpu extends Context implements IrqPort {
   readonly ipisTaken = new Int32Array(IPIS);
   private signal = false;
   private guestMode: GuestMode | null = null;
+  private readonly handlerGate = new HandlerGate(this);
   /** How long the signal that is being raised was on its way. */
   private signalDelayNs = 0;
 
@@ -105,6 +114,8 @@ export class HostCpu extends Context implements IrqPort {
    */
   *takeInterrupts(): Step<void> {
     for (;;) {
+      // A CPU runs one thing at a time: its threads stand still while it is in a handler.
+      if (this.interruptDepth > 0) yield* this.sim.wait(this.handlerGate);
       yield reads(this, "IRQ");
       if (!this.signal || this.guestMode !== null) return;
       this.interruptDepth++;

@@ -78,14 +78,20 @@ function* beginBlock(vcpu: Vcpu): Step<number> {
  * wake falls between look and sleep (K18).
  */
 export function* continueBlock(vcpu: Vcpu): Step<number> {
-  yield writes(vcpu, "sleep");
-  vcpu.sleep = Sleep.WAITING;
+  const isLate = vcpu.vm.hazards.sleepAfterCheck;
+  if (!isLate) yield* setSleep(vcpu, Sleep.WAITING);
   const stops = yield* checkBlock(vcpu);
+  if (!stops && isLate) yield* setSleep(vcpu, Sleep.WAITING);
   if (!stops) return STILL_INSIDE;
   yield writes(vcpu, "sleep");
   vcpu.sleep = Sleep.AWAKE;
   yield* loadVcpu(vcpu);
   return endHalt(vcpu);
+}
+
+function* setSleep(vcpu: Vcpu, sleep: Sleep): Step<void> {
+  yield writes(vcpu, "sleep");
+  vcpu.sleep = sleep;
 }
 
 function endHalt(vcpu: Vcpu): number {

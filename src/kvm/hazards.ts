@@ -29,6 +29,14 @@ export interface Hazards extends VgicHazards {
   readonly forwardWhileSignalling: boolean;
   /** H37: an active interrupt loses its mark and stays active. */
   readonly unmarkWithoutDeactivate: boolean;
+  /** K15: the kick comes before what it announces. */
+  readonly kickBeforeRequest: boolean;
+  /** K16: the vCPU looks at its requests before it says IN_GUEST_MODE. */
+  readonly modeAfterCheck: boolean;
+  /** K17: everybody who sees IN_GUEST_MODE sends an IPI. */
+  readonly kickWithoutSwap: boolean;
+  /** K18: a halted vCPU looks for an interrupt before it is on the wait queue. */
+  readonly sleepAfterCheck: boolean;
 }
 
 export const NO_HAZARDS: Hazards = {
@@ -45,4 +53,8 @@ export const NO_HAZARDS: Hazards = {
   freeBusEarly: false,
   forwardWhileSignalling: false,
   unmarkWithoutDeactivate: false,
+  kickBeforeRequest: false,
+  modeAfterCheck: false,
+  kickWithoutSwap: false,
+  sleepAfterCheck: false,
 };

@@ -60,7 +60,7 @@ export function* kick(vcpu: Vcpu): Step<void> {
   if (woken) return;
   yield writes(vcpu, "mode");
   if (vcpu.mode !== VcpuMode.IN_GUEST_MODE) return;
-  setMode(vcpu, VcpuMode.EXITING_GUEST_MODE);
+  if (!vcpu.vm.hazards.kickWithoutSwap) setMode(vcpu, VcpuMode.EXITING_GUEST_MODE);
   const to = vcpu.physicalCpu;
   const from = current().cpu;
   if (to < 0 || to === from) return;

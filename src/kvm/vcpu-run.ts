@@ -123,26 +123,46 @@ function* enterGuest(vcpu: Vcpu): Step<number> {
     if (result !== CONTINUE || vcpu.stage !== Stage.HOST) return result;
   }
   yield* vcpu.hostCpu.takeInterrupts();
+  // Interrupts are off from here to the fold: what comes meanwhile makes the guest exit at once.
+  yield* vcpu.hostCpu.enterGuest(vcpu);
   const { armIrqchip } = vm;
   if (armIrqchip !== null) yield* armIrqchip.flush(vcpu.index);
-  yield writes(vcpu, "mode");
-  setMode(vcpu, VcpuMode.IN_GUEST_MODE);
-  vcpu.exitGate.isInGuest = true;
-  yield reads(vcpu, "requests");
-  let isWanted = vcpu.requests !== 0;
-  if (!isWanted) isWanted = yield* vcpu.signals.isPending();
-  if (isWanted) {
+  const mustTurnBack = vm.hazards.modeAfterCheck ? yield* checkThenMode(vcpu) : yield* modeThenCheck(vcpu);
+  if (mustTurnBack) {
     yield writes(vcpu, "mode");
     setMode(vcpu, VcpuMode.OUTSIDE_GUEST_MODE);
     if (armIrqchip !== null) yield* armIrqchip.sync(vcpu.index);
     vcpu.exitGate.isInGuest = false;
+    yield* vcpu.hostCpu.leaveGuest();
     return CONTINUE;
   }
   vcpu.stage = Stage.GUEST;
   vm.sim.charge(Cost.entry);
   vm.sim.emit(Ev.kvm_entry, vcpu.id);
-  yield* vcpu.hostCpu.enterGuest(vcpu);
   return CONTINUE;
+}
+
+/** IN_GUEST_MODE first, with a full barrier, then the look: who publishes later sees the mode and kicks (K16). */
+function* modeThenCheck(vcpu: Vcpu): Step<boolean> {
+  yield writes(vcpu, "mode");
+  setMode(vcpu, VcpuMode.IN_GUEST_MODE);
+  vcpu.exitGate.isInGuest = true;
+  return yield* isWanted(vcpu);
+}
+
+function* checkThenMode(vcpu: Vcpu): Step<boolean> {
+  const result = yield* isWanted(vcpu);
+  yield writes(vcpu, "mode");
+  setMode(vcpu, VcpuMode.IN_GUEST_MODE);
+  vcpu.exitGate.isInGuest = true;
+  return result;
+}
+
+/** Is there a reason not to enter the guest? */
+function* isWanted(vcpu: Vcpu): Step<boolean> {
+  yield reads(vcpu, "requests");
+  if (vcpu.requests !== 0) return true;
+  return yield* vcpu.signals.isPending();
 }
 
 function* handleRequests(vcpu: Vcpu): Step<number> {
@@ -178,7 +198,6 @@ function* runGuest(vcpu: Vcpu): Step<number> {
   const exit = yield* vcpu.guest.run(vcpu);
   if (exit === GuestExit.IDLE) return STILL_INSIDE;
   vm.sim.charge(Cost.exit);
-  yield* vcpu.hostCpu.leaveGuest();
   vcpu.stage = Stage.HOST;
   vm.sim.emit(Ev.kvm_exit, vcpu.id, EXIT_NAMES[exit]);
   yield writes(vcpu, "mode");
@@ -188,6 +207,7 @@ function* runGuest(vcpu: Vcpu): Step<number> {
   const { armIrqchip } = vm;
   if (armIrqchip !== null) yield* armIrqchip.sync(vcpu.index);
   vcpu.exitGate.isInGuest = false;
+  yield* vcpu.hostCpu.leaveGuest();
   yield* vcpu.hostCpu.takeInterrupts();
   return yield* handleExit(vcpu, exit);
 }

@@ -174,8 +174,9 @@ export class Vcpu implements VmVcpu, GuestMode {
   }
 
   *requestIrqPending(): Step<void> {
+    if (this.vm.hazards.kickBeforeRequest) yield* kick(this);
     yield* this.request(Request.IRQ_PENDING);
-    yield* kick(this);
+    if (!this.vm.hazards.kickBeforeRequest) yield* kick(this);
   }
 
   *requestProcessUpdate(): Step<void> {
