@@ -48,18 +48,63 @@ describe("exits per interrupt (host-irq.md 3.6)", () => {
     expect(m.since).toEqual({ exits: 1, IRQ: 1, IPI0: 1, hostIrqs: 1, acks: 1 });
   });
 
-  it("SGI to another vCPU, GICv3: a SYSREG trap at the sender and an IRQ at the target", () => {
-    const gic = { version: 3, distributor: DISTRIBUTOR } as const;
+  for (const version of [2, 3] as const)
+    it(`SGI to another vCPU, GICv${version}: a trap at the sender and an IRQ at the target`, () => {
+      const gic = { version, distributor: DISTRIBUTOR };
+      const main = (code: Assembler, vcpu: number): void => {
+        code.delay(10_000, 20);
+        for (let i = 0; i < 10 && vcpu === 0; i++) writeSgi(code.delay(1000, 20), gic, 3, 1);
+      };
+      const m = new GuestMachine({ version, vcpus: 2, guest: { main } });
+      for (const thread of m.threads) m.sim.wake(thread, 0);
+      run(m.sim.runUntil(5000));
+      m.zero();
+      m.settle();
+      const trap = version === 3 ? { SYSREG: 10 } : { DABT: 10, mmioKernel: 10 };
+      expect(m.since).toEqual({ exits: 20, IRQ: 10, ...trap, IPI0: 10, hostIrqs: 10, acks: 10 });
+    });
+
+  it("K28: one SGI from two vCPUs of a GICv2 is two interrupts, each ended with its own source", () => {
+    const gic = { version: 2, distributor: DISTRIBUTOR } as const;
     const main = (code: Assembler, vcpu: number): void => {
       code.delay(10_000, 20);
-      for (let i = 0; i < 10 && vcpu === 0; i++) writeSgi(code.delay(1000, 20), gic, 3, 1);
+      if (vcpu > 0) writeSgi(code, gic, 1, 0);
     };
-    const m = new GuestMachine({ vcpus: 2, guest: { main } });
+    const m = new GuestMachine({ version: 2, vcpus: 3, guest: { main } });
     for (const thread of m.threads) m.sim.wake(thread, 0);
-    run(m.sim.runUntil(5000));
-    m.zero();
     m.settle();
-    expect(m.since).toEqual({ exits: 20, SYSREG: 10, IRQ: 10, IPI0: 10, hostIrqs: 10, acks: 10 });
+    expect(m.software.guest.stats.acknowledged).toBe(2);
+    expect(m.trace.lines("guest_eoi")).toEqual(["guest_eoi(0,1)", "guest_eoi(0,1)"]);
+    const irq = m.vgic.dist.irq(m.vgic.dist.cpus[0], 1);
+    expect([irq?.active, irq?.source]).toEqual([false, 0]);
+  });
+
+  for (const idle of ["spin", "wfi"] as const)
+    it(`irqfd, edge, guest ${idle}: as KVM_IRQ_LINE`, () => {
+      const m = new GuestMachine({ guest: { spis: EDGE, idle } }).boot();
+      const fd = m.irqfd(8);
+      for (let i = 0; i < 10; i++) m.signal(fd);
+      const common = { exits: 10, hostIrqs: 10, acks: 10 };
+      expect(m.since).toEqual(idle === "spin" ? { ...common, IRQ: 10, IPI0: 10 } : { ...common, WFx: 10, IPI1: 10, haltWakeup: 10 });
+    });
+
+  for (const idle of ["spin", "wfi"] as const)
+    it(`irqfd with resamplefd, level, guest ${idle}: kick and EOI maintenance; PPI 25 is never taken`, () => {
+      const m = new GuestMachine({ guest: { spis: [{ intid: 41, trigger: "level" }], idle } }).boot();
+      const fd = m.irqfd(9, true);
+      for (let i = 0; i < 10; i++) m.signal(fd);
+      const common = { exits: 20, hostIrqs: 10, acks: 10 };
+      expect(m.since).toEqual(idle === "spin" ? { ...common, IRQ: 20, IPI0: 10 } : { ...common, WFx: 10, IRQ: 10, IPI1: 10, haltWakeup: 10 });
+    });
+
+  it("EOImode 1: priority drop and deactivation apart cost no exit more, where the list registers hold everything", () => {
+    const m = new GuestMachine({ guest: { spis: EDGE, eoiMode: 1 } }).boot();
+    for (let i = 0; i < 10; i++) {
+      m.pulse(40);
+      m.settle();
+    }
+    expect(m.since.acks).toBe(10);
+    expect(m.since.exits).toBe(10 + (m.since.SYSREG ?? 0));
   });
 
   for (const idle of ["spin", "wfi"] as const)

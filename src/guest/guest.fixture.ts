@@ -1,11 +1,10 @@
+import { eventfd2 } from "../host/eventfd.js";
 import { GicV2 } from "../host/gic/gicv2.js";
 import { GicV3 } from "../host/gic/gicv3.js";
 import { Host } from "../host/machine.js";
 import { Process } from "../host/process.js";
 import { Vgic } from "../irqchip/gic/vgic.js";
-import { VgicConfig } from "../irqchip/gic/vgic-irq.js";
-import * as state from "../irqchip/gic/vgic-state.js";
-import { Arm64, Arm64Vm } from "../kvm/arm64.js";
+import { Arm64 } from "../kvm/arm64.js";
 import { type Hazards, NO_HAZARDS } from "../kvm/hazards.js";
 import { KvmModule } from "../kvm/module.js";
 import { KvmFile, vmOf } from "../kvm/system.js";
@@ -16,8 +15,10 @@ import { Context } from "../sim/context.js";
 import { TraceBuffer } from "../sim/event.js";
 import { Sim } from "../sim/sim.js";
 import { run, type Step } from "../sim/step.js";
+import { EFD_NONBLOCK } from "../uapi/eventfd.js";
+import * as A from "../uapi/arm.js";
 import * as K from "../uapi/kvm.js";
-import { type GuestSoftwareOptions, GuestSoftware, type SpiSetup } from "./software.js";
+import { type GuestSoftwareOptions, GuestSoftware } from "./software.js";
 
 export const RAM = 0x4000_0000;
 export const DISTRIBUTOR = 0x0800_0000;
@@ -111,7 +112,7 @@ export class GuestMachine {
     const fds = Array.from({ length: vcpus }, (_, id) => this.ioctl(this.vmFd, K.KVM_CREATE_VCPU, id));
     this.fds = fds;
     this.vcpus = vm.armVcpus;
-    this.vgic = this.makeVgic(version, options.guest?.spis ?? [], options.spiCount ?? 224);
+    this.vgic = this.makeVgic(version, options.spiCount ?? 224);
     for (const [i, fd] of fds.entries()) {
       const { [i]: vcpu } = this.vcpus;
       this.init(fd, 0);
@@ -252,40 +253,58 @@ export class GuestMachine {
     return yield* this.process.ioctl(this.vmFd, K.KVM_IRQ_LINE, ARGUMENT);
   }
 
+  /** An eventfd that injects `gsi`; with `resamples`, a level one whose end another eventfd is told. */
+  irqfd(gsi: number, resamples = false): number {
+    const fd = eventfd2(this.process, 0, EFD_NONBLOCK);
+    const view = new DataView(new ArrayBuffer(K.kvm_irqfd.size));
+    K.kvm_irqfd.fd.set(view, fd);
+    K.kvm_irqfd.gsi.set(view, gsi);
+    if (resamples) {
+      K.kvm_irqfd.flags.set(view, K.KVM_IRQFD_FLAG_RESAMPLE);
+      K.kvm_irqfd.resamplefd.set(view, eventfd2(this.process, 0, EFD_NONBLOCK));
+    }
+    const result = this.call(this.vmFd, K.KVM_IRQFD, view);
+    if (result !== 0) throw new Error(`KVM_IRQFD: ${result}`);
+    return fd;
+  }
+
+  /** write(2) of 1 to an eventfd, and everything that follows. */
+  signal(fd: number): void {
+    this.process.memory.setU64(ARGUMENT, 1);
+    run(this.process.write(fd, ARGUMENT, 8));
+    this.settle();
+  }
+
   pulse(intid: number): void {
     this.irqLine(intid, 1);
     this.irqLine(intid, 0);
   }
 
-  /** The vGIC, its addresses and, while it has no register frames, what the guest's set-up would write there. */
-  private makeVgic(version: 2 | 3, spis: readonly SpiSetup[], spiCount: number): Vgic {
-    if (!(this.vm.arch instanceof Arm64Vm)) throw new Error("no arm64 VM");
-    const vgic = run(this.vm.arch.createIrqchip(version));
-    if (!(vgic instanceof Vgic)) throw new Error(`no vGIC: ${String(vgic)}`);
-    const { dist } = vgic;
-    dist.nrSpis = spiCount;
-    dist.distBase = DISTRIBUTOR;
-    dist.cpuInterfaceBase = REDISTRIBUTORS;
-    dist.cpus.forEach((cpu, i) => (cpu.rdBase = REDISTRIBUTORS + i * 0x20000));
-    run(this.vm.lock.lock());
-    run(vgic.init());
-    run(this.vm.lock.unlock());
-    run(state.writeDistEnable(dist, true, true));
-    for (const { intid, trigger, priority = 0xa0, target = 0 } of spis) {
-      const irq = dist.irq(dist.cpus[0], intid);
-      if (irq === null) continue;
-      run(state.writeConfig(irq, trigger === "edge" ? VgicConfig.EDGE : VgicConfig.LEVEL));
-      run(state.writePriority(irq, priority));
-      if (version === 3) run(state.writeRouter(dist, irq, target));
-      run(state.setEnabled(dist, irq, true));
-    }
-    for (const cpu of dist.cpus)
-      for (let intid = 0; intid < 32; intid++) {
-        const irq = dist.irq(cpu, intid);
-        if (irq === null) continue;
-        run(state.writePriority(irq, 0xa0));
-        if (intid < 16 || intid === 27 || intid === 30) run(state.setEnabled(dist, irq, true));
-      }
-    return vgic;
+  /** The vGIC by the device control API, as a VMM makes it. */
+  private makeVgic(version: 2 | 3, spiCount: number): Vgic {
+    const view = new DataView(new ArrayBuffer(K.kvm_create_device.size));
+    K.kvm_create_device.type.set(view, version === 3 ? K.KVM_DEV_TYPE_ARM_VGIC_V3 : K.KVM_DEV_TYPE_ARM_VGIC_V2);
+    const made = this.call(this.vmFd, K.KVM_CREATE_DEVICE, view);
+    if (made < 0) throw new Error(`no vGIC: ${made}`);
+    const fd = this.process.memory.getU32(ARGUMENT + K.kvm_create_device.fd.offset);
+    this.setAttr(fd, A.KVM_DEV_ARM_VGIC_GRP_NR_IRQS, 0, spiCount + 32);
+    const dist = version === 3 ? A.KVM_VGIC_V3_ADDR_TYPE_DIST : A.KVM_VGIC_V2_ADDR_TYPE_DIST;
+    const other = version === 3 ? A.KVM_VGIC_V3_ADDR_TYPE_REDIST : A.KVM_VGIC_V2_ADDR_TYPE_CPU;
+    this.setAttr(fd, A.KVM_DEV_ARM_VGIC_GRP_ADDR, dist, DISTRIBUTOR);
+    this.setAttr(fd, A.KVM_DEV_ARM_VGIC_GRP_ADDR, other, REDISTRIBUTORS);
+    this.setAttr(fd, A.KVM_DEV_ARM_VGIC_GRP_CTRL, A.KVM_DEV_ARM_VGIC_CTRL_INIT, 0);
+    const { armIrqchip } = this.vm;
+    if (!(armIrqchip instanceof Vgic)) throw new Error("no vGIC");
+    return armIrqchip;
+  }
+
+  private setAttr(fd: number, group: number, attr: number, value: number): void {
+    const view = new DataView(new ArrayBuffer(K.kvm_device_attr.size));
+    K.kvm_device_attr.group.set(view, group);
+    K.kvm_device_attr.attr.setNumber(view, attr);
+    K.kvm_device_attr.addr.setNumber(view, ARGUMENT + 64);
+    this.process.memory.setU64(ARGUMENT + 64, value);
+    const result = this.call(fd, K.KVM_SET_DEVICE_ATTR, view);
+    if (result !== 0) throw new Error(`vGIC attribute ${group}, ${attr}: ${result}`);
   }
 }
