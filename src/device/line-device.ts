@@ -121,7 +121,8 @@ export abstract class LineDevice {
 export class LevelDevice extends LineDevice {
   readonly trigger = "level";
   private wire = false;
-  private isDriving = false;
+  /** Changes of the wire that are on their way to the sink. */
+  private changes = 0;
 
   constructor(
     sim: Sim,
@@ -140,18 +141,25 @@ export class LevelDevice extends LineDevice {
     yield* this.drive();
   }
 
-  /** The wire follows the conditions: one driver at a time, so that the last change wins. */
+  /**
+   * The wire follows the conditions. Two accesses at once may reach the sink in the other order, so each looks again
+   * after its change, and puts right what it has overtaken.
+   */
   private *drive(): Step<void> {
     yield writes(this, "device");
-    if (this.isDriving) return;
-    this.isDriving = true;
-    while (this.wire !== this.outstanding > 0) {
-      this.wire = this.outstanding > 0;
-      if (!this.wire) this.sim.emit(Ev.device_lower, this.name, this.index);
-      yield* this.sink.setLevel(this.wire);
+    let isCertain = this.changes === 0;
+    for (;;) {
+      const level = this.outstanding > 0;
+      if (isCertain && level === this.wire) return;
+      if (this.wire && !level) this.sim.emit(Ev.device_lower, this.name, this.index);
+      this.wire = level;
+      this.changes++;
+      yield* this.sink.setLevel(level);
       yield writes(this, "device");
+      this.changes--;
+      if (level === this.outstanding > 0) return;
+      isCertain = false;
     }
-    this.isDriving = false;
   }
 }
 
@@ -175,4 +183,4 @@ export class EdgeDevice extends LineDevice {
   protected override *settled(): Step<void> {}
 }
 block(LineDevice, "raised", "delivered", "coalesced", "outstanding", "dropped", "spurious", "accesses");
-block(LevelDevice, "wire", "isDriving");
+block(LevelDevice, "wire", "changes");

@@ -53,7 +53,6 @@ export class HostCpu extends Context implements IrqPort {
   /** By SGI number: sent from here, and taken here. */
   readonly ipisSent = new Int32Array(IPIS);
   readonly ipisTaken = new Int32Array(IPIS);
-  private signal = false;
   private guestMode: GuestMode | null = null;
   private readonly handlerGate = new HandlerGate(this);
   /** How long the signal that is being raised was on its way. */
@@ -79,7 +78,7 @@ export class HostCpu extends Context implements IrqPort {
   *enterGuest(guest: GuestMode): Step<void> {
     yield writes(this, "IRQ");
     this.guestMode = guest;
-    if (this.signal) yield* guest.forceExit(0);
+    if (this.gic.isSignalled(this.cpu)) yield* guest.forceExit(0);
   }
 
   /** The first thing after guest exit. */
@@ -91,8 +90,7 @@ export class HostCpu extends Context implements IrqPort {
   /** Samples the wire itself: two changes may reach this port in the other order. */
   *irq(): Step<void> {
     yield writes(this, "IRQ");
-    this.signal = this.gic.isSignalled(this.cpu);
-    if (!this.signal) return;
+    if (!this.gic.isSignalled(this.cpu)) return;
     const delayNs = this.signalDelayNs;
     if (this.guestMode !== null) yield* this.guestMode.forceExit(delayNs);
     else this.sim.wake(this, delayNs);
@@ -101,7 +99,7 @@ export class HostCpu extends Context implements IrqPort {
   /** Is the interrupt signal of this CPU asserted? */
   *isInterruptPending(): Step<boolean> {
     yield reads(this, "IRQ");
-    return this.signal;
+    return this.gic.isSignalled(this.cpu);
   }
 
   override *body(): Step<void> {
@@ -117,7 +115,7 @@ export class HostCpu extends Context implements IrqPort {
       // A CPU runs one thing at a time: its threads stand still while it is in a handler.
       if (this.interruptDepth > 0) yield* this.sim.wait(this.handlerGate);
       yield reads(this, "IRQ");
-      if (!this.signal || this.guestMode !== null) return;
+      if (this.guestMode !== null || !this.gic.isSignalled(this.cpu)) return;
       this.interruptDepth++;
       yield* this.takeOne();
       this.interruptDepth--;
@@ -132,9 +130,6 @@ export class HostCpu extends Context implements IrqPort {
     const intid = gic.version === 2 ? iar & 0x3ff : iar & 0xffffff;
     if (intid >= 1020 && intid <= 1023) {
       this.spurious++;
-      // The wire has fallen since, and its change may still be on its way here: waiting for it would be a storm.
-      yield writes(this, "IRQ");
-      this.signal = gic.isSignalled(cpu);
       return;
     }
     this.interrupts++;
@@ -195,4 +190,4 @@ export class HostCpu extends Context implements IrqPort {
     return true;
   }
 }
-block(HostCpu, "signal", "guestMode");
+block(HostCpu, "guestMode");

@@ -157,11 +157,11 @@ function advance(context: Context, step: Step<unknown>): boolean {
 describe("free_irq", () => {
   it.skipIf(STRAIGHT)("vector 19: free on one CPU waits for the handler that runs on another; only interleaving can show it", () => {
     const f = new Fixture();
-    let isInside = false;
+    const where = { isInside: false };
     const slow = new Handler(function* () {
-      isInside = true;
+      where.isInside = true;
       yield reads(f, "trace");
-      isInside = false;
+      where.isInside = false;
     });
     f.request(f.level, slow, 0, f);
     run(f.gic.setSpi(40, true));
@@ -169,7 +169,7 @@ describe("free_irq", () => {
     const cpu1 = new Task("rmmod", 1, nothing);
     f.sim.explored = true;
     const handling = cpu0.takeInterrupts();
-    while (!isInside) expect(advance(cpu0, handling)).toBe(false);
+    while (!where.isInside) expect(advance(cpu0, handling)).toBe(false);
     const freeing = f.host.freeIrq(f.level, f);
     for (let i = 0; i < 100; i++) expect(advance(cpu1, freeing)).toBe(false);
     expect([f.desc(f.level).isDisabled, f.desc(f.level).isMasked]).toEqual([true, true]);
