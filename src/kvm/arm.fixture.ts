@@ -5,6 +5,7 @@ import { Vgic } from "../irqchip/gic/vgic.js";
 import { VgicConfig } from "../irqchip/gic/vgic-irq.js";
 import { writeConfig } from "../irqchip/gic/vgic-state.js";
 import { run } from "../sim/step.js";
+import { KVM_DEV_ARM_VGIC_CTRL_INIT, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_GRP_NR_IRQS } from "../uapi/arm.js";
 import * as K from "../uapi/kvm.js";
 import { Arm64 } from "./arm64.js";
 import type { Hazards } from "./hazards.js";
@@ -15,6 +16,8 @@ import { KvmModule } from "./module.js";
 export class ArmMachine extends TestMachine {
   readonly gic: GicV2 | GicV3;
   readonly kernel: Host;
+  /** The vGIC's device descriptor by VM descriptor. */
+  private readonly devices = new Map<number, number>();
 
   constructor(version: 2 | 3 = 3, hazards: Partial<Hazards> = {}) {
     const gic = version === 3 ? new GicV3({ cpus: 2, listRegisters: 4 }) : new GicV2({ cpus: 2, listRegisters: 4 });
@@ -47,7 +50,8 @@ export class ArmMachine extends TestMachine {
     if (created < 0) throw new Error(`KVM_CREATE_VCPU: ${created}`);
     const device = this.createDevice(vm, type);
     if (device < 0) throw new Error(`KVM_CREATE_DEVICE: ${device}`);
-    this.vgic(vm).dist.nrSpis = 64;
+    this.devices.set(vm, device);
+    if (this.setAttr(device, KVM_DEV_ARM_VGIC_GRP_NR_IRQS, 0, [96]) !== 0) throw new Error("NR_IRQS");
     return vm;
   }
 
@@ -59,10 +63,7 @@ export class ArmMachine extends TestMachine {
   }
 
   initVgic(fd: number): void {
-    const { lock } = this.vm(fd);
-    run(lock.lock());
-    const error = run(this.vgic(fd).init());
-    run(lock.unlock());
+    const error = this.setAttr(this.devices.get(fd) ?? -1, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_CTRL_INIT);
     if (error !== 0) throw new Error(`CTRL_INIT: ${error}`);
   }
 

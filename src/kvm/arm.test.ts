@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { GuestMachine } from "../guest/guest.fixture.js";
 import { eventfd2, EventfdFile } from "../host/eventfd.js";
 import { run } from "../sim/step.js";
-import { EAGAIN, EBUSY, EEXIST, EINVAL, ENODEV, ENXIO } from "../uapi/errno.js";
+import { EAGAIN, EBUSY, EEXIST, EFAULT, EINVAL, ENODEV, ENXIO } from "../uapi/errno.js";
 import { EFD_NONBLOCK } from "../uapi/eventfd.js";
 import * as K from "../uapi/kvm.js";
 import { ArmMachine } from "./arm.fixture.js";
@@ -194,6 +194,24 @@ describe("creating a vGIC", () => {
     expect(m.ioctl(vm, K.KVM_CREATE_IRQCHIP, 0)).toBe(0);
     expect(m.ioctl(vm, K.KVM_CREATE_IRQCHIP, 0)).toBe(-EEXIST);
     expect(m.ioctl(vm, K.KVM_CHECK_EXTENSION, K.KVM_CAP_MAX_VCPUS)).toBe(8);
+  });
+
+  it("takes a GICv2's addresses by the request from before device attributes, and by its rules", () => {
+    const m = new ArmMachine(2);
+    const vm = m.a0();
+    const setAddress = (id: number, address: number) =>
+      m.ioctlOn(vm, K.KVM_ARM_SET_DEVICE_ADDR, K.kvm_arm_device_addr, (view) => {
+        K.kvm_arm_device_addr.id.setNumber(view, id);
+        K.kvm_arm_device_addr.addr.setNumber(view, address);
+      });
+    expect(setAddress(0, 0x0800_0000)).toBe(-ENODEV); // no GICv2 yet
+    m.ioctl(vm, K.KVM_CREATE_IRQCHIP, 0);
+    expect(setAddress(1 << 16, 0x0800_0000)).toBe(-ENODEV);
+    expect(setAddress(0, 0x0800_0000)).toBe(0);
+    expect(setAddress(0, 0x0800_0000)).toBe(-EEXIST);
+    expect(setAddress(1, 0x0801_0001)).toBe(-EINVAL);
+    expect(m.vgic(vm).dist.distBase).toBe(0x0800_0000);
+    expect(m.ioctl(vm, K.KVM_ARM_SET_DEVICE_ADDR, 0x10)).toBe(-EFAULT);
   });
 
   it("goes with the VM: its device descriptor keeps the VM alive", () => {

@@ -57,9 +57,13 @@ class BusArray {
   }
 }
 
+/**
+ * By ascending address, then in the order of registration; but a device goes in front of a longer one at its address
+ * (virt/kvm/kvm_main.c, kvm_io_bus_cmp).
+ */
 function comesAfter(device: BusDevice, other: BusDevice): boolean {
-  if (device.address < other.address) return false;
-  return other.length === 0 ? device.address > other.address : device.address + device.length > other.address + other.length;
+  if (device.address !== other.address) return device.address > other.address;
+  return other.length !== 0 && device.length > other.length;
 }
 
 /**

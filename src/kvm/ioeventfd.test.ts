@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { run } from "../sim/step.js";
+import type { MmioDevice } from "../irqchip/contract.js";
+import { run, type Step } from "../sim/step.js";
 import { EBADF, EEXIST, EINVAL, ENOENT, ENOMEM } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
 import { pipe2 } from "../host/pipe.js";
@@ -9,6 +10,15 @@ import { X86 } from "./x86.js";
 
 const { KVM_IOEVENTFD_FLAG_DATAMATCH: MATCH, KVM_IOEVENTFD_FLAG_DEASSIGN: DEASSIGN, KVM_IOEVENTFD_FLAG_PIO: PIO } = K;
 const A = 0x1000;
+
+/** Registers that nobody reaches: the tests write without a vCPU. */
+class Frame implements MmioDevice {
+  high = 0;
+  *mmioRead(): Step<number> {
+    return 0;
+  }
+  *mmioWrite(): Step<void> {}
+}
 
 function machine() {
   const m = new TestMachine({ arch: new X86() });
@@ -118,6 +128,20 @@ describe("KVM_IOEVENTFD", () => {
     expect(request(e2, A, 8, MATCH, 0x1_0000_0002n)).toBe(0);
     expect([write(A, 2, 0), write(A, 2, 0, 0, BusKind.PIO)]).toEqual([false, true]);
     expect([write(A, 8, 2, 0), write(A, 8, 2, 1)]).toEqual([false, true]);
+  });
+
+  it("tries overlapping devices by ascending address; one goes in front of a longer one at its address", () => {
+    const { vm, m, request, write } = machine();
+    const add = (base: number, size: number) => run(vm.mmioBus.register(base, size, new Frame()));
+    run(vm.slotsLock.lock());
+    for (const [base, size] of [[0x20, 2], [0x20, 1], [0x20, 2], [0x18, 16]] as const) expect(add(base, size)).toBe(0);
+    run(vm.slotsLock.unlock());
+    const order = run(vm.buses.of(BusKind.MMIO).devices()).map((device) => `${device.address}+${device.length}`);
+    expect(order).toEqual(["24+16", "32+1", "32+2", "32+2"]);
+    expect(() => add(0x40, 1)).toThrow("without slots_lock");
+    const e = m.eventfd();
+    expect(request(e, 0x20, 0)).toBe(0);
+    expect([write(0x20, 1, 0), m.count(e)]).toEqual([true, 1]);
   });
 
   it("waits for the readers of the old bus before it frees (H30)", () => {
