@@ -34,9 +34,9 @@ function rerouteAgainstSignal(switches: Switches = {}): Program {
   };
 }
 
-/** H8: an irqfd fires while it is deassigned. */
+/** H7, H8: an irqfd fires while it is deassigned. Nothing is injected once the call has returned. */
 function deassignAgainstSignal(switches: Switches = {}): Program {
-  const { m, fd, irqfd } = wires(switches);
+  const { m, fd, chip, irqfd } = wires(switches);
   const e = m.eventfd();
   irqfd(e);
   const context = m.context(e);
@@ -44,7 +44,15 @@ function deassignAgainstSignal(switches: Switches = {}): Program {
   const raise = new Call("raise", m.process, fd, 0, 0, function* () {
     yield* context.signal();
   });
-  return { sim: m.sim, contexts: [deassign, raise], check: ok };
+  let atReturn = -1;
+  return {
+    sim: m.sim,
+    contexts: [deassign, raise],
+    check() {
+      if (deassign.result === 0 && atReturn < 0) atReturn = chip.sets;
+      return atReturn >= 0 && chip.sets > atReturn ? "H7: an injection after the deassign has returned" : null;
+    },
+  };
 }
 
 /** H13, H16: the guest acknowledges while the last owner, whose resamplefd is closed already, leaves. */
@@ -81,10 +89,11 @@ function leaveAsserted(switches: Switches = {}): Program {
   };
 }
 
-/** H15: the owner raises again as soon as it is told. The line stays up for it, because it was lowered before. */
+/** H14, H15: the owner raises again as soon as it is told. The line stays up for it, because it was lowered before. */
 function raiseAgainAgainstAcknowledge(switches: Switches = {}): Program {
   const { m, fd, vm, chip, irqfd } = wires(switches);
   const [e, r] = [m.eventfd(), m.eventfd()];
+  irqfd(m.eventfd(), RESAMPLE, m.eventfd()); // an older member: told after this one
   irqfd(e, RESAMPLE, r);
   m.write(e, 1);
   const [trigger, told] = [m.context(e), m.context(r)];
@@ -96,7 +105,7 @@ function raiseAgainAgainstAcknowledge(switches: Switches = {}): Program {
     sim: m.sim,
     contexts: [acknowledge(vm), owner],
     check: ok,
-    end: () => (chip.pin(IOAPIC, GSI) === 2 ? null : "H15: the line is down while its device wants service"),
+    end: () => (chip.pin(IOAPIC, GSI) === 2 ? null : "H14, H15: the line is down while its device wants service"),
   };
 }
 
@@ -185,6 +194,10 @@ describe.skipIf(STRAIGHT)("hazards of the core: found without the rule, not with
     expectFound(rerouteAgainstSignal, { swapWithoutWait: true }, /^H5/);
   }, PATIENCE);
 
+  it("H7: an injection comes after a deassign has returned", () => {
+    expectFound(deassignAgainstSignal, { returnBeforeShutdown: true }, /^H7/);
+  }, PATIENCE);
+
   it("H8: a work item runs for a freed irqfd", () => {
     expectFound(deassignAgainstSignal, { flushBeforeUnhook: true }, /freed irqfd/);
     expectClean(deassignAgainstSignal);
@@ -200,8 +213,9 @@ describe.skipIf(STRAIGHT)("hazards of the core: found without the rule, not with
     expectClean(leaveAsserted);
   }, PATIENCE);
 
-  it("H15: an owner's new assertion is wiped by the acknowledge that told it", () => {
-    expectFound(raiseAgainAgainstAcknowledge, { notifyBeforeDeassert: true }, /^H15/);
+  it("H14, H15: an owner's new assertion is wiped by the acknowledge that told it", () => {
+    expectFound(raiseAgainAgainstAcknowledge, { deassertPerMember: true }, /^H14/);
+    expectFound(raiseAgainAgainstAcknowledge, { notifyBeforeDeassert: true }, /^H14/);
     expectClean(raiseAgainAgainstAcknowledge);
   }, PATIENCE);
 

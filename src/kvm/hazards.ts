@@ -11,12 +11,16 @@ export interface Hazards extends VgicHazards {
   readonly readTornRoute: boolean;
   /** H5: a routing change frees the old table, and returns, without its grace period. */
   readonly swapWithoutWait: boolean;
+  /** H7: a deassign returns without waiting for the shutdown. */
+  readonly returnBeforeShutdown: boolean;
   /** H8: shutdown flushes the work before it takes the irqfd off the wait queue. */
   readonly flushBeforeUnhook: boolean;
   /** H12: the 2012 posting's order: the last leaver frees the resampler before the grace period. */
   readonly freeResamplerEarly: boolean;
   /** H13: the resamplefd context is dropped before the wait of the leave. */
   readonly dropResamplefdEarly: boolean;
+  /** H14: an acknowledge lowers the line again for each member. */
+  readonly deassertPerMember: boolean;
   /** H15: an acknowledge tells the owners before it lowers the line. */
   readonly notifyBeforeDeassert: boolean;
   /** H16: the last leaver does not lower the line. */
@@ -44,9 +48,11 @@ export const NO_HAZARDS: Hazards = {
   sampleBeforeInsert: false,
   readTornRoute: false,
   swapWithoutWait: false,
+  returnBeforeShutdown: false,
   flushBeforeUnhook: false,
   freeResamplerEarly: false,
   dropResamplefdEarly: false,
+  deassertPerMember: false,
   notifyBeforeDeassert: false,
   keepLineAtLeave: false,
   clearRouteOnDeassign: false,

@@ -304,6 +304,6 @@ function* deassign(vm: Vm, process: Process, fd: number, gsi: number): Step<numb
   }
   yield* irqfds.lock.unlock();
   yield* eventfd.put(); // DE3
-  yield* vm.host.irqfdCleanup.drain(); // DE4
+  if (!vm.hazards.returnBeforeShutdown) yield* vm.host.irqfdCleanup.drain(); // DE4
   return 0; // DE5
 }

@@ -23,6 +23,8 @@ export class LineChip extends X86 {
 export class LineChipVm extends X86Vm {
   /** "chip:pin" to the sources that hold it high. */
   readonly sources = new Map<string, number>();
+  /** Calls of the setter. */
+  sets = 0;
   /** MSI data words in order of delivery. */
   readonly messages: number[] = [];
   /** "address:data" of each. */
@@ -40,6 +42,7 @@ export class LineChipVm extends X86Vm {
   }
 
   override *setRoute(route: Route, source: number, level: number): Step<number> {
+    this.sets++;
     if (route.type === K.KVM_IRQ_ROUTING_MSI) {
       if (level === 0) return -1;
       this.deliver(route);

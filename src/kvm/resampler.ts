@@ -41,6 +41,7 @@ export class Resampler extends AckNotifier {
     this.assertAlive();
     let member = yield* this.members.first();
     while (member !== null) {
+      if (this.vm.hazards.deassertPerMember) yield* setIrq(this.vm, RESAMPLE_SOURCE, this.gsi, 0, false);
       yield* member.notifyOwner();
       member = yield* this.members.next(member.resamplerLink);
     }
