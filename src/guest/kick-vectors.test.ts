@@ -109,6 +109,27 @@ describe("kick and halt (host-irq.md 8.4)", () => {
     expect(m.since.acks).toBe(1);
   });
 
+  it("another thread of the vCPU's CPU gets it: one IPI, one exit; the way back goes through idle", () => {
+    const m = machine("spin");
+    const [, cpu] = m.host.cpus;
+    const seen: string[] = [];
+    const other = m.later(function* () {
+      yield* cpu.switchTo(other);
+      seen.push(`vCPU on CPU ${m.vcpus[0].physicalCpu}`);
+      yield* cpu.switchTo(null);
+    });
+    other.cpu = 1;
+    const switches = cpu.contextSwitches;
+    run(cpu.wakeThread(other));
+    m.settle();
+    expect(seen).toEqual(["vCPU on CPU -1"]);
+    expect(m.since).toEqual({ exits: 1, IRQ: 1, IPI0: 1, hostIrqs: 1 });
+    expect(cpu.contextSwitches - switches).toBe(3);
+    m.pulse(40);
+    m.settle();
+    expect(m.since.acks).toBe(1);
+  });
+
   it("I10, I12: exits are the sum of their classes; indices follow creation", () => {
     const m = machine("wfi", { vcpus: 2 });
     m.pulse(40);

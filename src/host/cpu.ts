@@ -34,6 +34,14 @@ class HandlerGate implements Waitable {
   }
 }
 
+/** Open while the CPU runs no guest. */
+class GuestGate implements Waitable {
+  isInGuest = false;
+  isOpen(): boolean {
+    return !this.isInGuest;
+  }
+}
+
 /**
  * One physical CPU of the host: its hard interrupt context, the thread that it runs, and the IPIs that it sends. Its
  * interrupt signal either forces its guest out or runs this context, which takes interrupts until the signal is gone.
@@ -45,6 +53,8 @@ export class HostCpu extends Context implements IrqPort {
   /** The thread on this CPU; null is idle. */
   thread: Context | null = null;
   contextSwitches = 0;
+  /** Another thread waits for this CPU: the one on it gives way at the next opportunity. */
+  needsResched = false;
   /** Threads of this CPU that were made runnable. */
   wakeups = 0;
   /** Acknowledged interrupts (IPIs included), and acknowledges that returned a special id. */
@@ -55,6 +65,7 @@ export class HostCpu extends Context implements IrqPort {
   readonly ipisTaken = new Int32Array(IPIS);
   private guestMode: GuestMode | null = null;
   private readonly handlerGate = new HandlerGate(this);
+  private readonly guestGate = new GuestGate();
   /** How long the signal that is being raised was on its way. */
   private signalDelayNs = 0;
 
@@ -78,6 +89,7 @@ export class HostCpu extends Context implements IrqPort {
   *enterGuest(guest: GuestMode): Step<void> {
     yield writes(this, "IRQ");
     this.guestMode = guest;
+    this.guestGate.isInGuest = true;
     if (this.gic.isSignalled(this.cpu)) yield* guest.forceExit(0);
   }
 
@@ -85,6 +97,7 @@ export class HostCpu extends Context implements IrqPort {
   *leaveGuest(): Step<void> {
     yield writes(this, "IRQ");
     this.guestMode = null;
+    this.guestGate.isInGuest = false;
   }
 
   /** Samples the wire itself: two changes may reach this port in the other order. */
@@ -166,10 +179,20 @@ export class HostCpu extends Context implements IrqPort {
   /** The scheduler gives this CPU to a thread (null: idle). A thread calls it when it starts to run and when it sleeps. */
   *switchTo(thread: Context | null): Step<void> {
     if (this.thread === thread) return;
+    yield reads(this, "IRQ");
+    if (this.guestMode !== null) yield* this.pushGuestOut(this.guestMode);
     this.thread = thread;
+    this.needsResched = false;
     this.contextSwitches++;
     this.sim.charge(Cost.contextSwitch);
     this.sim.emit(Ev.sched_switch, this.cpu, thread === null ? "idle" : thread.name);
+  }
+
+  /** The thread that runs a guest here sees that it has to give way, and leaves. */
+  private *pushGuestOut(guest: GuestMode): Step<void> {
+    this.needsResched = true;
+    yield* guest.forceExit(0);
+    yield* this.sim.wait(this.guestGate);
   }
 
   /**
@@ -182,6 +205,7 @@ export class HostCpu extends Context implements IrqPort {
     const isRemote = from !== this.cpu && from < this.peers.length;
     if (!sim.wake(thread, sim.costOf(Cost.wake))) return false;
     this.wakeups++;
+    if (this.thread !== null && this.thread !== thread) this.needsResched = true;
     sim.emit(Ev.sched_wakeup, thread.name);
     if (!isRemote) return true;
     yield reads(this, "IRQ");

@@ -100,6 +100,9 @@ function* runLoop(vcpu: Vcpu): Step<number> {
       case Stage.BLOCKED:
         result = yield* continueBlock(vcpu);
         break;
+      case Stage.PREEMPTED:
+        result = yield* continueRunning(vcpu);
+        break;
       case Stage.ASLEEP:
         result = yield* continueSleep(vcpu);
         break;
@@ -111,6 +114,7 @@ function* runLoop(vcpu: Vcpu): Step<number> {
 /** Steps 1 to 5: requests, flush, mode, and the last look that makes a lost kick impossible (K16). */
 function* enterGuest(vcpu: Vcpu): Step<number> {
   const { vm } = vcpu;
+  if (vcpu.hostCpu.needsResched) return yield* giveWay(vcpu);
   const isSignalled = yield* vcpu.signals.isPending();
   if (isSignalled) {
     vcpu.stat.signalExits++;
@@ -139,6 +143,21 @@ function* enterGuest(vcpu: Vcpu): Step<number> {
   vcpu.stage = Stage.GUEST;
   vm.sim.charge(Cost.entry);
   vm.sim.emit(Ev.kvm_entry, vcpu.id);
+  return CONTINUE;
+}
+
+/** The scheduler takes the CPU for another thread: the vCPU's state leaves it, as at any context switch. */
+function* giveWay(vcpu: Vcpu): Step<number> {
+  const { sim } = vcpu.vm;
+  yield* putVcpu(vcpu, false);
+  vcpu.stage = Stage.PREEMPTED;
+  if (vcpu.thread !== null) sim.wake(vcpu.thread, sim.costOf(Cost.wake));
+  return STILL_INSIDE;
+}
+
+function* continueRunning(vcpu: Vcpu): Step<number> {
+  vcpu.stage = Stage.HOST;
+  yield* loadVcpu(vcpu);
   return CONTINUE;
 }
 

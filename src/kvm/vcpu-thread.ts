@@ -40,8 +40,9 @@ export abstract class VcpuThread extends SignalledContext {
       const goesOn = yield* this.userspace(result);
       if (!goesOn) break;
     }
-    const staysOnCpu = this.isInside && (this.vcpu.stage === Stage.GUEST || this.vcpu.stage === Stage.POLLING);
-    if (!staysOnCpu) yield* hostCpu.switchTo(null);
+    const { stage } = this.vcpu;
+    const sleeps = !this.isInside || stage === Stage.BLOCKED || stage === Stage.ASLEEP;
+    if (sleeps) yield* hostCpu.switchTo(null);
   }
 
   /** Sends the thread a signal: a KVM_RUN that does not block it ends with -EINTR. */

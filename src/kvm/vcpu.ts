@@ -41,6 +41,8 @@ export const enum Stage {
   BLOCKED,
   /** Powered off or paused. */
   ASLEEP,
+  /** Gave its CPU to another thread. */
+  PREEMPTED,
 }
 
 /** A thread's place on the vCPU's wait queue: what a kicker finds there. */
@@ -151,8 +153,9 @@ export class Vcpu implements VmVcpu, GuestMode {
     this.hostCpu = vm.host.cpus[0];
   }
 
-  /** Is a host interrupt pending on the CPU that this vCPU runs on? */
+  /** Is a host interrupt pending on the CPU that this vCPU runs on, or another thread waiting for it? */
   *isInterrupted(): Step<boolean> {
+    if (this.hostCpu.needsResched) return true;
     return yield* this.hostCpu.isInterruptPending();
   }
 
