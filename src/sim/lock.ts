@@ -48,10 +48,11 @@ abstract class Lock implements Guard, Waitable {
   }
 
   protected give(): void {
-    if (this.holder !== current()) throw new LockError(`${this.lockClass} is not held by ${current().name}`);
+    const context = current();
+    if (this.holder !== context) throw new LockError(`${this.lockClass} is not held by ${context.name}`);
     this.holder = null;
     if (STRAIGHT) return;
-    const mine = held.get(current()) ?? [];
+    const mine = held.get(context) ?? [];
     mine.splice(mine.lastIndexOf(this), 1);
   }
 
@@ -110,17 +111,21 @@ export class Mutex extends Lock {
 /** A spinning lock, interrupts off: its holder never blocks. */
 export class Spinlock extends Lock {
   *lock(): Step<void> {
-    this.refuseRecursion();
+    const context = current();
+    if (this.holder === context) this.refuseRecursion();
     yield acquires(this);
     while (this.holder !== null) yield* this.spin();
-    this.take();
-    current().spins++;
+    this.holder = context;
+    if (!STRAIGHT) noteOrder(context, this);
+    context.spins++;
   }
 
   *unlock(): Step<void> {
+    const context = current();
     yield releases(this);
-    this.give();
-    current().spins--;
+    if (STRAIGHT && this.holder === context) this.holder = null;
+    else this.give();
+    context.spins--;
   }
 
   /** Only an explorer can find a spinlock taken: under run-to-completion no holder is ever interrupted. */
