@@ -1,10 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { binding } from "./bindings.js";
-import { run } from "../sim/step.js";
+import { run, type Step } from "../sim/step.js";
 import { DEVICE, DISTRIBUTOR, GuestMachine } from "./guest.fixture.js";
 import { type Assembler, Label, Op } from "./op.js";
 import { writeSgi } from "./software.js";
 
+const BAR_HVA = 0x7e00_0000_0000;
 const EDGE = [{ intid: 40, trigger: "edge" }] as const;
 
 describe("exits per interrupt (host-irq.md 3.6)", () => {
@@ -46,6 +47,27 @@ describe("exits per interrupt (host-irq.md 3.6)", () => {
     m.pulse(40);
     m.settle();
     expect(m.since).toEqual({ exits: 1, IRQ: 1, IPI0: 1, hostIrqs: 1, acks: 1 });
+  });
+
+  it("level by a device whose registers are mapped: its service is no exit, only kick and EOI maintenance", () => {
+    const m = new GuestMachine({ guest: { spis: [{ intid: 41, trigger: "level" }], devices: [binding(41, DEVICE, { accessesPerService: 3 })] } });
+    const written: number[] = [];
+    const region = {
+      *read(): Step<number> {
+        return 0;
+      },
+      *write(offset: number, _size: number, value: number): Step<void> {
+        written.push(offset, value);
+        if (written.length === 6) yield* m.setLine(41, 0);
+      },
+    };
+    m.process.memory.map(BAR_HVA, 0x1000, { region, regionOffset: 0x100 });
+    expect(m.setMemory(1, DEVICE, 0x1000, BAR_HVA)).toBe(0);
+    m.boot();
+    m.irqLine(41, 1);
+    m.settle();
+    expect(written).toEqual([0x100, 1, 0x100, 1, 0x100, 1]);
+    expect(m.since).toEqual({ exits: 2, IRQ: 2, IPI0: 1, hostIrqs: 1, acks: 1 });
   });
 
   for (const version of [2, 3] as const)

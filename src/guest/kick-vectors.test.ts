@@ -130,6 +130,24 @@ describe("kick and halt (host-irq.md 8.4)", () => {
     expect(m.since.acks).toBe(1);
   });
 
+  it("halt_guest has every vCPU out before it returns, keeps it out, and leaves a halted one asleep", () => {
+    for (const idle of ["spin", "wfi"] as const) {
+      const m = machine(idle);
+      const [vcpu] = m.vcpus;
+      run(m.vm.haltGuest());
+      expect(vcpu.exitGate.isOpen()).toBe(true);
+      m.settle();
+      expect(vcpu.mode).toBe(0);
+      expect(m.since).toEqual(idle === "spin" ? { exits: 1, IRQ: 1, IPI1: 1, hostIrqs: 1 } : {});
+      m.pulse(40);
+      m.settle();
+      expect(m.since.acks).toBeUndefined();
+      run(m.vm.resumeGuest());
+      m.settle();
+      expect(m.since.acks).toBe(1);
+    }
+  });
+
   it("I10, I12: exits are the sum of their classes; indices follow creation", () => {
     const m = machine("wfi", { vcpus: 2 });
     m.pulse(40);
