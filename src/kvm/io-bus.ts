@@ -36,12 +36,12 @@ export abstract class BusDevice {
   abstract destroy(): Step<void>;
 }
 
-/** The devices of a bus by address; replaced as a whole, read under srcu. */
+/** The devices of a bus, in the order in which they are tried; replaced as a whole, read under srcu. */
 class BusArray {
   isFreed = false;
   constructor(readonly devices: readonly BusDevice[]) {}
 
-  /** A new array with the device behind those that do not come after it: the order in which overlapping ones are tried. */
+  /** A new array with the device in front of the first that must come after it. */
   with(device: BusDevice): BusArray {
     let at = this.devices.findIndex((other) => comesAfter(other, device));
     if (at < 0) at = this.devices.length;
@@ -58,12 +58,14 @@ class BusArray {
 }
 
 /**
- * By ascending address, then in the order of registration; but a device goes in front of a longer one at its address
- * (virt/kvm/kvm_main.c, kvm_io_bus_cmp).
+ * Must a device on the bus come after one that is added? By ascending address; but one that lies inside the added one
+ * stays in front of it, so that whoever came first keeps its addresses (kvm-irq-core.md 9.3; virt/kvm/kvm_main.c,
+ * kvm_io_bus_cmp).
  */
-function comesAfter(device: BusDevice, other: BusDevice): boolean {
-  if (device.address !== other.address) return device.address > other.address;
-  return other.length !== 0 && device.length > other.length;
+function comesAfter(device: BusDevice, added: BusDevice): boolean {
+  if (device.address < added.address) return false;
+  if (added.length === 0) return device.address > added.address;
+  return device.address + device.length > added.address + added.length;
 }
 
 /**
@@ -121,7 +123,6 @@ export class IoBus {
     if (array === null) return false;
     for (let i = 0; i < array.devices.length; i++) {
       const device = alive(array).devices[i];
-      if (device.address > address) return false;
       if (covers(device, address, size) && (yield* device.write(vcpu, address, size, low, high))) return true;
     }
     return false;
@@ -134,7 +135,6 @@ export class IoBus {
     if (array === null) return null;
     for (let i = 0; i < array.devices.length; i++) {
       const device = alive(array).devices[i];
-      if (device.address > address) return null;
       if (covers(device, address, size) && (yield* device.read(vcpu, address, size))) return device;
     }
     return null;

@@ -4,7 +4,7 @@ import { run, type Step } from "../sim/step.js";
 import { EBADF, EEXIST, EINVAL, ENOENT, ENOMEM } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
 import { pipe2 } from "../host/pipe.js";
-import { BusKind } from "./io-bus.js";
+import { BusDevice, BusKind } from "./io-bus.js";
 import { TestMachine } from "./kvm.fixture.js";
 import { X86 } from "./x86.js";
 
@@ -18,6 +18,18 @@ class Frame implements MmioDevice {
     return 0;
   }
   *mmioWrite(): Step<void> {}
+}
+
+/** Takes every access inside it. */
+class Chip extends BusDevice {
+  readonly isIoeventfd = false;
+  override *write(): Step<boolean> {
+    return true;
+  }
+  override *read(): Step<boolean> {
+    return true;
+  }
+  override *destroy(): Step<void> {}
 }
 
 function machine() {
@@ -130,18 +142,35 @@ describe("KVM_IOEVENTFD", () => {
     expect([write(A, 8, 2, 0), write(A, 8, 2, 1)]).toEqual([false, true]);
   });
 
-  it("tries overlapping devices by ascending address; one goes in front of a longer one at its address", () => {
+  it("keeps devices in address order, but what lies inside a later one in front of it", () => {
     const { vm, m, request, write } = machine();
     const add = (base: number, size: number) => run(vm.mmioBus.register(base, size, new Frame()));
     run(vm.slotsLock.lock());
     for (const [base, size] of [[0x20, 2], [0x20, 1], [0x20, 2], [0x18, 16]] as const) expect(add(base, size)).toBe(0);
     run(vm.slotsLock.unlock());
     const order = run(vm.buses.of(BusKind.MMIO).devices()).map((device) => `${device.address}+${device.length}`);
-    expect(order).toEqual(["24+16", "32+1", "32+2", "32+2"]);
+    expect(order).toEqual(["32+1", "32+2", "32+2", "24+16"]);
     expect(() => add(0x40, 1)).toThrow("without slots_lock");
     const e = m.eventfd();
     expect(request(e, 0x20, 0)).toBe(0);
     expect([write(0x20, 1, 0), m.count(e)]).toEqual([true, 1]);
+  });
+
+  it("gives a write to whichever of two overlapping devices was registered first", () => {
+    for (const isFrameFirst of [false, true]) {
+      const { vm, m, request, write } = machine();
+      const e = m.eventfd();
+      const add = (): void => {
+        run(vm.slotsLock.lock());
+        run(vm.buses.of(BusKind.MMIO).add(new Chip(A, 0x1000)));
+        run(vm.slotsLock.unlock());
+      };
+      if (isFrameFirst) add();
+      expect(request(e, A + 0x10, 4)).toBe(0);
+      if (!isFrameFirst) add();
+      expect([write(A + 0x10, 4, 0), m.count(e)]).toEqual([true, isFrameFirst ? 0 : 1]);
+      expect([write(A + 8, 4, 0), write(A - 4, 4, 0)]).toEqual([true, false]);
+    }
   });
 
   it("waits for the readers of the old bus before it frees (H30)", () => {
