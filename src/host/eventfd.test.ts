@@ -288,6 +288,28 @@ describe("blocking", () => {
     run(sim.settle());
     expect(results).toEqual([-EINTR]);
   });
+
+  it("what came together with a signal is taken", () => {
+    const { process, sim } = world();
+    const fd = eventfd2(process, 0, 0);
+    const results: number[] = [];
+    const sleeper = new Thread("sleeper", function* () {
+      results.push(yield* process.read(fd, BUFFER, 8));
+      results.push(yield* process.read(fd, BUFFER, 8));
+      sleeper.signalPending = false;
+    });
+    sim.wake(sleeper, 0);
+    sim.wake(
+      new Thread("writer", function* () {
+        process.memory.setU64(BUFFER + 64, 7);
+        yield* process.write(fd, BUFFER + 64, 8);
+        sleeper.signalPending = true;
+      }),
+      10,
+    );
+    run(sim.settle());
+    expect(results).toEqual([8, -EINTR]);
+  });
 });
 
 describe("wait queues", () => {

@@ -27,17 +27,19 @@ export class Sleeper extends WaitEntry implements Waitable {
     return 1;
   }
 
-  /** Queue lock held on entry and on return, not in between. False: a signal interrupted the sleep. */
+  /**
+   * Queue lock held on entry and on return, not in between. False: a signal is pending, nothing was slept. After a sleep
+   * the caller looks at its condition first: what came together with a signal is taken.
+   */
   *sleep(): Step<boolean> {
+    if (this.thread.signalPending) return false;
     if (!this.isQueued) this.queue.addSleeper(this);
     this.isQueued = true;
     this.isWoken = false;
-    if (!this.thread.signalPending) {
-      yield* this.queue.lock.unlock();
-      yield* this.sim.wait(this);
-      yield* this.queue.lock.lock();
-    }
-    return !this.thread.signalPending;
+    yield* this.queue.lock.unlock();
+    yield* this.sim.wait(this);
+    yield* this.queue.lock.lock();
+    return true;
   }
 
   /** Queue lock held. */
