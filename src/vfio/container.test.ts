@@ -75,6 +75,15 @@ describe("a container", () => {
   });
 });
 
+describe("a container that gets a group with no address left", () => {
+  it("refuses it for that before it asks for its messages", () => {
+    const world = new World({ isMsiIsolated: false, reserved: [{ start: 0n, end: 0x7f_ffff_ffffn, kind: "reserved" }] });
+    const c = world.open(CONTAINER);
+    world.setContainer(world.open(GROUP), c);
+    expect(world.ioctl(c, uapi.VFIO_SET_IOMMU, 3)).toBe(-EINVAL);
+  });
+});
+
 describe("a group", () => {
   it("vector 3: tells its status by argsz", () => {
     const world = new World();

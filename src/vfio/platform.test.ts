@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { IommuGroup } from "../host/iommu-group.js";
 import { PlatformDevice } from "../host/platform-device.js";
 import { run } from "../sim/step.js";
-import { EAGAIN, EBADF, EBUSY, EINVAL, ENOTTY } from "../uapi/errno.js";
+import { EAGAIN, EBADF, EBUSY, EFAULT, EINVAL, ENOTTY } from "../uapi/errno.js";
 import * as uapi from "../uapi/vfio.js";
 import { ARGUMENTS, EDGE_SPI, Reset, World } from "./vfio.fixture.js";
 
@@ -247,13 +247,20 @@ describe("a platform device's regions", () => {
     registers.values.set(0x10, 0x1234_5678);
     expect(rw("read", 0x10, 4)).toBe(4);
     expect(world.answer(0)).toBe(0x1234_5678);
-    expect(rw("read", 0xfffe, 4)).toBe(-EINVAL);
     expect(rw("read", 2 ** 40 + 0x100, 1)).toBe(-EINVAL);
     expect(rw("write", 2 * 2 ** 40, 4)).toBe(-EINVAL);
     expect(rw("read", 3 * 2 ** 40, 4)).toBe(-EINVAL);
     expect(rw("read", 9 * 2 ** 40, 4)).toBe(-EINVAL);
-    expect(rw("read", 0, 0)).toBe(0);
+    expect([rw("read", 0, 0), rw("write", 2 * 2 ** 40, 0), rw("read", 3 * 2 ** 40, 0)]).toEqual([0, -EINVAL, -EINVAL]);
     expect(run(process.read(d, ARGUMENTS, 4))).toBe(-EINVAL);
+  });
+
+  it("are read and written up to their end", () => {
+    const { process, registers } = world;
+    registers.log.length = 0;
+    expect(run(process.read(d, ARGUMENTS, 8, 0xfffc))).toBe(4);
+    expect(run(process.write(d, ARGUMENTS, 4, 2 ** 40 + 0xfe))).toBe(2);
+    expect(registers.log.map((access) => access.split("=")[0])).toEqual(["r4@fffc", "w2@fe"]);
   });
 
   it("are mapped where they are pages; the area reaches the device without a call", () => {
@@ -268,6 +275,14 @@ describe("a platform device's regions", () => {
     expect([area?.kind, area?.regionOffset, area?.writable]).toEqual(["device", 0x1000, true]);
     expect(area?.region).toBe(world.registers);
     expect(process.memory.areaAt(mmap(2 * 2 ** 40, 0x1000))?.writable).toBe(false);
+  });
+
+  it("FEATURE checks its header before it says that there is none (15.1)", () => {
+    const { VFIO_DEVICE_FEATURE_GET: GET, VFIO_DEVICE_FEATURE_SET: SET, VFIO_DEVICE_FEATURE_PROBE: PROBE } = uapi;
+    const feature = (argsz: number, flags: number): number => world.call(d, uapi.VFIO_DEVICE_FEATURE, argsz, flags);
+    expect(world.ioctl(d, uapi.VFIO_DEVICE_FEATURE, 8)).toBe(-EFAULT);
+    expect([feature(7, PROBE), feature(8, 1 << 19), feature(8, GET | SET)]).toEqual([-EINVAL, -EINVAL, -EINVAL]);
+    expect([feature(8, GET | SET | PROBE), feature(16, GET | uapi.VFIO_DEVICE_FEATURE_MIGRATION), feature(8, 0)]).toEqual([-ENOTTY, -ENOTTY, -ENOTTY]);
   });
 
   it("RESET runs the reset method", () => {

@@ -22,28 +22,28 @@ export class PlatformRegion {
     this.flags = flagsOf(resource);
   }
 
-  /** Accesses of 4, 2 or 1 bytes, aligned; the bytes, -EINVAL or -EFAULT. */
+  /** Accesses of 4, 2 or 1 bytes, aligned, up to the region's end; the bytes, -EINVAL or -EFAULT. */
   *read(process: Process, address: number, length: number, position: number): Step<number> {
-    if (length === 0) return 0;
-    if ((this.flags & VFIO_REGION_INFO_FLAG_READ) === 0 || position + length > this.size) return -EINVAL;
+    if ((this.flags & VFIO_REGION_INFO_FLAG_READ) === 0 || position >= this.size) return -EINVAL;
     const { memory } = process;
-    for (let done = 0; done < length; ) {
-      const width = widthAt(position + done, length - done);
+    const count = Math.min(length, this.size - position);
+    for (let done = 0; done < count; ) {
+      const width = widthAt(position + done, count - done);
       const value = yield* this.resource.registers.read(position + done, width);
       if (!memory.isWritable(address + done, width)) return -EFAULT;
       if (width === 4) memory.setU32(address + done, value >>> 0);
       else for (let i = 0; i < width; i++) memory.setU8(address + done + i, (value >>> (8 * i)) & 0xff);
       done += width;
     }
-    return length;
+    return count;
   }
 
   *write(process: Process, address: number, length: number, position: number): Step<number> {
-    if (length === 0) return 0;
-    if ((this.flags & VFIO_REGION_INFO_FLAG_WRITE) === 0 || position + length > this.size) return -EINVAL;
+    if ((this.flags & VFIO_REGION_INFO_FLAG_WRITE) === 0 || position >= this.size) return -EINVAL;
     const { memory } = process;
-    for (let done = 0; done < length; ) {
-      const width = widthAt(position + done, length - done);
+    const count = Math.min(length, this.size - position);
+    for (let done = 0; done < count; ) {
+      const width = widthAt(position + done, count - done);
       const from = address + done;
       if (!memory.isReadable(from, width)) return -EFAULT;
       let value = memory.getU8(from);
@@ -52,7 +52,7 @@ export class PlatformRegion {
       yield* this.resource.registers.write(position + done, width, value);
       done += width;
     }
-    return length;
+    return count;
   }
 
   /** An area whose loads and stores reach the device without a call: its address, or -EINVAL. */

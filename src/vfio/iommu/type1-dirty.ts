@@ -44,7 +44,6 @@ export function isBitmapLargeEnough({ pageSize, size }: Bitmap, bytes: bigint): 
 export function markDirty(process: Process, { pageSize, address }: Bitmap, base: bigint, dma: Type1Dma): boolean {
   const first = Number((dma.iova - base) / pageSize);
   const count = Number(dma.size / pageSize);
-  if (!Number.isFinite(address)) return false;
   if (!process.memory.isWritable(address + Math.floor(first / 8), Math.ceil((first + count) / 8) - Math.floor(first / 8))) return false;
   for (let bit = first; bit < first + count; bit++) {
     const at = address + Math.floor(bit / 8);

@@ -82,8 +82,8 @@ export class Type1Instance implements IommuInstance {
 
   *attachGroup(group: IommuGroup): Step<number> {
     yield* this.lock.lock();
-    let result = this.checkGroup(group);
-    if (result === 0) result = yield* this.join(group);
+    const result = this.checkGroup(group);
+    if (result === 0) yield* this.join(group);
     yield* this.lock.unlock();
     return result;
   }
@@ -97,13 +97,12 @@ export class Type1Instance implements IommuInstance {
       if (dma.iova + dma.size - 1n > group.apertureEnd) return -EINVAL;
       if (group.reserved.some((region) => excludes(region) && dma.iova <= region.end && region.start < dma.iova + dma.size)) return -EINVAL;
     }
+    if (commonRanges([...this.groups(), group]).length === 0) return -EINVAL;
     return group.isMsiIsolated || this.backend.allowUnsafeInterrupts ? 0 : -EPERM;
   }
 
   /** A domain of the same IOMMU and coherency serves another group too; a new one gets every mapping before it is used. */
-  private *join(group: IommuGroup): Step<number> {
-    const ranges = commonRanges([...this.groups(), group]);
-    if (ranges.length === 0) return -EINVAL;
+  private *join(group: IommuGroup): Step<void> {
     let attached = this.domains.find((each) => each.domain.iommu === group.iommu && each.domain.enforcesCoherency === group.enforcesCoherency);
     if (attached === undefined) {
       attached = { domain: new IommuDomain(group.iommu, group.enforcesCoherency), groups: [] };
@@ -113,7 +112,6 @@ export class Type1Instance implements IommuInstance {
     attached.groups.push(group);
     yield* group.attach(attached.domain);
     this.recompute();
-    return 0;
   }
 
   *detachGroup(group: IommuGroup): Step<void> {
