@@ -147,7 +147,7 @@ describe("KVM_IRQFD", () => {
     m.irqfd(vm, e, 20);
     m.irqfdCleanup.hold();
     expect(m.close(e)).toBe(0);
-    expect(m.trace.lines("irqfd_deactivate", "irqfd_free")).toEqual(["irqfd_deactivate(0,20,hangup)"]);
+    expect(m.trace.lines("irqfd_deactivate", "irqfd_free")).toEqual(["irqfd_deactivate(hangup,0,20)"]);
     m.irqfdCleanup.letGo();
     m.settle();
     expect(m.trace.lines("irqfd_free")).toEqual(["irqfd_free(0,20)"]);

@@ -140,7 +140,7 @@ export class Irqfd extends WaitEntry implements PollTable {
     if (!this.isActive) throw new Error(`the irqfd of GSI ${this.gsi} is deactivated twice`);
     this.isActive = false;
     yield* this.vm.irqfds.active.remove(this.link);
-    this.vm.sim.emit(Ev.irqfd_deactivate, this.eventfd.id, this.gsi, reason);
+    this.vm.sim.emit(Ev.irqfd_deactivate, reason, this.eventfd.id, this.gsi);
     yield* this.vm.host.irqfdCleanup.queue(this.shutdown);
   }
 

@@ -85,7 +85,7 @@ describe("a resampling irqfd", () => {
     expect(level()).toBe(0);
     expect(m.count(r1)).toBe(0);
     expect(m.trace.lines("irqfd_deactivate", "srcu_wait", "kvm_set_irq", "resampler_free", "irqfd_free")).toEqual([
-      `irqfd_deactivate(${m.context(e1).id},11,deassign)`,
+      `irqfd_deactivate(deassign,${m.context(e1).id},11)`,
       "srcu_wait(irq_srcu)", // SH1
       "srcu_wait(irq_srcu)", // RL3 (b)
       "kvm_set_irq(11,0,1)",

@@ -42,7 +42,7 @@ const VOCABULARY = {
   kvm_irq_line: ["type", "vcpu", "num", "level"],
   vgic_update_irq_pending: ["vcpu", "intid", "level"],
   irqfd_assign: ["eventfd", "gsi"],
-  irqfd_deactivate: ["eventfd", "gsi", "reason"],
+  irqfd_deactivate: ["reason", "eventfd", "gsi"],
   irqfd_free: ["eventfd", "gsi"],
   resampler_create: ["gsi"],
   resampler_free: ["gsi"],
