@@ -52,6 +52,11 @@ describe("an address space", () => {
     expect(memory.areaAt(BASE + PAGE + 4)).toMatchObject({ kind: "device", regionOffset: 0x100 });
   });
 
+  it("knows no address beyond 2^53", () => {
+    const memory = mapped(1);
+    for (const address of [Infinity, Number.NaN, 2 ** 53, 2 ** 60, -8]) expect([memory.isReadable(address, 8), memory.isWritable(address, 0)]).toEqual([false, false]);
+  });
+
   it("refuses to map over an area, and finds the lowest free range", () => {
     const memory = mapped(2);
     expect(memory.map(BASE + PAGE, PAGE)).toBe(false);

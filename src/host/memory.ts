@@ -138,14 +138,16 @@ export class AddressSpace {
   }
 
   private covers(address: number, length: number, writing: boolean): boolean {
-    let at = address;
     const end = address + length;
+    // A u64 that a structure carries may be beyond any address, where sums are not exact.
+    if (address < 0 || length < 0 || !Number.isSafeInteger(end)) return false;
+    let at = address;
     while (at < end) {
       const area = this.areaAt(at);
       if (area === null || area.kind !== "ram" || (writing && !area.writable)) return false;
       at = area.end;
     }
-    return length >= 0 && address >= 0;
+    return true;
   }
 
   /** Copies in; false (nothing copied) where not readable: EFAULT. */

@@ -15,16 +15,11 @@ export class UserArgument {
 
   /** False: EFAULT. */
   copyIn(process: Process, address: number): boolean {
-    return isUserAddress(address) && process.memory.copyIn(address, this.bytes);
+    return process.memory.copyIn(address, this.bytes);
   }
 
   /** False: EFAULT. */
   copyOut(process: Process, address: number): boolean {
-    return isUserAddress(address) && process.memory.copyOut(address, this.bytes);
+    return process.memory.copyOut(address, this.bytes);
   }
-}
-
-/** A u64 that a structure carries may be beyond what any address space maps. */
-export function isUserAddress(address: number): boolean {
-  return Number.isSafeInteger(address) && address >= 0;
 }

@@ -12,7 +12,6 @@ import {
   KVM_DEV_VFIO_FILE_DEL,
 } from "../uapi/kvm.js";
 import { VfioFile } from "../vfio/contract.js";
-import { isUserAddress } from "./argument.js";
 import type { KvmDeviceType } from "./device.js";
 import { ForwardedIrqs } from "./irq-forward.js";
 import type { Vm } from "./vm.js";
@@ -119,6 +118,6 @@ export class KvmVfio implements KvmDeviceOps {
 
 /** The s32 that the attribute's address points to; null: EFAULT. */
 function readFd(process: Process, address: number): number | null {
-  if (!isUserAddress(address) || !process.memory.isReadable(address, 4)) return null;
+  if (!process.memory.isReadable(address, 4)) return null;
   return process.memory.getU32(address) | 0;
 }

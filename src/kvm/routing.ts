@@ -14,7 +14,7 @@ import {
   kvm_irq_routing,
   kvm_irq_routing_entry as entry,
 } from "../uapi/kvm.js";
-import { isUserAddress, UserArgument } from "./argument.js";
+import { UserArgument } from "./argument.js";
 import { Route } from "./route.js";
 import type { Vm } from "./vm.js";
 
@@ -129,7 +129,7 @@ export function* setGsiRouting(vm: Vm, process: Process, argument: number): Step
 
 function readRoutes(process: Process, address: number, nr: number): Route[] | null {
   const bytes = new Uint8Array(nr * entry.size);
-  if (nr > 0 && !(isUserAddress(address) && process.memory.copyIn(address, bytes))) return null;
+  if (nr > 0 && !process.memory.copyIn(address, bytes)) return null;
   const view = new DataView(bytes.buffer);
   const routes: Route[] = [];
   for (let i = 0; i < nr; i++) routes.push(decodeRoute(view, i * entry.size));

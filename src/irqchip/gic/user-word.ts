@@ -9,7 +9,7 @@ class UserWord {
 
   /** get_user; false: EFAULT. */
   fetch(process: Process, address: number, size: 4 | 8): boolean {
-    if (!isUserAddress(address) || !process.memory.copyIn(address, this.bytes, size)) return false;
+    if (!process.memory.copyIn(address, this.bytes, size)) return false;
     this.low = this.view.getInt32(0, true);
     this.high = size === 8 ? this.view.getInt32(4, true) : 0;
     return true;
@@ -17,7 +17,6 @@ class UserWord {
 
   /** put_user; false: EFAULT. */
   store(process: Process, address: number, size: 4 | 8, low: number, high: number): boolean {
-    if (!isUserAddress(address)) return false;
     this.view.setInt32(0, low, true);
     this.view.setInt32(4, high, true);
     return process.memory.copyOut(address, size === 8 ? this.bytes : this.bytes.subarray(0, size));
@@ -25,5 +24,3 @@ class UserWord {
 }
 
 export const userWord = new UserWord();
-
-const isUserAddress = (address: number): boolean => Number.isSafeInteger(address) && address >= 0;
