@@ -2,8 +2,8 @@ import { PHYSICAL } from "./physical-target.js";
 import type { TargetMaker, TargetName } from "./target.js";
 import { VIRTUAL } from "./virtual-target.js";
 
-/** The targets that this build has. */
-export const TARGETS: Readonly<Partial<Record<TargetName, TargetMaker>>> = {
+/** What vectors run on. */
+export const TARGETS: Readonly<Record<TargetName, TargetMaker>> = {
   physical: PHYSICAL,
   virtual: VIRTUAL,
 };

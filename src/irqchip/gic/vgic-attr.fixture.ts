@@ -1,3 +1,4 @@
+import type { VirtualInterface } from "../../arch/gic/contract.js";
 import { Process } from "../../host/process.js";
 import { Context, setCurrent } from "../../sim/context.js";
 import { Sim } from "../../sim/sim.js";
@@ -178,6 +179,16 @@ export class AttrMachine {
     const { base, device } = this.deviceAt(address);
     const word = run(device.mmioRead(this.vm.vcpus[vcpu], address - base, size));
     return size === 8 ? BigInt.asUintN(64, (BigInt(device.high) << 32n) | BigInt.asUintN(32, BigInt(word))) : BigInt.asUintN(32, BigInt(word));
+  }
+
+  /** A vCPU is loaded, enters the guest, does something there, and leaves. */
+  inGuest<T>(vcpu: number, body: (vif: VirtualInterface) => T): T {
+    run(this.vgic.load(vcpu, vcpu));
+    run(this.vm.enter(this.vm.vcpus[vcpu]));
+    const result = body(this.vm.hostGic.virtualInterface(vcpu));
+    run(this.vm.exit(this.vm.vcpus[vcpu]));
+    run(this.vgic.put(vcpu));
+    return result;
   }
 
   private deviceAt(address: number) {

@@ -21,16 +21,6 @@ function stream(seed: number): (bound: number) => number {
 /** Active interrupts of each vCPU, the one acknowledged last at the end. */
 type Stacks = readonly number[][];
 
-function runGuest(machine: AttrMachine, vcpu: number, body: () => void): void {
-  run(machine.vgic.load(vcpu, vcpu));
-  run(machine.vm.enter(machine.vm.vcpus[vcpu]));
-  body();
-  run(machine.vm.exit(machine.vm.vcpus[vcpu]));
-  run(machine.vgic.put(vcpu));
-}
-
-const vifOf = (machine: AttrMachine, vcpu: number) => machine.vm.hostGic.virtualInterface(vcpu);
-
 /** A guest that has programmed everything differently and is in the middle of its interrupts. */
 function lived(seed: number): { machine: AttrMachine; stacks: Stacks } {
   const below = stream(seed);
@@ -73,14 +63,14 @@ function act(machine: AttrMachine, stacks: Stacks, below: (bound: number) => num
       run(machine.vgic.inject(-1, intid, below(3) > 0, null));
       return;
     case 5:
-      return runGuest(machine, vcpu, () => {
-        const taken = stacks[vcpu].length < 3 ? run(vifOf(machine, vcpu).acknowledge(1)) : SPURIOUS_INTID;
+      return machine.inGuest(vcpu, (vif) => {
+        const taken = stacks[vcpu].length < 3 ? run(vif.acknowledge(1)) : SPURIOUS_INTID;
         if (taken !== SPURIOUS_INTID) stacks[vcpu].push(taken);
       });
     default:
-      return runGuest(machine, vcpu, () => {
+      return machine.inGuest(vcpu, (vif) => {
         const ended = stacks[vcpu].pop();
-        if (ended !== undefined) run(vifOf(machine, vcpu).endOfInterrupt(1, ended));
+        if (ended !== undefined) run(vif.endOfInterrupt(1, ended));
       });
   }
 }
@@ -121,13 +111,13 @@ function finish(machine: AttrMachine, stacks: Stacks): number[][] {
   }
   return stacks.map((stack, vcpu) => {
     const taken: number[] = [];
-    for (const intid of stack.toReversed()) runGuest(machine, vcpu, () => run(vifOf(machine, vcpu).endOfInterrupt(1, intid)));
+    for (const intid of stack.toReversed()) machine.inGuest(vcpu, (vif) => run(vif.endOfInterrupt(1, intid)));
     for (let intid = 0; intid !== SPURIOUS_INTID && taken.length < 200; )
-      runGuest(machine, vcpu, () => {
-        intid = run(vifOf(machine, vcpu).acknowledge(1));
+      machine.inGuest(vcpu, (vif) => {
+        intid = run(vif.acknowledge(1));
         if (intid === SPURIOUS_INTID) return;
         taken.push(intid);
-        run(vifOf(machine, vcpu).endOfInterrupt(1, intid));
+        run(vif.endOfInterrupt(1, intid));
       });
     return taken.toSorted((a, b) => a - b);
   });
@@ -135,7 +125,7 @@ function finish(machine: AttrMachine, stacks: Stacks): number[][] {
 
 /** Everybody looks once, so that what should be elsewhere is: what was listed where it no longer belongs has moved. */
 function settle(machine: AttrMachine): void {
-  for (let round = 0; round < 2; round++) for (let vcpu = 0; vcpu < 4; vcpu++) runGuest(machine, vcpu, () => {});
+  for (let round = 0; round < 2; round++) for (let vcpu = 0; vcpu < 4; vcpu++) machine.inGuest(vcpu, () => {});
 }
 
 describe("save and restore by attributes (gic-v3.md A3.10, I16)", () => {
@@ -173,9 +163,9 @@ describe("save and restore by attributes (gic-v3.md A3.10, I16)", () => {
     machine.must(machine.setDist(0x104, 1 << 8));
     machine.must(machine.setDist(0x304, 1 << 8));
     for (const [encoding, value] of [[Icc.PMR, 0xf8n], [Icc.IGRPEN1, 1n], [Icc.AP1R0, 1n]] as const) machine.must(machine.setSysreg(encoding, value));
-    runGuest(machine, 0, () => {
-      expect(run(vifOf(machine, 0).acknowledge(1))).toBe(SPURIOUS_INTID);
-      run(vifOf(machine, 0).endOfInterrupt(1, 40));
+    machine.inGuest(0, (vif) => {
+      expect(run(vif.acknowledge(1))).toBe(SPURIOUS_INTID);
+      run(vif.endOfInterrupt(1, 40));
     });
     expect([machine.dist32(0x304), machine.sysreg(Icc.AP1R0), machine.dist.cpus[0].vmcr >>> IchVmcr.PMR_SHIFT]).toEqual([0, 0, 0xf8]);
   });
