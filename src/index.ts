@@ -1,12 +1,100 @@
+// The public API. Nothing here, or below it, needs Node; what does is in `virq/node`.
+
+// The ground: steps in two tempos, virtual time, events.
+export { Context, type ContextKind, current } from "./sim/context.js";
+export { type CostTable, FREE_OF_COST, type Primitive, PRIMITIVES } from "./sim/cost.js";
+export { Ev, EVENT_ARGUMENTS, EVENT_NAMES, type EventArgument, type EventName, type EventSink, TraceBuffer, type TraceEvent } from "./sim/event.js";
+export { UseAfterFree } from "./sim/list.js";
+export { LockError, Mutex, Spinlock } from "./sim/lock.js";
+export { PersonError } from "./sim/person-error.js";
+export { Deadlock, Sim, type SimOptions } from "./sim/sim.js";
+export { run, type Step, STRAIGHT } from "./sim/step.js";
+export { WorkItem, WorkQueue } from "./sim/workqueue.js";
+
+// Linux's own words.
+export * as arm from "./uapi/arm.js";
+export * as errno from "./uapi/errno.js";
+export * as eventfd from "./uapi/eventfd.js";
+export * as fcntl from "./uapi/fcntl.js";
+export * as kvm from "./uapi/kvm.js";
+export * as mman from "./uapi/mman.js";
+export * as powerpc from "./uapi/powerpc.js";
+export * as vfio from "./uapi/vfio.js";
+
+// Boards.
 export { type Assignment, assignmentOf, type Mechanism, type MechanismName, MECHANISMS, mechanismsFor } from "./board/assign.js";
 export type * from "./board/board.js";
 export { builtinBoard, BUILTIN_BOARD_NAMES } from "./board/builtin.js";
 export { findDevice, findInterrupt } from "./board/find-device.js";
 export { addPciFunction, type PciFunctionRequest } from "./board/pci.js";
 export { readBoard } from "./board/read-board.js";
-export { PersonError } from "./sim/person-error.js";
-export { Sim, type SimOptions } from "./sim/sim.js";
+
+// Interrupt controllers: the physical ones, and KVM's virtual GIC on top.
+export { type PhysicalGic, SPURIOUS_INTID, type VirtualInterface } from "./arch/gic/contract.js";
+export type { IrqPort } from "./arch/irq-port.js";
+export type { EdgeSink, LevelSink } from "./arch/level.js";
+export { GicV2, type GicV2Options } from "./host/gic/gicv2.js";
+export { GicV3, type GicV3Options } from "./host/gic/gicv3.js";
+export { GENERIC_GICV3, type GicV3Implementation, QEMU_GICV3 } from "./host/gic/implementation.js";
+export type { AckListener, ArmIrqchip, IrqchipVcpu, IrqchipVm, MmioBus, MmioDevice } from "./irqchip/contract.js";
+export { createVgic, type Vgic } from "./irqchip/gic/vgic.js";
+
+// The host kernel.
+export type { DmaPort } from "./device/dma-port.js";
+export { EdgeDevice, LevelDevice, type LineDevice } from "./device/line-device.js";
+export { RegisterFile } from "./device/register-file.js";
+export { Workload } from "./device/workload.js";
+export { hostFromBoard } from "./host/board-host.js";
+export { HostCpu } from "./host/cpu.js";
+export { DeviceNodes } from "./host/device-nodes.js";
+export { Bus, HostDriver, OrdinaryDriver } from "./host/driver-binding.js";
+export { eventfd2, EventfdContext, EventfdFile } from "./host/eventfd.js";
+export { File } from "./host/file.js";
+export { IommuDma } from "./host/iommu-dma.js";
+export { IommuGroup } from "./host/iommu-group.js";
+export { Host } from "./host/machine.js";
+export { Mbigen } from "./host/mbigen.js";
+export { AddressSpace } from "./host/memory.js";
+export { pipe2 } from "./host/pipe.js";
+export { PlatformDevice } from "./host/platform-device.js";
+export { Poller } from "./host/poller.js";
+export { Process, type ProcessOptions } from "./host/process.js";
+export { Sysfs } from "./host/sysfs.js";
+export { V2mFrame } from "./host/v2m.js";
+export { VfioPlatformDriver } from "./vfio/backends/platform.js";
+export { Type1Backend } from "./vfio/iommu/type1.js";
+export { Vfio } from "./vfio/vfio.js";
+
+// KVM, guests, a reference VMM.
+export { Arm64 } from "./kvm/arm64.js";
+export { type Hazards, NO_HAZARDS } from "./kvm/hazards.js";
+export { KvmModule } from "./kvm/module.js";
+export { KvmFile, KvmNode, vmOf } from "./kvm/system.js";
+export { type Vcpu } from "./kvm/vcpu.js";
+export { VcpuThread } from "./kvm/vcpu-thread.js";
+export { Vm } from "./kvm/vm.js";
+export { X86 } from "./kvm/x86.js";
+export { DriverGuest } from "./guest/driver-guest.js";
+export { GuestSoftware, type GuestSoftwareOptions } from "./guest/software.js";
+export { KvmDevice, KvmSystem, KvmVcpu, KvmVm } from "./vmm/kvm.js";
+export { AssignedDevice } from "./vmm/platform-device.js";
+export { VfioContainer, VfioDevice, VfioGroup } from "./vmm/vfio.js";
+export { Vmm, type VmmOptions } from "./vmm/vmm.js";
+
+// Runs: scenarios, delivery mechanisms, traces.
+export { type CostProfile, readProfile } from "./scenario/profile.js";
+export { COST_PROFILES, DEFAULT_PROFILE } from "./scenario/profiles.js";
+export { readScenario, type Scenario, type Workload as WorkloadSettings, workloadSchema } from "./scenario/scenario.js";
+export { compare, runOne } from "./delivery/compare.js";
+export { Machine } from "./delivery/machine.js";
+export type { DeliveryRequest } from "./delivery/request.js";
+export { comparisonPage } from "./delivery/report.js";
+export { type Comparison, comparisonSchema, type MechanismResult } from "./delivery/result.js";
+export { comparisonText } from "./delivery/table.js";
+export { traceChrome } from "./trace/chrome.js";
+export { traceText } from "./trace/text.js";
+
+// Interleavings; on the stepped build only.
 export { type Clean, explore, type ExploreOptions, replay, type Violation } from "./explore/explorer.js";
 export * as irqfdProtocols from "./explore/irqfd-protocols.js";
-export type { Program, Scenario } from "./explore/trial.js";
-export { run, type Step, STRAIGHT } from "./sim/step.js";
+export type { Program, Scenario as Exploration } from "./explore/trial.js";

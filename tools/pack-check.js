@@ -15,7 +15,7 @@ import * as straight from "virq";
 import * as stepped from "virq/stepped";
 import * as node from "virq/node";
 if (straight.STRAIGHT !== true || stepped.STRAIGHT !== false) throw new Error("the tempos are mixed up");
-if (typeof straight.builtinBoard !== "function" || typeof node.readBoardFile !== "function") throw new Error("an entry is empty");
+if (typeof straight.builtinBoard !== "function" || typeof node.loadBoard !== "function") throw new Error("an entry is empty");
 console.log("entries ok on", process.version);
 `;
 
@@ -42,7 +42,7 @@ try {
   writeFileSync(join(project, "probe.mjs"), probe);
   for (const node of nodes()) {
     process.stdout.write(sh(node, ["probe.mjs"], project));
-    const table = sh(node, ["node_modules/virq/bin/virq.js", "compare", "--board", "virt", "--json", "--interrupts", "10"], project);
+    const table = sh(node, ["node_modules/virq/bin/virq.js", "compare", "--board", "midway", "--device", "/soc/ethernet@fff50000", "--json", "--interrupts", "10"], project);
     if (JSON.parse(table).mechanisms.length === 0) throw new Error("compare printed no mechanism");
   }
   console.log("pack:check: the tarball installs without scripts and runs");

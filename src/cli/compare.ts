@@ -3,6 +3,7 @@ import { compare } from "../delivery/compare.js";
 import { comparisonPage } from "../delivery/report.js";
 import { comparisonText } from "../delivery/table.js";
 import { writeText } from "../node/write-text.js";
+import { AnswerNo } from "./answer-no.js";
 import { Progress } from "./progress.js";
 import { addRunOptions, deliveryRequest, type RunOptions } from "./run-options.js";
 
@@ -21,5 +22,6 @@ export function addCompareCommand(program: Command): void {
       progress.clear();
       if (options.report !== undefined) writeText(options.report, comparisonPage(comparison));
       process.stdout.write(options.json ? `${JSON.stringify(comparison, null, 2)}\n` : comparisonText(comparison));
+      if (!comparison.mechanisms.some((each) => each.applicable)) throw new AnswerNo();
     });
 }

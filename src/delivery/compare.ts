@@ -37,7 +37,10 @@ export function runOne(request: DeliveryRequest, recorder: EventSink | null = nu
 function fitting(request: DeliveryRequest, mechanism: MechanismName): Interrupt[] | string {
   const { board, device } = request;
   const assignment = assignmentOf(board, device);
-  if (assignment.driver === "none") return assignment.why ?? "it cannot be assigned";
+  if (assignment.driver === "none") {
+    const why = assignment.why ?? "it cannot be assigned";
+    return device.group === null && device.iommu === null ? `${why}, so VFIO has no group to assign it by (--assume-iommu assigns it all the same)` : why;
+  }
   if (assignment.driver === "vfio-pci") return "it is a PCI function, and virq assigns platform devices so far";
   let why = "it has no such interrupt";
   const fit = request.interrupts.filter((interrupt) => {

@@ -1,14 +1,11 @@
 import type { Board, Device, Interrupt } from "../board/board.js";
 import { EdgeDevice, LevelDevice, type LineDevice } from "../device/line-device.js";
 import { RegisterFile } from "../device/register-file.js";
+import { clocksOf, connectInterrupt, hostFromBoard } from "../host/board-host.js";
 import { DeviceNodes } from "../host/device-nodes.js";
 import { Bus } from "../host/driver-binding.js";
-import { GicEdgeInput, GicLevelInput } from "../host/gic-input.js";
-import { GicV2 } from "../host/gic/gicv2.js";
-import { GicV3 } from "../host/gic/gicv3.js";
 import { IommuGroup, SW_MSI_REGION } from "../host/iommu-group.js";
-import { IrqType } from "../host/irq-types.js";
-import { Host } from "../host/machine.js";
+import type { Host } from "../host/machine.js";
 import { PlatformDevice, type ResetMethod } from "../host/platform-device.js";
 import { Sysfs } from "../host/sysfs.js";
 import { Arm64 } from "../kvm/arm64.js";
@@ -55,11 +52,8 @@ export class Machine {
 
   /** Powers it on; {@link boot} follows. */
   constructor(private readonly options: MachineOptions) {
-    const cpus = Math.max(1, options.board.cpus.length);
-    this.sim = new Sim({ cpus: cpus + 1, seed: options.seed, costs: options.costs });
-    const gic = options.board.controllers.some((each) => each.kind === "gicv3") ? new GicV3({ cpus }) : new GicV2({ cpus });
-    gic.boot();
-    this.host = new Host(this.sim, gic);
+    this.sim = new Sim({ cpus: clocksOf(options.board), seed: options.seed, costs: options.costs });
+    this.host = hostFromBoard(this.sim, options.board);
     this.deviceName = nameOf(options.device);
     this.group = options.device.group ?? 0;
   }
@@ -103,16 +97,12 @@ export class Machine {
   }
 
   private *addLine(interrupt: Interrupt): Step<void> {
-    const { intid, index } = interrupt;
-    if (interrupt.kind !== "spi" || intid === null) return;
-    const isLevel = interrupt.trigger === "level-high";
-    const irq = yield* this.host.mapIrq(intid, isLevel ? IrqType.LEVEL_HIGH : IrqType.EDGE_RISING);
-    if (irq === 0) return;
-    const options = { index, accessesToService: this.options.accessesToService };
-    const source = isLevel
-      ? new LevelDevice(this.sim, this.deviceName, new GicLevelInput(this.host.gic, intid), options)
-      : new EdgeDevice(this.sim, this.deviceName, new GicEdgeInput(this.host.gic, intid), options);
-    this.lines.push({ index, irq, intid, source });
+    const wire = yield* connectInterrupt(this.host, this.options.board, interrupt);
+    if (wire === null) return;
+    const options = { index: interrupt.index, accessesToService: this.options.accessesToService };
+    const source =
+      wire.trigger === "level" ? new LevelDevice(this.sim, this.deviceName, wire.sink, options) : new EdgeDevice(this.sim, this.deviceName, wire.sink, options);
+    this.lines.push({ index: interrupt.index, irq: wire.irq, intid: wire.intid, source });
   }
 
   /** What an administrator types (vfio.md 2.7). */

@@ -80,7 +80,7 @@ export class Meter implements EventSink {
         this.ioctls++;
         break;
       case Ev.sched_wakeup:
-        this.wakeups++;
+        if (b === "user") this.wakeups++;
         break;
       case Ev.sched_switch:
         this.contextSwitches++;

@@ -64,12 +64,16 @@ export function headLines(comparison: Comparison): string[] {
   ];
 }
 
+/** Why mechanisms do not fit: one line for all where the reason is the same. */
 export function footLines(comparison: Comparison): string[] {
+  const [first] = comparison.mechanisms;
+  if (comparison.mechanisms.every((m) => !m.applicable && m.why === first.why)) return [`No mechanism fits: ${first.why ?? ""}.`];
   return comparison.mechanisms.filter((m) => !m.applicable).map((m) => `${m.mechanism} does not fit: ${m.why ?? ""}`);
 }
 
 /** The comparison as aligned text, mechanisms side by side. */
 export function comparisonText(comparison: Comparison): string {
+  if (comparison.mechanisms.every((m) => !m.applicable)) return [headLines(comparison)[0], ...footLines(comparison), ""].join("\n");
   const rows = rowsOf(comparison).map((row) => [row.label, ...comparison.mechanisms.map((m) => (m.applicable ? row.value(m) : "-"))]);
   const table = [["", ...comparison.mechanisms.map((m) => m.mechanism)], ...rows];
   const widths = table[0].map((_, column) => Math.max(...table.map((line) => line[column].length)));

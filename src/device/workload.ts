@@ -46,6 +46,7 @@ export class Workload extends Context {
 
   override *body(): Step<void> {
     const { burst = 1 } = this.schedule;
+    this.cause = 0; // what happens in the outside world is a first cause
     for (let i = 0; i < burst; i++) yield* this.device.raise();
     this.done++;
     this.next();

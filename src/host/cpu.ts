@@ -206,7 +206,7 @@ export class HostCpu extends Context implements IrqPort {
     if (!sim.wake(thread, sim.costOf(Cost.wake))) return false;
     this.wakeups++;
     if (this.thread !== null && this.thread !== thread) this.needsResched = true;
-    sim.emit(Ev.sched_wakeup, thread.name);
+    sim.emit(Ev.sched_wakeup, thread.name, thread.kind);
     if (!isRemote) return true;
     yield reads(this, "IRQ");
     if (this.thread === null) yield* this.peers[from].sendIpi(this.cpu, Ipi.FUNCTION_CALL);

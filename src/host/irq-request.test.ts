@@ -101,7 +101,7 @@ describe("threaded handlers", () => {
       "host_eoi(0,40)",
       `irq_mask(${irq})`,
       `irq_handler(${irq},2)`,
-      `sched_wakeup(irq/${irq}-nic)`,
+      `sched_wakeup(irq/${irq}-nic,worker)`,
       "host_dir(0,40)",
       `irq_unmask(${irq})`,
     ]);

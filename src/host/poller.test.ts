@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Context } from "../sim/context.js";
 import { Cost, PRIMITIVES } from "../sim/cost.js";
-import { TraceBuffer } from "../sim/event.js";
+import { Ev, TraceBuffer } from "../sim/event.js";
 import { Sim } from "../sim/sim.js";
 import { run, type Step } from "../sim/step.js";
 import { EPOLLHUP, EPOLLIN, EPOLLOUT } from "../uapi/eventfd.js";
@@ -17,7 +17,13 @@ class Loop extends Context {
 
   constructor(readonly sim: Sim) {
     super("loop", "user", 0);
-    this.poller = new Poller(sim, this);
+    this.poller = new Poller(this, this);
+  }
+
+  *wakeThread(thread: Context): Step<boolean> {
+    const isWoken = this.sim.wake(thread, this.sim.costOf(Cost.wake));
+    if (isWoken) this.sim.emit(Ev.sched_wakeup, thread.name, thread.kind);
+    return isWoken;
   }
 
   override *body(): Step<void> {
@@ -54,7 +60,7 @@ describe("a poller", () => {
     run(sim.settle());
     expect(loop.log).toEqual(["1:1@50", "2:1@50"]);
     expect(loop.runs).toBe(1);
-    expect(trace.lines("sched_wakeup")).toEqual(["sched_wakeup(loop)"]);
+    expect(trace.lines("sched_wakeup")).toEqual(["sched_wakeup(loop,user)"]);
   });
 
   it("samples a file that is ready when it is added", () => {

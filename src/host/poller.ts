@@ -1,12 +1,14 @@
 import { block, writes } from "../sim/access.js";
-import { type Context, ContextState } from "../sim/context.js";
-import { Cost } from "../sim/cost.js";
-import { Ev } from "../sim/event.js";
-import type { Sim } from "../sim/sim.js";
+import type { Context } from "../sim/context.js";
 import type { Step } from "../sim/step.js";
 import { EPOLLERR, EPOLLHUP } from "../uapi/eventfd.js";
 import type { File } from "./file.js";
 import { type PollTable, WaitEntry, type WaitQueue } from "./poll.js";
+
+/** Makes a thread runnable: its {@link HostCpu}, or less where there is none. False if it was awake. */
+export interface ThreadWaker {
+  wakeThread(thread: Context): Step<boolean>;
+}
 
 /** One file in a {@link Poller}'s set. */
 export class PollItem extends WaitEntry implements PollTable {
@@ -40,7 +42,7 @@ export class PollItem extends WaitEntry implements PollTable {
   override *wake(mask: number): Step<number> {
     if ((mask & (this.interest | EPOLLERR | EPOLLHUP)) === 0) return 0;
     yield* this.poller.list(this);
-    this.poller.wakeThread();
+    yield* this.poller.wakeThread();
     return 1;
   }
 }
@@ -54,9 +56,10 @@ export class Poller {
   private firstReady: PollItem | null = null;
   private lastReady: PollItem | null = null;
 
+  /** @param hostCpu the CPU that the thread is pinned to */
   constructor(
-    private readonly sim: Sim,
     private readonly thread: Context,
+    private readonly hostCpu: ThreadWaker,
   ) {}
 
   /** Starts to watch a file: registers first, then samples, so that no event falls between. Takes no reference. */
@@ -65,7 +68,7 @@ export class Poller {
     const ready = yield* file.poll(item);
     if ((ready & (interest | EPOLLERR | EPOLLHUP)) !== 0) {
       yield* this.list(item);
-      this.wakeThread();
+      yield* this.wakeThread();
     }
     return item;
   }
@@ -107,9 +110,8 @@ export class Poller {
     this.lastReady = item;
   }
 
-  wakeThread(): void {
-    if (this.thread.state === ContextState.IDLE) this.sim.emit(Ev.sched_wakeup, this.thread.name);
-    this.sim.wake(this.thread, this.sim.costOf(Cost.wake));
+  *wakeThread(): Step<void> {
+    yield* this.hostCpu.wakeThread(this.thread);
   }
 
   private unlist(item: PollItem): void {

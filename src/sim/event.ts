@@ -21,7 +21,7 @@ const VOCABULARY = {
   irq_disabled: ["irq"],
   irq_warning: ["irq", "text"],
   ipi: ["from", "to", "kind"],
-  sched_wakeup: ["context"],
+  sched_wakeup: ["context", "kind"],
   sched_switch: ["cpu", "context"],
   sys_ioctl: ["fd", "request", "ret"],
   eventfd_signal: ["id"],

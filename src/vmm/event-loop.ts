@@ -28,7 +28,7 @@ export class EventLoop extends Context {
     private readonly buffer: number,
   ) {
     super("vmm", "user", hostCpu.cpu);
-    this.poller = new Poller(sim, this);
+    this.poller = new Poller(this, hostCpu);
   }
 
   /** Watches an eventfd of the process. */
