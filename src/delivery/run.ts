@@ -127,6 +127,7 @@ function software(request: DeliveryRequest, machine: Machine, interrupts: readon
     ),
     eoiMode: workload.eoiMode,
     idle: workload.wait,
+    othersIdle: "wfi",
     handlerNs: workload.handlerNs,
     vcpus: workload.vcpus,
   });

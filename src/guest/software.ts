@@ -32,7 +32,10 @@ export interface GuestSoftwareOptions {
   readonly devices?: readonly DeviceBinding[];
   /** 1: priority drop and deactivation are split. Default 0. */
   readonly eoiMode?: 0 | 1;
+  /** What a vCPU does between interrupts. Default "spin". */
   readonly idle?: "spin" | "wfi";
+  /** What every vCPU but the first does; default as `idle`. Several spinning on one CPU would fight for it. */
+  readonly othersIdle?: "spin" | "wfi";
   /** The handler's own work, nanoseconds; by default the profile's. */
   readonly handlerNs?: number;
   /** Written between set-up and idling, for the vCPU with this index; x9 to x12 are the handler's. */
@@ -81,7 +84,8 @@ export class GuestSoftware {
 }
 
 function writeBoot(code: Assembler, options: GuestSoftwareOptions, vcpu: number, vectors: Label): void {
-  const { eoiMode = 0, idle = "spin" } = options;
+  const { eoiMode = 0, idle: firstIdle = "spin", othersIdle = firstIdle } = options;
+  const idle = vcpu === 0 ? firstIdle : othersIdle;
   code.setVectors(vectors);
   if (vcpu === 0) writeDistributor(code, options);
   writePrivate(code, options, vcpu);

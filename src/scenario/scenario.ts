@@ -13,7 +13,7 @@ export const workloadSchema = z
     durationMs: z.number().positive().optional().describe("ends the run earlier, in virtual time"),
     seed: z.int().min(0).max(0xffff_ffff).default(1),
     vcpus: count(1, 512).default(1),
-    wait: z.enum(["spin", "wfi"]).default("spin").describe("what the guest does between interrupts"),
+    wait: z.enum(["spin", "wfi"]).default("spin").describe("what the vCPU that takes the interrupts does between them; the others wait in WFI"),
     accessesPerService: count(1, 1000).default(1).describe("device register accesses in the guest's handler"),
     handlerNs: z.number().min(0).max(1e9).default(500).describe("the handler's own work, nanoseconds"),
     eoiMode: z.union([z.literal(0), z.literal(1)]).default(0).describe("1: the guest drops priority and deactivates separately"),
