@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { PersonError } from "../sim/person-error.js";
 import { addBoardsCommand } from "./boards.js";
@@ -8,7 +9,7 @@ import { addRunCommand } from "./run.js";
 
 /** Runs the command line; the result is the exit status: 0 done, 1 the answer is "no", 2 the request was wrong. */
 export async function main(argv: readonly string[]): Promise<number> {
-  const program = new Command("virq").description("What an interrupt costs on every delivery path, and where it is lost").exitOverride();
+  const program = new Command("virq").description("What an interrupt costs on every delivery path, and where it is lost").version(version()).exitOverride();
   addBoardsCommand(program);
   addCompareCommand(program);
   addRunCommand(program);
@@ -25,4 +26,9 @@ export async function main(argv: readonly string[]): Promise<number> {
     }
     throw error;
   }
+}
+
+function version(): string {
+  const manifest: unknown = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8"));
+  return typeof manifest === "object" && manifest !== null && "version" in manifest ? String(manifest.version) : "unknown";
 }

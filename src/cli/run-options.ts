@@ -97,25 +97,28 @@ function boardOf(scenario: Scenario, options: RunOptions, base: string): Board {
   }, board);
 }
 
+/** The option that says each part of a workload. */
+const WORKLOAD_OPTIONS = {
+  interrupts: "interrupts",
+  ratePerSecond: "rate",
+  burst: "burst",
+  durationMs: "duration",
+  seed: "seed",
+  vcpus: "vcpus",
+  wait: "wait",
+  accessesPerService: "accesses",
+  handlerNs: "handlerNs",
+  eoiMode: "eoiMode",
+} as const satisfies Record<keyof Workload, keyof RunOptions>;
+
 /** Options win over the scenario; the schema says what is out of range. */
 function workloadOf(workload: Workload, options: RunOptions): Workload {
-  const said = {
-    interrupts: options.interrupts,
-    ratePerSecond: options.rate,
-    burst: options.burst,
-    durationMs: options.duration,
-    seed: options.seed,
-    vcpus: options.vcpus,
-    wait: options.wait,
-    accessesPerService: options.accesses,
-    handlerNs: options.handlerNs,
-    eoiMode: options.eoiMode,
-  };
-  const given = Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined));
-  const result = workloadSchema.safeParse({ ...workload, ...given });
+  const said = Object.entries(WORKLOAD_OPTIONS).map(([part, option]) => [part, options[option]]);
+  const result = workloadSchema.safeParse({ ...workload, ...Object.fromEntries(said.filter(([, value]) => value !== undefined)) });
   if (result.success) return result.data;
   const [issue] = result.error.issues;
-  throw new PersonError(`workload ${issue.path.join(".")}: ${issue.message}`);
+  const option = Object.entries(WORKLOAD_OPTIONS).find(([part]) => part === issue.path[0])?.[1] ?? "";
+  throw new PersonError(`--${option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}: ${issue.message}`);
 }
 
 function profileOf(named: string | undefined, base: string): CostProfile {
