@@ -90,12 +90,16 @@ describe("a device descriptor", () => {
 
   it("vector 80: FILE_ADD wants a VFIO file that it does not have yet, a dup counting as the same", () => {
     const { m, dev } = device();
-    const g = m.process.install(new Group());
+    const group = new Group();
+    const g = m.process.install(group);
     expect(m.attr(K.KVM_SET_DEVICE_ATTR, dev, FILE, ADD, [], 0x10)).toBe(-EFAULT);
     expect(m.setAttr(dev, FILE, ADD, [-1])).toBe(-EBADF);
     expect(m.setAttr(dev, FILE, ADD, [m.eventfd()])).toBe(-EINVAL);
     expect(m.setAttr(dev, FILE, ADD, [g])).toBe(0);
-    expect(m.setAttr(dev, FILE, ADD, [m.process.dup(g)])).toBe(-EEXIST);
+    const dup = m.process.dup(g);
+    expect(m.setAttr(dev, FILE, ADD, [dup])).toBe(-EEXIST);
+    for (const fd of [g, dup, dev]) m.close(fd);
+    expect(group.released).toBe(true);
   });
 
   it("vector 81: a tracked file stays tracked when its descriptor closes; the number may belong to another", () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { MmioDevice } from "../irqchip/contract.js";
 import { run, type Step } from "../sim/step.js";
-import { EBADF, EEXIST, EINVAL, ENOENT, ENOMEM } from "../uapi/errno.js";
+import { EBADF, EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
 import { pipe2 } from "../host/pipe.js";
 import { BusDevice, BusKind } from "./io-bus.js";
@@ -154,6 +154,28 @@ describe("KVM_IOEVENTFD", () => {
     const e = m.eventfd();
     expect(request(e, 0x20, 0)).toBe(0);
     expect([write(0x20, 1, 0), m.count(e)]).toEqual([true, 1]);
+  });
+
+  it("holds 1000 devices on a bus, ioeventfds not counted; without room for its twin an any-length one leaves nothing", () => {
+    const { m, vm, request, devices } = machine();
+    const [e, any] = [m.eventfd(), m.eventfd()];
+    const fill = (kind: BusKind, count: number): void => {
+      run(vm.slotsLock.lock());
+      for (let i = 0; i < count; i++) expect(run(vm.buses.of(kind).add(new Chip(i * 8, 8)))).toBe(0);
+      run(vm.slotsLock.unlock());
+    };
+    fill(BusKind.MMIO, 998);
+    expect([request(e, A, 4), request(e, A + 8, 4)]).toEqual([0, 0]);
+    fill(BusKind.MMIO, 1);
+    expect(request(e, A + 16, 4)).toBe(0);
+    fill(BusKind.FAST_MMIO, 1000);
+    expect(request(any, 0, 0)).toBe(-ENOSPC);
+    expect(devices(BusKind.MMIO)).toBe(1002);
+    const context = m.context(any);
+    m.close(any);
+    expect(context.isAlive).toBe(false);
+    fill(BusKind.MMIO, 1);
+    expect(request(e, A + 24, 4)).toBe(-ENOSPC);
   });
 
   it("gives a write to whichever of two overlapping devices was registered first", () => {

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { pipe2 } from "../host/pipe.js";
 import { run } from "../sim/step.js";
 import { EAGAIN, EBADF, EBUSY, EFAULT, EINVAL } from "../uapi/errno.js";
-import { EFD_SEMAPHORE } from "../uapi/eventfd.js";
+import { EFD_SEMAPHORE, EPOLLHUP } from "../uapi/eventfd.js";
 import * as K from "../uapi/kvm.js";
 import { KVM_IRQCHIP_IOAPIC } from "../uapi/x86.js";
 import { TestMachine } from "./kvm.fixture.js";
@@ -146,7 +146,9 @@ describe("KVM_IRQFD", () => {
     const e = m.eventfd();
     m.irqfd(vm, e, 20);
     m.irqfdCleanup.hold();
+    const { waiters } = m.context(e);
     expect(m.close(e)).toBe(0);
+    run(waiters.wake(EPOLLHUP)); // whoever comes second finds it inactive (H9)
     expect(m.trace.lines("irqfd_deactivate", "irqfd_free")).toEqual(["irqfd_deactivate(hangup,0,20)"]);
     m.irqfdCleanup.letGo();
     m.settle();

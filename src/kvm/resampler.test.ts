@@ -26,6 +26,17 @@ function line11(hazards = {}) {
 }
 
 describe("a resampling irqfd", () => {
+  it("that leaves others behind waits for whoever may still see it, and leaves the line as it is (RL4)", () => {
+    const { m, fd, e1, e2, r1, r2, level } = line11();
+    m.irqfd(fd, e1, 11, RESAMPLE, r1);
+    m.irqfd(fd, e2, 11, RESAMPLE, r2);
+    m.write(e1, 1);
+    m.trace.clear();
+    m.irqfd(fd, e1, 11, DEASSIGN);
+    expect(m.trace.lines("srcu_wait", "kvm_set_irq", "resampler_free")).toEqual(["srcu_wait(irq_srcu)", "srcu_wait(irq_srcu)"]);
+    expect(level()).toBe(1 << 1);
+  });
+
   it("only asserts on a trigger; the acknowledge deasserts once, then notifies", () => {
     const { m, fd, e1, r1, eoi, level } = line11();
     m.irqfd(fd, e1, 11, RESAMPLE, r1);

@@ -201,7 +201,11 @@ describe("a group", () => {
     expect(world.deviceFd(0, world.a.name, small)).toBe(-EMFILE);
     expect(world.counters()).toEqual(before);
     expect(world.driver.deviceOf(world.a.name)?.references).toBe(0);
-    expect(world.deviceFd(g, world.a.name)).toBeGreaterThanOrEqual(0);
+    const again = world.deviceFd(g, world.a.name);
+    expect(again).toBeGreaterThanOrEqual(0);
+    for (const fd of [again, g]) world.close(fd);
+    run(small.exit());
+    expect(world.counters().openedFile).toBe(0);
   });
 });
 

@@ -4,7 +4,7 @@ import { IommuGroup, SW_MSI_REGION } from "../host/iommu-group.js";
 import { PlatformDevice } from "../host/platform-device.js";
 import { Smmu } from "../host/smmu.js";
 import { run } from "../sim/step.js";
-import { EACCES, EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, ENOSPC, ENOTTY, EOVERFLOW } from "../uapi/errno.js";
+import { EACCES, EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, ENOSPC, ENOTTY, EOVERFLOW, EPERM } from "../uapi/errno.js";
 import * as uapi from "../uapi/vfio.js";
 import { ARGUMENTS, MEMORY, MEMORY_SIZE, Registers, Reset, World, type WorldOptions } from "./vfio.fixture.js";
 
@@ -271,6 +271,22 @@ describe("DMA through a domain", () => {
     const dma = new IommuDma(smmu, world.group, 6);
     for (let i = 0; i < 3; i++) run(dma.read(0, new Uint8Array(1)));
     expect([smmu.events.records.length, smmu.events.lost]).toEqual([2, 1]);
+  });
+
+  it("4.1: SET_IOMMU that fails for one group gives back those it had attached", () => {
+    const world = new World();
+    const group = new IommuGroup(world.sim, 20, { isMsiIsolated: false });
+    const device = new PlatformDevice(world.sim, "second", { compatible: ["acme,x"], group, reset: new Reset() });
+    world.bus.addDevice(device);
+    world.write("/sys/bus/platform/devices/second/driver_override", "vfio-platform");
+    world.write("/sys/bus/platform/drivers_probe", "second");
+    const c = world.open("/dev/vfio/vfio");
+    const [first, second] = [world.open("/dev/vfio/12"), world.open("/dev/vfio/20")];
+    expect([world.setContainer(first, c), world.setContainer(second, c)]).toEqual([0, 0]);
+    expect(world.ioctl(c, uapi.VFIO_SET_IOMMU, uapi.VFIO_TYPE1v2_IOMMU)).toBe(-EPERM);
+    expect([world.group, group].map((each) => each.describeOwnership())).toEqual(["user 1 blocking", "user 1 blocking"]);
+    expect(world.ioctl(second, uapi.VFIO_GROUP_UNSET_CONTAINER, 0)).toBe(0);
+    expect(world.ioctl(c, uapi.VFIO_SET_IOMMU, uapi.VFIO_TYPE1v2_IOMMU)).toBe(0);
   });
 
   it("5.3: groups of one container share mappings; one that leaves only widens the ranges", () => {
