@@ -1,6 +1,6 @@
 import { SPURIOUS_INTID } from "../../arch/gic/contract.js";
 import { ActivePriorities, activeRegisters, PriorityRules, priorityMask } from "../../arch/gic/priority.js";
-import type { IrqState } from "./irq-state.js";
+import type { Candidates } from "./candidates.js";
 
 /**
  * One physical CPU interface: priority mask, binary points, running priority, and the acknowledge and end of interrupts
@@ -13,8 +13,7 @@ export class CpuInterface {
 
   /** @param bits priority and preemption bits that the interface implements */
   constructor(
-    private readonly state: IrqState,
-    private readonly cpu: number,
+    private readonly candidates: Candidates,
     bits: number,
   ) {
     const count = activeRegisters(bits);
@@ -24,25 +23,22 @@ export class CpuInterface {
 
   /** The group whose signal is up: 1 IRQ, 0 FIQ, -1 none. */
   signalled(): -1 | 0 | 1 {
-    const intid = this.state.candidate(this.cpu);
-    if (intid < 0) return -1;
-    const group = this.state.groupOf(this.cpu, intid);
-    return this.rules.lets(this.state.candidatePriority(this.cpu), group) ? group : -1;
+    const { intid, priority, group } = this.candidates;
+    return intid >= 0 && this.rules.lets(priority, group) ? group : -1;
   }
 
   /** HPPIR: the candidate, whatever the mask and the running priority. */
   highestPending(group: 0 | 1): number {
-    const intid = this.state.candidate(this.cpu);
-    return intid >= 0 && this.state.groupOf(this.cpu, intid) === group ? intid : SPURIOUS_INTID;
+    const { intid } = this.candidates;
+    return intid >= 0 && this.candidates.group === group ? intid : SPURIOUS_INTID;
   }
 
   /** IAR up to the change of the interrupt itself: raises the running priority. {@link SPURIOUS_INTID}: nothing to take. */
   take(group: 0 | 1): number {
     if (this.signalled() !== group) return SPURIOUS_INTID;
-    const intid = this.state.candidate(this.cpu);
-    const preemption = this.rules.preemption(this.state.candidatePriority(this.cpu), group);
-    this.rules.active.activate(group, preemption);
-    this.state.markDirty(this.cpu);
+    const { intid, priority } = this.candidates;
+    this.rules.active.activate(group, this.rules.preemption(priority, group));
+    this.candidates.mark();
     return intid;
   }
 
@@ -53,7 +49,7 @@ export class CpuInterface {
   drop(group: 0 | 1): boolean {
     if (this.rules.active.runningGroup() !== group) return false;
     this.rules.active.drop();
-    if (this.state.candidate(this.cpu) >= 0) this.state.markDirty(this.cpu);
+    if (this.candidates.intid >= 0) this.candidates.mark();
     return true;
   }
 
@@ -63,11 +59,11 @@ export class CpuInterface {
 
   set mask(value: number) {
     this.rules.mask = value & this.maskBits;
-    this.state.markDirty(this.cpu);
+    this.candidates.mark();
   }
 
   /** After a write to a binary point or an active-priorities register. */
   changed(): void {
-    this.state.markDirty(this.cpu);
+    this.candidates.mark();
   }
 }

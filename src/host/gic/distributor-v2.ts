@@ -1,7 +1,7 @@
 import { GICD_V2, GICD_V2_PIDR2_OFFSET, Gicd } from "../../arch/gic/gicd.js";
 import { sgirIntid, sgirTargets } from "../../arch/gic/sgi.js";
 import { gatherOdd, readBitRow, spreadOdd, writeBitRow } from "./distributor-v3.js";
-import type { IrqState } from "./irq-state.js";
+import { IrqBit, type IrqState } from "./irq-state.js";
 import type { SgiSources } from "./sgi-sources.js";
 
 const PIDR2_GICV2 = 0x2b;
@@ -49,7 +49,7 @@ export class DistributorV2 {
       case Gicd.SPENDSGIR:
         return this.readBytes(row, cpu, at, size);
       case Gicd.ICFGR:
-        return at * 4 < this.state.interrupts ? spreadOdd(this.state.edge[this.state.wordOf(cpu, at * 4)] >>> ((at & 4) * 4)) : 0;
+        return at * 4 < this.state.interrupts ? spreadOdd(this.state.read(this.state.wordOf(cpu, at * 4), IrqBit.EDGE) >>> ((at & 4) * 4)) : 0;
       case Gicd.IGROUPR:
         return 0;
       default:
@@ -110,7 +110,7 @@ export class DistributorV2 {
     if (row === Gicd.CPENDSGIR) this.sgis.unpend(cpu, n, value & this.online);
     else if (row === Gicd.SPENDSGIR) this.sgis.pend(cpu, n, value & this.online);
     else if (n >= this.state.interrupts) return;
-    else if (row === Gicd.IPRIORITYR) this.state.setPriority(this.state.wordOf(cpu, n), n & 31, value & STORED_PRIORITY);
+    else if (row === Gicd.IPRIORITYR) this.state.setPriority(cpu, n, value & STORED_PRIORITY);
     else if (n >= 32) this.setTargets(n, value);
   }
 
@@ -118,7 +118,7 @@ export class DistributorV2 {
     if (first < 16 || first >= this.state.interrupts) return;
     const word = this.state.wordOf(cpu, first);
     const shift = first & 16;
-    this.state.setEdge(word, (this.state.edge[word] & ~(0xffff << shift)) | (bits << shift));
+    this.state.assignWord(word, (this.state.read(word, IrqBit.EDGE) & ~(0xffff << shift)) | (bits << shift), IrqBit.EDGE);
   }
 
   private readBits(row: number, cpu: number, first: number): number {

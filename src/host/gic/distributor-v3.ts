@@ -1,7 +1,7 @@
 import { GICD_V3, Gicd, GicdCtlr, PIDR2_OFFSET } from "../../arch/gic/gicd.js";
 import { priorityMask } from "../../arch/gic/priority.js";
 import type { GicV3Implementation } from "./implementation.js";
-import type { IrqState } from "./irq-state.js";
+import { IrqBit, type IrqState } from "./irq-state.js";
 
 /** GICD_PIDR2 and GICR_PIDR2: architecture version 3. */
 export const PIDR2_GICV3 = 0x3b;
@@ -117,21 +117,21 @@ export class DistributorV3 {
   private writePriority(first: number, size: number, value: number): void {
     for (let i = 0; i < size; i++) {
       const intid = first + i;
-      if (this.hasSpi(intid)) this.state.setPriority(this.state.wordOf(0, intid), intid & 31, (value >>> (8 * i)) & this.storedPriority);
+      if (this.hasSpi(intid)) this.state.setPriority(0, intid, (value >>> (8 * i)) & this.storedPriority);
     }
   }
 
   /** Register n holds INTIDs 16n to 16n+15 in the odd bits. */
   private readTrigger(n: number): number {
     if (!this.hasSpi(n * 16)) return 0;
-    return spreadOdd(this.state.edge[this.state.wordOf(0, n * 16)] >>> ((n & 1) * 16));
+    return spreadOdd(this.state.read(this.state.wordOf(0, n * 16), IrqBit.EDGE) >>> ((n & 1) * 16));
   }
 
   private writeTrigger(n: number, value: number): void {
     if (!this.hasSpi(n * 16)) return;
     const word = this.state.wordOf(0, n * 16);
     const shift = (n & 1) * 16;
-    this.state.setEdge(word, (this.state.edge[word] & ~(0xffff << shift)) | (gatherOdd(value) << shift));
+    this.state.assignWord(word, (this.state.read(word, IrqBit.EDGE) & ~(0xffff << shift)) | (gatherOdd(value) << shift), IrqBit.EDGE);
   }
 
   private readBits(row: number, n: number): number {
@@ -164,16 +164,16 @@ export function gatherOdd(value: number): number {
 export function readBitRow(state: IrqState, row: Gicd, word: number): number {
   switch (row) {
     case Gicd.IGROUPR:
-      return state.group[word];
+      return state.read(word, IrqBit.GROUP1);
     case Gicd.ISENABLER:
     case Gicd.ICENABLER:
-      return state.enabled[word];
+      return state.read(word, IrqBit.ENABLED);
     case Gicd.ISPENDR:
     case Gicd.ICPENDR:
-      return state.pending(word);
+      return state.readPending(word);
     case Gicd.ISACTIVER:
     case Gicd.ICACTIVER:
-      return state.active[word];
+      return state.read(word, IrqBit.ACTIVE);
     default:
       return 0;
   }
@@ -182,19 +182,19 @@ export function readBitRow(state: IrqState, row: Gicd, word: number): number {
 export function writeBitRow(state: IrqState, row: Gicd, word: number, bits: number): void {
   switch (row) {
     case Gicd.IGROUPR:
-      return state.setGroup(word, bits);
+      return state.assignWord(word, bits, IrqBit.GROUP1);
     case Gicd.ISENABLER:
-      return state.enable(word, bits);
+      return state.setWord(word, bits, IrqBit.ENABLED);
     case Gicd.ICENABLER:
-      return state.disable(word, bits);
+      return state.clearWord(word, bits, IrqBit.ENABLED);
     case Gicd.ISPENDR:
-      return state.pend(word, bits);
+      return state.setWord(word, bits, IrqBit.LATCH);
     case Gicd.ICPENDR:
-      return state.unpend(word, bits);
+      return state.clearWord(word, bits, IrqBit.LATCH);
     case Gicd.ISACTIVER:
-      return state.activate(word, bits);
+      return state.setWord(word, bits, IrqBit.ACTIVE);
     case Gicd.ICACTIVER:
-      return state.deactivate(word, bits);
+      return state.clearWord(word, bits, IrqBit.ACTIVE);
     default:
   }
 }

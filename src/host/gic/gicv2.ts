@@ -5,6 +5,7 @@ import type { Step } from "../../sim/step.js";
 import { CpuInterface } from "./cpu-interface.js";
 import { DistributorV2 } from "./distributor-v2.js";
 import { Gichv2 } from "./gich.js";
+import { IrqBit } from "./irq-state.js";
 import { GicBase } from "./physical-gic.js";
 import { SgiSources } from "./sgi-sources.js";
 
@@ -39,11 +40,11 @@ export class GicV2 extends GicBase {
   constructor(options: GicV2Options) {
     super(options.cpus, options.interrupts ?? 1020, options.eoiMode ?? 1);
     const { state } = this;
-    for (let word = 0; word < state.enabled.length; word++) state.setGroup(word, -1);
+    for (let word = 0; word < state.words; word++) state.setWord(word, -1, IrqBit.GROUP1);
     this.sgis = new SgiSources(state);
     this.distributor = new DistributorV2(state, this.sgis);
     for (let cpu = 0; cpu < this.cpus; cpu++) {
-      this.interfaces.push(new CpuInterface(state, cpu, PRIORITY_BITS));
+      this.interfaces.push(new CpuInterface(state.candidates[cpu], PRIORITY_BITS));
       this.virtual.push(new Gichv2(this, cpu, options.listRegisters));
     }
   }
@@ -51,11 +52,14 @@ export class GicV2 extends GicBase {
   /** What Linux programs at boot (host-irq.md 2.1): priority 0xA0, SPIs level to CPU 0, SGIs enabled. */
   boot(): void {
     const { state } = this;
-    for (let word = 0; word < state.enabled.length; word++) for (let i = 0; i < 32; i++) state.setPriority(word, i, BOOT_PRIORITY);
-    for (let intid = 32; intid < this.interrupts; intid++) this.distributor.setTargets(intid, 1);
+    for (let intid = 32; intid < this.interrupts; intid++) {
+      state.setPriority(0, intid, BOOT_PRIORITY);
+      this.distributor.setTargets(intid, 1);
+    }
     this.distributor.write(0, 0, 4, 1);
     for (let cpu = 0; cpu < this.cpus; cpu++) {
-      state.enable(cpu, 0xffff);
+      for (let intid = 0; intid < 32; intid++) state.setPriority(cpu, intid, BOOT_PRIORITY);
+      state.setWord(cpu, 0xffff, IrqBit.ENABLED);
       this.interfaces[cpu].mask = BOOT_MASK;
       this.interfaces[cpu].eoiMode = this.eoiMode;
       state.setCpuGroups(cpu, 2);
@@ -219,7 +223,7 @@ export class GicV2 extends GicBase {
   private finish(cpu: number, iar: number): void {
     const intid = intidOf(iar);
     if (intid < 16) this.sgis.deactivate(cpu, intid, 1 << sourceOf(iar));
-    else if (intid < this.interrupts) this.state.finish(cpu, intid);
+    else if (intid < this.interrupts) this.state.clear(cpu, intid, IrqBit.ACTIVE);
   }
 }
 block(GicV2, "distributor", "sgis");

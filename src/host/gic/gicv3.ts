@@ -9,6 +9,7 @@ import { type AffinityMap, DistributorV3 } from "./distributor-v3.js";
 import { IccRegisters } from "./icc-registers.js";
 import { Ichv3 } from "./ich.js";
 import { GENERIC_GICV3, type GicV3Implementation } from "./implementation.js";
+import { IrqBit } from "./irq-state.js";
 import { GicBase } from "./physical-gic.js";
 import { Redistributor } from "./redistributor.js";
 
@@ -46,7 +47,7 @@ export class GicV3 extends GicBase implements AffinityMap {
       const affinity = affinityOfId(cpu);
       this.cpuByAffinity.set(affinity, cpu);
       this.redistributors.push(new Redistributor(this.state, cpu, affinity, implementation));
-      this.interfaces.push(new CpuInterface(this.state, cpu, preemptionBitsOf(vtr)));
+      this.interfaces.push(new CpuInterface(this.state.candidates[cpu], preemptionBitsOf(vtr)));
       this.registers.push(new IccRegisters(this.state, cpu, this.interfaces[cpu], vtr));
       this.virtual.push(new Ichv3(this, cpu, vtr));
     }
@@ -62,23 +63,22 @@ export class GicV3 extends GicBase implements AffinityMap {
   boot(): void {
     const { state } = this;
     this.distributor.write(0, 4, GicdCtlr.ENABLE_GRP1, 0);
-    for (let word = 0; word < state.enabled.length; word++) {
-      state.setGroup(word, -1);
-      for (let i = 0; i < 32; i++) state.setPriority(word, i, BOOT_PRIORITY);
-    }
+    for (let word = 0; word < state.words; word++) state.setWord(word, -1, IrqBit.GROUP1);
+    for (let intid = 32; intid < this.interrupts; intid++) state.setPriority(0, intid, BOOT_PRIORITY);
     for (let cpu = 0; cpu < this.cpus; cpu++) {
       const cpuInterface = this.interfaces[cpu];
       cpuInterface.mask = BOOT_MASK;
       cpuInterface.eoiMode = this.eoiMode;
       state.setCpuGroups(cpu, 2);
-      state.enable(cpu, 0xffff);
+      for (let intid = 0; intid < 32; intid++) state.setPriority(cpu, intid, BOOT_PRIORITY);
+      state.setWord(cpu, 0xffff, IrqBit.ENABLED);
       this.redistributors[cpu].write(WAKER_OFFSET, 4, 0);
     }
   }
 
   *sendSgi(_from: number, to: number, sgi: number): Step<void> {
     yield writes(this, "GIC");
-    this.state.pend(to, 1 << sgi);
+    this.state.set(to, sgi, IrqBit.LATCH);
     if (this.state.isDirty) yield* this.drive();
   }
 
@@ -187,7 +187,7 @@ export class GicV3 extends GicBase implements AffinityMap {
   }
 
   private finish(cpu: number, intid: number): void {
-    if (intid < this.interrupts) this.state.finish(cpu, intid);
+    if (intid < this.interrupts) this.state.clear(cpu, intid, IrqBit.ACTIVE);
   }
 
   /** With one security state an SGI register generates only SGIs of its own group (A8). */
@@ -205,7 +205,7 @@ export class GicV3 extends GicBase implements AffinityMap {
   }
 
   private pendSgi(cpu: number, sgi: number, group: 0 | 1): void {
-    if (this.state.groupOf(cpu, sgi) === group) this.state.pend(cpu, 1 << sgi);
+    if (this.state.groupOf(cpu, sgi) === group) this.state.set(cpu, sgi, IrqBit.LATCH);
   }
 }
 block(GicV3, "distributor", "redistributors", "registers");

@@ -3,7 +3,7 @@ import type { IrqPort } from "../../arch/irq-port.js";
 import { block, writes } from "../../sim/access.js";
 import type { Step } from "../../sim/step.js";
 import type { CpuInterface } from "./cpu-interface.js";
-import { IrqState } from "./irq-state.js";
+import { IrqBit, IrqState } from "./irq-state.js";
 
 /** PPI of the virtual CPU interface's maintenance interrupt (host-irq.md 2.4). */
 export const MAINTENANCE_INTID = 25;
@@ -57,52 +57,51 @@ export abstract class GicBase implements PhysicalGic {
 
   *setEnabled(cpu: number, intid: number, isEnabled: boolean): Step<void> {
     yield writes(this, "GIC");
-    if (isEnabled) this.state.enable(this.state.wordOf(cpu, intid), 1 << (intid & 31));
-    else this.state.disable(this.state.wordOf(cpu, intid), 1 << (intid & 31));
+    if (isEnabled) this.state.set(cpu, intid, IrqBit.ENABLED);
+    else this.state.clear(cpu, intid, IrqBit.ENABLED);
     if (this.state.isDirty) yield* this.drive();
   }
 
   isEnabled(cpu: number, intid: number): boolean {
-    return ((this.state.enabled[this.state.wordOf(cpu, intid)] >>> (intid & 31)) & 1) !== 0;
+    return this.state.has(cpu, intid, IrqBit.ENABLED);
   }
 
   *setPending(cpu: number, intid: number, isPending: boolean): Step<void> {
     yield writes(this, "GIC");
-    if (isPending) this.state.pend(this.state.wordOf(cpu, intid), 1 << (intid & 31));
-    else this.state.unpend(this.state.wordOf(cpu, intid), 1 << (intid & 31));
+    if (isPending) this.state.set(cpu, intid, IrqBit.LATCH);
+    else this.state.clear(cpu, intid, IrqBit.LATCH);
     if (this.state.isDirty) yield* this.drive();
   }
 
   isPending(cpu: number, intid: number): boolean {
-    return ((this.state.pending(this.state.wordOf(cpu, intid)) >>> (intid & 31)) & 1) !== 0;
+    return this.state.isPending(cpu, intid);
   }
 
   *setActive(cpu: number, intid: number, isActive: boolean): Step<void> {
     yield writes(this, "GIC");
-    if (isActive) this.state.activate(this.state.wordOf(cpu, intid), 1 << (intid & 31));
-    else this.state.deactivate(this.state.wordOf(cpu, intid), 1 << (intid & 31));
+    if (isActive) this.state.set(cpu, intid, IrqBit.ACTIVE);
+    else this.state.clear(cpu, intid, IrqBit.ACTIVE);
     if (this.state.isDirty) yield* this.drive();
   }
 
   isActive(cpu: number, intid: number): boolean {
-    return ((this.observed.active[this.observed.wordOf(cpu, intid)] >>> (intid & 31)) & 1) !== 0;
+    return this.observed.has(cpu, intid, IrqBit.ACTIVE);
   }
 
   lineLevel(cpu: number, intid: number): boolean {
-    return ((this.state.line[this.state.wordOf(cpu, intid)] >>> (intid & 31)) & 1) !== 0;
+    return this.state.has(cpu, intid, IrqBit.LINE);
   }
 
   *setTrigger(cpu: number, intid: number, trigger: "level" | "edge"): Step<void> {
     yield writes(this, "GIC");
-    const word = this.state.wordOf(cpu, intid);
-    const bit = 1 << (intid & 31);
-    this.state.setEdge(word, trigger === "edge" ? this.state.edge[word] | bit : this.state.edge[word] & ~bit);
+    if (trigger === "edge") this.state.set(cpu, intid, IrqBit.EDGE);
+    else this.state.clear(cpu, intid, IrqBit.EDGE);
     if (this.state.isDirty) yield* this.drive();
   }
 
   *setPriority(cpu: number, intid: number, priority: number): Step<void> {
     yield writes(this, "GIC");
-    this.state.setPriority(this.state.wordOf(cpu, intid), intid & 31, priority);
+    this.state.setPriority(cpu, intid, priority);
     if (this.state.isDirty) yield* this.drive();
   }
 

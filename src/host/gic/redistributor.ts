@@ -3,7 +3,7 @@ import { GICR_TYPER_LAST, GICR_V3, Gicr, GicrWaker } from "../../arch/gic/gicr.j
 import { priorityMask } from "../../arch/gic/priority.js";
 import { gatherOdd, PIDR2_GICV3, readBitRow, spreadOdd, writeBitRow } from "./distributor-v3.js";
 import type { GicV3Implementation } from "./implementation.js";
-import type { IrqState } from "./irq-state.js";
+import { IrqBit, type IrqState } from "./irq-state.js";
 
 /** Rows of SGI_base as the rows of GICD that mean the same. */
 const BIT_ROWS: readonly Gicd[] = [Gicd.IGROUPR, Gicd.ISENABLER, Gicd.ICENABLER, Gicd.ISPENDR, Gicd.ICPENDR, Gicd.ISACTIVER, Gicd.ICACTIVER];
@@ -41,7 +41,7 @@ export class Redistributor {
       case Gicr.IPRIORITYR:
         return this.readPriority(offset - GICR_V3.table[row].offset, size);
       case Gicr.ICFGR:
-        return spreadOdd(this.state.edge[this.cpu] >>> (offset === GICR_V3.table[row].offset ? 0 : 16));
+        return spreadOdd(this.state.read(this.cpu, IrqBit.EDGE) >>> (offset === GICR_V3.table[row].offset ? 0 : 16));
       default:
         if (row < Gicr.IGROUPR0 || row > Gicr.ICACTIVER0) return 0;
         return readBitRow(this.state, BIT_ROWS[row - Gicr.IGROUPR0], this.cpu);
@@ -61,7 +61,7 @@ export class Redistributor {
       }
       case Gicr.ICFGR:
         if (offset === GICR_V3.table[row].offset || !this.implementation.ppiTriggersWritable) return;
-        this.state.setEdge(this.cpu, (this.state.edge[this.cpu] & 0xffff) | (gatherOdd(lo) << 16));
+        this.state.assignWord(this.cpu, (this.state.read(this.cpu, IrqBit.EDGE) & 0xffff) | (gatherOdd(lo) << 16), IrqBit.EDGE);
         return;
       default:
         if (row >= Gicr.IGROUPR0 && row <= Gicr.ICACTIVER0) writeBitRow(this.state, BIT_ROWS[row - Gicr.IGROUPR0], this.cpu, lo);

@@ -64,6 +64,6 @@ export class SgiSources {
     const at = (cpu << 4) | sgi;
     const pending = this.pendingOf[at];
     const active = this.activeOf[at];
-    this.state.assign(cpu, 1 << sgi, pending !== 0, active !== 0 && (pending & ~active) === 0);
+    this.state.assign(cpu, sgi, pending !== 0, active !== 0 && (pending & ~active) === 0);
   }
 }
