@@ -49,15 +49,17 @@ abstract class Lock implements Guard, Waitable {
 
   protected give(): void {
     const context = current();
-    if (this.holder !== context) throw new LockError(`${this.lockClass} is not held by ${context.name}`);
+    if (this.holder !== context) this.refuseForeign();
     this.holder = null;
-    if (STRAIGHT) return;
-    const mine = held.get(context) ?? [];
-    mine.splice(mine.lastIndexOf(this), 1);
+    if (!STRAIGHT) noteEnd(context, this);
   }
 
-  protected refuseRecursion(): void {
+  refuseRecursion(): void {
     if (this.holder === current()) throw new LockError(`${current().name} takes ${this.lockClass} twice`);
+  }
+
+  private refuseForeign(): never {
+    throw new LockError(`${this.lockClass} is not held by ${current().name}`);
   }
 }
 
@@ -74,8 +76,14 @@ function noteOrder(context: Context, lock: Lock): void {
   mine.push(lock);
 }
 
-/** Announces that the context takes `lock`. */
+function noteEnd(context: Context, lock: Lock): void {
+  const mine = held.get(context) ?? [];
+  mine.splice(mine.lastIndexOf(lock), 1);
+}
+
+/** Announces that the context takes `lock`, which it does not hold: it would wait for itself. */
 export function acquires(lock: Lock, site = 0): Access {
+  lock.refuseRecursion();
   return { kind: AccessKind.ACQUIRE, object: lock, field: "", site };
 }
 
@@ -87,11 +95,15 @@ export function releases(lock: Lock, site = 0): Access {
 /** A sleeping lock. */
 export class Mutex extends Lock {
   *lock(): Step<void> {
-    this.refuseRecursion();
     if (current().spins > 0) throw new LockError(`${current().name} takes the mutex ${this.lockClass} with a spinlock held`);
     yield acquires(this);
-    while (this.holder !== null) yield* this.sim.wait(this);
+    if (this.holder !== null) yield* this.waitForHolder();
     this.take();
+  }
+
+  private *waitForHolder(): Step<void> {
+    this.refuseRecursion();
+    while (this.holder !== null) yield* this.sim.wait(this);
   }
 
   /** True if it was free and is now held. */
@@ -111,10 +123,9 @@ export class Mutex extends Lock {
 /** A spinning lock, interrupts off: its holder never blocks. */
 export class Spinlock extends Lock {
   *lock(): Step<void> {
-    const context = current();
-    if (this.holder === context) this.refuseRecursion();
     yield acquires(this);
     while (this.holder !== null) yield* this.spin();
+    const context = current();
     this.holder = context;
     if (!STRAIGHT) noteOrder(context, this);
     context.spins++;
@@ -130,6 +141,7 @@ export class Spinlock extends Lock {
 
   /** Only an explorer can find a spinlock taken: under run-to-completion no holder is ever interrupted. */
   private *spin(): Step<void> {
+    this.refuseRecursion();
     if (!this.sim.explored) throw new LockError(`${this.lockClass} is held by ${this.holder?.name ?? "nobody"} across a sleep`);
     yield acquires(this);
   }

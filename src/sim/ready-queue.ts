@@ -14,16 +14,10 @@ export class ReadyQueue {
     return this.heap[0];
   }
 
-  add(context: Context, due: number): void {
-    context.due = due;
+  /** Queues a context, which has its due time. */
+  add(context: Context): void {
     context.order = this.orders++;
     this.up(context, this.count++);
-  }
-
-  take(): Context {
-    const context = this.heap[0];
-    this.remove(context);
-    return context;
   }
 
   remove(context: Context): void {

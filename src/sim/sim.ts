@@ -64,18 +64,27 @@ export class Sim {
 
   /** Makes a context due `delayNs` after now; an earlier due time that it already has stays. True if it was idle. */
   wake(context: Context, delayNs: number): boolean {
-    return this.wakeAt(context, this.now() + delayNs);
+    if (context.state === ContextState.READY) return this.hasten(context, this.now() + delayNs);
+    context.due = this.clock[current().cpu] + delayNs;
+    return this.queue(context);
   }
 
   wakeAt(context: Context, timeNs: number): boolean {
-    if (context.state === ContextState.READY) {
-      if (timeNs < context.due) this.ready.move(context, timeNs);
-      return false;
-    }
+    if (context.state === ContextState.READY) return this.hasten(context, timeNs);
+    context.due = timeNs;
+    return this.queue(context);
+  }
+
+  private hasten(context: Context, timeNs: number): false {
+    if (timeNs < context.due) this.ready.move(context, timeNs);
+    return false;
+  }
+
+  private queue(context: Context): boolean {
     const wasIdle = context.state === ContextState.IDLE;
     context.cause = current().cause;
     context.state = ContextState.READY;
-    this.ready.add(context, timeNs);
+    this.ready.add(context);
     return wasIdle;
   }
 
@@ -109,7 +118,7 @@ export class Sim {
 
   /** Runs every context due before `timeNs`, then sets all clocks to at least that time. */
   *runUntil(timeNs: number): Step<void> {
-    while (this.ready.size > 0 && this.dueNext() < timeNs) yield* this.runNext();
+    while (this.ready.size > 0 && this.next().due < timeNs) yield* this.runNext();
     for (let cpu = 0; cpu < this.clock.length; cpu++) if (this.clock[cpu] < timeNs) this.clock[cpu] = timeNs;
   }
 
@@ -128,21 +137,22 @@ export class Sim {
     }
   }
 
-  /** When the earliest ready context can start: its due time, or its CPU's clock where that is later. */
-  private dueNext(): number {
+  /** The context that can start first: its due time is now when it can, which its CPU's clock may put off. */
+  private next(): Context {
     for (;;) {
       const first = this.ready.first();
       const free = this.clock[first.cpu];
-      if (free <= first.due) return first.due;
+      if (free <= first.due) return first;
       this.ready.move(first, free);
-      if (this.ready.first() === first) return free;
+      if (this.ready.first() === first) return first;
     }
   }
 
   private *runNext(): Step<void> {
-    const due = this.dueNext();
-    const next = this.ready.take();
-    if (this.clock[next.cpu] < due) this.clock[next.cpu] = due;
+    const next = this.next();
+    const { cpu, due } = next;
+    this.ready.remove(next);
+    this.clock[cpu] = due;
     next.state = ContextState.RUNNING;
     const interrupted = setCurrent(next);
     yield* next.body();
