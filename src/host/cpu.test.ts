@@ -10,9 +10,10 @@ import { Fixture, Handler, Task } from "./irq.fixture.js";
 import { Host } from "./machine.js";
 
 class Guest implements GuestMode {
-  exits: number[] = [];
-  *forceExit(delayNs: number): Step<void> {
-    this.exits.push(delayNs);
+  /** Whether an IPI was the reason. */
+  exits: boolean[] = [];
+  *forceExit(isIpi: boolean): Step<void> {
+    this.exits.push(isIpi);
   }
 }
 
@@ -38,7 +39,7 @@ describe.each([2, 3] as const)("a physical CPU, GICv%i", (version) => {
     const guest = new Guest();
     run(f.host.cpus[0].enterGuest(guest));
     f.pulse(41);
-    expect([guest.exits, h.runs]).toEqual([[0], 0]);
+    expect([guest.exits, h.runs]).toEqual([[false], 0]);
     run(f.host.cpus[0].leaveGuest());
     run(f.host.cpus[0].takeInterrupts());
     expect(h.runs).toBe(1);
@@ -52,7 +53,7 @@ describe.each([2, 3] as const)("a physical CPU, GICv%i", (version) => {
     expect(run(f.host.cpus[0].isInterruptPending())).toBe(true);
     const guest = new Guest();
     run(f.host.cpus[0].enterGuest(guest));
-    expect(guest.exits).toEqual([0]);
+    expect(guest.exits).toEqual([false]);
     f.settle();
     expect(h.runs).toBe(0);
   });

@@ -16,8 +16,8 @@ const IPIS = 16;
 
 /** The guest that a CPU is running: a vCPU sets it at entry and clears it at exit. */
 export interface GuestMode {
-  /** An interrupt for the host came: the guest exits, `delayNs` from now. */
-  forceExit(delayNs: number): Step<void>;
+  /** An interrupt for the host came: the guest exits at once, or after the way of an IPI. */
+  forceExit(isIpi: boolean): Step<void>;
 }
 
 /** Where a CPU takes its acknowledged interrupts: the root interrupt domain. */
@@ -66,8 +66,8 @@ export class HostCpu extends Context implements IrqPort {
   private guestMode: GuestMode | null = null;
   private readonly handlerGate = new HandlerGate(this);
   private readonly guestGate = new GuestGate();
-  /** How long the signal that is being raised was on its way. */
-  private signalDelayNs = 0;
+  /** The signal that is being raised is an IPI: it comes after the cost of one. */
+  private isIpiOnItsWay = false;
 
   constructor(
     private readonly sim: Sim,
@@ -90,7 +90,7 @@ export class HostCpu extends Context implements IrqPort {
     yield writes(this, "IRQ");
     this.guestMode = guest;
     this.guestGate.isInGuest = true;
-    if (this.gic.isSignalled(this.cpu)) yield* guest.forceExit(0);
+    if (this.gic.isSignalled(this.cpu)) yield* guest.forceExit(false);
   }
 
   /** The first thing after guest exit. */
@@ -104,9 +104,10 @@ export class HostCpu extends Context implements IrqPort {
   *irq(): Step<void> {
     yield writes(this, "IRQ");
     if (!this.gic.isSignalled(this.cpu)) return;
-    const delayNs = this.signalDelayNs;
-    if (this.guestMode !== null) yield* this.guestMode.forceExit(delayNs);
-    else this.sim.wake(this, delayNs);
+    const isIpi = this.isIpiOnItsWay;
+    if (this.guestMode !== null) yield* this.guestMode.forceExit(isIpi);
+    else if (isIpi) this.sim.wakeAfter(this, Cost.ipi);
+    else if (this.interruptDepth === 0) this.sim.wake(this, 0); // else the handler looks again before it ends
   }
 
   /** Is the interrupt signal of this CPU asserted? */
@@ -171,9 +172,9 @@ export class HostCpu extends Context implements IrqPort {
     const target = this.peers[to];
     this.ipisSent[kind]++;
     this.sim.emit(Ev.ipi, this.cpu, to, kind);
-    target.signalDelayNs = this.sim.costOf(Cost.ipi);
+    target.isIpiOnItsWay = true;
     yield* this.gic.sendSgi(this.cpu, to, kind);
-    target.signalDelayNs = 0;
+    target.isIpiOnItsWay = false;
   }
 
   /** The scheduler gives this CPU to a thread (null: idle). A thread calls it when it starts to run and when it sleeps. */
@@ -191,7 +192,7 @@ export class HostCpu extends Context implements IrqPort {
   /** The thread that runs a guest here sees that it has to give way, and leaves. */
   private *pushGuestOut(guest: GuestMode): Step<void> {
     this.needsResched = true;
-    yield* guest.forceExit(0);
+    yield* guest.forceExit(false);
     yield* this.sim.wait(this.guestGate);
   }
 
@@ -203,7 +204,7 @@ export class HostCpu extends Context implements IrqPort {
     const { sim } = this;
     const from = current().cpu;
     const isRemote = from !== this.cpu && from < this.peers.length;
-    if (!sim.wake(thread, sim.costOf(Cost.wake))) return false;
+    if (!sim.wakeAfter(thread, Cost.wake)) return false;
     this.wakeups++;
     if (this.thread !== null && this.thread !== thread) this.needsResched = true;
     sim.emit(Ev.sched_wakeup, thread.name, thread.kind);

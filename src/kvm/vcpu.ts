@@ -2,6 +2,7 @@ import type { VirtualInterface } from "../arch/gic/contract.js";
 import type { GuestMode, HostCpu } from "../host/cpu.js";
 import { reads, shared, type Waitable, writes } from "../sim/access.js";
 import { type Context, current } from "../sim/context.js";
+import { Cost } from "../sim/cost.js";
 import { Mutex } from "../sim/lock.js";
 import type { Step } from "../sim/step.js";
 import { EXIT_KINDS, type GuestCpu, GuestExit, GuestTrap } from "./guest-cpu.js";
@@ -160,9 +161,11 @@ export class Vcpu implements VmVcpu, GuestMode {
   }
 
   /** An interrupt for the host came while the guest runs: it leaves by itself when its own thread is running. */
-  *forceExit(delayNs: number): Step<void> {
-    const { thread } = this;
-    if (thread !== null && thread !== current()) this.vm.sim.wake(thread, delayNs);
+  *forceExit(isIpi: boolean): Step<void> {
+    const { thread, vm } = this;
+    if (thread === null || thread === current()) return;
+    if (isIpi) vm.sim.wakeAfter(thread, Cost.ipi);
+    else vm.sim.wake(thread, 0);
   }
 
   /** Sets a request bit. The kick comes after it, never before (K15). */

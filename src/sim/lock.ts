@@ -132,11 +132,9 @@ export class Spinlock extends Lock {
   }
 
   *unlock(): Step<void> {
-    const context = current();
     yield releases(this);
-    if (STRAIGHT && this.holder === context) this.holder = null;
-    else this.give();
-    context.spins--;
+    this.give();
+    current().spins--;
   }
 
   /** Only an explorer can find a spinlock taken: under run-to-completion no holder is ever interrupted. */

@@ -69,6 +69,13 @@ export class Sim {
     return this.queue(context);
   }
 
+  /** {@link wake}, the cost of a primitive from now: what the primitive delays. */
+  wakeAfter(context: Context, primitive: number): boolean {
+    if (context.state === ContextState.READY) return this.hasten(context, this.now() + this.costs[primitive]);
+    context.due = this.clock[current().cpu] + this.costs[primitive];
+    return this.queue(context);
+  }
+
   wakeAt(context: Context, timeNs: number): boolean {
     if (context.state === ContextState.READY) return this.hasten(context, timeNs);
     context.due = timeNs;

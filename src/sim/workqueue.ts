@@ -70,7 +70,7 @@ export class WorkQueue extends Context {
     if (this.lastItem === null) this.firstItem = item;
     else this.lastItem.nextItem = item;
     this.lastItem = item;
-    if (!this.held) this.sim.wake(this, this.sim.costOf(Cost.workItem));
+    if (!this.held) this.sim.wakeAfter(this, Cost.workItem);
     return true;
   }
 
