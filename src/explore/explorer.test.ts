@@ -15,12 +15,12 @@ import type { Scenario } from "./trial.js";
 class Task extends Context {
   constructor(
     name: string,
-    private readonly task: () => Step<void>,
+    private readonly program: () => Step<void>,
   ) {
     super(name, "user", 0);
   }
   override *body(): Step<void> {
-    yield* this.task();
+    yield* this.program();
   }
 }
 

@@ -125,7 +125,7 @@ export class Stage implements KvmHost {
 
   /** I9 at the end: every section, spinlock and wake-up was left. */
   balance(contexts: readonly Context[]): string | null {
-    const open = [...contexts, this.events, this.irqfdCleanup].find((c) => c.sectionCount + c.spins + c.eventfdDepth > 0);
+    const open = [...contexts, this.events, this.irqfdCleanup].find(({ task }) => task.sectionCount + task.spins + task.eventfdDepth > 0);
     return open === undefined ? null : `I9: ${open.name} ends inside a section, a spinlock or a wake-up`;
   }
 

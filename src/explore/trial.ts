@@ -99,7 +99,7 @@ export class Trial {
   /** Lets an actor perform the access it announced, and runs it up to its next one. */
   move(index: number, isChecked: boolean): void {
     const actor = this.actors[index];
-    const before = setCurrent(actor.context);
+    const before = setCurrent(actor.context.task);
     beginDriving();
     try {
       this.perform(actor);
@@ -161,7 +161,7 @@ export class Trial {
     actor.pending = null;
     actor.last = AccessKind.BLOCK;
     actor.readsInARow = 0;
-    if (actor.context.state === ContextState.RUNNING) actor.context.state = ContextState.IDLE;
+    if (actor.context.state === ContextState.RUNNING) actor.context.task.state = ContextState.IDLE;
     return false;
   }
 

@@ -1,5 +1,5 @@
 import { guarded, shared } from "../sim/access.js";
-import { type Context, current } from "../sim/context.js";
+import { current, type Task } from "../sim/context.js";
 import { Ev } from "../sim/event.js";
 import { Mutex, Spinlock } from "../sim/lock.js";
 import type { Sim } from "../sim/sim.js";
@@ -97,7 +97,7 @@ export class IrqDesc {
 
   /** INPROGRESS, and who is inside: written under the lock; a waiter's condition reads it without. */
   inProgress = false;
-  runner: Context | null = null;
+  runner: Task | null = null;
   /** Thread handlers on their way: as `inProgress`. */
   threadsActive = 0;
 

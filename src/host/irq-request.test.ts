@@ -148,7 +148,7 @@ describe("threaded handlers", () => {
 
 /** Advances a step of one context by one access. */
 function advance(context: Context, step: Step<unknown>): boolean {
-  const before = setCurrent(context);
+  const before = setCurrent(context.task);
   const { done } = step.next();
   setCurrent(before);
   return done === true;

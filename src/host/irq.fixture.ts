@@ -91,11 +91,11 @@ export class Task extends Context {
   constructor(
     name: string,
     cpu: number,
-    private readonly task: () => Step<void>,
+    private readonly program: () => Step<void>,
   ) {
     super(name, "user", cpu);
   }
   override *body(): Step<void> {
-    yield* this.task();
+    yield* this.program();
   }
 }

@@ -13,7 +13,7 @@ export class Sleeper extends WaitEntry implements Waitable {
   constructor(
     private readonly sim: Sim,
     private readonly queue: WaitQueueHead,
-    private readonly thread: Context = current(),
+    private readonly thread: Context = current().context,
   ) {
     super();
   }

@@ -5,12 +5,12 @@ import type { Step } from "../sim/step.js";
 export class Thread extends Context {
   constructor(
     name: string,
-    private readonly task: () => Step<void>,
+    private readonly program: () => Step<void>,
     cpu = 0,
   ) {
     super(name, "user", cpu);
   }
   override *body(): Step<void> {
-    yield* this.task();
+    yield* this.program();
   }
 }

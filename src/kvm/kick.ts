@@ -71,7 +71,7 @@ export function* kick(vcpu: Vcpu): Step<void> {
 /** After a signal became pending for the vCPU's thread: its sleep ends, its guest exits. No wake-up is counted. */
 export function* interruptVcpu(vcpu: Vcpu): Step<void> {
   const { thread } = vcpu;
-  if (thread === null || thread === current()) return;
+  if (thread === null || thread === current().context) return;
   if (vcpu.stage === Stage.POLLING) vcpu.vm.sim.wake(thread, 0);
   const woken = yield* wakeSleeper(vcpu, thread);
   if (woken) return;

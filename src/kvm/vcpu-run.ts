@@ -66,7 +66,7 @@ function swapSignalMask(vcpu: Vcpu): void {
 
 /** The checks that a new thread repeats until they succeed once (host-irq.md 4.5, step 2). */
 function* prepareThread(vcpu: Vcpu): Step<number> {
-  if (vcpu.thread === current()) return 0;
+  if (vcpu.thread === current().context) return 0;
   if (!vcpu.isInitialized) return -ENOEXEC;
   if (!vcpu.hasRun) {
     const { armIrqchip } = vcpu.vm;
@@ -77,8 +77,8 @@ function* prepareThread(vcpu: Vcpu): Step<number> {
     const timers = yield* vcpu.timers.enable();
     if (timers < 0) return timers;
   }
-  vcpu.thread = current();
-  vcpu.signals = signalsOf(current());
+  vcpu.thread = current().context;
+  vcpu.signals = signalsOf(current().context);
   vcpu.hasRun = true;
   return 0;
 }

@@ -163,7 +163,7 @@ export class Vcpu implements VmVcpu, GuestMode {
   /** An interrupt for the host came while the guest runs: it leaves by itself when its own thread is running. */
   *forceExit(isIpi: boolean): Step<void> {
     const { thread, vm } = this;
-    if (thread === null || thread === current()) return;
+    if (thread === null || thread === current().context) return;
     if (isIpi) vm.sim.wakeAfter(thread, Cost.ipi);
     else vm.sim.wake(thread, 0);
   }

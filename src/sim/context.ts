@@ -13,10 +13,10 @@ export type ContextKind = "user" | "vcpu" | "worker" | "hardirq" | "hardware" | 
 const SECTIONS = 16;
 
 /**
- * One thread of execution: a user thread, a vCPU thread with its guest, a work queue's worker, an interrupt handler
- * of a CPU, or hardware that acts by itself. A sleeping actor's body has returned; a wake enters it again.
+ * What the scheduler, the locks and the tracer keep of a context: the kernel's task_struct. All contexts share this one
+ * shape, whatever they do, so that the code that every interrupt passes meets a single one.
  */
-export abstract class Context {
+export class Task {
   state = ContextState.IDLE;
   /** Place in the scheduler's heap, -1 when not queued. */
   slot = -1;
@@ -30,18 +30,61 @@ export abstract class Context {
   spins = 0;
   /** Depth of eventfd wake-ups this thread is inside (kvm-irq-core.md 1.4). */
   eventfdDepth = 0;
-  /** A signal is pending for this thread: interruptible sleeps end with EINTR. */
-  signalPending = false;
   /** Open SRCU reader sections, innermost last. */
   readonly sections: (object | null)[] = new Array<object | null>(SECTIONS).fill(null);
   sectionCount = 0;
+
+  constructor(
+    readonly context: Context,
+    readonly name: string,
+    readonly kind: ContextKind,
+    public cpu: number,
+  ) {}
+}
+
+/**
+ * One thread of execution: a user thread, a vCPU thread with its guest, a work queue's worker, an interrupt handler
+ * of a CPU, or hardware that acts by itself. A sleeping actor's body has returned; a wake enters it again.
+ */
+export abstract class Context {
+  readonly task: Task;
+  /** A signal is pending for this thread: interruptible sleeps end with EINTR. */
+  signalPending = false;
 
   /** @param cpu the physical CPU whose clock this context's work is charged to */
   constructor(
     readonly name: string,
     readonly kind: ContextKind,
-    public cpu: number,
-  ) {}
+    cpu: number,
+  ) {
+    this.task = new Task(this, name, kind, cpu);
+  }
+
+  get cpu(): number {
+    return this.task.cpu;
+  }
+
+  set cpu(cpu: number) {
+    this.task.cpu = cpu;
+  }
+
+  get state(): ContextState {
+    return this.task.state;
+  }
+
+  /** Nanoseconds of virtual time at which it is due. */
+  get due(): number {
+    return this.task.due;
+  }
+
+  /** The event that the next one of this context follows from. */
+  get cause(): number {
+    return this.task.cause;
+  }
+
+  set cause(event: number) {
+    this.task.cause = event;
+  }
 
   /** One activation, to its end or to the next sleep of the whole actor. */
   abstract body(): Step<void>;
@@ -57,15 +100,15 @@ class Boot extends Context {
 /** What runs when no scheduler has started anything: set-up code and tests. */
 export const BOOT: Context = new Boot();
 
-let running: Context = BOOT;
+let running: Task = BOOT.task;
 
-/** The context that is running now: the kernel's `current`. */
-export function current(): Context {
+/** The task that is running now: the kernel's `current`. */
+export function current(): Task {
   return running;
 }
 
 /** Switches `current`; drivers only. Returns the one before. */
-export function setCurrent(next: Context): Context {
+export function setCurrent(next: Task): Task {
   const before = running;
   running = next;
   return before;

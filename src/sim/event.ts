@@ -1,4 +1,5 @@
 import { current } from "./context.js";
+import { numbered } from "./numbered.js";
 import type { Sim } from "./sim.js";
 
 /**
@@ -70,7 +71,7 @@ export const EVENT_NAMES = Object.keys(VOCABULARY) as EventName[];
 export const EVENT_ARGUMENTS: readonly (readonly string[])[] = Object.values(VOCABULARY);
 
 /** The number of each event: `Ev.kvm_set_irq`. */
-export const Ev = Object.fromEntries(EVENT_NAMES.map((name, i) => [name, i])) as Readonly<Record<EventName, number>>;
+export const Ev = numbered(VOCABULARY);
 
 /** One thing that happened. */
 export interface TraceEvent {

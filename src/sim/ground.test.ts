@@ -36,12 +36,12 @@ guarded(Account, (a) => a.lock, "balance");
 class Task extends Context {
   constructor(
     name: string,
-    private readonly task: () => Step<void>,
+    private readonly program: () => Step<void>,
   ) {
     super(name, "user", 0);
   }
   override *body(): Step<void> {
-    yield* this.task();
+    yield* this.program();
   }
 }
 

@@ -1,5 +1,5 @@
 import { type Access, AccessKind, type Guard, type Waitable, writes } from "./access.js";
-import { type Context, current } from "./context.js";
+import { type Task, current } from "./context.js";
 import type { Sim } from "./sim.js";
 import { STRAIGHT, type Step } from "./step.js";
 
@@ -11,7 +11,7 @@ export class LockError extends Error {}
  * orders is reported the second time, whether or not it deadlocked (kvm-irq-core.md 0.4, gic-v3.md A2).
  */
 const before = new Map<string, Set<string>>();
-const held = new WeakMap<Context, Lock[]>();
+const held = new WeakMap<Task, Lock[]>();
 
 /** Forgets the orders seen: for a test that provokes an inversion. */
 export function forgetLockOrder(): void {
@@ -26,7 +26,7 @@ export function allowBothOrders(a: string, b: string): void {
 }
 
 abstract class Lock implements Guard, Waitable {
-  protected holder: Context | null = null;
+  protected holder: Task | null = null;
 
   /** @param lockClass the kernel's name of the lock; all locks of one class share one place in the order */
   constructor(
@@ -48,10 +48,10 @@ abstract class Lock implements Guard, Waitable {
   }
 
   protected give(): void {
-    const context = current();
-    if (this.holder !== context) this.refuseForeign();
+    const task = current();
+    if (this.holder !== task) this.refuseForeign();
     this.holder = null;
-    if (!STRAIGHT) noteEnd(context, this);
+    if (!STRAIGHT) noteEnd(task, this);
   }
 
   refuseRecursion(): void {
@@ -63,31 +63,31 @@ abstract class Lock implements Guard, Waitable {
   }
 }
 
-function noteOrder(context: Context, lock: Lock): void {
-  const mine = held.get(context) ?? [];
-  held.set(context, mine);
+function noteOrder(task: Task, lock: Lock): void {
+  const mine = held.get(task) ?? [];
+  held.set(task, mine);
   for (const outer of mine) {
     if (outer.lockClass === lock.lockClass || bothWays.has(`${outer.lockClass} ${lock.lockClass}`)) continue;
     if (before.get(lock.lockClass)?.has(outer.lockClass))
-      throw new LockError(`${context.name} takes ${outer.lockClass} then ${lock.lockClass}; elsewhere the order is the other way round`);
+      throw new LockError(`${task.name} takes ${outer.lockClass} then ${lock.lockClass}; elsewhere the order is the other way round`);
     const inner = before.get(outer.lockClass) ?? new Set<string>();
     before.set(outer.lockClass, inner.add(lock.lockClass));
   }
   mine.push(lock);
 }
 
-function noteEnd(context: Context, lock: Lock): void {
-  const mine = held.get(context) ?? [];
+function noteEnd(task: Task, lock: Lock): void {
+  const mine = held.get(task) ?? [];
   mine.splice(mine.lastIndexOf(lock), 1);
 }
 
-/** Announces that the context takes `lock`, which it does not hold: it would wait for itself. */
+/** Announces that the task takes `lock`, which it does not hold: it would wait for itself. */
 export function acquires(lock: Lock, site = 0): Access {
   lock.refuseRecursion();
   return { kind: AccessKind.ACQUIRE, object: lock, field: "", site };
 }
 
-/** Announces that the context gives `lock` back. */
+/** Announces that the task gives `lock` back. */
 export function releases(lock: Lock, site = 0): Access {
   return { kind: AccessKind.RELEASE, object: lock, field: "", site };
 }
@@ -125,10 +125,10 @@ export class Spinlock extends Lock {
   *lock(): Step<void> {
     yield acquires(this);
     while (this.holder !== null) yield* this.spin();
-    const context = current();
-    this.holder = context;
-    if (!STRAIGHT) noteOrder(context, this);
-    context.spins++;
+    const task = current();
+    this.holder = task;
+    if (!STRAIGHT) noteOrder(task, this);
+    task.spins++;
   }
 
   *unlock(): Step<void> {

@@ -1,8 +1,8 @@
-import type { Context } from "./context.js";
+import type { Task } from "./context.js";
 
-/** Ready contexts by due time; among equals the one that was queued first. A binary heap over the contexts themselves. */
+/** Ready tasks by due time; among equals the one that was queued first. A binary heap over the tasks themselves. */
 export class ReadyQueue {
-  private readonly heap: Context[] = [];
+  private readonly heap: Task[] = [];
   private count = 0;
   private orders = 0;
 
@@ -10,69 +10,69 @@ export class ReadyQueue {
     return this.count;
   }
 
-  first(): Context {
+  first(): Task {
     return this.heap[0];
   }
 
-  /** Queues a context, which has its due time. */
-  add(context: Context): void {
-    context.order = this.orders++;
-    this.up(context, this.count++);
+  /** Queues a task, which has its due time. */
+  add(task: Task): void {
+    task.order = this.orders++;
+    this.up(task, this.count++);
   }
 
-  remove(context: Context): void {
-    const slot = context.slot;
+  remove(task: Task): void {
+    const slot = task.slot;
     const last = this.heap[--this.count];
-    context.slot = -1;
-    if (last !== context) this.settle(last, slot);
+    task.slot = -1;
+    if (last !== task) this.settle(last, slot);
   }
 
-  /** Gives a queued context another due time; its place among equals stays. */
-  move(context: Context, due: number): void {
-    context.due = due;
-    this.settle(context, context.slot);
+  /** Gives a queued task another due time; its place among equals stays. */
+  move(task: Task, due: number): void {
+    task.due = due;
+    this.settle(task, task.slot);
   }
 
   /** All of them, in no promised order. */
-  toArray(): readonly Context[] {
+  toArray(): readonly Task[] {
     return this.heap.slice(0, this.count);
   }
 
-  private settle(context: Context, slot: number): void {
-    this.up(context, slot);
-    this.down(context, context.slot);
+  private settle(task: Task, slot: number): void {
+    this.up(task, slot);
+    this.down(task, task.slot);
   }
 
-  private up(context: Context, slot: number): void {
+  private up(task: Task, slot: number): void {
     while (slot > 0) {
       const above = (slot - 1) >> 1;
       const parent = this.heap[above];
-      if (!isBefore(context, parent)) break;
+      if (!isBefore(task, parent)) break;
       this.put(parent, slot);
       slot = above;
     }
-    this.put(context, slot);
+    this.put(task, slot);
   }
 
-  private down(context: Context, slot: number): void {
+  private down(task: Task, slot: number): void {
     for (;;) {
       let below = 2 * slot + 1;
       if (below >= this.count) break;
       if (below + 1 < this.count && isBefore(this.heap[below + 1], this.heap[below])) below++;
       const child = this.heap[below];
-      if (!isBefore(child, context)) break;
+      if (!isBefore(child, task)) break;
       this.put(child, slot);
       slot = below;
     }
-    this.put(context, slot);
+    this.put(task, slot);
   }
 
-  private put(context: Context, slot: number): void {
-    this.heap[slot] = context;
-    context.slot = slot;
+  private put(task: Task, slot: number): void {
+    this.heap[slot] = task;
+    task.slot = slot;
   }
 }
 
-function isBefore(a: Context, b: Context): boolean {
+function isBefore(a: Task, b: Task): boolean {
   return a.due < b.due || (a.due === b.due && a.order < b.order);
 }

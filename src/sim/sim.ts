@@ -1,5 +1,5 @@
 import { blocked, type Waitable } from "./access.js";
-import { Context, ContextState, current, setCurrent } from "./context.js";
+import { type Context, ContextState, current, setCurrent, type Task } from "./context.js";
 import { type CostTable, FREE_OF_COST } from "./cost.js";
 import type { EventArgument, EventSink } from "./event.js";
 import { Random } from "./random.js";
@@ -64,54 +64,59 @@ export class Sim {
 
   /** Makes a context due `delayNs` after now; an earlier due time that it already has stays. True if it was idle. */
   wake(context: Context, delayNs: number): boolean {
-    if (context.state === ContextState.READY) return this.hasten(context, this.now() + delayNs);
-    context.due = this.clock[current().cpu] + delayNs;
-    return this.queue(context);
+    const { task } = context;
+    if (task.state === ContextState.READY) return this.hasten(task, this.now() + delayNs);
+    task.due = this.clock[current().cpu] + delayNs;
+    return this.queue(task);
   }
 
   /** {@link wake}, the cost of a primitive from now: what the primitive delays. */
   wakeAfter(context: Context, primitive: number): boolean {
-    if (context.state === ContextState.READY) return this.hasten(context, this.now() + this.costs[primitive]);
-    context.due = this.clock[current().cpu] + this.costs[primitive];
-    return this.queue(context);
+    const { task } = context;
+    if (task.state === ContextState.READY) return this.hasten(task, this.now() + this.costs[primitive]);
+    task.due = this.clock[current().cpu] + this.costs[primitive];
+    return this.queue(task);
   }
 
   wakeAt(context: Context, timeNs: number): boolean {
-    if (context.state === ContextState.READY) return this.hasten(context, timeNs);
-    context.due = timeNs;
-    return this.queue(context);
+    const { task } = context;
+    if (task.state === ContextState.READY) return this.hasten(task, timeNs);
+    task.due = timeNs;
+    return this.queue(task);
   }
 
-  private hasten(context: Context, timeNs: number): false {
-    if (timeNs < context.due) this.ready.move(context, timeNs);
+  private hasten(task: Task, timeNs: number): false {
+    if (timeNs < task.due) this.ready.move(task, timeNs);
     return false;
   }
 
-  private queue(context: Context): boolean {
-    const wasIdle = context.state === ContextState.IDLE;
-    context.cause = current().cause;
-    context.state = ContextState.READY;
-    this.ready.add(context);
+  private queue(task: Task): boolean {
+    const wasIdle = task.state === ContextState.IDLE;
+    task.cause = current().cause;
+    task.state = ContextState.READY;
+    this.ready.add(task);
     return wasIdle;
   }
 
   /** Takes back a wake: a timer that is stopped. */
   cancel(context: Context): void {
-    if (context.state !== ContextState.READY) return;
-    this.ready.remove(context);
-    context.state = ContextState.IDLE;
+    const { task } = context;
+    if (task.state !== ContextState.READY) return;
+    this.ready.remove(task);
+    task.state = ContextState.IDLE;
   }
 
   /** The contexts that wait to be entered: what an explorer chooses from. */
   readyContexts(): readonly Context[] {
-    return this.ready.toArray();
+    return this.ready.toArray().map((task) => task.context);
   }
 
   /** Takes a ready context to run it out of turn, not before its due time: an explorer's choice. */
   enter(context: Context): void {
-    this.ready.remove(context);
-    context.state = ContextState.RUNNING;
-    if (this.clock[context.cpu] < context.due) this.clock[context.cpu] = context.due;
+    const { task } = context;
+    this.ready.remove(task);
+    task.state = ContextState.RUNNING;
+    if (this.clock[task.cpu] < task.due) this.clock[task.cpu] = task.due;
   }
 
   isQuiet(): boolean {
@@ -144,8 +149,8 @@ export class Sim {
     }
   }
 
-  /** The context that can start first: its due time is now when it can, which its CPU's clock may put off. */
-  private next(): Context {
+  /** The task that can start first: its due time is now when it can, which its CPU's clock may put off. */
+  private next(): Task {
     for (;;) {
       const first = this.ready.first();
       const free = this.clock[first.cpu];
@@ -162,7 +167,7 @@ export class Sim {
     this.clock[cpu] = due;
     next.state = ContextState.RUNNING;
     const interrupted = setCurrent(next);
-    yield* next.body();
+    yield* next.context.body();
     setCurrent(interrupted);
     if (next.state === ContextState.RUNNING) next.state = ContextState.IDLE;
     if (this.clock[interrupted.cpu] < due && interrupted.kind !== "boot") this.clock[interrupted.cpu] = due;

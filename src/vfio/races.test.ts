@@ -20,13 +20,13 @@ class Does extends Context {
   result = 1;
   constructor(
     name: string,
-    private readonly task: () => Step<number>,
+    private readonly program: () => Step<number>,
     cpu = 0,
   ) {
     super(name, "user", cpu);
   }
   override *body(): Step<void> {
-    this.result = yield* this.task();
+    this.result = yield* this.program();
   }
 }
 

@@ -25,13 +25,13 @@ export function interleave(first: () => Step<unknown>, second: () => Step<unknow
   let done = 0;
   let isOver = false;
   let isIn = false;
-  const before = setCurrent(one);
+  const before = setCurrent(one.task);
   while (!isOver || !isIn) {
-    if (done >= at && one.spins === 0 && !isIn) {
+    if (done >= at && one.task.spins === 0 && !isIn) {
       isIn = true;
-      setCurrent(two);
+      setCurrent(two.task);
       run(two.body());
-      setCurrent(one);
+      setCurrent(one.task);
     }
     isOver = steps.next().done === true;
     done++;

@@ -71,7 +71,7 @@ export class AttrMachine {
 
   /** KVM_RUN of a vCPU begins or ends, in a thread of its own. */
   running(vcpu: number, isRunning: boolean): void {
-    const before = setCurrent(this.runner);
+    const before = setCurrent(this.runner.task);
     const { mutex } = this.vm.vcpus[vcpu];
     run(isRunning ? mutex.lock() : mutex.unlock());
     setCurrent(before);
