@@ -9,24 +9,31 @@ export async function library(tempo) {
   return { ...step, ...run, ...profile, ...builtin, ...find, ...scenario, ...sim };
 }
 
+const FIRST_SPI = 40;
+
 /**
- * A platform device of the built-in board `virt` (vGICv3) or `overdrive` (vGICv2) with a level or an edge interrupt, and
- * a guest that serves it by `mechanism`, everything quiet. `cycle` raises one condition and runs until all is quiet again.
+ * A platform device of the built-in board `virt` (vGICv3) or `overdrive` (vGICv2) with `spis` level or edge interrupts,
+ * and a guest that serves them by `mechanism`, everything quiet. `cycle` raises one condition, of each interrupt in turn,
+ * and runs until all is quiet again.
  */
-export function scene(lib, { board, trigger, mechanism, vcpus = 1, meter = false }) {
-  const description = lib.builtinBoard(board, { assumeIommu: true });
-  const template = lib.findDevice(description, board === "virt" ? "/virtio_mmio@a000000" : "/smb/xgmac@e0700000");
-  const interrupt = { ...template.interrupts[0], index: 0, trigger };
-  const device = { ...template, bus: "platform", interrupts: [interrupt] };
+export function scene(lib, { board, trigger, mechanism, vcpus = 1, spis = 1 }) {
+  const builtin = lib.builtinBoard(board, { assumeIommu: true });
+  const template = lib.findDevice(builtin, board === "virt" ? "/virtio_mmio@a000000" : "/smb/xgmac@e0700000");
+  const interrupts = Array.from({ length: spis }, (_, index) => ({ ...template.interrupts[0], index, intid: FIRST_SPI + index, trigger }));
+  const registers = [{ ...template.registers[0], size: 0x10000 }];
+  const device = { ...template, bus: "platform", registers, interrupts };
+  const description = { ...builtin, devices: [device] };
   const workload = lib.workloadSchema.parse({ vcpus, handlerNs: 0 });
-  const request = { board: description, device, interrupts: [interrupt], workload, profile: lib.COST_PROFILES[0], mechanisms: [mechanism] };
-  const delivery = lib.Delivery.prepare(request, mechanism, [interrupt]);
+  const request = { board: description, device, interrupts, workload, profile: lib.COST_PROFILES[0], mechanisms: [mechanism] };
+  const delivery = lib.run(lib.Delivery.prepare(request, mechanism, interrupts));
   const { sim } = delivery.machine;
-  if (meter) sim.traceTo(delivery.meter);
-  const [{ source }] = delivery.sources;
+  const sources = delivery.sources.map((line) => line.source);
+  let next = 0;
   const cycle = () => {
+    const source = sources[next];
+    next = next + 1 === sources.length ? 0 : next + 1;
     lib.run(source.raise());
     lib.run(sim.settle());
   };
-  return { cycle, source, delivery };
+  return { cycle, sources };
 }

@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import remapping from "@jridgewell/remapping";
 import { TraceMap, originalPositionFor } from "@jridgewell/trace-mapping";
 import MagicString from "magic-string";
+import { constantsOf, writeConstants } from "./constants.js";
 import { strip } from "./strip.js";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
@@ -29,7 +30,7 @@ function compile() {
 function twin(name, firstPoint) {
   const code = readFileSync(join(stepped, name), "utf8");
   const isTest = /\.(test|case|fixture)\.js$/.test(name) || /(^|\/)test\//.test(name);
-  const { magic, points } = strip(code, `src/${name.replace(/\.js$/, ".ts")}`, { strict: !isTest });
+  const { magic, points } = strip(code, `src/${name.replace(/\.js$/, ".ts")}`, { strict: !isTest, constants: (tree, magic) => writeConstants(tree, magic, name, constants) });
   const tscMap = JSON.parse(readFileSync(join(stepped, `${name}.map`), "utf8"));
   write(straight, name, magic, tscMap);
   if (points.length === 0) return [];
@@ -70,6 +71,7 @@ function declarations(name) {
 }
 
 compile();
+const constants = await constantsOf(stepped, files(stepped).filter((name) => name.endsWith(".js")));
 const points = [];
 for (const name of files(stepped)) {
   if (name.endsWith(".js")) points.push(...twin(name, points.length + 1));

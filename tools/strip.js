@@ -7,12 +7,14 @@ import MagicString from "magic-string";
 /**
  * @param {string} code a module as `tsc` emitted it
  * @param {string} file its name, for messages
- * @param {{strict: boolean}} rules `strict` applies the rules for product code; tests may write generator expressions
+ * @param {{strict: boolean, constants?: (tree: object, magic: MagicString) => void}} rules `strict` applies the rules for
+ *   product code; tests may write generator expressions. `constants` writes the values of imported constants out first
  * @returns {{magic: MagicString, points: {start: number, end: number}[], steps: number}}
  */
-export function strip(code, file, { strict }) {
+export function strip(code, file, { strict, constants }) {
   const tree = parse(code, { ecmaVersion: "latest", sourceType: "module", locations: true });
   const magic = new MagicString(code);
+  constants?.(tree, magic);
   const points = [];
   let steps = 0;
   const fail = (node, why) => {
