@@ -81,7 +81,7 @@ for (const [what, options, budget, kernel] of PATHS) {
 const small = perCall(scene(straight, LEVEL).cycle);
 const large = perCall(scene(straight, { ...LEVEL, vcpus: 512, spis: 928 }).cycle);
 note("level cycle, 1 vCPU and 1 interrupt", small, "ns");
-note("level cycle, 512 vCPUs, 960 SPIs of which 928 in use", large, "ns", 2 * small);
+note("level cycle, 512 vCPUs, 928 interrupts in turn", large, "ns", 2 * small);
 note("level cycle, stepped", perCall(scene(await library("stepped"), LEVEL).cycle, 4000), "ns", 20_000);
 const COMPARE = ["compare", "--board", "overdrive", "--device", "/smb/xgmac@e0700000", "--irq", "0,1", "--interrupts", "100000"];
 note("virq compare, overdrive, 5 mechanisms of 100,000", commandSeconds(...COMPARE), "s", 3);

@@ -27,6 +27,8 @@ import { VmmVcpu } from "./vmm-vcpu.js";
 export const GUEST = { distributor: 0x0800_0000, cpuInterface: 0x0801_0000, redistributors: 0x080a_0000, devices: 0x0a00_0000, ram: 0x4000_0000 } as const;
 const USER = { args: 0x1_0000, counter: 0x2_0000, ram: 0x10_0000_0000 } as const;
 const PAGE = 4096;
+/** A raised RLIMIT_NOFILE: one for each vCPU, up to two for each interrupt. */
+const DESCRIPTORS = 4096;
 const RAM_SIZE = 0x20_0000;
 const GENERIC_V8 = 5;
 const PSCI_0_2 = 1 << 2;
@@ -84,7 +86,7 @@ export class Vmm {
 
   /** A process with a VM: vCPUs initialised, GIC ready, RAM mapped, software in place; nothing runs yet. */
   static *start(host: Host, nodes: DeviceNodes, options: VmmOptions): Step<Vmm> {
-    const process = new Process(host.sim, "vmm", { capabilities: ["IPC_LOCK"] });
+    const process = new Process(host.sim, "vmm", { capabilities: ["IPC_LOCK"], descriptorLimit: DESCRIPTORS });
     const args = new Arguments(process, USER.args);
     process.memory.map(USER.counter, PAGE);
     process.memory.map(USER.ram, RAM_SIZE);
