@@ -4,7 +4,7 @@ import type { Step } from "../sim/step.js";
 import { KVM_ARM_DEVICE_ID_SHIFT, KVM_ARM_DEVICE_VGIC_V2, KVM_DEV_ARM_VGIC_GRP_ADDR } from "../uapi/arm.js";
 import { EFAULT, ENODEV, ENXIO } from "../uapi/errno.js";
 import { kvm_arm_device_addr, kvm_device_attr } from "../uapi/kvm.js";
-import { UserArgument } from "./argument.js";
+import { UserArgument } from "../host/user-argument.js";
 import { Arm64Vm } from "./arm64.js";
 import type { KvmDeviceType } from "./device.js";
 import type { Vm } from "./vm.js";

@@ -2,7 +2,7 @@ import type { Process } from "../host/process.js";
 import type { Step } from "../sim/step.js";
 import { EFAULT, EINVAL } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
-import { UserArgument } from "./argument.js";
+import { UserArgument } from "../host/user-argument.js";
 import type { Vm } from "./vm.js";
 
 /** Answers that no architecture changes (kvm-irq-core.md 0.3, host-irq.md 4.1). */

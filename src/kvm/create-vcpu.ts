@@ -3,7 +3,7 @@ import type { Step } from "../sim/step.js";
 import { KVM_ARM_TARGET_GENERIC_V8 } from "../uapi/arm.js";
 import { EBUSY, EEXIST, EFAULT, EINVAL, EMFILE } from "../uapi/errno.js";
 import { kvm_userspace_memory_region, kvm_vcpu_init } from "../uapi/kvm.js";
-import { UserArgument } from "./argument.js";
+import { UserArgument } from "../host/user-argument.js";
 import { VCPU_MMAP_SIZE } from "./run-page.js";
 import { Vcpu } from "./vcpu.js";
 import { VcpuFile } from "./vcpu-ioctl.js";

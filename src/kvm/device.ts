@@ -13,7 +13,7 @@ import {
   kvm_create_device,
   kvm_device_attr,
 } from "../uapi/kvm.js";
-import { UserArgument } from "./argument.js";
+import { UserArgument } from "../host/user-argument.js";
 import { KVM_VFIO } from "./kvm-vfio.js";
 import type { Vm } from "./vm.js";
 

@@ -11,7 +11,7 @@ import {
   KVM_IOEVENTFD_VALID_FLAG_MASK,
   kvm_ioeventfd,
 } from "../uapi/kvm.js";
-import { UserArgument } from "./argument.js";
+import { UserArgument } from "../host/user-argument.js";
 import { BusDevice, BusKind } from "./io-bus.js";
 import type { Vm } from "./vm.js";
 

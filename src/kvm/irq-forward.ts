@@ -5,7 +5,7 @@ import { EAGAIN, EBADF, EBUSY, EEXIST, EFAULT, EINVAL, ENOENT } from "../uapi/er
 import { kvm_arch_forwarded_irq } from "../uapi/kvm.js";
 import { type ForwardableIrq, type ForwardingDevice, VfioDeviceFile } from "../vfio/contract.js";
 import type { IrqForwarding } from "./arch.js";
-import { UserArgument } from "./argument.js";
+import { UserArgument } from "../host/user-argument.js";
 import type { Vm } from "./vm.js";
 
 /** One forwarded interrupt, with a device reference of its own (H38). Identity: device, index, subindex. */

@@ -3,7 +3,7 @@ import type { Step } from "../sim/step.js";
 import { EFAULT, EINVAL } from "../uapi/errno.js";
 import { KVM_IRQ_ROUTING_MSI, KVM_MSI_VALID_DEVID, kvm_irq_level, kvm_msi } from "../uapi/kvm.js";
 import type { IrqLine } from "./arch.js";
-import { UserArgument } from "./argument.js";
+import { UserArgument } from "../host/user-argument.js";
 import { Route } from "./route.js";
 import type { Vm } from "./vm.js";
 

@@ -14,7 +14,7 @@ import { WorkItem } from "../sim/workqueue.js";
 import { EAGAIN, EBADF, EBUSY, EFAULT, EINVAL, EWOULDBLOCK } from "../uapi/errno.js";
 import { EPOLLHUP, EPOLLIN } from "../uapi/eventfd.js";
 import { KVM_IRQFD_FLAG_DEASSIGN, KVM_IRQFD_FLAG_RESAMPLE, kvm_irqfd } from "../uapi/kvm.js";
-import { UserArgument } from "./argument.js";
+import { UserArgument } from "../host/user-argument.js";
 import { IrqfdConsumer } from "./bypass.js";
 import { joinResampler, leaveResampler, RESAMPLE_SOURCE, type Resampler } from "./resampler.js";
 import { CachedRoute, Route } from "./route.js";

@@ -14,7 +14,7 @@ import {
   kvm_irq_routing,
   kvm_irq_routing_entry as entry,
 } from "../uapi/kvm.js";
-import { UserArgument } from "./argument.js";
+import { UserArgument } from "../host/user-argument.js";
 import { Route } from "./route.js";
 import type { Vm } from "./vm.js";
 

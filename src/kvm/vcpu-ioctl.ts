@@ -21,7 +21,7 @@ import {
   kvm_vcpu_init,
   KVMIO,
 } from "../uapi/kvm.js";
-import { UserArgument } from "./argument.js";
+import { UserArgument } from "../host/user-argument.js";
 import { getOneReg, REGISTER_IDS, RegisterValue, setOneReg } from "./one-reg.js";
 import type { Vcpu } from "./vcpu.js";
 import { checkInit, getMpState, initVcpu, setMpState } from "./vcpu-init.js";

@@ -9,7 +9,7 @@ import {
   VFIO_DEVICE_FEATURE_SET,
   vfio_device_feature,
 } from "../uapi/vfio.js";
-import { Argument } from "./argument.js";
+import { UserArgument } from "../host/user-argument.js";
 import { VfioDeviceFile } from "./contract.js";
 import type { VfioDevice } from "./device.js";
 
@@ -55,7 +55,7 @@ export class VfioDevicePathFile extends VfioDeviceFile {
 
 const GET_AND_SET = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET;
 const KNOWN_FLAGS = VFIO_DEVICE_FEATURE_MASK | GET_AND_SET | VFIO_DEVICE_FEATURE_PROBE;
-const header = new Argument(vfio_device_feature.size);
+const header = new UserArgument(vfio_device_feature.size);
 
 /** DEVICE_FEATURE (vfio.md 15.1): -EFAULT, -EINVAL, and then -ENOTTY, for no device modelled so far has a feature. */
 function feature(process: Process, address: number): number {

@@ -8,12 +8,12 @@ import {
   VFIO_GROUP_UNSET_CONTAINER,
   vfio_group_status,
 } from "../uapi/vfio.js";
-import { Argument } from "./argument.js";
+import { UserArgument } from "../host/user-argument.js";
 import { VfioFile } from "./contract.js";
 import type { VfioGroup } from "./group.js";
 
 const NAME_LIMIT = 4096;
-const argument = new Argument(vfio_group_status.size);
+const argument = new UserArgument(vfio_group_status.size);
 
 /** `/dev/vfio/N`, opened (vfio.md 4.2 to 4.6). */
 export class VfioGroupFile extends VfioFile {

@@ -8,10 +8,10 @@ import {
   VFIO_IRQ_SET_DATA_TYPE_MASK,
   vfio_irq_set,
 } from "../uapi/vfio.js";
-import { Argument } from "./argument.js";
+import { UserArgument } from "../host/user-argument.js";
 
 const KNOWN_FLAGS = VFIO_IRQ_SET_DATA_TYPE_MASK | VFIO_IRQ_SET_ACTION_TYPE_MASK;
-const header = new Argument(vfio_irq_set.size);
+const header = new UserArgument(vfio_irq_set.size);
 
 /** A request that passed the validation. */
 export class IrqSet {

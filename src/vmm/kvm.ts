@@ -1,4 +1,3 @@
-import type { Process } from "../host/process.js";
 import type { Step } from "../sim/step.js";
 import {
   KVM_CREATE_DEVICE,
@@ -18,26 +17,12 @@ import {
   kvm_userspace_memory_region,
   kvm_vcpu_init,
 } from "../uapi/kvm.js";
-import { Arguments } from "./arguments.js";
+import { Descriptor } from "./descriptor.js";
 
 const SPI_TYPE = 1 << 24;
 
-/** A KVM descriptor of one process with a typed call for each ioctl; results are the ioctl's, negative errnos included. */
-abstract class KvmDescriptor {
-  constructor(
-    protected readonly process: Process,
-    readonly fd: number,
-    protected readonly args: Arguments,
-  ) {}
-
-  protected *call(request: number, size: number): Step<number> {
-    this.args.store(size);
-    return yield* this.process.ioctl(this.fd, request, this.args.address);
-  }
-}
-
 /** `/dev/kvm`. */
-export class KvmSystem extends KvmDescriptor {
+export class KvmSystem extends Descriptor {
   /** @param type 0 on every architecture modelled: default IPA size, default VM type */
   *createVm(type = 0): Step<number> {
     return yield* this.process.ioctl(this.fd, KVM_CREATE_VM, type);
@@ -45,7 +30,7 @@ export class KvmSystem extends KvmDescriptor {
 }
 
 /** A VM. */
-export class KvmVm extends KvmDescriptor {
+export class KvmVm extends Descriptor {
   *createVcpu(id: number): Step<number> {
     return yield* this.process.ioctl(this.fd, KVM_CREATE_VCPU, id);
   }
@@ -101,7 +86,7 @@ export class KvmVm extends KvmDescriptor {
 }
 
 /** A vCPU. */
-export class KvmVcpu extends KvmDescriptor {
+export class KvmVcpu extends Descriptor {
   /** @param features KVM_ARM_VCPU_* bits of the first word */
   *init(target: number, features: number): Step<number> {
     const { view } = this.args;
@@ -115,7 +100,7 @@ export class KvmVcpu extends KvmDescriptor {
 const PAYLOAD = 64;
 
 /** A KVM device: its attributes. */
-export class KvmDevice extends KvmDescriptor {
+export class KvmDevice extends Descriptor {
   /** Sets an attribute without payload. */
   *set(group: number, attr: number): Step<number> {
     return yield* this.setAttr(group, attr, 0);

@@ -1,4 +1,3 @@
-import type { Process } from "../host/process.js";
 import type { Step } from "../sim/step.js";
 import {
   VFIO_DEVICE_GET_IRQ_INFO,
@@ -17,26 +16,12 @@ import {
   vfio_irq_set,
   vfio_region_info,
 } from "../uapi/vfio.js";
-import type { Arguments } from "./arguments.js";
+import { Descriptor } from "./descriptor.js";
 
 const DMA_READ_WRITE = 3;
 
-/** A VFIO descriptor of one process with a typed call for each ioctl; results are the ioctl's, negative errnos included. */
-abstract class VfioDescriptor {
-  constructor(
-    protected readonly process: Process,
-    readonly fd: number,
-    protected readonly args: Arguments,
-  ) {}
-
-  protected *call(request: number, size: number): Step<number> {
-    this.args.store(size);
-    return yield* this.process.ioctl(this.fd, request, this.args.address);
-  }
-}
-
 /** `/dev/vfio/vfio`. */
-export class VfioContainer extends VfioDescriptor {
+export class VfioContainer extends Descriptor {
   *setIommu(type: number): Step<number> {
     return yield* this.process.ioctl(this.fd, VFIO_SET_IOMMU, type);
   }
@@ -54,7 +39,7 @@ export class VfioContainer extends VfioDescriptor {
 }
 
 /** `/dev/vfio/N`. */
-export class VfioGroup extends VfioDescriptor {
+export class VfioGroup extends Descriptor {
   *setContainer(container: number): Step<number> {
     this.args.view.setInt32(0, container, true);
     return yield* this.call(VFIO_GROUP_SET_CONTAINER, 4);
@@ -77,7 +62,7 @@ export interface RegionInfo {
 }
 
 /** An assigned device. */
-export class VfioDevice extends VfioDescriptor {
+export class VfioDevice extends Descriptor {
   /** The answer, or a negative errno. */
   *regionInfo(index: number): Step<RegionInfo | number> {
     const { view } = this.args;

@@ -20,7 +20,7 @@ import {
   vfio_irq_info,
   vfio_region_info,
 } from "../../uapi/vfio.js";
-import { Argument } from "../argument.js";
+import { UserArgument } from "../../host/user-argument.js";
 import type { ForwardableIrq } from "../contract.js";
 import { VfioDevice } from "../device.js";
 import type { VfioGroup } from "../group.js";
@@ -29,7 +29,7 @@ import type { Vfio } from "../vfio.js";
 import { PlatformIrq } from "./platform-irq.js";
 import { PlatformRegion, REGION_SHIFT } from "./platform-region.js";
 
-const argument = new Argument(vfio_region_info.size);
+const argument = new UserArgument(vfio_region_info.size);
 
 /** A device that vfio-platform or vfio-amba holds (vfio.md 16). */
 export class VfioPlatformDevice extends VfioDevice {

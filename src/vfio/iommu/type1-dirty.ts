@@ -9,7 +9,7 @@ import {
   vfio_iommu_type1_dirty_bitmap,
   vfio_iommu_type1_dirty_bitmap_get,
 } from "../../uapi/vfio.js";
-import { Argument } from "../argument.js";
+import { UserArgument } from "../../host/user-argument.js";
 import { LAST_IOVA } from "./iova-ranges.js";
 import type { Type1Dma } from "./type1-dma.js";
 import type { Type1Instance } from "./type1-instance.js";
@@ -19,7 +19,7 @@ export const MAX_BITMAP_BYTES = 2n ** 28n;
 
 const header = vfio_iommu_type1_dirty_bitmap;
 const range = vfio_iommu_type1_dirty_bitmap_get;
-const argument = new Argument(header.size + range.size);
+const argument = new UserArgument(header.size + range.size);
 
 /** A bitmap in the caller's memory: one bit a page, 64-bit words. */
 export interface Bitmap {

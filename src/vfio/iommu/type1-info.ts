@@ -14,12 +14,12 @@ import {
   vfio_iommu_type1_info_dma_avail,
   vfio_iova_range,
 } from "../../uapi/vfio.js";
-import { Argument } from "../argument.js";
+import { UserArgument } from "../../host/user-argument.js";
 import { MAX_BITMAP_BYTES } from "./type1-dirty.js";
 import type { Type1Instance } from "./type1-instance.js";
 
 const layout = vfio_iommu_type1_info;
-const argument = new Argument(layout.size);
+const argument = new UserArgument(layout.size);
 
 /** IOMMU_GET_INFO (vfio.md 17.4): page sizes, and a chain of capabilities where the caller has room for all of it. */
 export function* getInfo(instance: Type1Instance, process: Process, address: number): Step<number> {

@@ -2,13 +2,13 @@ import type { Process } from "../../host/process.js";
 import type { Step } from "../../sim/step.js";
 import { EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, ENOSPC, EOVERFLOW } from "../../uapi/errno.js";
 import { VFIO_DMA_MAP_FLAG_READ, VFIO_DMA_MAP_FLAG_VADDR, VFIO_DMA_MAP_FLAG_WRITE, vfio_iommu_type1_dma_map } from "../../uapi/vfio.js";
-import { Argument } from "../argument.js";
+import { UserArgument } from "../../host/user-argument.js";
 import { isInside, LAST_IOVA } from "./iova-ranges.js";
 import { mayLock, pinPages } from "./type1-dma.js";
 import type { Type1Instance } from "./type1-instance.js";
 
 const READ_WRITE = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
-const argument = new Argument(vfio_iommu_type1_dma_map.size);
+const argument = new UserArgument(vfio_iommu_type1_dma_map.size);
 
 interface Request {
   readonly flags: number;

@@ -8,14 +8,14 @@ import {
   vfio_bitmap,
   vfio_iommu_type1_dma_unmap,
 } from "../../uapi/vfio.js";
-import { Argument } from "../argument.js";
+import { UserArgument } from "../../host/user-argument.js";
 import { LAST_IOVA } from "./iova-ranges.js";
 import { type Bitmap, decodeBitmap, isBitmapLargeEnough, markDirty } from "./type1-dirty.js";
 import type { Type1Instance } from "./type1-instance.js";
 
 const KNOWN = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP | VFIO_DMA_UNMAP_FLAG_ALL | VFIO_DMA_UNMAP_FLAG_VADDR;
 const layout = vfio_iommu_type1_dma_unmap;
-const argument = new Argument(layout.size + vfio_bitmap.size);
+const argument = new UserArgument(layout.size + vfio_bitmap.size);
 
 interface Request {
   readonly flags: number;

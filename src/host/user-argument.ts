@@ -1,11 +1,11 @@
-import type { Process } from "../host/process.js";
+import type { Process } from "./process.js";
 
 /**
  * A buffer that one structure of user space is copied into or out of. Its content is used up before the next access
  * point, so one buffer serves all callers.
  */
 export class UserArgument {
-  private readonly bytes: Uint8Array;
+  readonly bytes: Uint8Array;
   readonly view: DataView;
 
   constructor(readonly size: number) {
@@ -14,12 +14,12 @@ export class UserArgument {
   }
 
   /** False: EFAULT. */
-  copyIn(process: Process, address: number): boolean {
-    return process.memory.copyIn(address, this.bytes);
+  copyIn(process: Process, address: number, length = this.size): boolean {
+    return process.memory.copyIn(address, this.bytes, length);
   }
 
   /** False: EFAULT. */
-  copyOut(process: Process, address: number): boolean {
-    return process.memory.copyOut(address, this.bytes);
+  copyOut(process: Process, address: number, length = this.size): boolean {
+    return process.memory.copyOut(address, this.bytes, length);
   }
 }
