@@ -1,5 +1,6 @@
 // `npm run soak`: what is too long for the check. Each part prints its counts; exit status 1 when one found a fault.
 import { soakBoards } from "./soak/boards.js";
+import { soakExplore } from "./soak/explore.js";
 
-const parts = [await soakBoards()];
+const parts = [await soakBoards(), await soakExplore()];
 process.exitCode = parts.every(Boolean) ? 0 : 1;

@@ -1,0 +1,23 @@
+// Every interleaving of the irqfd protocols up to one preemption more than the suite allows: `node tools/soak/explore.js [PREEMPTIONS] [LIMIT]`.
+import { fileURLToPath } from "node:url";
+
+const built = (name) => import(new URL(`../../dist/stepped/explore/${name}.js`, import.meta.url).href);
+
+/** Explores and prints a line per protocol; the result is true when nothing was found. */
+export async function soakExplore(preemptions = 3, limit = 300_000) {
+  const [{ explore }, protocols] = await Promise.all([built("explorer"), built("irqfd-protocols")]);
+  let isClean = true;
+  for (const [name, program] of Object.entries(protocols)) {
+    const result = explore(program, { preemptions, limit });
+    const reach = result.verdict === "ok" && result.exhausted ? "all" : "the first";
+    const found = result.verdict === "ok" ? "nothing found" : `${result.message}; replay ${result.schedule}`;
+    console.log(`explore: ${name}, ${preemptions} preemptions: ${reach} ${result.interleavings} interleavings, ${found}`);
+    isClean &&= result.verdict === "ok";
+  }
+  return isClean;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const [preemptions, limit] = process.argv.slice(2).map(Number);
+  process.exitCode = (await soakExplore(preemptions || undefined, limit || undefined)) ? 0 : 1;
+}
