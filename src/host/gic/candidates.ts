@@ -17,6 +17,8 @@ export class Candidates {
   isMarked = false;
   nextMarked: Candidates | null = null;
   private readonly rows = new Int32Array(32);
+  /** Of those, the ones in group 1. */
+  private readonly group1 = new Int32Array(32);
   private summary = 0;
 
   /**
@@ -34,7 +36,9 @@ export class Candidates {
 
   admit(intid: number, priority: number, group: 0 | 1): void {
     const row = intid >> 5;
-    this.rows[row] |= 1 << (intid & 31);
+    const bit = 1 << (intid & 31);
+    this.rows[row] |= bit;
+    this.group1[row] = group === 1 ? this.group1[row] | bit : this.group1[row] & ~bit;
     this.summary |= 1 << row;
     if (priority > this.priority || (priority === this.priority && intid > this.intid)) return;
     this.intid = intid;
@@ -73,6 +77,7 @@ export class Candidates {
         this.priority = priority;
       }
     }
+    this.group = ((this.group1[this.intid >> 5] >>> (this.intid & 31)) & 1) as 0 | 1;
   }
 }
 
