@@ -44,7 +44,11 @@ export function layeringFaults(root) {
   const faults = [];
   for (const name of sources(root)) {
     const folder = name.split("/")[0];
-    if (!name.includes("/")) continue;
+    if (!name.includes("/")) {
+      const needsNode = importsOf(root, name).filter((target) => /^(node|cli)\//.test(target));
+      faults.push(...needsNode.map((target) => `src/${name} is for pages too, and imports ${target}`));
+      continue;
+    }
     const level = LAYERS.indexOf(folder);
     if (level < 0) faults.push(`src/${name}: the folder ${folder} is not in the list of layers (tools/layers.js)`);
     for (const target of importsOf(root, name)) {
