@@ -25,7 +25,7 @@ export function scene(lib, { board, trigger, mechanism, vcpus = 1, spis = 1 }) {
   const description = { ...builtin, devices: [device] };
   const workload = lib.workloadSchema.parse({ vcpus, handlerNs: 0 });
   const request = { board: description, device, interrupts, workload, profile: lib.COST_PROFILES[0], mechanisms: [mechanism] };
-  const delivery = lib.run(lib.Delivery.prepare(request, mechanism, interrupts));
+  const delivery = lib.Delivery.prepare(request, mechanism, interrupts);
   const { sim } = delivery.machine;
   const sources = delivery.sources.map((line) => line.source);
   let next = 0;

@@ -24,16 +24,26 @@ export abstract class MaskNotifier {
   abstract masked(isMasked: boolean): Step<void>;
 }
 
-/** Both lists: writers under irq_lock, readers under irq_srcu, newest first. */
+/** Writers under irq_lock, readers under irq_srcu, newest first. */
 export class NotifierLists {
-  readonly ack = new KernelList<AckNotifier>();
+  private readonly byGsi = new Map<number, KernelList<AckNotifier>>();
   readonly mask = new KernelList<MaskNotifier>();
+
+  /** The acknowledge notifiers of one GSI, which alone its acknowledge tells: others cost it nothing. */
+  ack(gsi: number): KernelList<AckNotifier> {
+    let list = this.byGsi.get(gsi);
+    if (list === undefined) {
+      list = new KernelList<AckNotifier>();
+      this.byGsi.set(gsi, list);
+    }
+    return list;
+  }
 }
 
 /** No grace period: an early acknowledge finds a notifier that has raised nothing (5.2). */
 export function* registerAckNotifier(vm: Vm, notifier: AckNotifier): Step<void> {
   yield* vm.irqLock.lock();
-  yield* vm.notifiers.ack.addHead(notifier.ackLink);
+  yield* vm.notifiers.ack(notifier.gsi).addHead(notifier.ackLink);
   yield* vm.irqLock.unlock();
   yield* vm.arch.ackNotifiersChanged();
 }
@@ -41,7 +51,7 @@ export function* registerAckNotifier(vm: Vm, notifier: AckNotifier): Step<void> 
 /** Takes the notifier off the list without waiting: only the 2012 order of H12 calls this by itself. */
 export function* unlinkAckNotifier(vm: Vm, notifier: AckNotifier): Step<void> {
   yield* vm.irqLock.lock();
-  yield* vm.notifiers.ack.remove(notifier.ackLink);
+  yield* vm.notifiers.ack(notifier.gsi).remove(notifier.ackLink);
   yield* vm.irqLock.unlock();
 }
 
@@ -72,10 +82,11 @@ export function* notifyAcked(vm: Vm, chip: number, pin: number): Step<void> {
   yield reads(vm, "routing");
   const gsi = vm.routing.gsiOf(chip, pin);
   if (gsi !== -1) {
-    let notifier = yield* vm.notifiers.ack.first(); // AK2
+    const list = vm.notifiers.ack(gsi);
+    let notifier = yield* list.first(); // AK2
     while (notifier !== null) {
-      if (notifier.gsi === gsi) yield* notifier.acked();
-      notifier = yield* vm.notifiers.ack.next(notifier.ackLink);
+      yield* notifier.acked();
+      notifier = yield* list.next(notifier.ackLink);
     }
   }
   yield* vm.irqSrcu.readUnlock(section); // AK5
