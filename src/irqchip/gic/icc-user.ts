@@ -63,7 +63,7 @@ function readControl(dist: VgicDist, cpu: VgicCpu, encoding: number): number {
 }
 
 /** 0, -ENXIO, or -EINVAL (more than this host has, another SEIS or A3V, SRE off). */
-export function userWriteSysreg(dist: VgicDist, cpu: VgicCpu, encoding: number, low: number, high: number): number {
+export function userWriteSysreg(dist: VgicDist, cpu: VgicCpu, encoding: number, low: number): number {
   if (!hasUserSysreg(encoding)) return -ENXIO;
   const active = activeRegister(cpu, encoding);
   if (active !== null) {
@@ -85,7 +85,7 @@ export function userWriteSysreg(dist: VgicDist, cpu: VgicCpu, encoding: number, 
     case Icc.CTLR:
       return writeCtlr(dist, cpu, low);
     case Icc.SRE:
-      return (low & 1) === 0 || high !== 0 ? -EINVAL : 0;
+      return (low & 1) === 0 ? -EINVAL : 0;
     case Icc.IGRPEN0:
       setBit(cpu, IchVmcr.ENG0, (low & 1) !== 0);
       return 0;

@@ -112,6 +112,7 @@ describe("CPU_SYSREGS (gic-v3.md A10.2)", () => {
     expect(machine.sysreg(Icc.PMR, 1)).toBe(0);
     for (const encoding of [Icc.IAR1, Icc.EOIR1, Icc.HPPIR0, Icc.RPR, Icc.DIR, Icc.SGI1R, 0x1234]) expect([machine.sysreg(encoding), machine.setSysreg(encoding, 0n)]).toEqual([-ENXIO, -ENXIO]);
     expect([machine.setSysreg(Icc.SRE, 0n), machine.setSysreg(Icc.SRE, 7n), machine.sysreg(Icc.SRE)]).toEqual([-EINVAL, 0, 7]);
+    expect([machine.setSysreg(Icc.SRE, 6n), machine.setSysreg(Icc.SRE, 0xffffffff_00000001n)]).toEqual([-EINVAL, 0]);
   });
 
   it("vector VA52: ICC_CTLR_EL1 cannot promise more than the host has", () => {

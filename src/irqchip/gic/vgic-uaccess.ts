@@ -46,10 +46,10 @@ export function* setRegister(dist: VgicDist, process: Process, group: number, at
   const cpu = cpuOf(dist, group, attrHi);
   if (cpu === null) return -EINVAL;
   if (!userWord.fetch(process, address, sizeOf(group))) return -EFAULT;
-  const { low, high } = userWord;
+  const { low } = userWord;
   let error = yield* beginAccess(dist, group, attrLo);
   if (error < 0) return error;
-  error = yield* writeRegister(dist, cpu, group, attrLo, low, high);
+  error = yield* writeRegister(dist, cpu, group, attrLo, low);
   yield* endAccess(dist);
   return error;
 }
@@ -109,7 +109,7 @@ export function* unlockVcpus(dist: VgicDist, count: number): Step<void> {
   for (let i = count - 1; i >= 0; i--) yield* dist.vm.vcpus[i].mutex.unlock();
 }
 
-function* writeRegister(dist: VgicDist, cpu: VgicCpu, group: number, attrLo: number, low: number, high: number): Step<number> {
+function* writeRegister(dist: VgicDist, cpu: VgicCpu, group: number, attrLo: number, low: number): Step<number> {
   switch (group) {
     case A.KVM_DEV_ARM_VGIC_GRP_DIST_REGS:
       return yield* dist.frames.distributor.userWrite(cpu, attrLo, low);
@@ -118,7 +118,7 @@ function* writeRegister(dist: VgicDist, cpu: VgicCpu, group: number, attrLo: num
     case A.KVM_DEV_ARM_VGIC_GRP_CPU_REGS:
       return giccUserWrite(dist, cpu, attrLo, low);
     case A.KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS:
-      return userWriteSysreg(dist, cpu, attrLo & A.KVM_DEV_ARM_VGIC_SYSREG_INSTR_MASK, low, high);
+      return userWriteSysreg(dist, cpu, attrLo & A.KVM_DEV_ARM_VGIC_SYSREG_INSTR_MASK, low);
     default:
       return yield* writeLevels(dist, cpu, attrLo, low);
   }
