@@ -84,6 +84,14 @@ describe("the distributor of a GICv2 (gic-v3.md A12)", () => {
     expect([machine.load(GICD + 0x84), machine.load(GICD + 8)]).toEqual([6, 0x4b00243b]);
   });
 
+  it("with revision 1 nobody writes groups", () => {
+    const machine = v2();
+    machine.must(machine.setDist(8, 0x4b00143b));
+    machine.must(machine.setDist(0x84, 6));
+    machine.store(GICD + 0x84, 5);
+    expect([machine.load(GICD + 8), machine.load(GICD + 0x84)]).toEqual([0x4b00143b, 0]);
+  });
+
   it("user space sees and writes the pending state with the wire in it", () => {
     const machine = v2();
     machine.store(GICD + 0xc08, 0);

@@ -19,6 +19,8 @@ const ABSENT = [Gicd.TYPER2, Gicd.STATUSR, Gicd.SETSPI_NSR, Gicd.CLRSPI_NSR, Gic
 
 const ENABLE = 1;
 const TYPER_CPUS_SHIFT = 5;
+/** From this revision on the guest may write IGROUPR. */
+const REVISION_GROUPS = 2;
 
 /** The GICv2 distributor (gic-v3.md A12). Words of SGIs and PPIs are the accessing vCPU's own. */
 export class GicdV2 extends VgicFrame {
@@ -30,7 +32,8 @@ export class GicdV2 extends VgicFrame {
   }
 
   protected override mayWrite(field: IrqField, requester: VgicCpu | null): boolean {
-    return field !== IrqField.GROUP || requester !== null || this.areGroupsUserWritable;
+    if (field !== IrqField.GROUP) return true;
+    return requester === null ? this.areGroupsUserWritable : this.dist.implementationRev >= REVISION_GROUPS;
   }
 
   protected override *read(row: Gicd): Step<number> {
@@ -57,7 +60,7 @@ export class GicdV2 extends VgicFrame {
       case Gicd.IIDR: {
         if (requester !== null) return 0;
         const error = writeRevision(dist, low);
-        if (error === 0) this.areGroupsUserWritable = true;
+        if (error === 0) this.areGroupsUserWritable = dist.implementationRev >= REVISION_GROUPS;
         return error;
       }
       case Gicd.SGIR:
