@@ -88,6 +88,7 @@ describe("priorities", () => {
     expect(groupPriority(0xa8, 1, 5, 3, true)).toBe(0x80);
     expect(groupPriority(0xa8, 0, 2, 3, false)).toBe(0xa8);
     expect(groupPriority(0xa8, 0, 7, 3, false)).toBe(0);
+    expect(groupPriority(0xa8, 1, 7, 3, true)).toBe(0);
   });
 
   it("dropping takes the most urgent bit of both groups", () => {

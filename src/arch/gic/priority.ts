@@ -15,12 +15,15 @@ export function clampBpr(value: number, minimum: number): number {
   return bpr < minimum ? minimum : bpr;
 }
 
-/** The binary point that governs group 1 while CBPR is set; also what BPR1 then reads. */
+/** What BPR1 reads while CBPR is set. */
 export const commonBpr1 = (bpr0: number): number => (bpr0 >= 7 ? 7 : bpr0 + 1);
 
-/** Group priority: the bits of a priority that decide preemption. */
+/**
+ * Group priority: the bits of a priority that decide preemption. With CBPR the binary point of group 0 rules both, so 7
+ * leaves no bit to either; BPR1, which has no 8, reads 7 then (Arm IHI 0069; gic-v3.md A10.3 has min(BPR0+1, 7)).
+ */
 export function groupPriority(priority: number, group: 0 | 1, bpr0: number, bpr1: number, isCommon: boolean): number {
-  const lowest = group === 0 ? bpr0 + 1 : isCommon ? commonBpr1(bpr0) : bpr1;
+  const lowest = group === 0 || isCommon ? bpr0 + 1 : bpr1;
   return priority & (0xff << lowest) & 0xff;
 }
 

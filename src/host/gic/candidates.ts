@@ -1,5 +1,5 @@
-/** Above every priority. */
-const NO_PRIORITY = 0x100;
+/** The idle priority: an interrupt of priority 0xff is never a candidate, as no mask lets it through. */
+const NO_PRIORITY = 0xff;
 
 /**
  * What the distributor could forward to one CPU interface: the eligible interrupts by INTID, with a summary word, and
@@ -8,7 +8,7 @@ const NO_PRIORITY = 0x100;
 export class Candidates {
   /** The interrupt this CPU would take first, -1 when none: lowest priority value, then lowest INTID. */
   intid = -1;
-  /** Its priority; above every priority when there is none. */
+  /** Its priority; the idle one when there is none. */
   priority = NO_PRIORITY;
   group: 0 | 1 = 0;
   /** Groups enabled both in GICD_CTLR and in the CPU interface: bit 0 group 0, bit 1 group 1. */
@@ -77,7 +77,7 @@ export class Candidates {
         this.priority = priority;
       }
     }
-    this.group = ((this.group1[this.intid >> 5] >>> (this.intid & 31)) & 1) as 0 | 1;
+    if (this.intid >= 0) this.group = ((this.group1[this.intid >> 5] >>> (this.intid & 31)) & 1) as 0 | 1;
   }
 }
 

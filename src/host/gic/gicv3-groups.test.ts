@@ -3,6 +3,7 @@ import { SPURIOUS_INTID } from "../../arch/gic/contract.js";
 import { Icc } from "../../arch/gic/icc.js";
 import { run } from "../../sim/step.js";
 import { GicV3 } from "./gicv3.js";
+import { QEMU_GICV3 } from "./implementation.js";
 
 const GICD_CTLR = 0x0000;
 const GICD_IGROUPR1 = 0x0084;
@@ -38,5 +39,30 @@ describe("physical GICv3 with two groups (gic-v3.md A10.3, A10.4)", () => {
     run(gic.writeSysreg(0, Icc.EOIR0, 40, 0));
     expect([sysregOf(gic, Icc.HPPIR0), sysregOf(gic, Icc.HPPIR1)]).toEqual([SPURIOUS_INTID, 41]);
     expect([sysregOf(gic, Icc.IAR0), sysregOf(gic, Icc.IAR1)]).toEqual([SPURIOUS_INTID, 41]);
+  });
+
+  it("with CBPR and BPR0 7 nothing preempts, in either group", () => {
+    const gic = twoGroups();
+    run(gic.writeSysreg(0, Icc.CTLR, 1, 0));
+    run(gic.writeSysreg(0, Icc.BPR0, 7, 0));
+    run(gic.writeGicd(GICD_IGROUPR1, 4, -1, 0));
+    run(gic.setSpi(41, true));
+    expect(sysregOf(gic, Icc.IAR1)).toBe(41);
+    run(gic.writeGicd(GICD_IPRIORITYR + 40, 1, 0x40, 0));
+    run(gic.setSpi(40, true));
+    expect([sysregOf(gic, Icc.RPR), sysregOf(gic, Icc.BPR1), sysregOf(gic, Icc.HPPIR1), sysregOf(gic, Icc.IAR1)]).toEqual([0, 7, 40, SPURIOUS_INTID]);
+  });
+
+  it("an interrupt of the idle priority is never a candidate", () => {
+    const gic = new GicV3({ cpus: 1, interrupts: 64, implementation: QEMU_GICV3 });
+    gic.boot();
+    run(gic.writeGicd(GICD_IPRIORITYR + 40, 4, 0xfeff, 0));
+    run(gic.writeGicd(GICD_ISENABLER1, 4, 0x300, 0));
+    run(gic.setSpi(40, true));
+    expect(sysregOf(gic, Icc.HPPIR1)).toBe(SPURIOUS_INTID);
+    run(gic.setSpi(41, true));
+    expect(sysregOf(gic, Icc.HPPIR1)).toBe(41);
+    run(gic.setSpi(41, false));
+    expect(sysregOf(gic, Icc.HPPIR1)).toBe(SPURIOUS_INTID);
   });
 });

@@ -50,7 +50,7 @@ class PlainInterface {
 
   preemption(priority: number, group: Group): number {
     const { bpr0, bpr1, common } = this.control;
-    const lowest = group === 0 ? bpr0 + 1 : common ? Math.min(bpr0 + 1, 7) : bpr1;
+    const lowest = group === 0 ? bpr0 + 1 : common ? bpr0 + 1 : bpr1;
     return priority - (priority % 2 ** lowest);
   }
 
