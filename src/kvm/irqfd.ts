@@ -185,7 +185,11 @@ export class Irqfd extends WaitEntry implements PollTable {
   }
 
   assertAlive(): void {
-    if (this.isFreed) throw new UseAfterFree(`the freed irqfd of GSI ${this.gsi} is used`);
+    if (this.isFreed) this.refuse();
+  }
+
+  private refuse(): never {
+    throw new UseAfterFree(`the freed irqfd of GSI ${this.gsi} is used`);
   }
 }
 shared(Irqfd, "isActive");

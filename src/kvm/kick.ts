@@ -8,7 +8,7 @@ import { MODE_NAMES, Request, Sleep, Stage, type Vcpu, VcpuMode } from "./vcpu.j
 /** Changes the mode; the point before it is the caller's. */
 export function setMode(vcpu: Vcpu, mode: VcpuMode): void {
   vcpu.mode = mode;
-  if (vcpu.vm.sim.tracing) vcpu.vm.sim.emit(Ev.vcpu_mode, vcpu.id, MODE_NAMES[mode]);
+  vcpu.vm.sim.emit(Ev.vcpu_mode, vcpu.id, MODE_NAMES[mode]);
 }
 
 /**

@@ -58,7 +58,11 @@ export class Resampler extends AckNotifier {
   }
 
   private assertAlive(): void {
-    if (this.isFreed) throw new UseAfterFree(`the freed resampler of GSI ${this.gsi} is used`);
+    if (this.isFreed) this.refuse();
+  }
+
+  private refuse(): never {
+    throw new UseAfterFree(`the freed resampler of GSI ${this.gsi} is used`);
   }
 }
 

@@ -99,7 +99,11 @@ export class RoutingTable {
   }
 
   private assertAlive(): void {
-    if (this.isFreed) throw new UseAfterFree("a freed routing table is looked at");
+    if (this.isFreed) this.refuse();
+  }
+
+  private refuse(): never {
+    throw new UseAfterFree("a freed routing table is looked at");
   }
 }
 

@@ -156,8 +156,8 @@ export class Vcpu implements VmVcpu, GuestMode {
 
   /** Is a host interrupt pending on the CPU that this vCPU runs on, or another thread waiting for it? */
   *isInterrupted(): Step<boolean> {
-    if (this.hostCpu.needsResched) return true;
-    return yield* this.hostCpu.isInterruptPending();
+    const { hostCpu } = this;
+    return hostCpu.needsResched || (yield* hostCpu.isInterruptPending());
   }
 
   /** An interrupt for the host came while the guest runs: it leaves by itself when its own thread is running. */

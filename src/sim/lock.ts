@@ -47,11 +47,13 @@ abstract class Lock implements Guard, Waitable {
     if (!STRAIGHT) noteOrder(this.holder, this);
   }
 
-  protected give(): void {
+  /** Returns who held it. */
+  protected give(): Task {
     const task = current();
     if (this.holder !== task) this.refuseForeign();
     this.holder = null;
     if (!STRAIGHT) noteEnd(task, this);
+    return task;
   }
 
   refuseRecursion(): void {
@@ -133,8 +135,7 @@ export class Spinlock extends Lock {
 
   *unlock(): Step<void> {
     yield releases(this);
-    this.give();
-    current().spins--;
+    this.give().spins--;
   }
 
   /** Only an explorer can find a spinlock taken: under run-to-completion no holder is ever interrupted. */

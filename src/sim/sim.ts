@@ -187,10 +187,13 @@ export class Sim {
    * that woke the context. Nothing is done, and nothing allocated, while nobody listens.
    */
   emit(kind: number, a?: EventArgument, b?: EventArgument, c?: EventArgument, d?: EventArgument, e?: EventArgument): void {
-    if (this.sink === null) return;
+    if (this.sink !== null) this.record(this.sink, kind, a, b, c, d, e);
+  }
+
+  private record(sink: EventSink, kind: number, a?: EventArgument, b?: EventArgument, c?: EventArgument, d?: EventArgument, e?: EventArgument): void {
     const context = current();
     const id = ++this.lastEvent;
-    this.sink.event(this, id, context.cause, kind, a, b, c, d, e);
+    sink.event(this, id, context.cause, kind, a, b, c, d, e);
     context.cause = id;
   }
 }

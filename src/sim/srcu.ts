@@ -1,5 +1,5 @@
 import { reads, shared, type Waitable, writes } from "./access.js";
-import { current } from "./context.js";
+import { current, type Task } from "./context.js";
 import { Ev } from "./event.js";
 import { LockError } from "./lock.js";
 import type { Sim } from "./sim.js";
@@ -34,9 +34,12 @@ export class Srcu {
   *readUnlock(section: number): Step<void> {
     yield writes(this, "epoch");
     const context = current();
-    if (context.sectionCount === 0 || context.sections[--context.sectionCount] !== this)
-      throw new LockError(`${context.name} leaves an ${this.domain} section that is not its innermost`);
+    if (context.sectionCount === 0 || context.sections[--context.sectionCount] !== this) this.refuse(context);
     this.open[section]--;
+  }
+
+  private refuse(context: Task): never {
+    throw new LockError(`${context.name} leaves an ${this.domain} section that is not its innermost`);
   }
 
   /** Blocks for a grace period. From inside a section of this domain it would wait for itself: reported (H33). */

@@ -18,6 +18,8 @@ const FIRST_SPECIAL = 1020;
 const VMCR_STORED = IchVmcr.ACK_CTL | IchVmcr.FIQ_EN;
 /** Enables of the maintenance conditions that a state of the list registers or of VMCR gives rise to. */
 const STATE_ENABLES = IchHcr.UIE | IchHcr.LRENPIE | IchHcr.NPIE | IchHcr.VGRP0EIE | IchHcr.VGRP0DIE | IchHcr.VGRP1EIE | IchHcr.VGRP1DIE;
+/** Those among them that count list registers. */
+const COUNT_ENABLES = IchHcr.UIE | IchHcr.NPIE;
 
 /**
  * The virtual CPU interface of one physical CPU: list registers, and the guest's acknowledge, end and deactivate on them
@@ -159,6 +161,15 @@ export abstract class VirtualInterfaceBase implements VirtualInterface {
 
   private stateConditions(): number {
     const { hcr } = this;
+    let misr = (hcr & COUNT_ENABLES) === 0 ? 0 : this.countConditions();
+    if ((hcr & IchHcr.LRENPIE) !== 0 && hcr >>> EOI_COUNT_SHIFT !== 0) misr |= IchMisr.LRENP;
+    const isOn0 = (this.groups & IchVmcr.ENG0) !== 0;
+    const isOn1 = (this.groups & IchVmcr.ENG1) !== 0;
+    return misr | (hcr & (isOn0 ? IchHcr.VGRP0EIE : IchHcr.VGRP0DIE)) | (hcr & (isOn1 ? IchHcr.VGRP1EIE : IchHcr.VGRP1DIE));
+  }
+
+  private countConditions(): number {
+    const { hcr } = this;
     let valid = 0;
     let pending = 0;
     for (let i = 0; i < this.listRegisters; i++) {
@@ -166,12 +177,8 @@ export abstract class VirtualInterfaceBase implements VirtualInterface {
       if (state !== LrState.INVALID) valid++;
       if (state === LrState.PENDING) pending++;
     }
-    let misr = (hcr & IchHcr.UIE) !== 0 && valid <= 1 ? IchMisr.U : 0;
-    if ((hcr & IchHcr.LRENPIE) !== 0 && hcr >>> EOI_COUNT_SHIFT !== 0) misr |= IchMisr.LRENP;
-    if ((hcr & IchHcr.NPIE) !== 0 && pending === 0) misr |= IchMisr.NP;
-    const isOn0 = (this.groups & IchVmcr.ENG0) !== 0;
-    const isOn1 = (this.groups & IchVmcr.ENG1) !== 0;
-    return misr | (hcr & (isOn0 ? IchHcr.VGRP0EIE : IchHcr.VGRP0DIE)) | (hcr & (isOn1 ? IchHcr.VGRP1EIE : IchHcr.VGRP1DIE));
+    const underflow = (hcr & IchHcr.UIE) !== 0 && valid <= 1 ? IchMisr.U : 0;
+    return (hcr & IchHcr.NPIE) !== 0 && pending === 0 ? underflow | IchMisr.NP : underflow;
   }
 
   eisr(): number {
@@ -221,7 +228,7 @@ export abstract class VirtualInterfaceBase implements VirtualInterface {
     const group = this.groupOf(index);
     this.setState(index, LrState.ACTIVE);
     this.rules.active.activate(group, this.rules.preemption(this.priorityOf(index), group));
-    if ((this.hcr & STATE_ENABLES) !== 0) yield* this.update();
+    if ((this.hcr & IchHcr.NPIE) !== 0) yield* this.update(); // of the conditions only "none pending" can begin to hold
     return this.iarOf(index);
   }
 

@@ -36,8 +36,11 @@ export function* flushHwstate(dist: VgicDist, cpu: VgicCpu): Step<void> {
 }
 
 export function loadedInterface(cpu: VgicCpu): VirtualInterface {
-  if (cpu.vif === null) throw new Error(`vCPU ${cpu.index} enters the guest without being loaded on a physical CPU`);
-  return cpu.vif;
+  return cpu.vif ?? refuseUnloaded(cpu);
+}
+
+function refuseUnloaded(cpu: VgicCpu): never {
+  throw new Error(`vCPU ${cpu.index} enters the guest without being loaded on a physical CPU`);
 }
 
 /** Nothing is listed: only a deactivation of somebody else's interrupt may have to trap (A9.10). */
