@@ -123,6 +123,14 @@ describe("nothing is lost and nothing invented", () => {
     }
   });
 
+  it("several interrupts of one device are served side by side by every mechanism that fits", () => {
+    const three = compare(request({ ...MIDWAY, irqs: [0, 1, 2], workload: { interrupts: 300 } }));
+    for (const result of three.mechanisms.filter((each) => each.applicable)) {
+      expect(result).toMatchObject({ irqs: [0, 1, 2], raised: 300, lost: 0, spurious: 0 });
+      expect((result.delivered ?? 0) + (result.coalesced ?? 0)).toBe(300);
+    }
+  });
+
   it("several vCPUs change nothing for an interrupt that goes to one of them", () => {
     const one = compare(request({ ...MIDWAY, mechanisms: ["irqfd+resample"] }));
     const four = compare(request({ ...MIDWAY, mechanisms: ["irqfd+resample"], workload: { vcpus: 4 } }));

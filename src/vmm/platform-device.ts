@@ -17,8 +17,10 @@ export interface AccessListener {
  */
 export class AssignedDevice implements MmioHandler {
   readonly start = GUEST.devices;
-  listener: AccessListener | null = null;
+  private readonly listeners: AccessListener[] = [];
   private isMapped = false;
+  /** The VM's KVM-VFIO device, which knows the group; null before it is needed. */
+  private kvmVfio: KvmDevice | null = null;
 
   private constructor(
     private readonly vmm: Vmm,
@@ -49,6 +51,11 @@ export class AssignedDevice implements MmioHandler {
     return device;
   }
 
+  /** Each access ends what every listener has pending: the VMM cannot tell which interrupt it served. */
+  onAccess(listener: AccessListener): void {
+    this.listeners.push(listener);
+  }
+
   get size(): number {
     return this.region.size;
   }
@@ -64,16 +71,21 @@ export class AssignedDevice implements MmioHandler {
   *access(offset: number, size: number, isWrite: boolean, value: number): Step<number> {
     const at = this.region.fileOffset + offset;
     const result = isWrite ? yield* this.vfio.writeRegister(at, size, value) : yield* this.vfio.readRegister(at, size);
-    if (this.listener !== null) yield* this.listener.accessed();
+    for (let i = 0; i < this.listeners.length; i++) yield* this.listeners[i].accessed();
     return isWrite ? value : Math.max(result, 0);
   }
 
   /** Tells KVM that interrupt `index` is to be completed by the guest as `gsi`. 0 or a negative errno. */
   *forward(index: number, gsi: number): Step<number> {
+    this.kvmVfio ??= yield* this.tellKvm();
+    return yield* this.kvmVfio.setWords(KVM_DEV_VFIO_DEVICE, KVM_DEV_VFIO_DEVICE_FORWARD_IRQ, this.vfio.fd, index, 0, gsi);
+  }
+
+  private *tellKvm(): Step<KvmDevice> {
     const { process, vm, args } = this.vmm;
     const fd = must(yield* vm.createDevice(KVM_DEV_TYPE_VFIO), "KVM_CREATE_DEVICE vfio");
     const kvmVfio = new KvmDevice(process, fd, args);
     must(yield* kvmVfio.setU32(KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, this.groupFd), "KVM_DEV_VFIO_FILE_ADD");
-    return yield* kvmVfio.setWords(KVM_DEV_VFIO_DEVICE, KVM_DEV_VFIO_DEVICE_FORWARD_IRQ, this.vfio.fd, index, 0, gsi);
+    return kvmVfio;
   }
 }

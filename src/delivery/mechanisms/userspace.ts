@@ -17,7 +17,7 @@ export const userspace: DeliveryMechanism = {
   *wire(vmm: Vmm, device: AssignedDevice, wire: Wire): Step<WiredEventfds> {
     const trigger = vmm.eventfd();
     const line = new TrappedLine(vmm, device, wire);
-    device.listener = line;
+    device.onAccess(line);
     yield* vmm.loop.watch(trigger, line);
     must(yield* device.vfio.setTrigger(wire.index, trigger), "VFIO_DEVICE_SET_IRQS trigger");
     return { trigger, resample: -1 };
