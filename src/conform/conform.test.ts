@@ -54,6 +54,7 @@ describe("the runner", () => {
     expect(vector([{ op: "msi", deviceId: 1, eventId: 2 }])).toBe("the ITS is not modelled (operation msi)");
     expect(vector([{ op: "read", reg: "GITS_CTLR", off: "0x0", size: 4, cpu: 0, expect: "0x0" }])).toBe("the ITS is not modelled (register GITS_CTLR)");
     expect(vector([{ ...pmr, reg: "TPIDR_EL1", expect: "0x0" }])).toBe("the register is not modelled (register TPIDR_EL1)");
+    expect(vector([{ ...pmr, reg: "CNTV_CTL_EL0", expect: "0x0" }])).toBe("of the virtual timer only the line is modelled (read of CNTV_CTL_EL0)");
     expect(vector([{ op: "write", reg: "GICR_PROPBASER", off: "0x70", size: 8, cpu: 0, rd: 0, value: "0x0" }])).toBe("LPIs are not modelled (write to GICR_PROPBASER)");
     expect(vector([], { machine: "virt,gic-version=4,virtualization=on" })).toBe("GICv4 is not modelled");
     expect(vector([{ op: "picRead" }], { machine: "pc" })).toBe("only the Arm machines are modelled");

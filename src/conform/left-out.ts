@@ -15,6 +15,8 @@ interface Rule {
   readonly register?: (name: string) => boolean;
   /** Every write to a register of which this is true. */
   readonly written?: (name: string) => boolean;
+  /** Every read of a system register of which this is true. */
+  readonly sysRead?: (name: string) => boolean;
   /** Every vector of this machine or flavour. */
   readonly flavour?: (vector: AnyVector) => boolean;
 }
@@ -27,6 +29,7 @@ export const LEFT_OUT: readonly Rule[] = [
   { targets: BOTH, reason: "GICv4 is not modelled", flavour: (vector) => vector.machine?.includes("gic-version=4") ?? false },
   { targets: BOTH, reason: "the ITS is not modelled", operations: ["itsCmd", "msi", "memRead", "memWrite"], register: (name) => name.startsWith("GITS") },
   { targets: ["physical"], reason: "LPIs are not modelled", written: (name) => /^GICR_(CTLR|PROPBASER|PENDBASER)/.test(name) },
+  { targets: BOTH, reason: "of the virtual timer only the line is modelled", sysRead: (name) => TIMER.includes(name) },
   {
     targets: BOTH,
     reason: "the register is not modelled",
@@ -44,6 +47,7 @@ export function reasonToSkip(vector: AnyVector, target: TargetName): string | nu
       const name = "reg" in step ? step.reg : undefined;
       if (typeof name !== "string") continue;
       if (rule.register?.(name)) return `${rule.reason} (register ${name})`;
+      if (step.op === "sysRead" && rule.sysRead?.(name)) return `${rule.reason} (read of ${name})`;
       if (step.op === "write" && rule.written?.(name)) return `${rule.reason} (write to ${name})`;
     }
   }

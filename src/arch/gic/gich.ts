@@ -48,6 +48,10 @@ export const enum IchHcr {
 
 /** EOIcount is [31:27]. */
 export const EOI_COUNT_SHIFT = 27;
+/** What GICH_HCR keeps of a write. */
+export const GICH_HCR_BITS = 0xf80000ff | 0;
+/** What ICH_HCR_EL2 keeps of a write. */
+export const ICH_HCR_BITS = 0xf8007dff | 0;
 
 /** Bits of ICH_MISR_EL2 and GICH_MISR (host-irq.md 2.4). */
 export const enum IchMisr {

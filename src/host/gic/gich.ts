@@ -1,6 +1,6 @@
 import { SPURIOUS_INTID } from "../../arch/gic/contract.js";
 import { GICV_V2, Gicc, GiccCtlr } from "../../arch/gic/gicc.js";
-import { GICH_V2, Gich, IchVmcr } from "../../arch/gic/gich.js";
+import { GICH_HCR_BITS, GICH_V2, Gich, IchVmcr } from "../../arch/gic/gich.js";
 import { LR_V2, lr2Iar, lr2Pintid } from "../../arch/gic/list-register.js";
 import type { Step } from "../../sim/step.js";
 import { type HardwareSide, VirtualInterfaceBase } from "./virtual-interface.js";
@@ -131,7 +131,7 @@ export class Gichv2 extends VirtualInterfaceBase {
 
   *writeGich(offset: number, size: number, value: number): Step<void> {
     const row = GICH_V2.find(offset, size);
-    if (row === Gich.HCR) this.hcr = value | 0;
+    if (row === Gich.HCR) this.hcr = value & GICH_HCR_BITS;
     else if (row === Gich.VMCR) this.vmcr = value | 0;
     else if (row === Gich.APR) this.ap0r[0] = value;
     else if (row === Gich.LR) {

@@ -223,6 +223,12 @@ describe("GICH and GICV", () => {
     expect(gich.readGich(0x08, 4)).toBe(expected | 0);
   });
 
+  it("GICH_HCR has no reserved bits (host-irq.md 2.3)", () => {
+    const gich = guest();
+    run(gich.writeGich(0x00, 4, -1));
+    expect(gich.readGich(0x00, 4)).toBe(0xf80000ff | 0);
+  });
+
   it("with EOImode 1 GICV_DIR deactivates", () => {
     const gich = guest();
     run(gich.writeGicv(0, 4, 0x201));

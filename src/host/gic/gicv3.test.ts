@@ -379,6 +379,8 @@ describe("GICv3 virtual CPU interface", () => {
   it("presents 1 to 16 list registers, and the registers of the hypervisor", () => {
     const ich = guest(booted({ listRegisters: 16 }));
     expect(ich.readIch(Ich.VTR)).toBe(0x90a0000f | 0);
+    run(ich.writeIch(Ich.HCR, -1, 0));
+    expect(ich.readIch(Ich.HCR)).toBe(0xf8007dff | 0);
     run(ich.writeIch(Ich.LR15, 40, 0x50a00000));
     expect([ich.readIch(Ich.LR15), ich.readIch(Ich.ELRSR), run(ich.readIcv(Icc.IAR1))]).toEqual([40, 0x7fff, 40]);
     run(ich.writeIch(Ich.VMCR, 0, 0));

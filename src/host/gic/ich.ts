@@ -1,4 +1,4 @@
-import { IchVmcr } from "../../arch/gic/gich.js";
+import { ICH_HCR_BITS, IchVmcr } from "../../arch/gic/gich.js";
 import { ctlrOfVtr, DEFAULT_VTR, ICC_SRE_VALUE, Icc, IccCtlr, Ich, listRegistersOf, preemptionBitsOf, priorityBitsOf } from "../../arch/gic/icc.js";
 import { LR_V3, lrPintid } from "../../arch/gic/list-register.js";
 import { activeRegisters } from "../../arch/gic/priority.js";
@@ -109,7 +109,7 @@ export class Ichv3 extends VirtualInterfaceBase {
   }
 
   *writeIch(encoding: number, lo: number, hi: number): Step<void> {
-    if (encoding === Ich.HCR) this.hcr = lo | 0;
+    if (encoding === Ich.HCR) this.hcr = lo & ICH_HCR_BITS;
     else if (encoding === Ich.VMCR) this.vmcr = lo | 0;
     else if (encoding >= Ich.LR0 && encoding < Ich.LR0 + this.listRegisters) {
       this.lrLo[encoding - Ich.LR0] = lo;
