@@ -38,6 +38,9 @@ function twin(name, firstPoint) {
   points.forEach((point, i) => {
     const empty = code.slice(point.start, point.end).endsWith("()");
     numbered.appendLeft(point.end - 1, `${empty ? "" : ", "}${firstPoint + i}`);
+    // A point that is announced already need not be yielded through all the steps above it.
+    numbered.overwrite(point.statement.start, point.start, "{ const $ = ");
+    numbered.overwrite(point.end, point.statement.end, "; if ($ !== null) yield $; }");
   });
   write(stepped, name, numbered, tscMap);
   const map = new TraceMap(tscMap);

@@ -9,7 +9,7 @@ import MagicString from "magic-string";
  * @param {string} file its name, for messages
  * @param {{strict: boolean, constants?: (tree: object, magic: MagicString) => void}} rules `strict` applies the rules for
  *   product code; tests may write generator expressions. `constants` writes the values of imported constants out first
- * @returns {{magic: MagicString, points: {start: number, end: number}[], steps: number}}
+ * @returns {{magic: MagicString, points: {start: number, end: number, statement: {start: number, end: number}}[], steps: number}}
  */
 export function strip(code, file, { strict, constants }) {
   const tree = parse(code, { ecmaVersion: "latest", sourceType: "module", locations: true });
@@ -42,7 +42,7 @@ export function strip(code, file, { strict, constants }) {
         if (parent.type !== "ExpressionStatement") fail(node, "an access point is a statement of its own");
         if (node.argument?.type !== "CallExpression") fail(node, "an access point is a call such as reads(object, field)");
         checkPure(node.argument, fail);
-        points.push({ start: node.argument.start, end: node.argument.end });
+        points.push({ start: node.argument.start, end: node.argument.end, statement: parent });
         magic.overwrite(parent.start, parent.end, ";");
       }
       for (let i = ancestors.length - 2; i >= 0 && !isFunction(ancestors[i]); i--) {

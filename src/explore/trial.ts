@@ -100,13 +100,13 @@ export class Trial {
   move(index: number, isChecked: boolean): void {
     const actor = this.actors[index];
     const before = setCurrent(actor.context.task);
-    beginDriving();
+    const driver = beginDriving(false);
     try {
       this.perform(actor);
     } catch (error) {
       this.violation = error instanceof Error ? `${error.constructor.name}: ${error.message}` : String(error);
     } finally {
-      endDriving();
+      endDriving(driver);
       clearAnnouncement();
       setCurrent(before);
     }

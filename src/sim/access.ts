@@ -28,6 +28,7 @@ export interface Waitable {
 
 let announced: Access | null = null;
 let driving = 0;
+let isCompleting = false;
 
 export function announce(access: Access): void {
   announced = access;
@@ -37,27 +38,42 @@ export function clearAnnouncement(): void {
   announced = null;
 }
 
-/** Brackets of a driver that resumes steps: the accessors check only between them. */
-export function beginDriving(): void {
+/**
+ * Brackets of a driver that resumes steps: the accessors check only between them. One that runs a step to its end lets
+ * nobody in at a point, so its points announce themselves and need no yield. The result is for {@link endDriving}.
+ */
+export function beginDriving(completes: boolean): boolean {
+  const before = isCompleting;
   driving++;
+  isCompleting = completes;
+  return before;
 }
-export function endDriving(): void {
+export function endDriving(before: boolean): void {
   driving--;
+  isCompleting = before;
+}
+
+/** A point: the access for the driver to see, or null where it is announced already. */
+export function point(kind: AccessKind, object: object, field: string, site: number): Access | null {
+  const access = { kind, object, field, site };
+  if (!isCompleting) return access;
+  announced = access;
+  return null;
 }
 
 /** Announces a read of `object[field]`. */
-export function reads(object: object, field: string, site = 0): Access {
-  return { kind: AccessKind.READ, object, field, site };
+export function reads(object: object, field: string, site = 0): Access | null {
+  return point(AccessKind.READ, object, field, site);
 }
 
 /** Announces a write, or an atomic read-modify-write, of `object[field]`. */
-export function writes(object: object, field: string, site = 0): Access {
-  return { kind: AccessKind.WRITE, object, field, site };
+export function writes(object: object, field: string, site = 0): Access | null {
+  return point(AccessKind.WRITE, object, field, site);
 }
 
 /** Announces that the context cannot go on before `what` is open. */
-export function blocked(what: Waitable, site = 0): Access {
-  return { kind: AccessKind.BLOCK, object: what, field: "", site };
+export function blocked(what: Waitable, site = 0): Access | null {
+  return point(AccessKind.BLOCK, what, "", site);
 }
 
 /** "src/kvm/irqfd.ts:41 writes Irqfd.count" */

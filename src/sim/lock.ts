@@ -1,4 +1,4 @@
-import { type Access, AccessKind, type Guard, type Waitable, writes } from "./access.js";
+import { type Access, AccessKind, type Guard, point, type Waitable, writes } from "./access.js";
 import { type Task, current } from "./context.js";
 import type { Sim } from "./sim.js";
 import { STRAIGHT, type Step } from "./step.js";
@@ -84,14 +84,14 @@ function noteEnd(task: Task, lock: Lock): void {
 }
 
 /** Announces that the task takes `lock`, which it does not hold: it would wait for itself. */
-export function acquires(lock: Lock, site = 0): Access {
+export function acquires(lock: Lock, site = 0): Access | null {
   lock.refuseRecursion();
-  return { kind: AccessKind.ACQUIRE, object: lock, field: "", site };
+  return point(AccessKind.ACQUIRE, lock, "", site);
 }
 
 /** Announces that the task gives `lock` back. */
-export function releases(lock: Lock, site = 0): Access {
-  return { kind: AccessKind.RELEASE, object: lock, field: "", site };
+export function releases(lock: Lock, site = 0): Access | null {
+  return point(AccessKind.RELEASE, lock, "", site);
 }
 
 /** A sleeping lock. */

@@ -2,9 +2,9 @@ import { type Access, announce, beginDriving, clearAnnouncement, endDriving } fr
 
 /**
  * A piece of protocol code that may be interrupted at its access points. In the stepped build it is a generator of
- * {@link Access}es; the straight build strips generators from code and types alike, so that `Step<T>` is simply `T`.
+ * {@link Access}es (null: one that is announced already); the straight build strips generators from code and types alike, so that `Step<T>` is simply `T`.
  */
-export type Step<T> = Generator<Access, T, void>;
+export type Step<T> = Generator<Access | null, T, void>;
 
 function* probe(): Step<void> {}
 
@@ -20,15 +20,15 @@ export function run<T>(step: Step<T>): T {
 }
 
 function drive<T>(step: Step<T>): T {
-  beginDriving();
+  const before = beginDriving(true);
   try {
     for (;;) {
       const { done, value } = step.next();
-      clearAnnouncement();
       if (done) return value;
-      announce(value);
+      if (value !== null) announce(value);
     }
   } finally {
-    endDriving();
+    clearAnnouncement();
+    endDriving(before);
   }
 }
