@@ -131,6 +131,29 @@ describe("nothing is lost and nothing invented", () => {
     }
   });
 
+
+  it("each mechanism raises exactly what was asked for, also where bursts and lines do not divide it", () => {
+    const comparison = compare(request({ ...MIDWAY, irqs: [0, 1, 2], workload: { interrupts: 100, burst: 7 } }));
+    for (const result of comparison.mechanisms.filter((each) => each.applicable)) expect(result.raised).toBe(100);
+  });
+
+  it("registers stay trapped while any line of the device is pending, however long another has been served", () => {
+    const slow = compare(request({ ...MIDWAY, irqs: [0, 1, 2], mechanisms: ["userspace"], workload: { interrupts: 12, handlerNs: 7e8, ratePerSecond: 1 } }));
+    expect(by(slow, "userspace")).toMatchObject({ raised: 12, lost: 0 });
+  });
+
+  it("each of several lines has its own time from EOI to unmask, and none is unmasked before its cause", () => {
+    const three = compare(request({ ...MIDWAY, irqs: [0, 1, 2] }));
+    expect(by(three, "userspace").eoiToUnmaskNs).toBeNull();
+    expect(by(three, "userspace+eoi").eoiToUnmaskNs?.min).toBeGreaterThan(0);
+  });
+
+  it("the same line twice is refused, and so is a run that outlasts the clock", () => {
+    expect(() => compare(request({ ...MIDWAY, irqs: [0, 0] }))).toThrow(/interrupt 0 is named twice/);
+    const workload = { interrupts: 100_000_000, ratePerSecond: 0.001 };
+    expect(() => compare(request({ ...MIDWAY, workload }))).toThrow(/outlast/);
+  });
+
   it("several vCPUs change nothing for an interrupt that goes to one of them", () => {
     const one = compare(request({ ...MIDWAY, mechanisms: ["irqfd+resample"] }));
     const four = compare(request({ ...MIDWAY, mechanisms: ["irqfd+resample"], workload: { vcpus: 4 } }));

@@ -7,6 +7,8 @@ import { type Comparison, type MechanismResult, notApplicable } from "./result.j
 import { runMechanism } from "./run.js";
 
 const GICV2_VCPUS = 8;
+/** The virtual clock counts nanoseconds exactly up to here: 104 days. */
+const CLOCK_NS = Number.MAX_SAFE_INTEGER;
 /** Host interrupts, the VMM, the vCPU under study, and one for all other vCPUs. */
 const CPUS_FOR_SEVERAL = 4;
 
@@ -53,6 +55,12 @@ function fitting(request: DeliveryRequest, mechanism: MechanismName): Interrupt[
 }
 
 function checkWorkload(request: DeliveryRequest): void {
+  const { device, interrupts, workload } = request;
+  const twice = interrupts.find((each, i) => interrupts.indexOf(each) !== i);
+  if (twice) throw new PersonError(`${device.path}: interrupt ${twice.index} is named twice: name it once`);
+  const raisingNs = (workload.interrupts / workload.burst / workload.ratePerSecond) * 1e9;
+  if (raisingNs + workload.interrupts * workload.handlerNs > CLOCK_NS)
+    throw new PersonError(`${workload.interrupts} interrupts at ${workload.ratePerSecond}/s outlast virq's clock (104 days): ask for fewer, or faster ones`);
   const cpus = request.board.cpus.length;
   if (request.workload.vcpus > 1 && cpus < CPUS_FOR_SEVERAL)
     throw new PersonError(`${request.board.name} has ${cpus} CPU${cpus === 1 ? "" : "s"}, and several vCPUs need ${CPUS_FOR_SEVERAL}: ask for 1`);

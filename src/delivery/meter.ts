@@ -41,10 +41,12 @@ export class Meter implements EventSink {
   readonly eoiToUnmask = new Samples();
   /** By place in `targets`: when the oldest unacknowledged assertion began, -1 when there is none. */
   private readonly assertedAt: Float64Array;
-  private lastEoi = -1;
+  /** By place: when the guest last ended it, -1 before that and once its line is masked or unmasked again. */
+  private readonly endedAt: Float64Array;
 
   constructor(private readonly targets: MeterTargets) {
     this.assertedAt = new Float64Array(targets.guestIntids.length).fill(-1);
+    this.endedAt = this.assertedAt.slice();
   }
 
   event(sim: Sim, _id: number, _cause: number, kind: number, a?: EventArgument, b?: EventArgument, c?: EventArgument): void {
@@ -60,10 +62,10 @@ export class Meter implements EventSink {
         else if (Number(b) < SGIS) this.ipis++;
         break;
       case Ev.irq_mask:
-        if (this.targets.irqs.includes(Number(a))) this.hostMasks++;
+        this.masked(this.targets.irqs.indexOf(Number(a)));
         break;
       case Ev.irq_unmask:
-        if (this.targets.irqs.includes(Number(a))) this.unmasked(sim);
+        this.unmasked(sim, this.targets.irqs.indexOf(Number(a)));
         break;
       case Ev.eventfd_signal:
         if (this.targets.triggerEventfds.includes(Number(a))) this.triggerSignals++;
@@ -90,7 +92,7 @@ export class Meter implements EventSink {
         break;
       case Ev.guest_eoi:
       case Ev.guest_dir:
-        if (this.targets.guestIntids.includes(Number(b))) this.lastEoi = sim.now();
+        this.ended(sim, this.targets.guestIntids.indexOf(Number(b)));
         break;
       default:
     }
@@ -112,15 +114,25 @@ export class Meter implements EventSink {
       return;
     }
     const place = this.targets.guestIntids.indexOf(intid);
-    this.lastEoi = -1;
     if (place < 0 || this.assertedAt[place] < 0) return;
     this.latency.add(sim.now() - this.assertedAt[place]);
     this.assertedAt[place] = -1;
   }
 
-  private unmasked(sim: Sim): void {
+  private masked(place: number): void {
+    if (place < 0) return;
+    this.hostMasks++;
+    this.endedAt[place] = -1;
+  }
+
+  private ended(sim: Sim, place: number): void {
+    if (place >= 0) this.endedAt[place] = sim.now();
+  }
+
+  private unmasked(sim: Sim, place: number): void {
+    if (place < 0) return;
     this.hostUnmasks++;
-    if (this.lastEoi >= 0) this.eoiToUnmask.add(sim.now() - this.lastEoi);
-    this.lastEoi = -1;
+    if (this.endedAt[place] >= 0) this.eoiToUnmask.add(sim.now() - this.endedAt[place]);
+    this.endedAt[place] = -1;
   }
 }

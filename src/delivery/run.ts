@@ -19,7 +19,7 @@ import type { MechanismResult } from "./result.js";
 const FIRST_GUEST_SPI = 40;
 const NS_PER_S = 1e9;
 const NS_PER_MS = 1e6;
-/** Interrupts between two calls of the progress callback. */
+/** Occasions between two calls of the progress callback. */
 const SLICE = 1000;
 /** Virtual time in which what was raised last is served; a VMM's timer would go on for ever behind a lost interrupt. */
 const DRAIN_NS = 10 * NS_PER_S;
@@ -93,19 +93,24 @@ export class Delivery {
     const { workload } = request;
     const begin = sim.clock.reduce((latest, ns) => Math.max(latest, ns), 0);
     const periodNs = NS_PER_S / workload.ratePerSecond;
-    const occasions = Math.ceil(workload.interrupts / workload.burst / this.sources.length);
     const endNs = workload.durationMs === undefined ? Infinity : begin + workload.durationMs * NS_PER_MS;
-    const count = Math.min(occasions, Math.floor((endNs - begin) / periodNs));
+    const occasionsInTime = Math.floor((endNs - begin) / periodNs);
+    let longest = 0;
     sim.traceTo(recorder === null ? this.meter : new Tee(this.meter, recorder));
     for (let i = 0; i < this.sources.length; i++) {
+      const { source } = this.sources[i];
+      const conditions = Math.floor((workload.interrupts + this.sources.length - 1 - i) / this.sources.length);
+      const count = Math.min(Math.ceil(conditions / workload.burst), occasionsInTime);
       const jitterNs = Math.floor(periodNs * JITTER);
-      new Workload(sim, this.sources[i].source, { count, periodNs, burst: workload.burst, jitterNs, startNs: begin + periodNs, seed: workload.seed + i }).start();
+      const startNs = begin + periodNs;
+      new Workload(sim, source, { count, periodNs, burst: workload.burst, conditions, jitterNs, startNs, seed: workload.seed + i }).start();
+      longest = Math.max(longest, count);
     }
-    for (let done = SLICE; done < count; done += SLICE) {
+    for (let done = SLICE; done < longest; done += SLICE) {
       yield* sim.runUntil(begin + done * periodNs);
-      progress(done);
+      progress(done * workload.burst * this.sources.length);
     }
-    yield* sim.runUntil(begin + (count + 1) * periodNs + DRAIN_NS);
+    yield* sim.runUntil(begin + (longest + 1) * periodNs + DRAIN_NS);
     sim.traceTo(null);
   }
 }

@@ -107,6 +107,14 @@ describe("a workload", () => {
     expect([device.counts.raised, Array.from(sim.clock), workload.cpu]).toEqual([8, [0, 0, 1000], 2]);
   });
 
+  it("sets what is left of its conditions on the last occasion", () => {
+    const sim = new Sim({ cpus: 2 });
+    const device = new EdgeDevice(sim, "timer", new Pulses());
+    new Workload(sim, device, { count: 3, periodNs: 250, burst: 4, conditions: 10 }).start();
+    run(sim.settle());
+    expect([device.counts.raised, sim.clock[1]]).toEqual([10, 750]);
+  });
+
   it("jitters by its seed alone", () => {
     expect(times(1)).toEqual(times(1));
     expect(times(1)).not.toEqual(times(2));

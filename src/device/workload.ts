@@ -10,6 +10,8 @@ export interface Schedule {
   periodNs: number;
   /** Conditions set on each occasion. Default 1. */
   burst?: number;
+  /** Conditions in all: the last occasion sets what is left of them. Default `count` bursts. */
+  conditions?: number;
   /** Each occasion is late by up to this, at random. Default 0. */
   jitterNs?: number;
   /** Virtual time of the first occasion. Default `periodNs`. */
@@ -45,9 +47,10 @@ export class Workload extends Context {
   }
 
   override *body(): Step<void> {
-    const { burst = 1 } = this.schedule;
+    const { count, burst = 1, conditions = count * burst } = this.schedule;
+    const size = Math.min(burst, conditions - this.done * burst);
     this.cause = 0; // what happens in the outside world is a first cause
-    for (let i = 0; i < burst; i++) yield* this.device.raise();
+    for (let i = 0; i < size; i++) yield* this.device.raise();
     this.done++;
     this.next();
   }

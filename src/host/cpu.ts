@@ -70,7 +70,7 @@ export class HostCpu extends Context implements IrqPort {
   private isIpiOnItsWay = false;
 
   constructor(
-    private readonly sim: Sim,
+    readonly sim: Sim,
     cpu: number,
     private readonly gic: PhysicalGic,
     private readonly handler: InterruptHandler,

@@ -1,5 +1,6 @@
 import { block, writes } from "../sim/access.js";
 import type { Context } from "../sim/context.js";
+import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
 import { EPOLLERR, EPOLLHUP } from "../uapi/eventfd.js";
 import type { File } from "./file.js";
@@ -7,6 +8,7 @@ import { type PollTable, WaitEntry, type WaitQueue } from "./poll.js";
 
 /** Makes a thread runnable: its {@link HostCpu}, or less where there is none. False if it was awake. */
 export interface ThreadWaker {
+  readonly sim: Sim;
   wakeThread(thread: Context): Step<boolean>;
 }
 
@@ -15,6 +17,8 @@ export class PollItem extends WaitEntry implements PollTable {
   /** What the last {@link Poller.next} that returned this item found, of what was asked for. */
   ready = 0;
   isListed = false;
+  /** When it was put on the ready list, by the clock of whoever did. */
+  listedAt = 0;
   nextReady: PollItem | null = null;
   private queueOfFile: WaitQueue | null = null;
 
@@ -94,6 +98,7 @@ export class Poller {
       const mask = yield* item.file.poll(null);
       item.ready = mask & (item.interest | EPOLLERR | EPOLLHUP);
       if (item.ready === 0) continue;
+      this.waitFor(item);
       yield* this.list(item);
       return item;
     }
@@ -104,6 +109,7 @@ export class Poller {
     yield writes(this, "list of ready items");
     if (item.isListed) return;
     item.isListed = true;
+    item.listedAt = this.hostCpu.sim.now();
     item.nextReady = null;
     if (this.lastReady === null) this.firstReady = item;
     else this.lastReady.nextReady = item;
@@ -112,6 +118,13 @@ export class Poller {
 
   *wakeThread(): Step<void> {
     yield* this.hostCpu.wakeThread(this.thread);
+  }
+
+  /** CPUs run ahead of each other: what another one signals later than now is not here before. */
+  private waitFor(item: PollItem): void {
+    const { sim } = this.hostCpu;
+    const earlyNs = item.listedAt - sim.now();
+    if (earlyNs > 0) sim.spend(earlyNs);
   }
 
   private unlist(item: PollItem): void {

@@ -14,13 +14,23 @@ export function readDocument<T>(schema: z.ZodType<T>, text: string, file: string
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const [broken] = document.errors;
   if (broken) throw new PersonError(`${file}:${lines.linePos(broken.pos[0]).line}: not YAML: ${broken.message}`);
-  const result = schema.safeParse(document.toJS({ maxAliasCount: 100 }));
+  const result = schema.safeParse(plain(document, file));
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   const path = issue.path.map(String);
   const line = lines.linePos(rangeStart(document, path)).line;
   const where = path.length === 0 ? "the document" : path.join(".");
   throw new PersonError(`${file}:${Math.max(line, 1)}: ${where}: ${issue.message}`);
+}
+
+/** The document as plain values. Aliases that multiply without end are the one thing that only shows here. */
+function plain(document: ReturnType<typeof parseDocument>, file: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 100 });
+  } catch (error) {
+    if (!(error instanceof ReferenceError)) throw error;
+    throw new PersonError(`${file}: its aliases cannot be resolved: ${error.message}`);
+  }
 }
 
 /** Offset of the node at `path`, or of the nearest one above it. */

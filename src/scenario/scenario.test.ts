@@ -20,6 +20,8 @@ describe("a scenario file", () => {
     ["a value out of range", `${good}workload:\n  vcpus: 0\n`, "a.yaml:4: workload.vcpus: "],
     ["an unknown mechanism", `${good}mechanisms: [irqfd, magic]\n`, "a.yaml:3: mechanisms.1: "],
     ["broken YAML", "board: [midway\n", "a.yaml:2: not YAML: "],
+    ["aliases that multiply without end", `a: &a [x, x]\nb: &b [${"*a, ".repeat(60)}]\nc: [${"*b, ".repeat(60)}]\n`, "a.yaml: its aliases "],
+    ["a rate that no run outlives", `${good}workload: {ratePerSecond: 1.0e-300}\n`, "a.yaml:3: workload.ratePerSecond: "],
     ["no document at all", "", "a.yaml:1: the document: "],
   ])("%s is refused in one sentence with its place", (_what, text, start) => {
     expect(() => readScenario(text, "a.yaml")).toThrow(PersonError);

@@ -8,7 +8,7 @@ const count = (least: number, most: number) => z.int().min(least).max(most);
 export const workloadSchema = z
   .strictObject({
     interrupts: count(1, 100_000_000).default(1000).describe("conditions that the device raises"),
-    ratePerSecond: z.number().positive().max(1e9).default(10_000).describe("bursts per second of virtual time"),
+    ratePerSecond: z.number().min(0.001).max(1e9).default(10_000).describe("bursts per second of virtual time"),
     burst: count(1, 10_000).default(1).describe("conditions raised together"),
     durationMs: z.number().positive().optional().describe("ends the run earlier, in virtual time"),
     seed: z.int().min(0).max(0xffff_ffff).default(1),

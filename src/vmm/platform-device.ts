@@ -17,7 +17,7 @@ export interface AccessListener {
  */
 export class AssignedDevice implements MmioHandler {
   readonly start = GUEST.devices;
-  private readonly listeners: AccessListener[] = [];
+  listener: AccessListener | null = null;
   private isMapped = false;
   /** The VM's KVM-VFIO device, which knows the group; null before it is needed. */
   private kvmVfio: KvmDevice | null = null;
@@ -51,11 +51,6 @@ export class AssignedDevice implements MmioHandler {
     return device;
   }
 
-  /** Each access ends what every listener has pending: the VMM cannot tell which interrupt it served. */
-  onAccess(listener: AccessListener): void {
-    this.listeners.push(listener);
-  }
-
   get size(): number {
     return this.region.size;
   }
@@ -71,7 +66,7 @@ export class AssignedDevice implements MmioHandler {
   *access(offset: number, size: number, isWrite: boolean, value: number): Step<number> {
     const at = this.region.fileOffset + offset;
     const result = isWrite ? yield* this.vfio.writeRegister(at, size, value) : yield* this.vfio.readRegister(at, size);
-    for (let i = 0; i < this.listeners.length; i++) yield* this.listeners[i].accessed();
+    if (this.listener !== null) yield* this.listener.accessed();
     return isWrite ? value : Math.max(result, 0);
   }
 

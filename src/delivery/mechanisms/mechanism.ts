@@ -19,6 +19,6 @@ export interface WiredEventfds {
 /** A way to deliver an interrupt of an assigned device to the guest: what the VMM sets up for it, call by call. */
 export interface DeliveryMechanism {
   readonly name: MechanismName;
-  /** Does it need the VMM to know which accesses the guest makes (and so to trap them)? */
+  /** Called once for each interrupt, before the guest runs. */
   wire(vmm: Vmm, device: AssignedDevice, wire: Wire): Step<WiredEventfds>;
 }

@@ -16,53 +16,76 @@ export const userspace: DeliveryMechanism = {
   name: "userspace",
   *wire(vmm: Vmm, device: AssignedDevice, wire: Wire): Step<WiredEventfds> {
     const trigger = vmm.eventfd();
-    const line = new TrappedLine(vmm, device, wire);
-    device.onAccess(line);
-    yield* vmm.loop.watch(trigger, line);
+    const registers = device.listener instanceof TrappedRegisters ? device.listener : new TrappedRegisters(vmm, device);
+    device.listener = registers;
+    yield* vmm.loop.watch(trigger, registers.addLine(wire));
     must(yield* device.vfio.setTrigger(wire.index, trigger), "VFIO_DEVICE_SET_IRQS trigger");
     return { trigger, resample: -1 };
   },
 };
 
-class TrappedLine implements ReadyHandler, AccessListener {
-  private isPending = false;
+/** The registers of a device, which trap while any of its lines waits for the guest's service. */
+class TrappedRegisters implements ReadyHandler, AccessListener {
+  private readonly lines: TrappedLine[] = [];
   private readonly timer: VmmTimer;
 
   constructor(
     private readonly vmm: Vmm,
     private readonly device: AssignedDevice,
-    private readonly wire: Wire,
   ) {
-    this.timer = vmm.loop.timer(new MmapTimeout(this));
+    this.timer = vmm.loop.timer(this);
   }
 
-  /** The trigger: raise the guest's line, and watch the registers from now on. */
-  *ready(): Step<void> {
-    this.isPending = true;
-    must(yield* this.vmm.vm.setSpi(this.wire.intid, true), "KVM_IRQ_LINE");
+  addLine(wire: Wire): TrappedLine {
+    const line = new TrappedLine(this.vmm, this.device, wire, this);
+    this.lines.push(line);
+    return line;
+  }
+
+  /** A line has fired: watch the registers from now on. */
+  *trap(): Step<void> {
     yield* this.device.setMapped(false);
     this.timer.restart(MMAP_TIMEOUT_NS);
   }
 
-  /** An access: the end of the interrupt as far as the VMM can tell. */
+  /** An access: the end of every pending interrupt, as the VMM cannot tell which register belongs to which. */
   *accessed(): Step<void> {
+    for (let i = 0; i < this.lines.length; i++) yield* this.lines[i].end();
+  }
+
+  /** The timer. Quiet for long enough: the guest gets the registers back, unless an interrupt waits for its service. */
+  *ready(): Step<void> {
+    for (let i = 0; i < this.lines.length; i++) {
+      if (this.lines[i].isPending) {
+        this.timer.restart(MMAP_TIMEOUT_NS);
+        return;
+      }
+    }
+    yield* this.device.setMapped(true);
+  }
+}
+
+class TrappedLine implements ReadyHandler {
+  isPending = false;
+
+  constructor(
+    private readonly vmm: Vmm,
+    private readonly device: AssignedDevice,
+    private readonly wire: Wire,
+    private readonly registers: TrappedRegisters,
+  ) {}
+
+  /** The trigger: raise the guest's line. */
+  *ready(): Step<void> {
+    this.isPending = true;
+    must(yield* this.vmm.vm.setSpi(this.wire.intid, true), "KVM_IRQ_LINE");
+    yield* this.registers.trap();
+  }
+
+  *end(): Step<void> {
     if (!this.isPending) return;
     this.isPending = false;
     must(yield* this.vmm.vm.setSpi(this.wire.intid, false), "KVM_IRQ_LINE");
     must(yield* this.device.vfio.unmask(this.wire.index), "VFIO_DEVICE_SET_IRQS unmask");
-  }
-
-  /** Quiet for long enough: the guest gets the registers back, unless an interrupt waits for its service. */
-  *timedOut(): Step<void> {
-    if (this.isPending) this.timer.restart(MMAP_TIMEOUT_NS);
-    else yield* this.device.setMapped(true);
-  }
-}
-
-class MmapTimeout implements ReadyHandler {
-  constructor(private readonly line: TrappedLine) {}
-
-  *ready(): Step<void> {
-    yield* this.line.timedOut();
   }
 }
