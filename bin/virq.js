@@ -4,5 +4,6 @@ import { fileURLToPath } from "node:url";
 
 const built = new URL("../dist/straight/cli/main.js", import.meta.url);
 if (!existsSync(fileURLToPath(built)) && existsSync(new URL("../tools/build.js", import.meta.url))) await import("../tools/build.js");
-const { main } = await import(built.href);
+const { main, watchOutput } = await import(built.href);
+watchOutput();
 process.exitCode = await main(process.argv);

@@ -7,6 +7,8 @@ import { AnswerNo } from "./answer-no.js";
 import { addConformCommand } from "./conform.js";
 import { addRunCommand } from "./run.js";
 
+export { watchOutput } from "./output.js";
+
 /** Runs the command line; the result is the exit status: 0 done, 1 the answer is "no", 2 the request was wrong. */
 export async function main(argv: readonly string[]): Promise<number> {
   const program = new Command("virq").description("What an interrupt costs on every delivery path, and where it is lost").version(version()).exitOverride();

@@ -12,13 +12,25 @@ interface OneRunOptions extends RunOptions {
   trace?: string;
 }
 
+/** More would not fit a text of JavaScript's, nor a machine's memory. */
+const LONGEST_TRACE = 1_000_000;
+
+/** Every event of a run that a person can still look through. */
+class RunTrace extends TraceBuffer {
+  override event(...event: Parameters<TraceBuffer["event"]>): void {
+    if (this.events.length === LONGEST_TRACE)
+      throw new PersonError(`--trace: the run has more than ${LONGEST_TRACE} events: ask for fewer --interrupts or a shorter --duration`);
+    super.event(...event);
+  }
+}
+
 /** `virq run`: one mechanism, a summary, and every hop if asked. */
 export function addRunCommand(program: Command): void {
   addRunOptions(program.command("run").description("one mechanism: a summary and, with --trace, every hop with its cause"))
     .option("--trace <file>", "write every hop: .txt (a line per event) or .json (Chrome trace events, for Perfetto's viewer)")
     .action((file: string | undefined, options: OneRunOptions) => {
       const write = options.trace === undefined ? null : writerFor(options.trace);
-      const trace = write === null ? null : new TraceBuffer();
+      const trace = write === null ? null : new RunTrace();
       const result = runOne(deliveryRequest(file, options), trace);
       if (write !== null && trace !== null && options.trace !== undefined) writeText(options.trace, write(trace));
       process.stdout.write(options.json ? `${JSON.stringify(result, null, 2)}\n` : comparisonText(result));
