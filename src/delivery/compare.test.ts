@@ -170,6 +170,13 @@ describe("what a person sees", () => {
     expect(comparisonSchema.parse(comparison)).toEqual(comparison);
   });
 
+  it("where several interrupts were asked for, the table and the page say which of them each mechanism served", () => {
+    const comparison = compare(request({ ...OVERDRIVE, workload: { interrupts: 10 } }));
+    expect(comparisonText(comparison)).toMatch(/^interrupts served +0 +0 +1 +0 +0$/m);
+    expect(comparisonPage(comparison)).toMatch(/interrupt 0: number 325, .*interrupt 1: number 346, /);
+    expect(comparisonText(compare(request({ ...MIDWAY, workload: { interrupts: 10 } })))).not.toContain("interrupts served");
+  });
+
   it("the report is one page that fetches nothing", () => {
     const page = comparisonPage(compare(request({ ...MIDWAY, workload: { interrupts: 10 } })));
     expect(page).toContain("<svg");

@@ -31,7 +31,7 @@ svg rect { fill: var(--bar); }
 </head>
 <body>
 <h1>${escape(title)}</h1>
-${headLines(comparison).slice(1).map((line) => `<p>${escape(line)}</p>`).join("\n")}
+${headLines(comparison).map((line) => `<p>${escape(line)}</p>`).join("\n")}
 ${table(comparison, rows)}
 ${footLines(comparison).map((line) => `<p>${escape(line)}</p>`).join("\n")}
 ${rows.filter((row) => CHARTS.includes(row.label)).map((row) => chart(comparison, row)).join("\n")}

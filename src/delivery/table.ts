@@ -25,7 +25,9 @@ export function rowsOf(comparison: Comparison): Row[] {
   const reasons = [...new Set(comparison.mechanisms.flatMap((m) => Object.keys(m.exitsByReason ?? {})))].sort();
   const count = (label: string, of: (m: MechanismResult) => number | null): Row => ({ label, value: (m) => whole(of(m)), number: of });
   const per = (label: string, of: (m: MechanismResult) => number | null): Row => ({ label, value: (m) => ratio(of(m)), number: of });
+  const isChoice = comparison.interrupts.length > 1;
   return [
+    ...(isChoice ? [{ label: "interrupts served", value: (m: MechanismResult) => m.irqs.join(",") }] : []),
     count("raised", (m) => m.raised),
     count("delivered", (m) => m.delivered),
     count("coalesced", (m) => m.coalesced),
