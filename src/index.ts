@@ -38,6 +38,7 @@ export { GicV3, type GicV3Options } from "./host/gic/gicv3.js";
 export { GENERIC_GICV3, type GicV3Implementation, QEMU_GICV3 } from "./host/gic/implementation.js";
 export type { AckListener, ArmIrqchip, IrqchipVcpu, IrqchipVm, MmioBus, MmioDevice } from "./irqchip/contract.js";
 export { createVgic, type Vgic } from "./irqchip/gic/vgic.js";
+export type { ApicMessage, EoiSink, LocalApics, PioBus, PioDevice, Receivers, X86IrqchipVm, X86Vcpu } from "./irqchip/x86/contract.js";
 
 // The host kernel.
 export type { DmaPort } from "./device/dma-port.js";

@@ -55,6 +55,8 @@ export interface IrqchipVm {
 export interface MmioDevice {
   /** High 32 bits of the last 64-bit read. */
   high: number;
+  /** False: not mine although inside the registered range, try the next. Without it every access is. */
+  claims?(vcpu: IrqchipVcpu, offset: number): Step<boolean>;
   /** `offset` from the registered base; the result is the low 32 bits, zero-extended from `size` bytes. */
   mmioRead(vcpu: IrqchipVcpu, offset: number, size: number): Step<number>;
   mmioWrite(vcpu: IrqchipVcpu, offset: number, size: number, low: number, high: number): Step<void>;

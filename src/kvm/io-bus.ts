@@ -185,16 +185,20 @@ class MmioRegion extends BusDevice {
   }
 
   override *write(vcpu: IrqchipVcpu | null, address: number, size: number, low: number, high: number): Step<boolean> {
-    if (vcpu === null) return false;
+    if (vcpu === null || !(yield* this.claims(vcpu, address))) return false;
     yield* this.device.mmioWrite(vcpu, address - this.address, size, low, high);
     return true;
   }
 
   override *read(vcpu: IrqchipVcpu | null, address: number, size: number): Step<boolean> {
-    if (vcpu === null) return false;
+    if (vcpu === null || !(yield* this.claims(vcpu, address))) return false;
     this.low = yield* this.device.mmioRead(vcpu, address - this.address, size);
     this.high = size === 8 ? this.device.high : 0;
     return true;
+  }
+
+  private *claims(vcpu: IrqchipVcpu, address: number): Step<boolean> {
+    return this.device.claims === undefined || (yield* this.device.claims(vcpu, address - this.address));
   }
 
   /** The frame belongs to its irqchip, which is destroyed later. */

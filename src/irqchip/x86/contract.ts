@@ -109,10 +109,10 @@ export interface LocalApics {
 
 /** The IOAPIC, as the local APICs and the VM drive it. */
 export interface EoiSink {
-  /** 5.6: a local APIC's EOI of a handled vector, `isLevel` from its TMR bit. */
+  /** 5.6: a local APIC's EOI of a handled vector, `isLevel` from its TMR bit; false, too, while SPIV bit 12 suppresses the broadcast. */
   eoi(vcpuIndex: number, vector: number, isLevel: boolean): Step<void>;
   /** 8.3, full mode: adds this vCPU's handled vectors by {@link LocalApics.addHandled}. */
   scanEntries(vcpuIndex: number): Step<void>;
-  /** 5.7: the RTC set anew from IRR and ISR of every local APIC (after SET_LAPIC, SET_IRQCHIP). */
-  recountRtc(): Step<void>;
+  /** 5.7: this vCPU's part of the RTC set anew from its IRR and ISR, after SET_LAPIC. SET_IRQCHIP does it for all by itself. */
+  recountRtc(vcpuIndex: number): Step<void>;
 }
