@@ -6,7 +6,7 @@ import { z } from "zod";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 
-/** File in /schema, built module, its export, and whether the schema is of what is read or of what is printed. */
+/** File in /schema, built module, its export, whether the schema is of what is read or of what is printed, and what repeats becomes. */
 const SCHEMAS = [
   ["boards.schema.json", "cli/boards-schema.js", "boardsOutput", "output"],
   ["compare.schema.json", "delivery/result.js", "comparisonSchema", "output"],
@@ -14,14 +14,15 @@ const SCHEMAS = [
   ["profile.schema.json", "scenario/profile.js", "profileSchema", "input"],
   ["conform.schema.json", "cli/conform-schema.js", "conformOutput", "output"],
   ["conformance-file.schema.json", "conform/vector.js", "conformanceFile", "output"],
+  ["kvm-conformance-file.schema.json", "conform/x86-vector.js", "kvmConformanceFile", "output", "ref"],
 ];
 
 /** The text of each published schema by its file name. */
 export async function schemaTexts() {
   const texts = new Map();
-  for (const [file, module, name, io] of SCHEMAS) {
+  for (const [file, module, name, io, reused = "inline"] of SCHEMAS) {
     const schema = (await import(new URL(`../dist/straight/${module}`, import.meta.url).href))[name];
-    texts.set(file, `${JSON.stringify(z.toJSONSchema(schema, { io }), null, 2)}\n`);
+    texts.set(file, `${JSON.stringify(z.toJSONSchema(schema, { io, reused }), null, 2)}\n`);
   }
   return texts;
 }

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { PersonError } from "../sim/person-error.js";
+import { isKvmVector, readX86Vector, type X86Vector } from "./x86-vector.js";
 
 const hex = z.string().regex(/^0x[0-9a-f]{1,16}$/i, "a hexadecimal string of at most 64 bits").describe("hexadecimal, up to 64 bits");
 const cpu = z.number().int().min(0).describe("vCPU that performs the access");
@@ -52,12 +53,14 @@ export const conformanceFile = z.array(vector.extend({ steps: z.array(z.union([a
 export type ArmStep = z.infer<typeof armStep>;
 type Vector = z.infer<typeof vector>;
 export type ArmVector = Omit<Vector, "steps"> & { readonly steps: readonly ArmStep[] };
-export type AnyVector = ArmVector | Vector;
+/** Of a machine that no target models. */
+export type OtherVector = Vector;
+export type AnyVector = ArmVector | X86Vector | OtherVector;
 
 const ARM_OPERATIONS: ReadonlySet<string> = new Set(armStep.options.map((option) => option.shape.op.value));
 
 /** What QEMU calls its Arm boards; the other files' machines share names of operations with them. */
-export const isArm = (machine: string | undefined): boolean => machine?.startsWith("virt") ?? false;
+export const isArm = (machine: unknown): boolean => typeof machine === "string" && machine.startsWith("virt");
 
 /** Reads the text of a conformance file; `file` names it in messages. */
 export function parseConformanceFile(text: string, file: string): AnyVector[] {
@@ -68,8 +71,18 @@ export function parseConformanceFile(text: string, file: string): AnyVector[] {
     throw new PersonError(`${file}: not JSON: ${error instanceof Error ? error.message : String(error)}`);
   }
   const rough = z.array(vector).safeParse(json);
-  if (!rough.success) throw new PersonError(`${file}: ${place(rough.error.issues[0], json)}; a conformance file is an array of vectors (schema/conformance-file.schema.json)`);
-  return rough.data.map((each, i) => (isArm(each.machine) ? armVector(each, `${file}: vector ${i} (${each.id})`) : each));
+  if (!rough.success) throw new PersonError(`${file}: ${place(rough.error.issues[0], json)}; a conformance file is an array of vectors (schema/conformance-file.schema.json, schema/kvm-conformance-file.schema.json)`);
+  return rough.data.map((each, i): AnyVector => {
+    const where = `${file}: vector ${i} (${each.id})`;
+    if (isArm(each.machine)) return armVector(each, where);
+    return isKvmVector(each) ? kvmVector(each, where) : each;
+  });
+}
+
+function kvmVector(each: Vector, where: string): X86Vector {
+  const read = readX86Vector(each);
+  if (typeof read === "string") throw new PersonError(`${where}, ${read}`);
+  return read;
 }
 
 function armVector(each: Vector, where: string): ArmVector {

@@ -1,0 +1,30 @@
+import { describe, expect, it } from "vitest";
+import { PersonError } from "../sim/person-error.js";
+import { parseConformanceFile } from "./vector.js";
+import { readX86Vector } from "./x86-vector.js";
+
+const of = (...steps: object[]): object => ({ id: "x-1", title: "t", kind: "line", flavour: "any", steps });
+const createVm = { op: "createVm", args: {}, expect: { ret: "fd" } };
+
+describe("a vector of calls to /dev/kvm", () => {
+  it("is read as it stands", () => {
+    const vector = of(createVm, { op: "irqLineStatus", args: { gsi: 4, level: 1 }, expect: { ret: 0, status: 2 } });
+    expect(readX86Vector(vector)).toEqual(vector);
+    expect(parseConformanceFile(JSON.stringify([vector]), "f.json")).toEqual([vector]);
+  });
+
+  it.each([
+    [of({ op: "jump", args: {}, expect: {} }), /^step 0: unknown operation "jump"; there are createVm, /],
+    [of(createVm, { op: "irqLine", args: { level: 1 }, expect: { ret: 0 } }), /^step 1 \(irqLine\): at args\.gsi: /],
+    [of({ op: "setIrqchip", args: { chip: "picMaster", state: { imrr: 1 } }, expect: { ret: 0 } }), /^step 0 \(setIrqchip\): at args\.state: /],
+    [of({ op: "guest", args: { do: "fly" }, expect: { ret: 0 } }), /^step 0 \(guest\): at args\.do: /],
+    [{ ...of(), flavour: "sweet" }, /^at flavour: /],
+  ])("that is wrong is refused with its place", (vector, sentence) => {
+    expect(readX86Vector(vector)).toMatch(sentence);
+  });
+
+  it("that is wrong is refused with its file", () => {
+    expect(() => parseConformanceFile(JSON.stringify([of({ op: "jump", args: {}, expect: {} })]), "f.json")).toThrow(PersonError);
+    expect(() => parseConformanceFile(JSON.stringify([of({ op: "jump", args: {}, expect: {} })]), "f.json")).toThrow(/^f\.json: vector 0 \(x-1\), step 0: unknown operation "jump"/);
+  });
+});
