@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { HaltPoll } from "./halt.js";
+import { HaltPoll } from "./halt-poll.js";
 
 const US = 1000;
 

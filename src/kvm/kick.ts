@@ -3,10 +3,10 @@ import { writes } from "../sim/access.js";
 import { type Context, current } from "../sim/context.js";
 import { Ev } from "../sim/event.js";
 import type { Step } from "../sim/step.js";
-import { MODE_NAMES, Request, Sleep, Stage, type Vcpu, VcpuMode } from "./vcpu.js";
+import { MODE_NAMES, Request, Sleep, Stage, type VcpuCore, VcpuMode } from "./vcpu-core.js";
 
 /** Changes the mode; the point before it is the caller's. */
-export function setMode(vcpu: Vcpu, mode: VcpuMode): void {
+export function setMode(vcpu: VcpuCore, mode: VcpuMode): void {
   vcpu.mode = mode;
   vcpu.vm.sim.emit(Ev.vcpu_mode, vcpu.id, MODE_NAMES[mode]);
 }
@@ -15,7 +15,7 @@ export function setMode(vcpu: Vcpu, mode: VcpuMode): void {
  * Wakes a vCPU thread that is blocked on its wait queue (host-irq.md 3.2, step 1). True if there was one to wake. A
  * polling thread is not blocked: nothing is counted, it sees by itself what was published (3.4, step 6).
  */
-export function* wakeUp(vcpu: Vcpu): Step<boolean> {
+export function* wakeUp(vcpu: VcpuCore): Step<boolean> {
   const { thread } = vcpu;
   if (thread === null) return false;
   if (vcpu.stage === Stage.POLLING) vcpu.vm.sim.wake(thread, 0);
@@ -25,7 +25,7 @@ export function* wakeUp(vcpu: Vcpu): Step<boolean> {
 }
 
 /** Makes the thread runnable if it sleeps on the vCPU's wait queue. */
-function* wakeSleeper(vcpu: Vcpu, thread: Context): Step<boolean> {
+function* wakeSleeper(vcpu: VcpuCore, thread: Context): Step<boolean> {
   yield writes(vcpu, "sleep");
   if (vcpu.sleep !== Sleep.WAITING) return false;
   vcpu.sleep = Sleep.WOKEN;
@@ -34,7 +34,7 @@ function* wakeSleeper(vcpu: Vcpu, thread: Context): Step<boolean> {
 }
 
 /** Keeps the vCPU out of the guest: it is made to exit, a sleeping one is left alone (KVM_REQ_SLEEP). */
-export function* pauseVcpu(vcpu: Vcpu): Step<void> {
+export function* pauseVcpu(vcpu: VcpuCore): Step<void> {
   yield writes(vcpu, "isPaused");
   vcpu.isPaused = true;
   yield* vcpu.request(Request.SLEEP);
@@ -45,7 +45,7 @@ export function* pauseVcpu(vcpu: Vcpu): Step<void> {
   if (vcpu.physicalCpu !== from) yield* vcpu.vm.host.cpus[from].sendIpi(vcpu.physicalCpu, Ipi.FUNCTION_CALL);
 }
 
-export function* unpauseVcpu(vcpu: Vcpu): Step<void> {
+export function* unpauseVcpu(vcpu: VcpuCore): Step<void> {
   yield writes(vcpu, "isPaused");
   vcpu.isPaused = false;
   if (vcpu.thread !== null) yield* wakeSleeper(vcpu, vcpu.thread);
@@ -55,7 +55,7 @@ export function* unpauseVcpu(vcpu: Vcpu): Step<void> {
  * Makes a vCPU notice what the caller has published: wakes it when it is blocked, makes it exit when it is in the guest
  * (host-irq.md 3.2). Only the one whose compare-and-swap wins sends the IPI (K17).
  */
-export function* kick(vcpu: Vcpu): Step<void> {
+export function* kick(vcpu: VcpuCore): Step<void> {
   const woken = yield* wakeUp(vcpu);
   if (woken) return;
   yield writes(vcpu, "mode");
@@ -69,7 +69,7 @@ export function* kick(vcpu: Vcpu): Step<void> {
 }
 
 /** After a signal became pending for the vCPU's thread: its sleep ends, its guest exits. No wake-up is counted. */
-export function* interruptVcpu(vcpu: Vcpu): Step<void> {
+export function* interruptVcpu(vcpu: VcpuCore): Step<void> {
   const { thread } = vcpu;
   if (thread === null || thread === current().context) return;
   if (vcpu.stage === Stage.POLLING) vcpu.vm.sim.wake(thread, 0);

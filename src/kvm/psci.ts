@@ -5,7 +5,8 @@ import { haltVcpu } from "./halt.js";
 import { kick, wakeUp } from "./kick.js";
 import { CONTINUE, TO_USER } from "./run-result.js";
 import { setExitReason } from "./run-page.js";
-import { Request, type Vcpu } from "./vcpu.js";
+import { ArmRequest, type Vcpu } from "./vcpu.js";
+import { Request } from "./vcpu-core.js";
 
 // Function ids: Arm DEN 0022. Bit 30 tells SMC64 from SMC32.
 export const PSCI_VERSION = 0x84000000;
@@ -106,7 +107,7 @@ function* cpuOn(vcpu: Vcpu): Step<number> {
   target.resetPc = (regs.xHi[2] >>> 0) * 0x1_0000_0000 + (regs.xLo[2] >>> 0);
   target.resetX0Lo = regs.xLo[3];
   target.resetX0Hi = regs.xHi[3];
-  yield* target.request(Request.VCPU_RESET);
+  yield* target.request(ArmRequest.VCPU_RESET);
   yield writes(target, "isPoweredOff");
   target.isPoweredOff = false;
   yield* wakeUp(target);

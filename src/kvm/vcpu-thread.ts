@@ -4,7 +4,7 @@ import { KVM_RUN } from "../uapi/kvm.js";
 import { interruptVcpu } from "./kick.js";
 import { STILL_INSIDE } from "./run-result.js";
 import { SignalledContext } from "./signals.js";
-import { Stage, type Vcpu } from "./vcpu.js";
+import { Stage, type VcpuCore } from "./vcpu-core.js";
 import { resumeVcpu } from "./vcpu-run.js";
 
 /**
@@ -16,7 +16,7 @@ export abstract class VcpuThread extends SignalledContext {
 
   /** @param fd the vCPU's descriptor in `process` */
   constructor(
-    readonly vcpu: Vcpu,
+    readonly vcpu: VcpuCore,
     readonly process: Process,
     readonly fd: number,
     cpu: number,

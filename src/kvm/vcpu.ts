@@ -1,83 +1,35 @@
 import type { VirtualInterface } from "../arch/gic/contract.js";
-import type { GuestMode, HostCpu } from "../host/cpu.js";
-import { reads, shared, type Waitable, writes } from "../sim/access.js";
-import { type Context, current } from "../sim/context.js";
-import { Cost } from "../sim/cost.js";
-import { Mutex } from "../sim/lock.js";
+import { reads, shared, writes } from "../sim/access.js";
 import type { Step } from "../sim/step.js";
-import { EXIT_KINDS, type GuestCpu, GuestExit, GuestTrap } from "./guest-cpu.js";
+import { ENOEXEC } from "../uapi/errno.js";
+import { KVM_EXIT_MMIO } from "../uapi/kvm.js";
+import { handleExit, handleRequests } from "./arm64-run.js";
+import { EXIT_KINDS, EXIT_NAMES, type GuestCpu, GuestExit, GuestTrap } from "./guest-cpu.js";
 import { GuestRegisters, mpidrOf } from "./guest-registers.js";
-import { HaltPoll } from "./halt.js";
-import { kick, pauseVcpu, unpauseVcpu } from "./kick.js";
-import { Signals } from "./signals.js";
+import { kick } from "./kick.js";
+import { completeMmio } from "./mmio-exit.js";
+import { exitReason } from "./run-page.js";
+import { CONTINUE } from "./run-result.js";
 import { VcpuTimers } from "./timer.js";
-import type { Vm, VmVcpu } from "./vm.js";
+import { VcpuCore, VcpuStats } from "./vcpu-core.js";
+import type { Vm } from "./vm.js";
 
-/** host-irq.md 3.1. */
-export const enum VcpuMode {
-  OUTSIDE_GUEST_MODE,
-  IN_GUEST_MODE,
-  EXITING_GUEST_MODE,
-}
-export const MODE_NAMES: readonly string[] = ["OUTSIDE_GUEST_MODE", "IN_GUEST_MODE", "EXITING_GUEST_MODE"];
-
-/** Requests to a vCPU, one bit each: handled before the next entry (gic-v3.md A9.11). */
-export const enum Request {
+/** Requests of arm64 alone (gic-v3.md A9.11). */
+export const enum ArmRequest {
   IRQ_PENDING = 1 << 0,
   VGIC_PROCESS_UPDATE = 1 << 1,
-  SLEEP = 1 << 2,
-  VCPU_RESET = 1 << 3,
-  RELOAD_GICV4 = 1 << 4,
-  VM_DEAD = 1 << 5,
-}
-
-/** Where a vCPU thread stands inside KVM_RUN, so that a wake can go on there. */
-export const enum Stage {
-  /** Not in KVM_RUN, or in the kernel on the way to the guest. */
-  HOST,
-  GUEST,
-  /** Halt polling: runs, but only looks. */
-  POLLING,
-  /** Blocked in WFI. */
-  BLOCKED,
-  /** Powered off or paused. */
-  ASLEEP,
-  /** Gave its CPU to another thread. */
-  PREEMPTED,
-}
-
-/** A thread's place on the vCPU's wait queue: what a kicker finds there. */
-export const enum Sleep {
-  AWAKE,
-  WAITING,
-  /** Already made runnable. */
-  WOKEN,
+  VCPU_RESET = 1 << 2,
+  RELOAD_GICV4 = 1 << 3,
 }
 
 /** The counters of host-irq.md 3.5. */
-export class VcpuStats {
-  exits = 0;
-  /** By {@link GuestExit}. */
-  readonly exitsByReason = new Int32Array(EXIT_KINDS);
+export class ArmVcpuStats extends VcpuStats {
   wfiExits = 0;
   wfeExits = 0;
   hvcExits = 0;
-  mmioExitUser = 0;
-  mmioExitKernel = 0;
-  signalExits = 0;
-  haltAttemptedPoll = 0;
-  haltSuccessfulPoll = 0;
-  haltPollInvalid = 0;
-  haltWakeup = 0;
-  /** Reschedule IPIs that kicks of this vCPU sent. */
-  kickIpis = 0;
-}
 
-/** Between the decision to enter the guest and the fold after it, closed. */
-export class ExitGate implements Waitable {
-  isInGuest = false;
-  isOpen(): boolean {
-    return !this.isInGuest;
+  constructor() {
+    super(EXIT_KINDS);
   }
 }
 
@@ -91,38 +43,22 @@ class Nothing implements GuestCpu {
 export const NO_GUEST: GuestCpu = new Nothing();
 
 /**
- * One virtual CPU: registers, run state, requests, counters (host-irq.md 3, 4). What happens to it is in kick.ts (from
- * outside), vcpu-run.ts (KVM_RUN), halt.ts, timer.ts, mmio-exit.ts and psci.ts.
+ * One virtual CPU of an arm64 VM: registers, timers, and what its interrupt controller adds to KVM_RUN (host-irq.md 3,
+ * 4). What happens to it is in kick.ts (from outside), vcpu-run.ts and arm64-run.ts (KVM_RUN), halt.ts, timer.ts,
+ * mmio-exit.ts and psci.ts.
  */
-export class Vcpu implements VmVcpu, GuestMode {
-  readonly mutex: Mutex;
+export class Vcpu extends VcpuCore {
+  declare readonly stat: ArmVcpuStats;
   readonly regs: GuestRegisters;
   readonly trap = new GuestTrap();
-  readonly stat = new VcpuStats();
-  readonly halt = new HaltPoll();
   readonly timers: VcpuTimers;
+  readonly exitNames = EXIT_NAMES;
   /** The software that runs on it. */
   guest: GuestCpu = NO_GUEST;
 
-  mode = VcpuMode.OUTSIDE_GUEST_MODE;
-  requests = 0;
-  sleep = Sleep.AWAKE;
-  stage = Stage.HOST;
   isPoweredOff = false;
-  /** Kept out of the guest by halt_guest. */
-  isPaused = false;
   /** IRQ (bit 0) and FIQ (bit 1) inputs that user space drives; without an in-kernel controller. */
   inputs = 0;
-  /** Open while the vCPU has nothing in the hardware: what a waiting kick waits for. */
-  readonly exitGate = new ExitGate();
-
-  /** The thread that last entered KVM_RUN; null before the first successful one. */
-  thread: Context | null = null;
-  signals = new Signals();
-  hasRun = false;
-  physicalCpu = -1;
-  /** The physical CPU that it is loaded on, or was last. */
-  hostCpu: HostCpu;
   /** The virtual CPU interface of the physical CPU that it is loaded on. */
   cpuInterface: VirtualInterface | null = null;
 
@@ -136,74 +72,103 @@ export class Vcpu implements VmVcpu, GuestMode {
   resetX0Hi = 0;
   /** A trapped access waits for its completion; one shot (K26). */
   isMmioNeeded = false;
-  /** Address of the kvm_run page in the process's memory. */
-  runAddress = 0;
-  /** KVM_SET_SIGNAL_MASK: applies inside KVM_RUN. */
-  hasSignalMask = false;
-  signalMaskLo = 0;
-  signalMaskHi = 0;
 
-  constructor(
-    readonly vm: Vm,
-    readonly id: number,
-    readonly index: number,
-  ) {
-    this.mutex = new Mutex(vm.sim, "vcpu.mutex");
+  constructor(vm: Vm, id: number, index: number) {
+    super(vm, id, index, new ArmVcpuStats());
     this.regs = new GuestRegisters(mpidrOf(id));
     this.timers = new VcpuTimers(this);
-    this.hostCpu = vm.host.cpus[0];
   }
 
-  /** Is a host interrupt pending on the CPU that this vCPU runs on, or another thread waiting for it? */
-  *isInterrupted(): Step<boolean> {
-    const { hostCpu } = this;
-    return hostCpu.needsResched || (yield* hostCpu.isInterruptPending());
+  override *prepareFirstRun(): Step<number> {
+    if (!this.isInitialized) return -ENOEXEC;
+    if (this.hasRun) return 0;
+    const { armIrqchip } = this.vm;
+    if (armIrqchip !== null) {
+      const mapped = yield* armIrqchip.mapResources();
+      if (mapped < 0) return mapped;
+    }
+    return yield* this.timers.enable();
   }
 
-  /** An interrupt for the host came while the guest runs: it leaves by itself when its own thread is running. */
-  *forceExit(isIpi: boolean): Step<void> {
-    const { thread, vm } = this;
-    if (thread === null || thread === current().context) return;
-    if (isIpi) vm.sim.wakeAfter(thread, Cost.ipi);
-    else vm.sim.wake(thread, 0);
+  override *load(cpu: number): Step<void> {
+    const { gic, loaded } = this.vm.host;
+    loaded[cpu] = this;
+    this.cpuInterface = gic === null ? null : gic.virtualInterface(cpu);
+    const { armIrqchip } = this.vm;
+    if (armIrqchip !== null) yield* armIrqchip.load(this.index, cpu);
+    yield* this.timers.load(cpu);
   }
 
-  /** Sets a request bit. The kick comes after it, never before (K15). */
-  *request(bits: number): Step<void> {
-    yield writes(this, "requests");
-    this.requests |= bits;
+  override *put(isBlocking: boolean): Step<void> {
+    yield* this.timers.put(isBlocking);
+    const { armIrqchip } = this.vm;
+    if (armIrqchip !== null) yield* armIrqchip.put(this.index);
+    this.vm.host.loaded[this.physicalCpu] = null;
+    this.cpuInterface = null;
   }
 
-  *clearRequest(bits: number): Step<void> {
-    yield writes(this, "requests");
-    this.requests &= ~bits;
+  override completeExit(): void {
+    if (exitReason(this) === KVM_EXIT_MMIO) completeMmio(this);
   }
 
-  *requestIrqPending(): Step<void> {
+  override *beforeEntry(): Step<number> {
+    yield reads(this, "requests");
+    return this.requests === 0 ? CONTINUE : yield* handleRequests(this);
+  }
+
+  override *flush(): Step<void> {
+    const { armIrqchip } = this.vm;
+    if (armIrqchip !== null) yield* armIrqchip.flush(this.index);
+  }
+
+  override *sync(): Step<void> {
+    const { armIrqchip } = this.vm;
+    if (armIrqchip !== null) yield* armIrqchip.sync(this.index);
+  }
+
+  override *runGuest(): Step<number> {
+    return yield* this.guest.run(this);
+  }
+
+  override *handleExit(exit: number): Step<number> {
+    return yield* handleExit(this, exit);
+  }
+
+  override *saveRun(): Step<void> {}
+
+  override *hasFiredTimer(): Step<boolean> {
+    return yield* this.timers.hasFired();
+  }
+
+  override *nextDeadline(): Step<number> {
+    return yield* this.timers.nextDeadline();
+  }
+
+  override *haltEnded(): Step<number> {
+    this.regs.pc += 4;
+    return CONTINUE;
+  }
+
+  override *mustSleep(): Step<boolean> {
+    yield reads(this, "isPoweredOff");
+    const isOff = this.isPoweredOff;
+    yield reads(this, "isPaused");
+    return isOff || this.isPaused;
+  }
+
+  override *requestIrqPending(): Step<void> {
     if (this.vm.hazards.kickBeforeRequest) yield* kick(this);
-    yield* this.request(Request.IRQ_PENDING);
+    yield* this.request(ArmRequest.IRQ_PENDING);
     if (!this.vm.hazards.kickBeforeRequest) yield* kick(this);
   }
 
-  *requestProcessUpdate(): Step<void> {
-    yield* this.request(Request.VGIC_PROCESS_UPDATE);
+  override *requestProcessUpdate(): Step<void> {
+    yield* this.request(ArmRequest.VGIC_PROCESS_UPDATE);
     yield* kick(this);
   }
 
-  *pause(): Step<void> {
-    yield* pauseVcpu(this);
-  }
-
-  *waitForPause(): Step<void> {
-    yield* this.vm.sim.wait(this.exitGate);
-  }
-
-  *unpause(): Step<void> {
-    yield* unpauseVcpu(this);
-  }
-
   /** Without an in-kernel controller the inputs of the core itself are driven (KVM_IRQ_LINE of type CPU). */
-  *interruptLine(fiq: boolean, level: boolean): Step<number> {
+  override *interruptLine(fiq: boolean, level: boolean): Step<number> {
     const bit = fiq ? 2 : 1;
     yield writes(this, "inputs");
     const before = this.inputs;
@@ -212,12 +177,12 @@ export class Vcpu implements VmVcpu, GuestMode {
     return 0;
   }
 
-  *destroy(): Step<void> {
+  override *destroy(): Step<void> {
     yield* this.timers.destroy();
   }
 
   /** An interrupt waits and the vCPU may run (host-irq.md 3.4). */
-  *isRunnable(): Step<boolean> {
+  override *isRunnable(): Step<boolean> {
     yield reads(this, "isPoweredOff");
     if (this.isPoweredOff) return false;
     yield reads(this, "isPaused");
@@ -228,4 +193,4 @@ export class Vcpu implements VmVcpu, GuestMode {
     return armIrqchip !== null && (yield* armIrqchip.isPendingFor(this.index));
   }
 }
-shared(Vcpu, "mode", "requests", "sleep", "isPoweredOff", "isPaused", "inputs");
+shared(Vcpu, "isPoweredOff", "inputs");
