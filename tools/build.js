@@ -1,7 +1,8 @@
 // `npm run build`: src/*.ts -> dist/stepped (generators, numbered points) -> dist/straight (plain calls).
 // `npm run build -- --no-types` skips the type check's verdict (the code is emitted either way).
+// Everything is made beside dist/ and takes its place at the end: who runs virq meanwhile runs a whole one.
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import remapping from "@jridgewell/remapping";
@@ -11,16 +12,17 @@ import { constantsOf, writeConstants } from "./constants.js";
 import { strip } from "./strip.js";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
-const stepped = join(root, "dist/stepped");
-const straight = join(root, "dist/straight");
+const dist = join(root, "dist");
+const made = join(root, `.dist-${process.pid}`);
+const stepped = join(made, "stepped");
+const straight = join(made, "straight");
 
 const files = (dir) => readdirSync(dir, { recursive: true }).map(String).sort();
 
 function compile() {
-  rmSync(join(root, "dist"), { recursive: true, force: true });
   const tsc = join(root, "node_modules/typescript/bin/tsc");
   try {
-    execFileSync(process.execPath, [tsc, "-p", join(root, "tsconfig.json")], { stdio: ["ignore", "inherit", "inherit"] });
+    execFileSync(process.execPath, [tsc, "-p", join(root, "tsconfig.json"), "--outDir", stepped], { stdio: ["ignore", "inherit", "inherit"] });
   } catch {
     if (!process.argv.includes("--no-types")) process.exit(1);
   }
@@ -73,6 +75,7 @@ function declarations(name) {
   writeFileSync(join(straight, name), plain);
 }
 
+process.on("exit", () => rmSync(made, { recursive: true, force: true }));
 compile();
 const constants = await constantsOf(stepped, files(stepped).filter((name) => name.endsWith(".js")));
 const points = [];
@@ -82,3 +85,7 @@ for (const name of files(stepped)) {
 }
 const table = `// Source places of the numbered access points; index 0 is "nowhere".\nexport const POINT_SITES = ${JSON.stringify(["", ...points])};\n`;
 if (existsSync(join(stepped, "sim/point-sites.js"))) writeFileSync(join(stepped, "sim/point-sites.js"), table);
+const before = `${made}-before`;
+if (existsSync(dist)) renameSync(dist, before);
+renameSync(made, dist);
+rmSync(before, { recursive: true, force: true });

@@ -130,9 +130,10 @@ function profileOf(named: string | undefined, base: string): CostProfile {
 }
 
 function mechanismsOf(named: readonly string[] | undefined): DeliveryRequest["mechanisms"] | undefined {
-  return named?.map((name) => {
+  return named?.map((name, i) => {
     const known = MECHANISMS.find((mechanism) => mechanism === name);
     if (known === undefined) throw new PersonError(`no mechanism ${name}: name one of ${MECHANISMS.join(", ")}`);
+    if (named.indexOf(name) < i) throw new PersonError(`--mechanism ${name} is named twice: name each once`);
     return known;
   });
 }

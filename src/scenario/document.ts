@@ -13,7 +13,10 @@ export function readDocument<T>(schema: z.ZodType<T>, text: string, file: string
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const [broken] = document.errors;
-  if (broken) throw new PersonError(`${file}:${lines.linePos(broken.pos[0]).line}: not YAML: ${broken.message}`);
+  if (broken) {
+    const why = broken.code === "RESOURCE_EXHAUSTION" ? "its collections are nested too deeply: write it flatter" : `not YAML: ${broken.message}`;
+    throw new PersonError(`${file}:${lines.linePos(broken.pos[0]).line}: ${why}`);
+  }
   const result = schema.safeParse(plain(document, file));
   if (result.success) return result.data;
   const [issue] = result.error.issues;

@@ -19,6 +19,8 @@ describe("a scenario file", () => {
     ["an unknown key", `${good}speed: 3\n`, "a.yaml:"],
     ["a value out of range", `${good}workload:\n  vcpus: 0\n`, "a.yaml:4: workload.vcpus: "],
     ["an unknown mechanism", `${good}mechanisms: [irqfd, magic]\n`, "a.yaml:3: mechanisms.1: "],
+    ["a mechanism named twice", `${good}mechanisms: [irqfd, irqfd]\n`, "a.yaml:3: mechanisms: a mechanism is named twice"],
+    ["collections nested without end", "[".repeat(20_000), "a.yaml:1: its collections are nested too deeply"],
     ["broken YAML", "board: [midway\n", "a.yaml:2: not YAML: "],
     ["aliases that multiply without end", `a: &a [x, x]\nb: &b [${"*a, ".repeat(60)}]\nc: [${"*b, ".repeat(60)}]\n`, "a.yaml: its aliases "],
     ["a rate that no run outlives", `${good}workload: {ratePerSecond: 1.0e-300}\n`, "a.yaml:3: workload.ratePerSecond: "],

@@ -39,7 +39,12 @@ export const scenarioSchema = z
     irqs: z.array(count(0, 4095)).min(1).default([0]).describe("indexes of its interrupts"),
     workload: workloadSchema.default(workloadSchema.parse({})),
     profile: z.string().optional().describe("a cost profile's name, or a file's path"),
-    mechanisms: z.array(z.enum(MECHANISMS)).min(1).optional().describe("only these, in this order"),
+    mechanisms: z
+      .array(z.enum(MECHANISMS))
+      .min(1)
+      .refine((names) => new Set(names).size === names.length, "a mechanism is named twice: name each once")
+      .optional()
+      .describe("only these, in this order"),
   })
   .describe("A virq scenario: one device of one board under one workload");
 export type Scenario = z.infer<typeof scenarioSchema>;
