@@ -95,6 +95,13 @@ export { comparisonText } from "./delivery/table.js";
 export { traceChrome } from "./trace/chrome.js";
 export { traceText } from "./trace/text.js";
 
+// Recorded calls to /dev/kvm, made on whatever answers system calls as a process with /dev/kvm would see them.
+export { parseConformanceFile } from "./conform/vector.js";
+export { X86Calls } from "./conform/x86-calls.js";
+export { type ReplayDifference, replayX86 } from "./conform/x86-replay.js";
+export type { GuestCommand, GuestOutcome, X86System } from "./conform/x86-system.js";
+export type { X86Answer, X86Call, X86Step, X86Target, X86Vector } from "./conform/x86-vector.js";
+
 // Interleavings; on the stepped build only.
 export { type Clean, explore, type ExploreOptions, replay, type Violation } from "./explore/explorer.js";
 export * as irqfdProtocols from "./explore/irqfd-protocols.js";
