@@ -38,6 +38,12 @@ export { GicV3, type GicV3Options } from "./host/gic/gicv3.js";
 export { GENERIC_GICV3, type GicV3Implementation, QEMU_GICV3 } from "./host/gic/implementation.js";
 export type { AckListener, ArmIrqchip, IrqchipVcpu, IrqchipVm, MmioBus, MmioDevice } from "./irqchip/contract.js";
 export { createVgic, type Vgic } from "./irqchip/gic/vgic.js";
+export { type ChipHazards, NO_CHIP_HAZARDS } from "./irqchip/x86/chip-hazards.js";
+export type { X86Compat } from "./irqchip/x86/chip-rules.js";
+export { IoApic, type IoApicOptions } from "./irqchip/x86/ioapic.js";
+export { getIoApicState, setIoApicState } from "./irqchip/x86/ioapic-record.js";
+export { IrqSource } from "./irqchip/x86/line-sources.js";
+export { type ChipOptions, PicPair } from "./irqchip/x86/pic.js";
 export type { ApicMessage, EoiSink, LocalApics, PioBus, PioDevice, Receivers, X86IrqchipVm, X86Vcpu } from "./irqchip/x86/contract.js";
 
 // The host kernel.

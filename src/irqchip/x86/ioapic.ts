@@ -1,0 +1,324 @@
+import { guarded, reads, shared } from "../../sim/access.js";
+import { Ev } from "../../sim/event.js";
+import { Spinlock } from "../../sim/lock.js";
+import type { Step } from "../../sim/step.js";
+import { KVM_IOAPIC_NUM_PINS, KVM_IRQCHIP_IOAPIC } from "../../uapi/x86.js";
+import type { IrqchipVcpu, MmioDevice } from "../contract.js";
+import { CHIP_RULES, type ChipRules } from "./chip-rules.js";
+import { NO_CHIP_HAZARDS, type ChipHazards } from "./chip-hazards.js";
+import { ApicMessage, type EoiSink, type LocalApics, type X86IrqchipVm } from "./contract.js";
+import { readIndirect, writeIndirect } from "./ioapic-registers.js";
+import { RTC_PIN, RtcStatus } from "./ioapic-rtc.js";
+import { IOAPIC_SUCCESSIVE_IRQ_MAX_COUNT, StormWorker } from "./ioapic-storm.js";
+import { LineSources } from "./line-sources.js";
+import type { ChipOptions } from "./pic.js";
+import { describeEntry, Rte } from "./redirection-entry.js";
+
+/** Where the window is, for good; and its length (x86-irqchip.md 1). */
+export const IOAPIC_BASE = 0xfec00000;
+export const IOAPIC_LENGTH = 0x100;
+
+const enum Window {
+  IOREGSEL = 0x00,
+  IOWIN = 0x10,
+  /** Version 0x20 only. */
+  EOI = 0x40,
+}
+
+export interface IoApicOptions extends ChipOptions {
+  /** 0x20 has an EOI register (5.1). Default 0x11. */
+  readonly version?: 0x11 | 0x20;
+}
+
+/** Why a pin is serviced, in traces. */
+export type ServiceReason = "line" | "eoi" | "unmask" | "worker";
+
+/**
+ * The IOAPIC as KVM emulates it (x86-irqchip.md 5). One spinlock, dropped around acknowledge listeners: they may drive
+ * a pin of this chip again.
+ */
+export class IoApic implements MmioDevice, EoiSink {
+  readonly lock: Spinlock;
+  readonly rules: ChipRules;
+  readonly hazards: ChipHazards;
+  readonly version: 0x11 | 0x20;
+  /** Is APIC virtualisation on for the VM, so that EOIs of edge vectors go unseen (5.4 step 1)? */
+  isApicvActivated = false;
+  /** {@link MmioDevice}: registers have 32 bits. */
+  high = 0;
+
+  /** Where the record says that the window is: elsewhere than {@link IOAPIC_BASE} the device is deaf. */
+  windowBase = IOAPIC_BASE;
+  /** `base_address` and `pad` of the record, as last given. */
+  recordBaseLow = IOAPIC_BASE | 0;
+  recordBaseHigh = 0;
+  recordPad = 0;
+  ioregsel = 0;
+  id = 0;
+  /** Bit per pin. Level: requested now; edge: latched. */
+  irr = 0;
+  /** Bit per pin: the latched edge has been sent. */
+  irrDelivered = 0;
+  /** Redirection entries in halves, {@link Rte}. */
+  readonly entryLow = new Int32Array(KVM_IOAPIC_NUM_PINS).fill(Rte.RESET);
+  readonly entryHigh = new Int32Array(KVM_IOAPIC_NUM_PINS);
+  /** EOIs in a row that found the line high, by pin. */
+  readonly eoiCount = new Int32Array(KVM_IOAPIC_NUM_PINS);
+  readonly sources = new LineSources(KVM_IOAPIC_NUM_PINS);
+  readonly rtc = new RtcStatus();
+  readonly storm: StormWorker;
+  private readonly message = new ApicMessage();
+
+  constructor(
+    readonly vm: X86IrqchipVm,
+    readonly apics: LocalApics,
+    options: IoApicOptions = {},
+  ) {
+    this.lock = new Spinlock(vm.sim, "kvm_ioapic->lock");
+    this.rules = CHIP_RULES[options.compat ?? "newest"];
+    this.hazards = options.hazards ?? NO_CHIP_HAZARDS;
+    this.version = options.version ?? 0x11;
+    this.storm = new StormWorker(this);
+  }
+
+  /** Puts the window on the VM's MMIO bus; takes slots_lock. 0 or the bus's errno. */
+  *register(): Step<number> {
+    yield* this.vm.slotsLock.lock();
+    const error = yield* this.vm.mmioBus.register(IOAPIC_BASE, IOAPIC_LENGTH, this);
+    yield* this.vm.slotsLock.unlock();
+    return error;
+  }
+
+  /** Off the bus, and nothing is due any more. */
+  *unregister(): Step<void> {
+    this.storm.cancel();
+    yield* this.vm.slotsLock.lock();
+    yield* this.vm.mmioBus.unregister(IOAPIC_BASE, this);
+    yield* this.vm.slotsLock.unlock();
+  }
+
+  *claims(_vcpu: IrqchipVcpu, offset: number): Step<boolean> {
+    yield reads(this, "windowBase");
+    const from = IOAPIC_BASE + offset - this.windowBase;
+    return from >= 0 && from < IOAPIC_LENGTH;
+  }
+
+  *mmioRead(_vcpu: IrqchipVcpu, offset: number, size: number): Step<number> {
+    yield* this.lock.lock();
+    const register = offset & (IOAPIC_LENGTH - 1);
+    let value = 0;
+    if (register === Window.IOREGSEL) value = this.ioregsel;
+    else if (register === Window.IOWIN) value = readIndirect(this);
+    yield* this.lock.unlock();
+    return size === 1 ? value & 0xff : size === 2 ? value & 0xffff : value;
+  }
+
+  *mmioWrite(_vcpu: IrqchipVcpu, offset: number, size: number, low: number, _high: number): Step<void> {
+    const value = size === 1 ? low & 0xff : size === 2 ? low & 0xffff : low;
+    yield* this.lock.lock();
+    const register = offset & (IOAPIC_LENGTH - 1);
+    if (register === Window.IOREGSEL) this.ioregsel = value & 0xff;
+    else if (register === Window.IOWIN) yield* writeIndirect(this, value);
+    else if (register === Window.EOI && this.version === 0x20) yield* this.eoiByRegister(value & 0xff);
+    yield* this.lock.unlock();
+  }
+
+  /**
+   * A source drives `pin` (5.4): the number of deliveries, 0 when coalesced or when nobody accepted, -1 when masked,
+   * when its EOI is awaited, or when nobody matched. `wantsStatus`: KVM_IRQ_LINE_STATUS, which alone asks the RTC.
+   */
+  *setIrq(pin: number, source: number, level: number, wantsStatus = false): Step<number> {
+    yield* this.lock.lock();
+    const isHigh = this.sources.drive(pin, source, level);
+    const result = yield* this.drive(pin, isHigh, wantsStatus);
+    if (this.vm.sim.tracing) this.vm.sim.emit(Ev.irq_line_state, KVM_IRQCHIP_IOAPIC, pin, source, this.sources.word(pin), result);
+    yield* this.lock.unlock();
+    return result;
+  }
+
+  /** The wire of a pin, whoever drives it. Lock held. */
+  *drive(pin: number, isHigh: boolean, wantsStatus: boolean): Step<number> {
+    const low = this.entryLow[pin];
+    const high = this.entryHigh[pin];
+    const result = isHigh ? yield* this.driveHigh(pin, wantsStatus) : this.driveLow(pin);
+    if (this.vm.sim.tracing) this.vm.sim.emit(Ev.kvm_ioapic_set_irq, describeEntry(low, high), pin, result === 0 ? 1 : 0);
+    return result;
+  }
+
+  private driveLow(pin: number): number {
+    this.irr &= ~(1 << pin);
+    return 1;
+  }
+
+  private *driveHigh(pin: number, wantsStatus: boolean): Step<number> {
+    const isEdge = (this.entryLow[pin] & Rte.LEVEL) === 0;
+    if (isEdge && this.isApicvActivated) yield* this.forgetUnseenEoi(pin);
+    if (pin === RTC_PIN && wantsStatus && this.rtc.pendingEoi > 0) return this.dropped(pin, "RTC outstanding", 0);
+    const before = this.irr;
+    this.irr |= 1 << pin;
+    if (isEdge) {
+      this.irrDelivered &= ~(1 << pin);
+      if (this.irr === before) return this.dropped(pin, "edge already latched", 0);
+    }
+    return yield* this.service(pin, wantsStatus, "line");
+  }
+
+  private dropped(pin: number, cause: string, result: number): number {
+    if (this.vm.sim.tracing) this.vm.sim.emit(Ev.ioapic_dropped, pin, cause);
+    return result;
+  }
+
+  /** 5.5: sends the pin's message unless it is masked or its EOI is awaited. Lock held. */
+  *service(pin: number, wantsStatus: boolean, reason: ServiceReason): Step<number> {
+    const low = this.entryLow[pin];
+    if ((low & Rte.MASKED) !== 0) return this.dropped(pin, "masked", -1);
+    const isLevel = (low & Rte.LEVEL) !== 0;
+    if (isLevel && (low & Rte.REMOTE_IRR) !== 0) return this.dropped(pin, "remote IRR", -1);
+    if (!isLevel) this.irrDelivered |= 1 << pin;
+    const isTick = pin === RTC_PIN && wantsStatus;
+    if (isTick) this.rtc.begin(low & Rte.VECTOR_MASK);
+    const result = yield* this.apics.deliver(this.fill(pin), isTick ? this.rtc : null);
+    if (isTick) this.rtc.pendingEoi = result < 0 ? 0 : result;
+    if (isLevel && (result > 0 || (result < 0 && !this.rules.remoteIrrOnlyWhenAccepted))) this.setRemoteIrr(pin);
+    if (this.vm.sim.tracing) this.vm.sim.emit(Ev.ioapic_service, pin, reason, result);
+    return result;
+  }
+
+  private fill(pin: number): ApicMessage {
+    const { message } = this;
+    const low = this.entryLow[pin];
+    message.destination = this.entryHigh[pin] >>> Rte.DESTINATION_SHIFT;
+    message.isLogical = (low & Rte.LOGICAL) !== 0;
+    message.mode = (low >> Rte.MODE_SHIFT) & Rte.MODE_MASK;
+    message.vector = low & Rte.VECTOR_MASK;
+    message.isLevel = (low & Rte.LEVEL) !== 0;
+    return message;
+  }
+
+  private setRemoteIrr(pin: number): void {
+    this.entryLow[pin] |= Rte.REMOTE_IRR;
+    if (this.vm.sim.tracing) this.vm.sim.emit(Ev.ioapic_remote_irr, pin, 1);
+  }
+
+  private clearRemoteIrr(pin: number): void {
+    this.entryLow[pin] &= ~Rte.REMOTE_IRR;
+    if (this.vm.sim.tracing) this.vm.sim.emit(Ev.ioapic_remote_irr, pin, 0);
+  }
+
+  *eoi(vcpuIndex: number, vector: number, isLevel: boolean): Step<void> {
+    yield* this.lock.lock();
+    if (!this.rtc.eoi(vcpuIndex, vector)) yield* this.recountRtcOfAll();
+    const { entryLow } = this;
+    for (let pin = 0; pin < KVM_IOAPIC_NUM_PINS; pin++) {
+      if ((entryLow[pin] & Rte.VECTOR_MASK) !== vector) continue;
+      yield* this.eoiPin(pin, isLevel);
+      if (this.hazards.ackFirstPinOnly) break;
+    }
+    yield* this.lock.unlock();
+  }
+
+  /** Version 0x20's EOI register: each entry with the vector, by its own trigger mode. */
+  private *eoiByRegister(vector: number): Step<void> {
+    for (let pin = 0; pin < KVM_IOAPIC_NUM_PINS; pin++)
+      if ((this.entryLow[pin] & Rte.VECTOR_MASK) === vector) yield* this.eoiPin(pin, (this.entryLow[pin] & Rte.LEVEL) !== 0);
+  }
+
+  /**
+   * Listeners first and without the lock, remote IRR after: what they raise meanwhile finds it set, stays in `irr` and
+   * is sent here, once (X1). An EOI as edge tells the listeners only (X5).
+   */
+  private *eoiPin(pin: number, isLevel: boolean): Step<void> {
+    if (this.hazards.clearRemoteIrrBeforeAck && isLevel) this.clearRemoteIrr(pin);
+    yield* this.lock.unlock();
+    yield* this.vm.acks.notifyAcked(KVM_IRQCHIP_IOAPIC, pin);
+    yield* this.lock.lock();
+    if (!isLevel) return;
+    this.clearRemoteIrr(pin);
+    if ((this.entryLow[pin] & Rte.MASKED) !== 0 || (this.irr & (1 << pin)) === 0) {
+      this.eoiCount[pin] = 0;
+      return;
+    }
+    if (++this.eoiCount[pin] === IOAPIC_SUCCESSIVE_IRQ_MAX_COUNT && !this.hazards.eoiWithoutPause) this.pause(pin);
+    else yield* this.service(pin, false, "eoi");
+  }
+
+  private pause(pin: number): void {
+    this.eoiCount[pin] = 0;
+    this.storm.schedule();
+    if (this.vm.sim.tracing) this.vm.sim.emit(Ev.kvm_ioapic_delayed_eoi_inj, describeEntry(this.entryLow[pin], this.entryHigh[pin]), pin);
+  }
+
+  /** What the delayed worker does (5.6 step 3). */
+  *serviceHighLines(): Step<void> {
+    yield* this.lock.lock();
+    for (let pin = 0; pin < KVM_IOAPIC_NUM_PINS; pin++) {
+      const isIdleLevel = (this.entryLow[pin] & (Rte.LEVEL | Rte.REMOTE_IRR)) === Rte.LEVEL;
+      if (isIdleLevel && (this.irr & (1 << pin)) !== 0) yield* this.service(pin, false, "worker");
+    }
+    yield* this.lock.unlock();
+  }
+
+  /** Does the entry of `pin` point to this vCPU now? Lock held. */
+  *pointsTo(pin: number, vcpuIndex: number): Step<boolean> {
+    return yield* this.apics.matches(vcpuIndex, this.entryHigh[pin] >>> Rte.DESTINATION_SHIFT, (this.entryLow[pin] & Rte.LOGICAL) !== 0);
+  }
+
+  *scanEntries(vcpuIndex: number): Step<void> {
+    yield* this.lock.lock();
+    const tick = this.rtc.owes(vcpuIndex);
+    if (tick >= 0) this.apics.addHandled(vcpuIndex, tick, false);
+    for (let pin = 0; pin < KVM_IOAPIC_NUM_PINS; pin++) {
+      const isHandled = (this.entryLow[pin] & Rte.LEVEL) !== 0 || pin === RTC_PIN || (yield* this.vm.hasAckNotifier(KVM_IRQCHIP_IOAPIC, pin));
+      if (isHandled) yield* this.handle(vcpuIndex, pin);
+    }
+    yield* this.lock.unlock();
+  }
+
+  /** A vector that is still pending somewhere keeps its EOI there, wherever the entry points now (X3). */
+  private *handle(vcpuIndex: number, pin: number): Step<void> {
+    const vector = this.entryLow[pin] & Rte.VECTOR_MASK;
+    const isTarget = yield* this.pointsTo(pin, vcpuIndex);
+    if (isTarget) {
+      this.apics.addHandled(vcpuIndex, vector, false);
+      return;
+    }
+    if (this.hazards.scanWithoutPending) return;
+    const isPending = yield* this.apics.isPendingOrInService(vcpuIndex, vector);
+    if (isPending) this.apics.addHandled(vcpuIndex, vector, true);
+  }
+
+  /** 5.4 step 1: at most one vCPU that has ended the vector unseen is taken out of the RTC set. */
+  private *forgetUnseenEoi(pin: number): Step<void> {
+    const vector = this.entryLow[pin] & Rte.VECTOR_MASK;
+    for (let i = 0; i < this.vm.vcpus.length; i++) {
+      const isTarget = yield* this.pointsTo(pin, i);
+      const isPending = isTarget && (yield* this.apics.isPendingOrInService(i, vector));
+      if (!isTarget || isPending) continue;
+      if (!this.rtc.eoi(i, vector)) yield* this.recountRtcOfAll();
+      return;
+    }
+  }
+
+  *recountRtc(vcpuIndex: number): Step<void> {
+    yield* this.lock.lock();
+    const isSound = yield* this.recount(vcpuIndex);
+    if (!isSound) yield* this.recountRtcOfAll();
+    yield* this.lock.unlock();
+  }
+
+  /** Lock held. */
+  *recountRtcOfAll(): Step<void> {
+    this.rtc.reset();
+    for (let i = 0; i < this.vm.vcpus.length; i++) yield* this.recount(i);
+  }
+
+  private *recount(vcpuIndex: number): Step<boolean> {
+    const isTarget = yield* this.pointsTo(RTC_PIN, vcpuIndex);
+    if (!isTarget) return true;
+    const vector = this.entryLow[RTC_PIN] & Rte.VECTOR_MASK;
+    const isPending = yield* this.apics.isPendingOrInService(vcpuIndex, vector);
+    return this.rtc.restore(vcpuIndex, vector, isPending);
+  }
+}
+shared(IoApic, "windowBase");
+guarded(IoApic, (ioapic) => ioapic.lock, "recordBaseLow", "recordBaseHigh", "recordPad", "ioregsel", "id", "irr", "irrDelivered", "entryLow", "entryHigh", "eoiCount", "sources", "rtc", "message");
