@@ -1,10 +1,11 @@
 import { NO_VGIC_HAZARDS, type VgicHazards } from "../irqchip/gic/vgic-hazards.js";
+import { type ChipHazards, NO_CHIP_HAZARDS } from "../irqchip/x86/chip-hazards.js";
 
 /**
  * Switches that disable one rule each, so that an explorer can find what the rule prevents (kvm-irq-core.md 10.2).
  * Given when the VM is created; all off is Linux as specified.
  */
-export interface Hazards extends VgicHazards {
+export interface Hazards extends VgicHazards, ChipHazards {
   /** H1: the counter is sampled before the wait entry is inserted. */
   readonly sampleBeforeInsert: boolean;
   /** H4: the callback takes the cached route without asking whether it changed meanwhile. */
@@ -45,6 +46,7 @@ export interface Hazards extends VgicHazards {
 
 export const NO_HAZARDS: Hazards = {
   ...NO_VGIC_HAZARDS,
+  ...NO_CHIP_HAZARDS,
   sampleBeforeInsert: false,
   readTornRoute: false,
   swapWithoutWait: false,

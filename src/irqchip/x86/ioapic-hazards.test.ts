@@ -1,0 +1,276 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { run, STRAIGHT, type Step } from "../../sim/step.js";
+import { kvm_ioapic_state } from "../../uapi/x86.js";
+import { interleave } from "../gic/interleave.fixture.js";
+import { ChipHarness } from "./chips.fixture.js";
+import { type ChipHazards, NO_CHIP_HAZARDS } from "./chip-hazards.js";
+import { IOAPIC_SUCCESSIVE_IRQ_MAX_COUNT } from "./ioapic-storm.js";
+import { Rte } from "./redirection-entry.js";
+
+const PIN = 14;
+
+const machine = (hazards: Partial<ChipHazards>): ChipHarness => new ChipHarness({ hazards: { ...NO_CHIP_HAZARDS, ...hazards } });
+
+/** Each with the switch that brings its hazard back; true: it went wrong. */
+const SCENARIOS: { name: string; hazards: Partial<ChipHazards>; goesWrong(hazards: Partial<ChipHazards>): boolean }[] = [
+  {
+    name: "X1: a line raised again in the acknowledge is delivered twice",
+    hazards: { clearRemoteIrrBeforeAck: true },
+    goesWrong(hazards) {
+      const h = machine(hazards);
+      h.entry(PIN, 0x8077);
+      const sent: number[] = [];
+      h.vm.acks.onAck = function* (): Step<void> {
+        yield* h.ioapic.setIrq(PIN, 0, 0);
+        sent.push(yield* h.ioapic.setIrq(PIN, 0, 1));
+      };
+      h.pin(PIN, 1);
+      h.serve();
+      return sent[0] !== -1;
+    },
+  },
+  {
+    name: "X3: a pin retargeted while its interrupt is pending never gets its EOI",
+    hazards: { scanWithoutPending: true },
+    goesWrong(hazards) {
+      const h = machine(hazards);
+      h.entry(PIN, 0x8077);
+      h.pin(PIN, 1);
+      h.write(0x11 + 2 * PIN, 1 << 24);
+      h.pin(PIN, 0);
+      h.serve();
+      return h.rte(PIN) === 0xc077;
+    },
+  },
+  {
+    name: "X7: a device that fell quiet while masked interrupts at the unmask",
+    hazards: { serviceOnUnmask: true },
+    goesWrong(hazards) {
+      const h = machine(hazards);
+      h.resample(PIN);
+      h.entry(PIN, 0x18077);
+      h.pin(PIN, 1, 1);
+      h.entry(PIN, 0x8077);
+      return h.serve() === 0x77;
+    },
+  },
+  {
+    name: "X10: a line that nobody lowers leaves the guest no pause",
+    hazards: { eoiWithoutPause: true },
+    goesWrong(hazards) {
+      const h = machine(hazards);
+      h.entry(PIN, 0x8077);
+      h.pin(PIN, 1);
+      for (let i = 0; i <= IOAPIC_SUCCESSIVE_IRQ_MAX_COUNT; i++) if (h.serve() < 0) return false;
+      return true;
+    },
+  },
+  {
+    name: "X20: an edge saved after its delivery is delivered again",
+    hazards: { saveDeliveredEdges: true },
+    goesWrong(hazards) {
+      const h = machine(hazards);
+      h.entry(PIN, 0x76);
+      h.pin(PIN, 1);
+      const other = machine({});
+      other.setIoapicState(h.ioapicState());
+      return other.serve() === 0x76;
+    },
+  },
+  {
+    name: "X28: of two pins with one vector, one is never acknowledged",
+    hazards: { ackFirstPinOnly: true },
+    goesWrong(hazards) {
+      const h = machine(hazards);
+      for (const pin of [14, 15]) {
+        h.entry(pin, 0x8077);
+        h.pin(pin, 1);
+      }
+      h.take();
+      for (const pin of [14, 15]) h.pin(pin, 0);
+      h.eoi();
+      return h.rte(15) === 0xc077;
+    },
+  },
+];
+
+describe("x86-irqchip.md 18, hazards of the IOAPIC", () => {
+  for (const { name, hazards, goesWrong } of SCENARIOS) {
+    it(`${name}: not with its rule`, () => expect(goesWrong({})).toBe(false));
+    it(`${name}: without it`, () => expect(goesWrong(hazards)).toBe(true));
+  }
+
+  it("X19: an IOAPIC restored before the local APICs puts its vector where it is overwritten", () => {
+    const saved = machine({});
+    saved.entry(PIN, 0x18077);
+    saved.pin(PIN, 1);
+    const view = saved.ioapicState();
+    kvm_ioapic_state.redirtbl[PIN].setHalves(view, 0x8077, 0);
+    const h = machine({});
+    h.setIoapicState(view);
+    h.apics.all[0].irr.clear();
+    expect([h.serve(), h.rte(PIN)]).toEqual([-1, 0xc077]);
+  });
+});
+
+/** What may happen to the pin at the same time as an EOI of its vector. */
+const BESIDE: Record<string, (h: ChipHarness) => Step<unknown>> = {
+  "line up": (h) => h.ioapic.setIrq(PIN, 0, 1),
+  "line down": (h) => h.ioapic.setIrq(PIN, 0, 0),
+  *pulse(h) {
+    yield* h.ioapic.setIrq(PIN, 0, 1);
+    yield* h.ioapic.setIrq(PIN, 0, 0);
+  },
+  *mask(h) {
+    yield* h.ioapic.mmioWrite(h.vm.vcpus[1], 0x00, 4, 0x10 + 2 * PIN, 0);
+    yield* h.ioapic.mmioWrite(h.vm.vcpus[1], 0x10, 4, 0x18077, 0);
+  },
+  *retarget(h) {
+    yield* h.ioapic.mmioWrite(h.vm.vcpus[1], 0x00, 4, 0x11 + 2 * PIN, 0);
+    yield* h.ioapic.mmioWrite(h.vm.vcpus[1], 0x10, 4, 1 << 24, 0);
+  },
+  "a second EOI": (h) => h.ioapic.eoi(1, 0x77, true),
+  worker: (h) => h.ioapic.serviceHighLines(),
+};
+
+describe("an EOI against everything else, at every access", () => {
+  if (STRAIGHT) {
+    it("needs the stepped build", () => expect(Object.keys(BESIDE).length).toBe(7));
+    return;
+  }
+  for (const [name, beside] of Object.entries(BESIDE))
+    for (const isHigh of [0, 1])
+      it(`${name}, line ${isHigh === 1 ? "high" : "low"}: what is requested and unmasked is on its way`, () => {
+        for (let at = 0, last = 1; at < last; at++) {
+          const h = machine({});
+          h.entry(PIN, 0x8077);
+          h.pin(PIN, 1);
+          h.take();
+          h.pin(PIN, isHigh);
+          last = interleave(() => h.apics.eoi(0), () => beside(h), at);
+          const low = h.rte(PIN);
+          const isOnItsWay = h.irrOf(0).includes(0x77) || h.irrOf(1).includes(0x77);
+          expect((low & Rte.REMOTE_IRR) !== 0).toBe(isOnItsWay);
+          if ((low & Rte.MASKED) === 0 && h.isRequested(PIN)) expect(isOnItsWay).toBe(true);
+          expect(h.isRequested(PIN)).toBe(h.ioapic.sources.word(PIN) !== 0);
+        }
+      });
+});
+
+const PINS = [3, 9, 13];
+const entryLow = fc.constantFrom(0x41, 0x10041, 0x8041, 0x18041, 0x8052, 0x18052, 0x8841, 0x841, 0x8152, 0x8452);
+const operation = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ op: fc.constant("pin" as const), pin: fc.constantFrom(...PINS), level: fc.nat(1), source: fc.nat(2) }) },
+  { weight: 2, arbitrary: fc.record({ op: fc.constant("entry" as const), pin: fc.constantFrom(...PINS), low: entryLow, destination: fc.nat(3) }) },
+  { weight: 2, arbitrary: fc.record({ op: fc.constant("take" as const), cpu: fc.nat(1) }) },
+  { weight: 2, arbitrary: fc.record({ op: fc.constant("eoi" as const), cpu: fc.nat(1) }) },
+  { weight: 1, arbitrary: fc.record({ op: fc.constant("enable" as const), cpu: fc.nat(1), on: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.record({ op: fc.constant("map" as const), on: fc.boolean() }) },
+);
+type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never;
+
+function perform(h: ChipHarness, step: Operation): void {
+  switch (step.op) {
+    case "pin":
+      h.pin(step.pin, step.level, step.source);
+      return;
+    case "entry":
+      h.entry(step.pin, step.low, step.destination);
+      return;
+    case "take":
+      h.take(step.cpu);
+      return;
+    case "eoi":
+      h.eoi(step.cpu);
+      return;
+    case "enable":
+      h.apics.all[step.cpu].isSoftwareEnabled = step.on;
+      return;
+    default:
+      h.apics.hasMap = step.on;
+  }
+}
+
+/** The last service of each pin by the trace, and the pins whose request a resampler took over since they were driven. */
+class Watch {
+  readonly lastService = new Map<number, number>();
+  readonly handedOver = new Set<number>();
+  private seen = 0;
+
+  constructor(private readonly h: ChipHarness) {}
+
+  follow(step: Operation, toldBefore: number): void {
+    const events = this.h.trace?.events ?? [];
+    for (; this.seen < events.length; this.seen++) {
+      const { name, args } = events[this.seen];
+      if (name === "ioapic_service") this.lastService.set(Number(args[0]), Number(args[2]));
+      if (name === "irq_line_state" && args[0] === 2) this.handedOver.delete(Number(args[1]));
+    }
+    if (step.op === "entry" && (this.h.vm.resampled.get(step.pin) ?? 0) > toldBefore) this.handedOver.add(step.pin);
+  }
+}
+
+describe("invariants of the IOAPIC", () => {
+  it("M1, M2, M3: remote IRR only on level pins that were sent, requests mirror the lines, whatever happens", () => {
+    const reached = { remoteIrr: 0, handedOver: 0 };
+    fc.assert(
+      fc.property(fc.array(operation, { maxLength: 80, size: "max" }), fc.boolean(), (steps, hasResampler) => {
+        const h = new ChipHarness({ traced: true });
+        if (hasResampler) h.resample(9);
+        const watch = new Watch(h);
+        for (const step of steps) {
+          const told = h.vm.resampled.get(9) ?? 0;
+          perform(h, step);
+          watch.follow(step, told);
+          for (const pin of PINS) {
+            const low = h.ioapic.entryLow[pin];
+            if ((low & Rte.REMOTE_IRR) !== 0) {
+              reached.remoteIrr++;
+              expect(low & Rte.LEVEL).toBe(Rte.LEVEL);
+              expect(watch.lastService.get(pin)).not.toBe(0);
+            }
+            if (watch.handedOver.has(pin)) reached.handedOver++;
+            else expect(h.isRequested(pin)).toBe(h.ioapic.sources.word(pin) !== 0);
+          }
+        }
+      }),
+      { numRuns: 300 },
+    );
+    expect(reached.remoteIrr).toBeGreaterThan(100);
+    expect(reached.handedOver).toBeGreaterThan(0);
+  });
+
+  it("a record saved and restored at any time is the same record (5.8)", () => {
+    fc.assert(
+      fc.property(fc.array(operation, { maxLength: 40, size: "max" }), (steps) => {
+        const h = new ChipHarness();
+        for (const step of steps) perform(h, step);
+        const view = h.ioapicState();
+        const masked = h.ioapicState();
+        // Nothing of it may be deliverable: what is sent on the way in changes the record by right.
+        for (const pin of PINS) {
+          const entry = kvm_ioapic_state.redirtbl[pin];
+          for (const v of [view, masked]) entry.setHalves(v, entry.lo(v) | Rte.MASKED, entry.hi(v));
+        }
+        const other = new ChipHarness();
+        other.setIoapicState(view);
+        expect(new Uint8Array(other.ioapicState().buffer)).toEqual(new Uint8Array(masked.buffer));
+      }),
+    );
+  });
+
+  it("any record may be set, read back, and driven", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 216, maxLength: 216 }), fc.array(operation, { maxLength: 10 }), (bytes, steps) => {
+        const h = new ChipHarness();
+        h.setIoapicState(new DataView(bytes.buffer));
+        const back = h.ioapicState();
+        expect(kvm_ioapic_state.base_address.getBig(back)).toBe(kvm_ioapic_state.base_address.getBig(new DataView(bytes.buffer)));
+        expect(kvm_ioapic_state.pad.get(back)).toBe(kvm_ioapic_state.pad.get(new DataView(bytes.buffer)));
+        for (const step of steps) perform(h, step);
+        expect(run(h.ioapic.mmioRead(h.vm.vcpus[0], 0, 4)) >>> 0).toBeLessThanOrEqual(0xffffffff);
+      }),
+    );
+  });
+});
