@@ -86,7 +86,10 @@ export class Sim {
   }
 
   private hasten(task: Task, timeNs: number): false {
-    if (timeNs < task.due) this.ready.move(task, timeNs);
+    if (timeNs < task.due) {
+      task.due = timeNs;
+      this.ready.move(task);
+    }
     return false;
   }
 
@@ -153,24 +156,23 @@ export class Sim {
   private next(): Task {
     for (;;) {
       const first = this.ready.first();
-      const free = this.clock[first.cpu];
-      if (free <= first.due) return first;
-      this.ready.move(first, free);
+      if (this.clock[first.cpu] <= first.due) return first;
+      first.due = this.clock[first.cpu];
+      this.ready.move(first);
       if (this.ready.first() === first) return first;
     }
   }
 
   private *runNext(): Step<void> {
     const next = this.next();
-    const { cpu, due } = next;
     this.ready.remove(next);
-    this.clock[cpu] = due;
     next.state = ContextState.RUNNING;
     const interrupted = setCurrent(next);
+    this.clock[next.cpu] = next.due;
+    if (this.clock[interrupted.cpu] < next.due && interrupted.kind !== "boot") this.clock[interrupted.cpu] = next.due;
     yield* next.context.body();
     setCurrent(interrupted);
     if (next.state === ContextState.RUNNING) next.state = ContextState.IDLE;
-    if (this.clock[interrupted.cpu] < due && interrupted.kind !== "boot") this.clock[interrupted.cpu] = due;
   }
 
   get tracing(): boolean {
