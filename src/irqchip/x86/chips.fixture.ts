@@ -31,6 +31,7 @@ export class FakeX86Vcpu implements X86Vcpu {
   *requestProcessUpdate(): Step<void> {}
   *requestEoiExit(_vector: number): Step<void> {}
   *requestInitEvents(): Step<void> {}
+  *requestUnblock(): Step<void> {}
   *unhalt(): Step<void> {}
   *requestEvent(): Step<void> {
     this.events++;

@@ -60,6 +60,8 @@ export interface X86Vcpu extends IrqchipVcpu {
   pendSmi(): Step<boolean>;
   /** INIT or start-up was left in the local APIC's pending events (7.6): a look at the next entry. */
   requestInitEvents(): Step<void>;
+  /** KVM_REQ_UNBLOCK: the local APIC's timer has expired; the vCPU injects it in its run loop. No look for an interrupt by itself. */
+  requestUnblock(): Step<void>;
   /** Remote read: the paravirtual unhalt. */
   unhalt(): Step<void>;
 }
