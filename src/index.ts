@@ -44,7 +44,24 @@ export { IoApic, type IoApicOptions } from "./irqchip/x86/ioapic.js";
 export { getIoApicState, setIoApicState } from "./irqchip/x86/ioapic-record.js";
 export { IrqSource } from "./irqchip/x86/line-sources.js";
 export { type ChipOptions, PicPair } from "./irqchip/x86/pic.js";
-export type { ApicMessage, EoiSink, LocalApics, PioBus, PioDevice, Receivers, X86IrqchipVm, X86Vcpu } from "./irqchip/x86/contract.js";
+export { NEEDS_SCAN } from "./irqchip/x86/apic-deliver.js";
+export type { InitTarget } from "./irqchip/x86/lapic-init.js";
+export { LAPIC_DEFAULTS, type LapicOptions } from "./irqchip/x86/lapic-options.js";
+export { APIC_REGISTERS, ApicReg, type ApicRegister } from "./irqchip/x86/lapic-registers.js";
+export type { Lapic } from "./irqchip/x86/lapic.js";
+export { LocalApicSet } from "./irqchip/x86/local-apics.js";
+export {
+  ApicMessage,
+  DeliveryMode,
+  type EoiSink,
+  type LocalApics,
+  type PioBus,
+  type PioDevice,
+  type Receivers,
+  Shorthand,
+  type X86IrqchipVm,
+  type X86Vcpu,
+} from "./irqchip/x86/contract.js";
 
 // The host kernel.
 export type { DmaPort } from "./device/dma-port.js";

@@ -1,0 +1,58 @@
+import type { Step } from "../../sim/step.js";
+import type { Lapic } from "./lapic.js";
+import { addDense, hasDense, hasVector } from "./vector-set.js";
+
+/**
+ * The vectors of one vCPU whose EOI somebody outside must hear of (x86-irqchip.md 8.3): with hardware virtualisation, the
+ * EOI-exit bitmap. Only the vCPU itself touches it.
+ */
+export class HandledVectors {
+  private readonly bits = new Int32Array(8);
+  /** The highest vector that is handled only because it was pending when its routing went elsewhere; -1: none. */
+  private highestStale = -1;
+
+  constructor(private readonly lapic: Lapic) {}
+
+  has(vector: number): boolean {
+    return hasDense(this.bits, vector);
+  }
+
+  add(vector: number, isStale: boolean): void {
+    addDense(this.bits, vector);
+    if (isStale && vector > this.highestStale) this.highestStale = vector;
+  }
+
+  /** KVM_REQ_SCAN_IOAPIC, in the vCPU's context before entry. A globally disabled APIC keeps what it had. */
+  *rescan(): Step<void> {
+    const { lapic } = this;
+    const { accelerator, set, vcpu } = lapic;
+    if (!lapic.base.isEnabled()) return;
+    this.bits.fill(0);
+    this.highestStale = -1;
+    // X4: a vector that is only posted counts as pending ("KVM: x86: Always sync PIR to IRR prior to scanning I/O APIC routes", 2024).
+    if (accelerator !== null && !set.hazards.scanWithoutMerge) yield* accelerator.sync(lapic);
+    if (set.scanner !== null) yield* set.scanner.scanEntries(vcpu.index);
+  }
+
+  /** 8.1, step 4: a handled vector has ended. */
+  *ended(vector: number): Step<void> {
+    const { set, tmr, vcpu } = this.lapic;
+    if (vector === this.highestStale) yield* vcpu.requestScanIoapic();
+    const isSuppressed = this.lapic.isBroadcastSuppressed();
+    if (set.options.mode === "split") {
+      if (!isSuppressed) yield* vcpu.requestEoiExit(vector);
+      return;
+    }
+    if (set.eoiSink !== null) yield* set.eoiSink.eoi(vcpu.index, vector, hasVector(tmr, vector) && !isSuppressed);
+  }
+
+  /** 8.2: still to leave for the remembered vector? Routing may have changed since the EOI (X23). */
+  exits(vector: number): boolean {
+    return this.lapic.set.hazards.exitWithoutRetest || this.has(vector);
+  }
+
+  /** The 256 bits as eight words: what hardware gets. */
+  bitmap(): Int32Array {
+    return this.bits.slice();
+  }
+}
