@@ -1,3 +1,4 @@
+import { reads } from "../../sim/access.js";
 import type { Step } from "../../sim/step.js";
 import type { Lapic } from "./lapic.js";
 import { addDense, hasDense, hasVector } from "./vector-set.js";
@@ -36,14 +37,18 @@ export class HandledVectors {
 
   /** 8.1, step 4: a handled vector has ended. */
   *ended(vector: number): Step<void> {
-    const { set, tmr, vcpu } = this.lapic;
+    const { lapic } = this;
+    const { set, vcpu } = lapic;
     if (vector === this.highestStale) yield* vcpu.requestScanIoapic();
-    const isSuppressed = this.lapic.isBroadcastSuppressed();
+    const isSuppressed = lapic.isBroadcastSuppressed();
     if (set.options.mode === "split") {
       if (!isSuppressed) yield* vcpu.requestEoiExit(vector);
       return;
     }
-    if (set.eoiSink !== null) yield* set.eoiSink.eoi(vcpu.index, vector, hasVector(tmr, vector) && !isSuppressed);
+    if (set.eoiSink === null) return;
+    yield reads(lapic, "tmr");
+    const isLevel = hasVector(lapic.tmr, vector) && !isSuppressed;
+    yield* set.eoiSink.eoi(vcpu.index, vector, isLevel);
   }
 
   /** 8.2: still to leave for the remembered vector? Routing may have changed since the EOI (X23). */

@@ -1,7 +1,7 @@
 import { block, reads, shared, writes } from "../../sim/access.js";
 import { Context } from "../../sim/context.js";
 import type { Step } from "../../sim/step.js";
-import { ApicReg, LVT_MASKED, LVT_TIMER_PERIODIC, LVT_TIMER_TSC_DEADLINE } from "./lapic-registers.js";
+import { ApicReg, LVT_TIMER_PERIODIC, LVT_TIMER_TSC_DEADLINE } from "./lapic-registers.js";
 import type { Lapic } from "./lapic.js";
 
 const TWO_32 = 4_294_967_296;
@@ -221,18 +221,16 @@ export class LapicTimer extends Context {
     yield* this.lapic.vcpu.requestUnblock();
   }
 
-  /** An expiry that the vCPU may turn into an interrupt: not while LVTT is masked or the APIC disabled. */
+  /** An expiry waits for the vCPU: kvm_cpu_has_pending_timer. */
   *hasPending(): Step<boolean> {
     yield reads(this, "pending");
-    if (!this.pending || !this.lapic.base.isEnabled()) return false;
-    yield reads(this.lapic, "isSwEnabled");
-    return this.lapic.isSwEnabled && (this.lapic.page[ApicReg.LVTT >> 2] & LVT_MASKED) === 0;
+    return this.pending;
   }
 
-  /** The vCPU's run loop, before it looks for interrupts. */
+  /** The vCPU's run loop, before it looks for interrupts. While LVTT is masked or the APIC disabled the expiry is lost. */
   *inject(): Step<void> {
-    const has = yield* this.hasPending();
-    if (!has) return;
+    yield reads(this, "pending");
+    if (!this.pending) return;
     yield* this.lapic.deliverLocal(ApicReg.LVTT);
     yield writes(this, "TIMER");
     if (this.isDeadline()) this.deadline = 0;
