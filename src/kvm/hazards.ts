@@ -1,11 +1,12 @@
 import { NO_VGIC_HAZARDS, type VgicHazards } from "../irqchip/gic/vgic-hazards.js";
 import { type ChipHazards, NO_CHIP_HAZARDS } from "../irqchip/x86/chip-hazards.js";
+import { type LapicHazards, NO_LAPIC_HAZARDS } from "../irqchip/x86/lapic-hazards.js";
 
 /**
  * Switches that disable one rule each, so that an explorer can find what the rule prevents (kvm-irq-core.md 10.2).
  * Given when the VM is created; all off is Linux as specified.
  */
-export interface Hazards extends VgicHazards, ChipHazards {
+export interface Hazards extends VgicHazards, ChipHazards, LapicHazards {
   /** H1: the counter is sampled before the wait entry is inserted. */
   readonly sampleBeforeInsert: boolean;
   /** H4: the callback takes the cached route without asking whether it changed meanwhile. */
@@ -47,6 +48,7 @@ export interface Hazards extends VgicHazards, ChipHazards {
 export const NO_HAZARDS: Hazards = {
   ...NO_VGIC_HAZARDS,
   ...NO_CHIP_HAZARDS,
+  ...NO_LAPIC_HAZARDS,
   sampleBeforeInsert: false,
   readTornRoute: false,
   swapWithoutWait: false,
