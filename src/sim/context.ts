@@ -33,6 +33,8 @@ export class Task {
   /** Open SRCU reader sections, innermost last. */
   readonly sections: (object | null)[] = new Array<object | null>(SECTIONS).fill(null);
   sectionCount = 0;
+  /** Locks held, in the order in which they were taken; the stepped build alone keeps them. */
+  readonly locks: { readonly lockClass: string }[] = [];
 
   constructor(
     readonly context: Context,

@@ -11,7 +11,6 @@ export class LockError extends Error {}
  * orders is reported the second time, whether or not it deadlocked (kvm-irq-core.md 0.4, gic-v3.md A2).
  */
 const before = new Map<string, Set<string>>();
-const held = new WeakMap<Task, Lock[]>();
 
 /** Forgets the orders seen: for a test that provokes an inversion. */
 export function forgetLockOrder(): void {
@@ -66,21 +65,20 @@ abstract class Lock implements Guard, Waitable {
 }
 
 function noteOrder(task: Task, lock: Lock): void {
-  const mine = held.get(task) ?? [];
-  held.set(task, mine);
-  for (const outer of mine) {
-    if (outer.lockClass === lock.lockClass || bothWays.has(`${outer.lockClass} ${lock.lockClass}`)) continue;
-    if (before.get(lock.lockClass)?.has(outer.lockClass))
-      throw new LockError(`${task.name} takes ${outer.lockClass} then ${lock.lockClass}; elsewhere the order is the other way round`);
-    const inner = before.get(outer.lockClass) ?? new Set<string>();
-    before.set(outer.lockClass, inner.add(lock.lockClass));
-  }
-  mine.push(lock);
+  const { locks } = task;
+  for (let i = 0; i < locks.length; i++) noteBefore(task, locks[i].lockClass, lock.lockClass);
+  locks.push(lock);
+}
+
+function noteBefore(task: Task, outer: string, inner: string): void {
+  const known = before.get(outer);
+  if (outer === inner || known?.has(inner) || bothWays.has(`${outer} ${inner}`)) return;
+  if (before.get(inner)?.has(outer)) throw new LockError(`${task.name} takes ${outer} then ${inner}; elsewhere the order is the other way round`);
+  before.set(outer, (known ?? new Set<string>()).add(inner));
 }
 
 function noteEnd(task: Task, lock: Lock): void {
-  const mine = held.get(task) ?? [];
-  mine.splice(mine.lastIndexOf(lock), 1);
+  task.locks.splice(task.locks.lastIndexOf(lock), 1);
 }
 
 /** Announces that the task takes `lock`, which it does not hold: it would wait for itself. */
