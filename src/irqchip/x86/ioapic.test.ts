@@ -377,6 +377,20 @@ describe("the IOAPIC beyond its vectors", () => {
     expect(asked(h)).toEqual([0, 1, 2, 3]);
   });
 
+  it("the old destination is looked up in the new mode: a vCPU that only the old mode reached keeps its vector (Linux 6.18)", () => {
+    const h = new ChipHarness({ cpus: 1 });
+    h.vm.listened.add(PIN);
+    h.entry(PIN, 0x8041);
+    run(h.apics.enter(0));
+    h.write(0x10 + 2 * PIN, 0x8841);
+    expect(h.vm.vcpus[0].scanRequested).toBe(false);
+    const msi = new ApicMessage();
+    msi.vector = 0x41;
+    run(h.apics.deliver(msi, null));
+    h.serve();
+    expect(h.vm.acks.acked).toEqual(["2:14"]);
+  });
+
   it("handled are the vectors of level pins, of pins somebody listens to, and of the RTC's pin (8.3)", () => {
     const h = new ChipHarness();
     h.vm.listened.add(5);
