@@ -1,7 +1,8 @@
 import { writes } from "../../sim/access.js";
 import type { Step } from "../../sim/step.js";
 import { KVM_IOAPIC_NUM_PINS, kvm_ioapic_state as record } from "../../uapi/x86.js";
-import { rescanAll } from "./ioapic-registers.js";
+import { recountRtcOfAll } from "./ioapic-rtc-count.js";
+import { rescanAll } from "./ioapic-scan.js";
 import type { IoApic } from "./ioapic.js";
 
 const TWO32 = 0x1_0000_0000;
@@ -45,6 +46,6 @@ export function* setIoApicState(ioapic: IoApic, view: DataView, base = 0): Step<
   ioapic.rtc.reset();
   const requested = record.irr.get(view, base);
   for (let pin = 0; pin < KVM_IOAPIC_NUM_PINS; pin++) if ((requested & (1 << pin)) !== 0) yield* ioapic.drive(pin, true, true);
-  yield* ioapic.recountRtcOfAll();
+  yield* recountRtcOfAll(ioapic);
   yield* ioapic.lock.unlock();
 }

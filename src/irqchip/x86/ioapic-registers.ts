@@ -1,6 +1,7 @@
 import type { Step } from "../../sim/step.js";
 import { KVM_IOAPIC_NUM_PINS, KVM_IRQCHIP_IOAPIC } from "../../uapi/x86.js";
 import type { IoApic } from "./ioapic.js";
+import { rescanAll, rescanTargets } from "./ioapic-scan.js";
 import { DeliveryMode } from "./contract.js";
 import { Rte } from "./redirection-entry.js";
 
@@ -90,26 +91,4 @@ function* lookAtLevel(ioapic: IoApic, pin: number): Step<void> {
   const hasResampler = asksResampler && (yield* ioapic.vm.notifyResampler(KVM_IRQCHIP_IOAPIC, pin));
   if (hasResampler) ioapic.irr &= ~(1 << pin);
   else yield* ioapic.service(pin, false, "unmask");
-}
-
-/** Every vCPU rebuilds its handled vectors (8.3). */
-export function* rescanAll(ioapic: IoApic): Step<void> {
-  const { vcpus } = ioapic.vm;
-  for (let i = 0; i < vcpus.length; i++) yield* vcpus[i].requestScanIoapic();
-}
-
-/**
- * Those to whom the entry points, and those to whom its old destination would point in the new destination mode:
- * the kernel takes the new mode for both.
- */
-function* rescanTargets(ioapic: IoApic, pin: number, oldDestination: number, wasLogical: boolean): Step<void> {
-  const { vcpus } = ioapic.vm;
-  const destination = ioapic.entryHigh[pin] >>> Rte.DESTINATION_SHIFT;
-  const isLogical = (ioapic.entryLow[pin] & Rte.LOGICAL) !== 0;
-  const hasMoved = destination !== oldDestination || isLogical !== wasLogical;
-  for (let i = 0; i < vcpus.length; i++) {
-    let isTarget = yield* ioapic.apics.matches(i, destination, isLogical);
-    if (!isTarget && hasMoved) isTarget = yield* ioapic.apics.matches(i, oldDestination, isLogical);
-    if (isTarget) yield* vcpus[i].requestScanIoapic();
-  }
 }

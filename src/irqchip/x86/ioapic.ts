@@ -8,7 +8,9 @@ import { CHIP_RULES, type ChipRules } from "./chip-rules.js";
 import { NO_CHIP_HAZARDS, type ChipHazards } from "./chip-hazards.js";
 import { ApicMessage, type EoiSink, type LocalApics, type X86IrqchipVm } from "./contract.js";
 import { readIndirect, writeIndirect } from "./ioapic-registers.js";
+import { forgetUnseenEoi, recountRtcOf, recountRtcOfAll } from "./ioapic-rtc-count.js";
 import { RTC_PIN, RtcStatus } from "./ioapic-rtc.js";
+import { scanEntries } from "./ioapic-scan.js";
 import { IOAPIC_SUCCESSIVE_IRQ_MAX_COUNT, StormWorker } from "./ioapic-storm.js";
 import { LineSources } from "./line-sources.js";
 import type { ChipOptions } from "./pic.js";
@@ -152,7 +154,7 @@ export class IoApic implements MmioDevice, EoiSink {
 
   private *driveHigh(pin: number, wantsStatus: boolean): Step<number> {
     const isEdge = (this.entryLow[pin] & Rte.LEVEL) === 0;
-    if (isEdge && this.isApicvActivated) yield* this.forgetUnseenEoi(pin);
+    if (isEdge && this.isApicvActivated) yield* forgetUnseenEoi(this, pin);
     if (pin === RTC_PIN && wantsStatus && this.rtc.pendingEoi > 0) return this.dropped(pin, "RTC outstanding", 0);
     const before = this.irr;
     this.irr |= 1 << pin;
@@ -207,7 +209,7 @@ export class IoApic implements MmioDevice, EoiSink {
 
   *eoi(vcpuIndex: number, vector: number, isLevel: boolean): Step<void> {
     yield* this.lock.lock();
-    if (!this.rtc.eoi(vcpuIndex, vector)) yield* this.recountRtcOfAll();
+    if (!this.rtc.eoi(vcpuIndex, vector)) yield* recountRtcOfAll(this);
     const { entryLow } = this;
     for (let pin = 0; pin < KVM_IOAPIC_NUM_PINS; pin++) {
       if ((entryLow[pin] & Rte.VECTOR_MASK) !== vector) continue;
@@ -258,66 +260,16 @@ export class IoApic implements MmioDevice, EoiSink {
     yield* this.lock.unlock();
   }
 
-  /** Does the entry of `pin` point to this vCPU now? Lock held. */
-  *pointsTo(pin: number, vcpuIndex: number): Step<boolean> {
-    return yield* this.apics.matches(vcpuIndex, this.entryHigh[pin] >>> Rte.DESTINATION_SHIFT, (this.entryLow[pin] & Rte.LOGICAL) !== 0);
-  }
-
   *scanEntries(vcpuIndex: number): Step<void> {
     yield* this.lock.lock();
-    const tick = this.rtc.owes(vcpuIndex);
-    if (tick >= 0) this.apics.addHandled(vcpuIndex, tick, false);
-    for (let pin = 0; pin < KVM_IOAPIC_NUM_PINS; pin++) {
-      const isHandled = (this.entryLow[pin] & Rte.LEVEL) !== 0 || pin === RTC_PIN || (yield* this.vm.hasAckNotifier(KVM_IRQCHIP_IOAPIC, pin));
-      if (isHandled) yield* this.handle(vcpuIndex, pin);
-    }
+    yield* scanEntries(this, vcpuIndex);
     yield* this.lock.unlock();
-  }
-
-  /** A vector that is still pending somewhere keeps its EOI there, wherever the entry points now (X3). */
-  private *handle(vcpuIndex: number, pin: number): Step<void> {
-    const vector = this.entryLow[pin] & Rte.VECTOR_MASK;
-    const isTarget = yield* this.pointsTo(pin, vcpuIndex);
-    if (isTarget) {
-      this.apics.addHandled(vcpuIndex, vector, false);
-      return;
-    }
-    if (this.hazards.scanWithoutPending) return;
-    const isPending = yield* this.apics.isPendingOrInService(vcpuIndex, vector);
-    if (isPending) this.apics.addHandled(vcpuIndex, vector, true);
-  }
-
-  /** 5.4 step 1: at most one vCPU that has ended the vector unseen is taken out of the RTC set. */
-  private *forgetUnseenEoi(pin: number): Step<void> {
-    const vector = this.entryLow[pin] & Rte.VECTOR_MASK;
-    for (let i = 0; i < this.vm.vcpus.length; i++) {
-      const isTarget = yield* this.pointsTo(pin, i);
-      const isPending = isTarget && (yield* this.apics.isPendingOrInService(i, vector));
-      if (!isTarget || isPending) continue;
-      if (!this.rtc.eoi(i, vector)) yield* this.recountRtcOfAll();
-      return;
-    }
   }
 
   *recountRtc(vcpuIndex: number): Step<void> {
     yield* this.lock.lock();
-    const isSound = yield* this.recount(vcpuIndex);
-    if (!isSound) yield* this.recountRtcOfAll();
+    yield* recountRtcOf(this, vcpuIndex);
     yield* this.lock.unlock();
-  }
-
-  /** Lock held. */
-  *recountRtcOfAll(): Step<void> {
-    this.rtc.reset();
-    for (let i = 0; i < this.vm.vcpus.length; i++) yield* this.recount(i);
-  }
-
-  private *recount(vcpuIndex: number): Step<boolean> {
-    const isTarget = yield* this.pointsTo(RTC_PIN, vcpuIndex);
-    if (!isTarget) return true;
-    const vector = this.entryLow[RTC_PIN] & Rte.VECTOR_MASK;
-    const isPending = yield* this.apics.isPendingOrInService(vcpuIndex, vector);
-    return this.rtc.restore(vcpuIndex, vector, isPending);
   }
 }
 shared(IoApic, "windowBase");
