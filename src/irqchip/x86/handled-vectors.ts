@@ -1,7 +1,7 @@
 import { reads } from "../../sim/access.js";
 import type { Step } from "../../sim/step.js";
 import type { Lapic } from "./lapic.js";
-import { addDense, hasDense, hasVector } from "./vector-set.js";
+import { addDense, hasDense, hasVector } from "../../arch/x86/vector-set.js";
 
 /**
  * The vectors of one vCPU whose EOI somebody outside must hear of (x86-irqchip.md 8.3): with hardware virtualisation, the

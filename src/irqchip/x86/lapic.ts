@@ -10,7 +10,7 @@ import * as record from "./lapic-record.js";
 import { ApicReg, LAPIC_RECORD_SIZE, LVR_DIRECTED_EOI, LVT_LEVEL, LVT_MASKED, LVT_MODE_SHIFT, SPIV_DIRECTED_EOI } from "./lapic-registers.js";
 import { LapicTimer } from "./lapic-timer.js";
 import type { LocalApicSet } from "./local-apics.js";
-import { addVector, countVectors, hasVector, highestVector, removeVector } from "./vector-set.js";
+import { addVector, countVectors, hasVector, highestVector, removeVector } from "../../arch/x86/vector-set.js";
 
 /** Hardware that takes vectors past the software's IRR: posted interrupts (10), AVIC (11). */
 export interface ApicAccelerator {
