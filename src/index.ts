@@ -77,6 +77,7 @@ export { File } from "./host/file.js";
 export { IommuDma } from "./host/iommu-dma.js";
 export { IommuGroup } from "./host/iommu-group.js";
 export { Host } from "./host/machine.js";
+export { GicHost } from "./host/gic/gic-host.js";
 export { Mbigen } from "./host/mbigen.js";
 export { AddressSpace } from "./host/memory.js";
 export { pipe2 } from "./host/pipe.js";

@@ -5,7 +5,7 @@ import { clocksOf, connectInterrupt, hostFromBoard } from "../host/board-host.js
 import { DeviceNodes } from "../host/device-nodes.js";
 import { Bus } from "../host/driver-binding.js";
 import { IommuGroup, SW_MSI_REGION } from "../host/iommu-group.js";
-import type { Host } from "../host/machine.js";
+import type { GicHost } from "../host/gic/gic-host.js";
 import { PlatformDevice, type ResetMethod } from "../host/platform-device.js";
 import { Sysfs } from "../host/sysfs.js";
 import { Arm64 } from "../kvm/arm64.js";
@@ -43,7 +43,7 @@ export interface DeviceLine {
 /** One board at run time: host kernel with KVM and VFIO, and the device under study, bound to VFIO. */
 export class Machine {
   readonly sim: Sim;
-  readonly host: Host;
+  readonly host: GicHost;
   readonly nodes = new DeviceNodes();
   readonly lines: DeviceLine[] = [];
   /** The device's name in /sys, and its IOMMU group's number. */

@@ -1,7 +1,7 @@
 import { eventfd2 } from "../host/eventfd.js";
 import { GicV2 } from "../host/gic/gicv2.js";
 import { GicV3 } from "../host/gic/gicv3.js";
-import { Host } from "../host/machine.js";
+import { GicHost } from "../host/gic/gic-host.js";
 import { Process } from "../host/process.js";
 import { Vgic } from "../irqchip/gic/vgic.js";
 import { Arm64 } from "../kvm/arm64.js";
@@ -78,7 +78,7 @@ export class GuestMachine {
   readonly trace = new TraceBuffer();
   readonly sim: Sim;
   readonly gic: GicV2 | GicV3;
-  readonly host: Host;
+  readonly host: GicHost;
   readonly module: KvmModule;
   readonly process: Process;
   readonly vm: Vm;
@@ -95,7 +95,7 @@ export class GuestMachine {
     this.sim = new Sim({ cpus: vcpus + 1, trace: options.trace === false ? null : this.trace });
     this.gic = version === 3 ? new GicV3({ cpus: vcpus + 1, listRegisters }) : new GicV2({ cpus: vcpus + 1, listRegisters });
     this.gic.boot();
-    this.host = new Host(this.sim, this.gic);
+    this.host = new GicHost(this.sim, this.gic);
     this.module = new KvmModule(this.host, { haltPollMaxNs: options.haltPollMaxNs ?? 0 });
     run(this.module.start());
     this.process = new Process(this.sim, "vmm");

@@ -8,7 +8,7 @@ import { GicV2 } from "./gic/gicv2.js";
 import { GicV3 } from "./gic/gicv3.js";
 import { GicEdgeInput, GicLevelInput } from "./gic-input.js";
 import { IrqType } from "./irq-types.js";
-import { Host } from "./machine.js";
+import { GicHost } from "./gic/gic-host.js";
 import { V2mDomain, V2mFrame, type V2mFrameDescription } from "./v2m.js";
 
 export interface BoardHostOptions {
@@ -43,7 +43,7 @@ export function clocksOf(board: Board): number {
  * The host kernel on a board: its GIC as Linux boots it, its CPUs, and its v2m frames. `sim` has {@link clocksOf} clocks.
  * @throws {PersonError} for a board without a GIC, or with more CPUs than its GIC serves
  */
-export function hostFromBoard(sim: Sim, board: Board, options: BoardHostOptions = {}): Host {
+export function hostFromBoard(sim: Sim, board: Board, options: BoardHostOptions = {}): GicHost {
   const node = primaryGic(board);
   if (node === null) throw new PersonError(`${board.name} has no GIC, and virq models no other host controller yet; choose a board with one`);
   const cpus = enabledCpus(board);
@@ -53,7 +53,7 @@ export function hostFromBoard(sim: Sim, board: Board, options: BoardHostOptions 
   const described = describeFrames(board, frames);
   const gic = physicalGic(node, cpus, interruptsOf(board, described), options);
   gic.boot();
-  const host = new Host(sim, gic);
+  const host = new GicHost(sim, gic);
   const usable = described.map((each) => V2mFrame.create(gic, each)).filter((each) => typeof each !== "number");
   if (usable.length > 0) host.msi = new V2mDomain(host.irqs, host.domain, usable);
   return host;
@@ -108,7 +108,7 @@ const TYPES: Readonly<Record<TriggerMode, number>> = {
  * Maps a board's shared interrupt as the kernel does for a driver. Null where it cannot: another kind, another
  * controller, or a trigger that the GIC does not have (board/assign.ts says why in words).
  */
-export function* connectInterrupt(host: Host, board: Board, interrupt: Interrupt): Step<HostInterrupt | null> {
+export function* connectInterrupt(host: GicHost, board: Board, interrupt: Interrupt): Step<HostInterrupt | null> {
   const { intid } = interrupt;
   if (interrupt.kind !== "spi" || intid === null || interrupt.controller !== primaryGic(board)?.path) return null;
   const irq = yield* host.mapIrq(intid, TYPES[interrupt.trigger]);

@@ -7,7 +7,7 @@ import { type GuestMode, Ipi } from "./cpu.js";
 import { GicV2 } from "./gic/gicv2.js";
 import { GicV3 } from "./gic/gicv3.js";
 import { Fixture, Handler, Task } from "./irq.fixture.js";
-import { Host } from "./machine.js";
+import { GicHost } from "./gic/gic-host.js";
 
 class Guest implements GuestMode {
   /** Whether an IPI was the reason. */
@@ -123,7 +123,7 @@ describe("threads", () => {
     const sim = new Sim({ cpus: 2, costs, trace });
     const gic = new GicV3({ cpus: 2 });
     gic.boot();
-    const host = new Host(sim, gic);
+    const host = new GicHost(sim, gic);
     const thread = new Task("vcpu", 1, function* () {
       yield* host.cpus[1].switchTo(thread);
     });
@@ -136,5 +136,5 @@ describe("threads", () => {
 
 it("a machine has as many CPUs as its GIC", () => {
   const gic = new GicV2({ cpus: 2 });
-  expect(new Host(new Sim({ cpus: 3 }), gic).cpus.length).toBe(2);
+  expect(new GicHost(new Sim({ cpus: 3 }), gic).cpus.length).toBe(2);
 });

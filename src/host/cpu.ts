@@ -1,4 +1,3 @@
-import type { PhysicalGic } from "../arch/gic/contract.js";
 import type { IrqPort } from "../arch/irq-port.js";
 import { block, reads, type Waitable, writes } from "../sim/access.js";
 import { Context, current } from "../sim/context.js";
@@ -7,23 +6,28 @@ import { Ev } from "../sim/event.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
 
-/** What the host's SGIs are for (host-irq.md 2.6). */
+/** What the host's IPIs are for: on Arm these are its SGIs (host-irq.md 2.6). */
 export const enum Ipi {
   RESCHEDULE = 0,
   FUNCTION_CALL = 1,
+  /** x86: something was posted to the vCPU that runs there. */
+  POSTED = 2,
+  /** x86: something was posted to a vCPU that is blocked there. */
+  POSTED_WAKEUP = 3,
 }
-const IPIS = 16;
+export const IPIS = 16;
+
+/** What a CPU samples of the interrupt controller that signals it. */
+export interface CpuController {
+  connect(cpu: number, port: IrqPort): void;
+  /** Is the interrupt signal of this CPU asserted? */
+  isSignalled(cpu: number): boolean;
+}
 
 /** The guest that a CPU is running: a vCPU sets it at entry and clears it at exit. */
 export interface GuestMode {
   /** An interrupt for the host came: the guest exits at once, or after the way of an IPI. */
   forceExit(isIpi: boolean): Step<void>;
-}
-
-/** Where a CPU takes its acknowledged interrupts: the root interrupt domain. */
-export interface InterruptHandler {
-  /** `intid` is 16 or above, its priority already dropped where EOImode is 1. */
-  handle(intid: number): Step<void>;
 }
 
 /** Open while the CPU is in no interrupt handler. */
@@ -45,8 +49,9 @@ class GuestGate implements Waitable {
 /**
  * One physical CPU of the host: its hard interrupt context, the thread that it runs, and the IPIs that it sends. Its
  * interrupt signal either forces its guest out or runs this context, which takes interrupts until the signal is gone.
+ * How one interrupt is taken and an IPI sent is the architecture's.
  */
-export class HostCpu extends Context implements IrqPort {
+export abstract class HostCpu extends Context implements IrqPort {
   isOnline = true;
   /** Interrupt handlers on this CPU's stack. */
   interruptDepth = 0;
@@ -60,7 +65,7 @@ export class HostCpu extends Context implements IrqPort {
   /** Acknowledged interrupts (IPIs included), and acknowledges that returned a special id. */
   interrupts = 0;
   spurious = 0;
-  /** By SGI number: sent from here, and taken here. */
+  /** By {@link Ipi}: sent from here, and taken here. */
   readonly ipisSent = new Int32Array(IPIS);
   readonly ipisTaken = new Int32Array(IPIS);
   private guestMode: GuestMode | null = null;
@@ -72,13 +77,18 @@ export class HostCpu extends Context implements IrqPort {
   constructor(
     readonly sim: Sim,
     cpu: number,
-    private readonly gic: PhysicalGic,
-    private readonly handler: InterruptHandler,
+    private readonly controller: CpuController,
     private readonly peers: readonly HostCpu[],
   ) {
     super(`cpu${cpu}`, "hardirq", cpu);
-    gic.connect(cpu, this);
+    controller.connect(cpu, this);
   }
+
+  /** Acknowledges one interrupt and handles it. */
+  protected abstract takeOne(): Step<void>;
+
+  /** The signal of an IPI leaves this CPU. */
+  protected abstract sendSignal(to: number, kind: Ipi): Step<void>;
 
   /** The guest that runs here, null while the host does. */
   get guest(): GuestMode | null {
@@ -90,7 +100,7 @@ export class HostCpu extends Context implements IrqPort {
     yield writes(this, "IRQ");
     this.guestMode = guest;
     this.guestGate.isInGuest = true;
-    if (this.gic.isSignalled(this.cpu)) yield* guest.forceExit(false);
+    if (this.controller.isSignalled(this.cpu)) yield* guest.forceExit(false);
   }
 
   /** The first thing after guest exit. */
@@ -103,7 +113,7 @@ export class HostCpu extends Context implements IrqPort {
   /** Samples the wire itself: two changes may reach this port in the other order. */
   *irq(): Step<void> {
     yield writes(this, "IRQ");
-    if (!this.gic.isSignalled(this.cpu)) return;
+    if (!this.controller.isSignalled(this.cpu)) return;
     const isIpi = this.isIpiOnItsWay;
     if (this.guestMode !== null) yield* this.guestMode.forceExit(isIpi);
     else if (isIpi) this.sim.wakeAfter(this, Cost.ipi);
@@ -113,7 +123,7 @@ export class HostCpu extends Context implements IrqPort {
   /** Is the interrupt signal of this CPU asserted? */
   *isInterruptPending(): Step<boolean> {
     yield reads(this, "IRQ");
-    return this.gic.isSignalled(this.cpu);
+    return this.controller.isSignalled(this.cpu);
   }
 
   override *body(): Step<void> {
@@ -129,51 +139,20 @@ export class HostCpu extends Context implements IrqPort {
       // A CPU runs one thing at a time: its threads stand still while it is in a handler.
       if (this.interruptDepth > 0) yield* this.sim.wait(this.handlerGate);
       yield reads(this, "IRQ");
-      if (this.guestMode !== null || !this.gic.isSignalled(this.cpu)) return;
+      if (this.guestMode !== null || !this.controller.isSignalled(this.cpu)) return;
       this.interruptDepth++;
       yield* this.takeOne();
       this.interruptDepth--;
     }
   }
 
-  /** host-irq.md 1.5: acknowledge, drop the priority (EOImode 1), flow handler. */
-  private *takeOne(): Step<void> {
-    const { gic, sim, cpu } = this;
-    const iar = yield* gic.acknowledge(cpu);
-    sim.charge(Cost.irqAck);
-    const intid = gic.version === 2 ? iar & 0x3ff : iar & 0xffffff;
-    if (intid >= 1020 && intid <= 1023) {
-      this.spurious++;
-      return;
-    }
-    this.interrupts++;
-    sim.emit(Ev.host_ack, cpu, intid);
-    if (gic.eoiMode === 1 || intid < IPIS) {
-      // The whole value: on GICv2 it carries the sender of an SGI (K28).
-      yield* gic.endOfInterrupt(cpu, iar);
-      sim.charge(Cost.irqEoi);
-      sim.emit(Ev.host_eoi, cpu, intid);
-    }
-    if (intid < IPIS) yield* this.takeIpi(intid, iar);
-    else yield* this.handler.handle(intid);
-  }
-
-  /** Handlers of IPIs do nothing here: what they announce is done by the wake that went with them. */
-  private *takeIpi(sgi: number, iar: number): Step<void> {
-    this.ipisTaken[sgi]++;
-    if (this.gic.eoiMode === 0) return;
-    yield* this.gic.deactivate(this.cpu, iar);
-    this.sim.charge(Cost.irqDir);
-    this.sim.emit(Ev.host_dir, this.cpu, sgi);
-  }
-
-  /** Sends an SGI to another CPU; its interrupt comes after the cost of an IPI. */
+  /** Sends an IPI to another CPU; its interrupt comes after the cost of an IPI. */
   *sendIpi(to: number, kind: Ipi): Step<void> {
     const target = this.peers[to];
     this.ipisSent[kind]++;
     this.sim.emit(Ev.ipi, this.cpu, to, kind);
     target.isIpiOnItsWay = true;
-    yield* this.gic.sendSgi(this.cpu, to, kind);
+    yield* this.sendSignal(to, kind);
     target.isIpiOnItsWay = false;
   }
 

@@ -3,7 +3,7 @@ import { current } from "../sim/context.js";
 import { Cost } from "../sim/cost.js";
 import { Ev } from "../sim/event.js";
 import type { Step } from "../sim/step.js";
-import type { InterruptHandler } from "./cpu.js";
+import type { InterruptHandler } from "./gic/gic-cpu.js";
 import type { IrqChip } from "./irq-chip.js";
 import { GicChip, GicEoimode1Chip } from "./irq-chip-gic.js";
 import { Flow, type IrqDesc, IrqSetting, type IrqTable } from "./irq-desc.js";

@@ -7,7 +7,7 @@ import { GicV3 } from "./gic/gicv3.js";
 import { GicV2 } from "./gic/gicv2.js";
 import type { IrqCounts } from "./irq-desc.js";
 import { type IrqAction, IrqReturn, IrqType } from "./irq-types.js";
-import { Host } from "./machine.js";
+import { GicHost } from "./gic/gic-host.js";
 
 export const CPUS = 4;
 
@@ -23,14 +23,14 @@ export class Fixture {
   readonly trace = new TraceBuffer();
   readonly sim = new Sim({ cpus: CPUS, trace: this.trace });
   readonly gic: PhysicalGic;
-  readonly host: Host;
+  readonly host: GicHost;
   readonly level: number;
   readonly edge: number;
   private base: Record<number, IrqCounts> = {};
 
   constructor(version: 2 | 3 = 3, eoiMode: 0 | 1 = 1) {
     this.gic = booted(version, eoiMode);
-    this.host = new Host(this.sim, this.gic);
+    this.host = new GicHost(this.sim, this.gic);
     this.level = run(this.host.mapIrq(40, IrqType.LEVEL_HIGH));
     this.edge = run(this.host.mapIrq(41, IrqType.EDGE_RISING));
   }

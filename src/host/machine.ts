@@ -1,12 +1,10 @@
-import type { PhysicalGic } from "../arch/gic/contract.js";
 import { current } from "../sim/context.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
 import { WorkQueue } from "../sim/workqueue.js";
-import { HostCpu } from "./cpu.js";
+import type { HostCpu } from "./cpu.js";
 import type { IrqchipState } from "./irq-chip.js";
 import { type IrqCounts, type IrqDesc, IrqSetting, IrqTable } from "./irq-desc.js";
-import { GicDomain } from "./irq-domain.js";
 import { migrateAllOff, restoreManaged, setAffinity, setManagedAffinity } from "./irq-affinity.js";
 import { disableIrq, disableIrqNosync, enableIrq, getIrqchipState, setIrqchipState, setIrqVcpuAffinity, synchronizeIrq } from "./irq-manage.js";
 import { freeIrq, requestIrq, setIrqType } from "./irq-request.js";
@@ -16,10 +14,9 @@ import { freePercpuIrq, requestPercpuIrq, setPercpuEnabled } from "./irq-percpu.
 import type { CpuList, IrqAction, IrqThreadAction } from "./irq-types.js";
 
 /** The host kernel of one machine: its CPUs, its interrupts, its work queues. Drivers call it by irq number. */
-export class Host {
+export abstract class Host {
   readonly cpus: readonly HostCpu[];
   readonly irqs: IrqTable;
-  readonly domain: GicDomain;
   /** The system work queue, and the host-wide one that ends irqfds. */
   readonly events: WorkQueue;
   readonly irqfdCleanup: WorkQueue;
@@ -27,20 +24,20 @@ export class Host {
   readonly irqBypass: IrqBypassManager;
   /** Where message-signalled interrupts come from; null on a machine without. */
   msi: MsiDomain | null = null;
+  private readonly allCpus: HostCpu[] = [];
 
-  /** @param sim has at least one clock per CPU of the GIC; one more, if there is one, is the hardware's */
-  constructor(
-    readonly sim: Sim,
-    readonly gic: PhysicalGic,
-  ) {
-    const cpus: HostCpu[] = [];
-    this.irqs = new IrqTable(sim, cpus);
-    this.domain = new GicDomain(this.irqs, gic);
-    for (let cpu = 0; cpu < gic.cpus; cpu++) cpus.push(new HostCpu(sim, cpu, gic, this.domain, cpus));
-    this.cpus = cpus;
+  /** @param sim has at least one clock per CPU; one more, if there is one, is the hardware's */
+  constructor(readonly sim: Sim) {
+    this.cpus = this.allCpus;
+    this.irqs = new IrqTable(sim, this.cpus);
     this.events = new WorkQueue(sim, "events");
     this.irqfdCleanup = new WorkQueue(sim, "kvm-irqfd-cleanup");
     this.irqBypass = irqBypassOf(sim);
+  }
+
+  /** In the order of their numbers. */
+  protected addCpu(cpu: HostCpu): void {
+    this.allCpus.push(cpu);
   }
 
   /** The CPU that runs the current context. */
@@ -51,11 +48,6 @@ export class Host {
   /** Makes a sleeping thread runnable on its CPU ({@link HostCpu.wakeThread}). */
   *wakeThread(thread: Parameters<HostCpu["wakeThread"]>[0]): Step<boolean> {
     return yield* this.cpus[thread.cpu].wakeThread(thread);
-  }
-
-  /** The irq of an INTID and trigger type, mapped on first use; 0 where the type does not fit. */
-  *mapIrq(intid: number, type: number): Step<number> {
-    return yield* this.domain.map(intid, type);
   }
 
   /** Null where there is no such irq. */

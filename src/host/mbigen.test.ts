@@ -7,7 +7,7 @@ import { Handler } from "./irq.fixture.js";
 import type { IrqChip, IrqData } from "./irq-chip.js";
 import { IrqReturn, IrqType } from "./irq-types.js";
 import { LpiGic } from "./lpi-gic.fixture.js";
-import { Host } from "./machine.js";
+import { GicHost } from "./gic/gic-host.js";
 import { clearRegister, type EventDomain, isMbigenPin, Mbigen, MbigenDomain, MbigenEdgePin, MbigenLevelPin, typeRegister, vectorRegister } from "./mbigen.js";
 
 // Vectors 59, 60 and the host half of 43 of host-irq.md 8, with an ITS that maps event n to LPI 8192 + n.
@@ -47,7 +47,7 @@ class Its implements EventDomain {
 function machine() {
   const sim = new Sim({ cpus: 4 });
   const gic = new LpiGic();
-  const host = new Host(sim, gic);
+  const host = new GicHost(sim, gic);
   const its = new Its(gic);
   const mbigen = new Mbigen(its, 0x40);
   const domain = new MbigenDomain(host.irqs, host.domain, its, mbigen);

@@ -1,6 +1,6 @@
 import { GicV2 } from "../host/gic/gicv2.js";
 import { GicV3 } from "../host/gic/gicv3.js";
-import { Host } from "../host/machine.js";
+import { GicHost } from "../host/gic/gic-host.js";
 import { Vgic } from "../irqchip/gic/vgic.js";
 import { VgicConfig } from "../irqchip/gic/vgic-irq.js";
 import { writeConfig } from "../irqchip/gic/vgic-state.js";
@@ -15,19 +15,19 @@ import { KvmModule } from "./module.js";
 /** An arm64 host with a real GIC, and the set-ups A0, A3u and A3 of kvm-irq-core.md 11 (or the same with a GICv2). */
 export class ArmMachine extends TestMachine {
   readonly gic: GicV2 | GicV3;
-  readonly kernel: Host;
+  readonly kernel: GicHost;
   /** The vGIC's device descriptor by VM descriptor. */
   private readonly devices = new Map<number, number>();
 
   constructor(version: 2 | 3 = 3, hazards: Partial<Hazards> = {}) {
     const gic = version === 3 ? new GicV3({ cpus: 2, listRegisters: 4 }) : new GicV2({ cpus: 2, listRegisters: 4 });
-    const kernels: Host[] = [];
+    const kernels: GicHost[] = [];
     super({
       hazards,
       arch: new Arm64({ cpus: 2, gicVersion: version }),
       host(sim) {
         gic.boot();
-        const kernel = new Host(sim, gic);
+        const kernel = new GicHost(sim, gic);
         kernels.push(kernel);
         const module = new KvmModule(kernel);
         run(module.start());

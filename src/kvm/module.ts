@@ -1,7 +1,7 @@
 import type { PhysicalGic } from "../arch/gic/contract.js";
 import type { HostCpu } from "../host/cpu.js";
 import { type IrqAction, IrqReturn, IrqType } from "../host/irq-types.js";
-import type { Host } from "../host/machine.js";
+import type { GicHost } from "../host/gic/gic-host.js";
 import { current } from "../sim/context.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
@@ -56,7 +56,7 @@ export class KvmModule implements KvmHost {
   readonly loaded: (Vcpu | null)[];
 
   constructor(
-    readonly host: Host,
+    readonly host: GicHost,
     options: KvmModuleOptions = {},
   ) {
     this.sim = host.sim;

@@ -2,7 +2,7 @@ import { Bus } from "../host/driver-binding.js";
 import { DeviceNodes } from "../host/device-nodes.js";
 import { IommuGroup } from "../host/iommu-group.js";
 import { IrqType } from "../host/irq-types.js";
-import type { Host } from "../host/machine.js";
+import type { GicHost } from "../host/gic/gic-host.js";
 import { PlatformDevice, type ResetMethod } from "../host/platform-device.js";
 import type { Process } from "../host/process.js";
 import { Sysfs } from "../host/sysfs.js";
@@ -30,7 +30,7 @@ export class AssignedDevice {
 
   /** @param scratch writable memory of the process for arguments */
   constructor(
-    private readonly host: Host,
+    private readonly host: GicHost,
     private readonly process: Process,
     private readonly scratch: number,
     private readonly spis: readonly number[],

@@ -1,5 +1,5 @@
 import type { DeviceNodes } from "../host/device-nodes.js";
-import type { Host } from "../host/machine.js";
+import type { GicHost } from "../host/gic/gic-host.js";
 import { eventfd2 } from "../host/eventfd.js";
 import { Process } from "../host/process.js";
 import type { GuestSoftware } from "../guest/software.js";
@@ -69,7 +69,7 @@ export class Vmm {
   private nextSlot = RAM_SLOT + 1;
 
   private constructor(
-    readonly host: Host,
+    readonly host: GicHost,
     readonly nodes: DeviceNodes,
     process: Process,
     kvmFd: number,
@@ -85,7 +85,7 @@ export class Vmm {
   }
 
   /** A process with a VM: vCPUs initialised, GIC ready, RAM mapped, software in place; nothing runs yet. */
-  static *start(host: Host, nodes: DeviceNodes, options: VmmOptions): Step<Vmm> {
+  static *start(host: GicHost, nodes: DeviceNodes, options: VmmOptions): Step<Vmm> {
     const process = new Process(host.sim, "vmm", { capabilities: ["IPC_LOCK"], descriptorLimit: DESCRIPTORS });
     const args = new Arguments(process, USER.args);
     process.memory.map(USER.counter, PAGE);
