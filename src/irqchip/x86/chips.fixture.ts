@@ -126,6 +126,22 @@ export class FakeX86Vm implements X86IrqchipVm {
   }
 }
 
+/** The local APICs of a test: fakes, or virq's own. */
+export interface TestApics {
+  readonly local: LocalApics;
+  connect(sink: EoiSink): void;
+  /** Sets or clears SPIV bit 8. */
+  enable(cpu: number, isOn: boolean): void;
+  /** Vectors whose bit is set, ascending. */
+  irr(cpu: number): number[];
+  tmr(cpu: number): number[];
+  /** Vectors taken so far, in order. */
+  taken(cpu: number): number[];
+  /** The rescan that was asked for, then the vector that the CPU takes; -1: none. */
+  take(cpu: number): Step<number>;
+  eoi(cpu: number): Step<void>;
+}
+
 /** A local APIC that only keeps vectors: no priorities but the order of the vectors. */
 export class FakeApic {
   readonly irr = new Set<number>();
@@ -147,13 +163,37 @@ export class FakeApic {
 const highest = (vectors: ReadonlySet<number>): number => Math.max(-1, ...vectors);
 
 /** All of them: fixed, lowest priority (by hashing) and NMI messages. */
-export class FakeApics implements LocalApics {
+export class FakeApics implements LocalApics, TestApics {
   readonly all: FakeApic[] = [];
   /** Is the map usable (6.2), so that "nobody" is 0 and not -1? */
   hasMap = true;
-  sink: EoiSink | null = null;
+  private sink: EoiSink | null = null;
+  readonly local: LocalApics = this;
 
-  constructor(private readonly vm: FakeX86Vm) {}
+  constructor(private readonly vm: FakeX86Vm) {
+    for (const vcpu of vm.vcpus) this.all.push(new FakeApic(vcpu.index));
+    if (this.all.length > 0) this.all[0].acceptsPic = true;
+  }
+
+  connect(sink: EoiSink): void {
+    this.sink = sink;
+  }
+
+  enable(cpu: number, isOn: boolean): void {
+    this.all[cpu].isSoftwareEnabled = isOn;
+  }
+
+  irr(cpu: number): number[] {
+    return [...this.all[cpu].irr].sort((a, b) => a - b);
+  }
+
+  tmr(cpu: number): number[] {
+    return [...this.all[cpu].tmr].sort((a, b) => a - b);
+  }
+
+  taken(cpu: number): number[] {
+    return this.all[cpu].taken;
+  }
 
   private isTarget(apic: FakeApic, destination: number, isLogical: boolean): boolean {
     if (destination === 0xff) return true;
@@ -229,30 +269,34 @@ export class FakeApics implements LocalApics {
 export interface ChipHarnessOptions extends IoApicOptions {
   readonly cpus?: number;
   readonly traced?: boolean;
+  /** Default: fakes. */
+  readonly makeApics?: (vm: FakeX86Vm) => TestApics;
 }
 
 const hex = (value: number): string => value.toString(16).padStart(2, "0");
 
-/** The PIC pair and the IOAPIC of a machine whose local APICs are fakes, driven by hand. */
+/** The PIC pair and the IOAPIC of a machine, driven by hand. */
 export class ChipHarness {
   readonly trace: TraceBuffer | null;
   readonly vm: FakeX86Vm;
-  readonly apics: FakeApics;
+  readonly local: TestApics;
   readonly pic: PicPair;
   readonly ioapic: IoApic;
 
   constructor(options: ChipHarnessOptions = {}) {
     this.trace = options.traced === true ? new TraceBuffer() : null;
     this.vm = new FakeX86Vm(this.trace);
-    this.apics = new FakeApics(this.vm);
-    for (let i = 0; i < (options.cpus ?? 2); i++) {
-      this.vm.vcpus.push(new FakeX86Vcpu(this.vm.sim, i, i));
-      this.apics.all.push(new FakeApic(i));
-    }
-    if (this.apics.all.length > 0) this.apics.all[0].acceptsPic = true;
-    this.pic = new PicPair(this.vm, this.apics, options);
-    this.ioapic = new IoApic(this.vm, this.apics, options);
-    this.apics.sink = this.ioapic;
+    for (let i = 0; i < (options.cpus ?? 2); i++) this.vm.vcpus.push(new FakeX86Vcpu(this.vm.sim, i, i));
+    this.local = options.makeApics === undefined ? new FakeApics(this.vm) : options.makeApics(this.vm);
+    this.pic = new PicPair(this.vm, this.local.local, options);
+    this.ioapic = new IoApic(this.vm, this.local.local, options);
+    this.local.connect(this.ioapic);
+  }
+
+  /** The fakes. */
+  get apics(): FakeApics {
+    if (!(this.local instanceof FakeApics)) throw new Error("this machine has virq's own local APICs");
+    return this.local;
   }
 
   // PIC
@@ -342,11 +386,11 @@ export class ChipHarness {
 
   /** The vector that the CPU takes, -1 for none. */
   take(cpu = 0): number {
-    return run(this.apics.take(cpu));
+    return run(this.local.take(cpu));
   }
 
   eoi(cpu = 0): void {
-    run(this.apics.eoi(cpu));
+    run(this.local.eoi(cpu));
   }
 
   /** The guest takes the interrupt and ends it. */
@@ -357,7 +401,7 @@ export class ChipHarness {
   }
 
   irrOf(cpu = 0): number[] {
-    return [...this.apics.all[cpu].irr].sort((a, b) => a - b);
+    return this.local.irr(cpu);
   }
 
   /** A resampling irqfd on an IOAPIC pin: an acknowledge lowers source 1 and tells its owner. */

@@ -2,14 +2,14 @@ import { describe, expect, it } from "vitest";
 import { run, type Step } from "../../sim/step.js";
 import { kvm_ioapic_state } from "../../uapi/x86.js";
 import { ApicMessage } from "./contract.js";
-import { ChipHarness } from "./chips.fixture.js";
+import { ChipHarness, type ChipHarnessOptions, type FakeX86Vm } from "./chips.fixture.js";
+import { RealApics } from "./real-apics.fixture.js";
 import { IOAPIC_SUCCESSIVE_IRQ_MAX_COUNT, STORM_DELAY_NS } from "./ioapic-storm.js";
 
 const PIN = 14;
 
 /** Vector 41's pin: level, with a resampling irqfd. */
-function resampled(options: ConstructorParameters<typeof ChipHarness>[0] = {}): ChipHarness {
-  const h = new ChipHarness(options);
+function resampled(h: ChipHarness): ChipHarness {
   h.resample(PIN);
   h.entry(PIN, 0x8077);
   return h;
@@ -90,9 +90,14 @@ describe("x86-irqchip.md 19, the IOAPIC's registers", () => {
   });
 });
 
-describe("x86-irqchip.md 19, the IOAPIC's pins", () => {
+describe.each([
+  ["fake local APICs", undefined],
+  ["virq's own local APICs", (vm: FakeX86Vm) => new RealApics(vm, true)],
+] as const)("x86-irqchip.md 19, the IOAPIC's pins, with %s", (_name, makeApics) => {
+  const machine = (options: ChipHarnessOptions = {}): ChipHarness => new ChipHarness(makeApics === undefined ? options : { ...options, makeApics });
+
   it("vector 24: an edge is sent once until its line has fallen", () => {
-    const h = new ChipHarness();
+    const h = machine();
     h.entry(PIN, 0x76);
     expect(h.pin(PIN, 1)).toBe(1);
     expect([h.irrOf(), h.rte(PIN), h.isRequested(PIN)]).toEqual([[0x76], 0x76, true]);
@@ -100,7 +105,7 @@ describe("x86-irqchip.md 19, the IOAPIC's pins", () => {
   });
 
   it("vector 25, X6: an edge on a masked pin stays latched and is lost", () => {
-    const h = new ChipHarness();
+    const h = machine();
     h.entry(PIN, 0x10076);
     expect(h.pin(PIN, 1)).toBe(-1);
     h.entry(PIN, 0x76);
@@ -109,25 +114,25 @@ describe("x86-irqchip.md 19, the IOAPIC's pins", () => {
   });
 
   it("vector 26: a level delivery sets remote IRR and the TMR bit, and is not repeated", () => {
-    const h = new ChipHarness();
+    const h = machine();
     h.entry(PIN, 0x8077);
-    expect([h.pin(PIN, 1), h.rte(PIN), [...h.apics.all[0].tmr]]).toEqual([1, 0xc077, [0x77]]);
+    expect([h.pin(PIN, 1), h.rte(PIN), h.local.tmr(0)]).toEqual([1, 0xc077, [0x77]]);
     expect(h.pin(PIN, 1)).toBe(-1);
   });
 
   it("vector 27: a line still high at the EOI is sent again; the TMR bit outlives the EOI", () => {
-    const h = new ChipHarness();
+    const h = machine();
     h.entry(PIN, 0x8077);
     h.pin(PIN, 1);
     expect([h.serve(), h.irrOf(), h.rte(PIN)]).toEqual([0x77, [0x77], 0xc077]);
     h.take();
     h.pin(PIN, 0);
     h.eoi();
-    expect([h.rte(PIN), h.irrOf(), [...h.apics.all[0].tmr]]).toEqual([0x8077, [], [0x77]]);
+    expect([h.rte(PIN), h.irrOf(), h.local.tmr(0)]).toEqual([0x8077, [], [0x77]]);
   });
 
   it("vector 28: a level line that rose while masked is sent at the unmask", () => {
-    const h = new ChipHarness();
+    const h = machine();
     h.entry(PIN, 0x18082);
     expect(h.pin(PIN, 1)).toBe(-1);
     h.entry(PIN, 0x8082);
@@ -135,7 +140,7 @@ describe("x86-irqchip.md 19, the IOAPIC's pins", () => {
   });
 
   it("vector 29: masked at its EOI, a level line is sent again at the unmask", () => {
-    const h = new ChipHarness();
+    const h = machine();
     h.entry(PIN, 0x8083);
     h.pin(PIN, 1);
     h.take();
@@ -143,11 +148,11 @@ describe("x86-irqchip.md 19, the IOAPIC's pins", () => {
     h.eoi();
     expect([h.rte(PIN), h.irrOf()]).toEqual([0x18083, []]);
     h.entry(PIN, 0x8083);
-    expect([h.serve(), h.apics.all[0].taken]).toEqual([0x83, [0x83, 0x83]]);
+    expect([h.serve(), h.local.taken(0)]).toEqual([0x83, [0x83, 0x83]]);
   });
 
   it("vector 30: an entry turned to edge loses remote IRR: an EOI by force", () => {
-    const h = new ChipHarness();
+    const h = machine();
     h.entry(PIN, 0x8077);
     h.pin(PIN, 1);
     expect(h.rte(PIN)).toBe(0xc077);
@@ -166,15 +171,15 @@ describe("x86-irqchip.md 19, the IOAPIC's pins", () => {
       [false, "newest", -1, 0xc077],
       [false, "linux-2026", -1, 0x8077],
     ] as const) {
-      const h = new ChipHarness({ compat });
-      h.apics.hasMap = hasMap;
+      const h = makeApics === undefined ? new ChipHarness({ compat }) : new ChipHarness({ compat, makeApics: (vm) => new RealApics(vm, hasMap) });
+      if (makeApics === undefined) h.apics.hasMap = hasMap;
       h.entry(PIN, 0x8077, 5);
       expect([h.pin(PIN, 1), h.rte(PIN)]).toEqual([result, low]);
     }
   });
 
   it("vector 32: a second source holds the line", () => {
-    const h = new ChipHarness();
+    const h = machine();
     h.entry(PIN, 0x8077);
     expect([h.pin(PIN, 1, 0), h.pin(PIN, 1, 1)]).toEqual([1, -1]);
     h.take();
@@ -184,7 +189,7 @@ describe("x86-irqchip.md 19, the IOAPIC's pins", () => {
   });
 
   it("vector 33, X10: the 10,000th EOI in a row that finds the line high is followed by a pause of 10 ms", () => {
-    const h = new ChipHarness();
+    const h = machine();
     h.entry(PIN, 0x8077);
     h.pin(PIN, 1);
     for (let i = 1; i < IOAPIC_SUCCESSIVE_IRQ_MAX_COUNT; i++) {
@@ -196,11 +201,11 @@ describe("x86-irqchip.md 19, the IOAPIC's pins", () => {
     run(h.vm.sim.runUntil(STORM_DELAY_NS - 1));
     expect(h.irrOf()).toEqual([]);
     run(h.vm.sim.runUntil(STORM_DELAY_NS + 1));
-    expect([h.irrOf(), h.rte(PIN), h.apics.all[0].taken.length]).toEqual([[0x77], 0xc077, IOAPIC_SUCCESSIVE_IRQ_MAX_COUNT]);
+    expect([h.irrOf(), h.rte(PIN), h.local.taken(0).length]).toEqual([[0x77], 0xc077, IOAPIC_SUCCESSIVE_IRQ_MAX_COUNT]);
   });
 
   it("vector 34: a logical destination reaches each of its CPUs", () => {
-    const h = new ChipHarness({ cpus: 4 });
+    const h = machine({ cpus: 4 });
     h.entry(PIN, 0x8886, 0x0d);
     expect(h.pin(PIN, 1)).toBe(3);
     expect([0, 1, 2, 3].map((cpu) => h.irrOf(cpu))).toEqual([[0x86], [], [0x86], [0x86]]);
@@ -208,7 +213,7 @@ describe("x86-irqchip.md 19, the IOAPIC's pins", () => {
   });
 
   it("vector 35, X28: one EOI acknowledges every pin with its vector", () => {
-    const h = new ChipHarness();
+    const h = machine();
     for (const pin of [14, 15]) {
       h.entry(pin, 0x8077);
       h.pin(pin, 1);
@@ -220,7 +225,7 @@ describe("x86-irqchip.md 19, the IOAPIC's pins", () => {
   });
 
   it("vector 36, X2: a vector rewritten before its EOI leaves the pin dead until an edge flip", () => {
-    const h = new ChipHarness();
+    const h = machine();
     h.entry(PIN, 0x8077);
     h.pin(PIN, 1);
     h.entry(PIN, 0x8078);
@@ -232,7 +237,7 @@ describe("x86-irqchip.md 19, the IOAPIC's pins", () => {
   });
 
   it("vector 37: an edge pin still requested that turns level is sent at once", () => {
-    const h = new ChipHarness();
+    const h = machine();
     h.entry(PIN, 0x76);
     h.pin(PIN, 1);
     h.serve();
@@ -241,43 +246,43 @@ describe("x86-irqchip.md 19, the IOAPIC's pins", () => {
   });
 
   it("vector 38, X9: a target that accepts nothing leaves the request, and its enabling does not retry", () => {
-    const h = new ChipHarness();
-    h.apics.all[0].isSoftwareEnabled = false;
+    const h = machine();
+    h.local.enable(0, false);
     h.entry(PIN, 0x8077);
     expect([h.pin(PIN, 1), h.rte(PIN), h.isRequested(PIN)]).toEqual([0, 0x8077, true]);
-    h.apics.all[0].isSoftwareEnabled = true;
+    h.local.enable(0, true);
     expect(h.serve()).toBe(-1);
     expect(h.pin(PIN, 1)).toBe(1);
   });
 
   it("vector 39: NMI mode ignores the vector", () => {
-    const h = new ChipHarness();
+    const h = machine();
     h.entry(PIN, 0x0400);
     expect([h.pin(PIN, 1), h.vm.vcpus[0].nmis, h.irrOf()]).toEqual([1, 1, []]);
   });
 
   it("vector 40, X5: an edge message with a level pin's vector makes the EOI one of an edge", () => {
-    const h = new ChipHarness();
+    const h = machine();
     h.entry(PIN, 0x8077);
     h.pin(PIN, 1);
     const msi = new ApicMessage();
     msi.vector = 0x77;
-    expect(run(h.apics.deliver(msi, null))).toBe(1);
+    expect(run(h.local.local.deliver(msi, null))).toBe(1);
     h.take();
     h.pin(PIN, 0);
     h.eoi();
-    expect([[...h.apics.all[0].tmr], h.rte(PIN), h.vm.acks.acked]).toEqual([[], 0xc077, ["2:14"]]);
+    expect([h.local.tmr(0), h.rte(PIN), h.vm.acks.acked]).toEqual([[], 0xc077, ["2:14"]]);
   });
 
   it("vector 41: a resampled pin is lowered at the EOI, and its owner told", () => {
-    const h = resampled();
+    const h = resampled(machine());
     expect([h.pin(PIN, 1, 1), h.take()]).toEqual([1, 0x77]);
     h.eoi();
     expect([h.rte(PIN), h.irrOf(), h.isRequested(PIN), h.vm.resampled.get(PIN)]).toEqual([0x8077, [], false, 1]);
   });
 
   it("vector 42, X7: an unmask with a request behind a resampler tells the owner and delivers nothing; the source bit stays (X8)", () => {
-    const h = resampled();
+    const h = resampled(machine());
     h.pin(PIN, 1, 1);
     h.take();
     h.entry(PIN, 0x18077);
@@ -292,17 +297,17 @@ describe("x86-irqchip.md 19, the IOAPIC's pins", () => {
   });
 
   it("vector 43: a line that falls, rises and falls in its handler interrupts once", () => {
-    const h = new ChipHarness();
+    const h = machine();
     h.entry(PIN, 0x8077);
     h.pin(PIN, 1);
     h.take();
     for (const level of [0, 1, 0]) h.pin(PIN, level);
     h.eoi();
-    expect([h.serve(), h.apics.all[0].taken]).toEqual([-1, [0x77]]);
+    expect([h.serve(), h.local.taken(0)]).toEqual([-1, [0x77]]);
   });
 
   it("vector 44: two rises, each served, are two interrupts", () => {
-    const h = new ChipHarness();
+    const h = machine();
     h.entry(PIN, 0x8077);
     for (let i = 0; i < 2; i++) {
       h.pin(PIN, 1);
@@ -310,11 +315,11 @@ describe("x86-irqchip.md 19, the IOAPIC's pins", () => {
       h.pin(PIN, 0);
       h.eoi();
     }
-    expect([h.serve(), h.apics.all[0].taken]).toEqual([-1, [0x77, 0x77]]);
+    expect([h.serve(), h.local.taken(0)]).toEqual([-1, [0x77, 0x77]]);
   });
 
   it("vector 45: a tick asked for with status is coalesced while the one before is not ended", () => {
-    const h = new ChipHarness();
+    const h = machine();
     const tick = (level: number): number => h.pin(8, level, 0, true);
     h.entry(8, 0x70);
     expect([tick(1), tick(0), tick(1)]).toEqual([1, 1, 0]);
@@ -325,18 +330,18 @@ describe("x86-irqchip.md 19, the IOAPIC's pins", () => {
   });
 
   it("vector 46, X20: an edge that was delivered is no request in the record", () => {
-    const h = new ChipHarness();
+    const h = machine();
     h.entry(PIN, 0x76);
     h.pin(PIN, 1);
     const view = h.ioapicState();
     expect(kvm_ioapic_state.irr.get(view)).toBe(0);
-    const other = new ChipHarness();
+    const other = machine();
     other.setIoapicState(view);
     expect([other.irrOf(), other.rte(PIN)]).toEqual([[], 0x76]);
   });
 
   it("vector 47, X3: a pin retargeted while its interrupt is pending still gets its EOI", () => {
-    const h = new ChipHarness();
+    const h = machine();
     h.entry(13, 0x8064);
     h.entry(14, 0x8084);
     h.pin(13, 1);
@@ -348,7 +353,7 @@ describe("x86-irqchip.md 19, the IOAPIC's pins", () => {
     h.pin(14, 0);
     h.eoi();
     expect(h.serve()).toBe(0x84);
-    expect([h.rte(13), h.rte(14), h.apics.all[0].taken]).toEqual([0x8064, 0x8084, [0x64, 0x84]]);
+    expect([h.rte(13), h.rte(14), h.local.taken(0)]).toEqual([0x8064, 0x8084, [0x64, 0x84]]);
   });
 });
 
@@ -486,7 +491,7 @@ describe("the IOAPIC beyond its vectors", () => {
   });
 
   it("before 6.4 an unmask delivered without asking the resampler", () => {
-    const h = resampled({ compat: "linux-6.1" });
+    const h = resampled(new ChipHarness({ compat: "linux-6.1" }));
     h.entry(PIN, 0x18077);
     h.pin(PIN, 1, 1);
     h.entry(PIN, 0x8077);
