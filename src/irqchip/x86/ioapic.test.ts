@@ -92,7 +92,7 @@ describe("x86-irqchip.md 19, the IOAPIC's registers", () => {
 
 describe.each([
   ["fake local APICs", undefined],
-  ["virq's own local APICs", (vm: FakeX86Vm) => new RealApics(vm, true)],
+  ["virq's own local APICs", (vm: FakeX86Vm) => new RealApics(vm)],
 ] as const)("x86-irqchip.md 19, the IOAPIC's pins, with %s", (_name, makeApics) => {
   const machine = (options: ChipHarnessOptions = {}): ChipHarness => new ChipHarness(makeApics === undefined ? options : { ...options, makeApics });
 
@@ -171,7 +171,7 @@ describe.each([
       [false, "newest", -1, 0xc077],
       [false, "linux-2026", -1, 0x8077],
     ] as const) {
-      const h = makeApics === undefined ? new ChipHarness({ compat }) : new ChipHarness({ compat, makeApics: (vm) => new RealApics(vm, hasMap) });
+      const h = makeApics === undefined ? new ChipHarness({ compat }) : new ChipHarness({ compat, makeApics: (vm) => new RealApics(vm, { hasOptimizedMap: hasMap }) });
       if (makeApics === undefined) h.apics.hasMap = hasMap;
       h.entry(PIN, 0x8077, 5);
       expect([h.pin(PIN, 1), h.rte(PIN)]).toEqual([result, low]);

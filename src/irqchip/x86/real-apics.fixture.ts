@@ -1,6 +1,7 @@
 import { run, type Step } from "../../sim/step.js";
 import type { FakeX86Vm, TestApics } from "./chips.fixture.js";
 import type { EoiSink, LocalApics } from "./contract.js";
+import type { LapicOptions } from "./lapic-options.js";
 import { ApicReg } from "./lapic-registers.js";
 import { LocalApicSet } from "./local-apics.js";
 import { hasVector } from "./vector-set.js";
@@ -9,7 +10,7 @@ const ENABLED = 0x1ff;
 const DISABLED = 0xff;
 const VECTORS = 256;
 
-/** The local APICs of virq behind PIC and IOAPIC: enabled, xAPIC, flat. */
+/** The local APICs of virq behind PIC and IOAPIC, in xAPIC mode: enabled and flat, or as after reset. */
 export class RealApics implements TestApics {
   readonly set: LocalApicSet;
   readonly local: LocalApics;
@@ -17,9 +18,10 @@ export class RealApics implements TestApics {
 
   constructor(
     private readonly vm: FakeX86Vm,
-    hasMap: boolean,
+    options: Partial<LapicOptions> = {},
+    private readonly isReset = false,
   ) {
-    this.set = new LocalApicSet(vm, { hasOptimizedMap: hasMap });
+    this.set = new LocalApicSet(vm, options);
     this.local = this.set;
   }
 
@@ -31,6 +33,7 @@ export class RealApics implements TestApics {
       run(lapic.setCpuid({ hasX2apic: false, hasTscDeadline: false, physicalBits: 46 }));
       this.takenBy.push([]);
     }
+    if (this.isReset) return;
     for (const vcpu of this.vm.vcpus) {
       run(this.set.lapics[vcpu.index].mmioWrite(ApicReg.LDR, 4, (1 << (24 + vcpu.index)) | 0));
       this.enable(vcpu.index, true);
@@ -54,7 +57,8 @@ export class RealApics implements TestApics {
     return this.takenBy[cpu];
   }
 
-  private *enter(cpu: number): Step<void> {
+  /** The rescan that was asked for, as before every entry to the guest. */
+  *enter(cpu: number): Step<void> {
     const vcpu = this.vm.vcpus[cpu];
     if (!vcpu.scanRequested) return;
     vcpu.scanRequested = false;
