@@ -4,7 +4,7 @@ import type { EoiSink, LocalApics } from "./contract.js";
 import type { LapicOptions } from "./lapic-options.js";
 import { ApicReg } from "./lapic-registers.js";
 import { LocalApicSet } from "./local-apics.js";
-import { hasVector } from "./vector-set.js";
+import { hasVector } from "../../arch/x86/vector-set.js";
 
 const ENABLED = 0x1ff;
 const DISABLED = 0xff;
