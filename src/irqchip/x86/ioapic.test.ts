@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { run, type Step } from "../../sim/step.js";
 import { kvm_ioapic_state } from "../../uapi/x86.js";
 import { ApicMessage } from "./contract.js";
-import { ChipHarness, type ChipHarnessOptions, type FakeX86Vm } from "./chips.fixture.js";
+import { ChipHarness, type ChipHarnessOptions, FakeX86Vcpu, type FakeX86Vm } from "./chips.fixture.js";
 import { RealApics } from "./real-apics.fixture.js";
 import { IOAPIC_SUCCESSIVE_IRQ_MAX_COUNT, STORM_DELAY_NS } from "./ioapic-storm.js";
 
@@ -358,6 +358,28 @@ describe.each([
 });
 
 describe("the IOAPIC beyond its vectors", () => {
+  it("a level entry in NMI mode sets remote IRR, and no EOI ever clears it (12.6)", () => {
+    const h = new ChipHarness();
+    h.entry(PIN, 0x8400);
+    expect([h.pin(PIN, 1), h.vm.vcpus[0].nmis, h.rte(PIN)]).toEqual([1, 1, 0xc400]);
+    h.pin(PIN, 0);
+    h.serve();
+    expect([h.pin(PIN, 1), h.vm.vcpus[0].nmis]).toEqual([-1, 1]);
+  });
+
+  it("an ExtINT entry is accepted by nobody (5.2)", () => {
+    const h = new ChipHarness();
+    h.entry(PIN, 0x8700);
+    expect([h.pin(PIN, 1), h.rte(PIN)]).toEqual([0, 0x8700]);
+  });
+
+  it("without any vCPU nobody matches (5.5)", () => {
+    const h = new ChipHarness({ cpus: 0, makeApics: (vm) => new RealApics(vm) });
+    run(h.ioapic.mmioWrite(new FakeX86Vcpu(h.vm.sim, 0, 0), 0x00, 4, 0x10 + 2 * PIN, 0));
+    run(h.ioapic.mmioWrite(new FakeX86Vcpu(h.vm.sim, 0, 0), 0x10, 4, 0x8077, 0));
+    expect([h.pin(PIN, 1), h.ioapic.entryLow[PIN]]).toEqual([-1, 0xc077]);
+  });
+
   it("a write tells the listeners of a changed mask bit, and of nothing else (5.3)", () => {
     const h = new ChipHarness();
     h.entry(PIN, 0x10076);
