@@ -45,11 +45,17 @@ export { getIoApicState, setIoApicState } from "./irqchip/x86/ioapic-record.js";
 export { IrqSource } from "./irqchip/x86/line-sources.js";
 export { type ChipOptions, PicPair } from "./irqchip/x86/pic.js";
 export { NEEDS_SCAN } from "./irqchip/x86/apic-deliver.js";
+export { Avic, AvicIpi, AvicVcpu, DOORBELL } from "./irqchip/x86/avic.js";
+export { AvicLogicalTable, AvicPhysicalTable } from "./irqchip/x86/avic-tables.js";
+export { decodeIrte, encodeIrte, Irte, type IrteFields, type IrteSink, type PostedIrte, type RemappedIrte } from "./arch/x86/irte.js";
+export { IrtePosting, type PostingPort, startBypass } from "./irqchip/x86/irte-posting.js";
 export type { InitTarget } from "./irqchip/x86/lapic-init.js";
 export { LAPIC_DEFAULTS, type LapicOptions } from "./irqchip/x86/lapic-options.js";
 export { APIC_REGISTERS, ApicReg, type ApicRegister } from "./irqchip/x86/lapic-registers.js";
 export type { Lapic } from "./irqchip/x86/lapic.js";
 export { LocalApicSet } from "./irqchip/x86/local-apics.js";
+export { POSTED_INTR_VECTOR, POSTED_INTR_WAKEUP_VECTOR, PostedDescriptor } from "./arch/x86/posted-descriptor.js";
+export { type NotificationPort, PostedHost, PostedInterrupts, type PostedVcpu } from "./irqchip/x86/posted-interrupts.js";
 export {
   ApicMessage,
   DeliveryMode,

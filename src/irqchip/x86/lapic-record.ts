@@ -20,7 +20,7 @@ export function* reset(lapic: Lapic, isInit: boolean): Step<void> {
   lapic.setVersion();
   yield* setSpiv(lapic, lapic.page[ApicReg.SPIV >> 2]);
   yield* lapic.timer.reset();
-  if (lapic.accelerator !== null) yield* lapic.accelerator.clear(lapic);
+  yield* renewAccelerator(lapic);
   yield* lapic.recount();
   yield* lapic.updatePpr();
   yield writes(lapic, "arbitrationCount");
@@ -38,6 +38,13 @@ function* clearPage(lapic: Lapic): Step<void> {
     for (let i = 0; i < count; i++) registers[(offset >> 2) + i * 4] = reset;
   }
   registers[(ApicReg.ICR >> 2) + 1] = 0;
+}
+
+function* renewAccelerator(lapic: Lapic): Step<void> {
+  const { accelerator } = lapic;
+  if (accelerator === null) return;
+  yield* accelerator.clear(lapic);
+  yield* accelerator.logicalChanged();
 }
 
 /** KVM_GET_LAPIC: what was posted is merged, the current count computed. */
@@ -69,7 +76,7 @@ export function* setRecord(lapic: Lapic, from: Int32Array): Step<number> {
   yield* set.map.dirty();
   yield* set.map.rebuildIfDirty();
   lapic.setVersion();
-  if (lapic.accelerator !== null) yield* lapic.accelerator.clear(lapic);
+  yield* renewAccelerator(lapic);
   yield* lapic.recount();
   yield* lapic.updatePpr();
   yield* lapic.timer.restore();

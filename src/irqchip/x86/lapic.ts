@@ -20,6 +20,8 @@ export interface ApicAccelerator {
   sync(lapic: Lapic): Step<void>;
   /** Nothing that was posted before SET_LAPIC or a reset stays. */
   clear(lapic: Lapic): Step<void>;
+  /** LDR or DFR may have changed. */
+  logicalChanged(): Step<void>;
 }
 
 /** What a vCPU's CPUID says of its local APIC. */
@@ -250,7 +252,18 @@ export class Lapic {
     return (page[ApicReg.SPIV >> 2] & SPIV_DIRECTED_EOI) !== 0;
   }
 
-  /** Is the vector in IRR or ISR? Merges what was posted first. */
+  /**
+   * Hardware virtualisation comes (or goes: null). What was posted is merged first, and the vCPU looks: an interrupt
+   * accepted by hardware made no event request.
+   */
+  *accelerate(accelerator: ApicAccelerator | null): Step<void> {
+    if (this.accelerator !== null) yield* this.accelerator.sync(this);
+    this.accelerator = accelerator;
+    yield* this.recount();
+    yield* this.vcpu.requestEvent();
+  }
+
+  /** Is the vector in IRR or ISR? What is only posted does not count: a rescan merges it first. */
   *isPendingOrInService(vector: number): Step<boolean> {
     yield reads(this, "irr");
     if (hasVector(this.irr, vector)) return true;
