@@ -50,6 +50,6 @@ export class X86Calls implements X86Target {
   }
 
   *close(): Step<void> {
-    yield* this.descriptors.closeAll();
+    yield* this.descriptors.end();
   }
 }

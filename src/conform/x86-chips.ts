@@ -1,7 +1,8 @@
 import { kvm_ioapic_state, kvm_pic_state, kvm_vcpu_events, KVM_IOAPIC_NUM_PINS, LAPIC_REGISTER } from "../uapi/x86.js";
 import type { IoapicEntry, IoapicState, LapicState, PicState, VcpuEvents } from "./x86-state.js";
 
-// Between the bytes that KVM's ioctls carry and the decoded state of vectors. "overlay" writes only the fields given.
+// Between the bytes that KVM's ioctls carry and the decoded state of vectors. "overlay" writes only the fields given, of the IOAPIC
+// whole entries.
 
 /** Some of the fields. */
 export type Overlay<T> = { readonly [field in keyof T]?: T[field] | undefined };
@@ -56,14 +57,15 @@ function decodeEntry(entry: bigint): IoapicEntry {
   return { ...(Object.fromEntries(fields) as IoapicEntry), ...(others === 0n ? {} : { otherBits: `0x${others.toString(16)}` }) };
 }
 
-function overlayEntry(before: bigint, state: Overlay<IoapicEntry>): bigint {
-  let entry = before;
+/** Fields that are not given are 0. */
+function entryOf(state: Overlay<IoapicEntry>): bigint {
+  let entry = state.otherBits === undefined ? 0n : BigInt(state.otherBits) & OTHER_BITS;
   for (const [name, at, width] of ENTRY_BITS) {
     const value = state[name];
     const mask = ((1n << BigInt(width)) - 1n) << BigInt(at);
-    if (value !== undefined) entry = (entry & ~mask) | ((BigInt(value) << BigInt(at)) & mask);
+    if (value !== undefined) entry |= (BigInt(value) << BigInt(at)) & mask;
   }
-  return state.otherBits === undefined ? entry : (entry & ~OTHER_BITS) | (BigInt(state.otherBits) & OTHER_BITS);
+  return entry;
 }
 
 export function decodeIoapic(view: DataView, at: number): IoapicState {
@@ -90,7 +92,7 @@ export function overlayIoapic(view: DataView, at: number, state: IoapicOverlay):
   if (state.irr !== undefined) kvm_ioapic_state.irr.set(view, state.irr, at);
   for (const [pin, fields] of Object.entries(state.redirtbl ?? {})) {
     const entry = kvm_ioapic_state.redirtbl[Number(pin)];
-    entry.setBig(view, overlayEntry(entry.getBig(view, at), fields), at);
+    entry.setBig(view, entryOf(fields), at);
   }
 }
 

@@ -46,8 +46,7 @@ export class NamedDescriptors {
     return result;
   }
 
-  *closeAll(): Step<void> {
-    for (let fd = this.open.pop(); fd !== undefined; fd = this.open.pop()) yield* this.system.close(fd);
-    yield* this.system.end();
+  *end(): Step<void> {
+    yield* this.system.end(this.open.reverse());
   }
 }

@@ -19,8 +19,8 @@ export interface GuestOutcome {
   readonly ret: number;
   readonly events: readonly GuestEvent[];
   /** What a read gave, unsigned; undefined when the action was not a read or did not finish. */
-  readonly value?: number | undefined;
-  /** rdmsr and cpuid only. */
+  readonly value?: number | string | undefined;
+  /** cpuid only. */
   readonly ecx?: number | undefined;
   readonly edx?: number | undefined;
 }
@@ -56,11 +56,11 @@ export interface X86System {
    */
   guestInit(vm: number, vcpu: number): Step<number>;
   /**
-   * One action and one no-op. While an earlier action has not finished (the vCPU is halted, or left KVM_RUN by HLT), the
+   * One action and one no-op. An interrupt that can be taken already is taken first, and its handler performs the action. While an earlier action has not finished (the vCPU is halted, or left KVM_RUN by HLT), the
    * guest only goes on with that one, whatever is asked. An `iret` outside any interrupt does nothing. At most one
    * interrupt is taken.
    */
   guest(vcpu: number, command: GuestCommand): Step<GuestOutcome>;
-  /** After the last descriptor is closed: gives back the rest. */
-  end(): Step<void>;
+  /** Closes what is still open, in this order, and gives back the rest. */
+  end(open: readonly number[]): Step<void>;
 }

@@ -83,10 +83,10 @@ export class VmCalls {
   private *irqfd(args: X86Args<"irqfd">): Step<X86Answer> {
     const { kvm_irqfd } = kvm;
     const irqfd = view(kvm_irqfd.size);
-    kvm_irqfd.fd.set(irqfd, this.descriptors.fd(args.fd) >>> 0);
+    kvm_irqfd.fd.set(irqfd, this.descriptors.fd(args.fd) | 0);
     kvm_irqfd.gsi.set(irqfd, args.gsi >>> 0);
     kvm_irqfd.flags.set(irqfd, flagsOf(IRQFD_FLAG, args.flags));
-    kvm_irqfd.resamplefd.set(irqfd, args.resamplefd === undefined ? 0 : this.descriptors.fd(args.resamplefd));
+    kvm_irqfd.resamplefd.set(irqfd, args.resamplefd === undefined ? 0 : this.descriptors.fd(args.resamplefd) | 0);
     return answerOf(yield* this.onVm(args, kvm.KVM_IRQFD, bytesOf(irqfd)));
   }
 

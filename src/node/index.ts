@@ -1,2 +1,3 @@
 export * from "../index.js";
 export { loadBoard } from "./load-board.js";
+export { RunningKernel } from "./kvm/kernel-system.js";
