@@ -13,6 +13,7 @@ const SCHEMAS = [
   ["scenario.schema.json", "scenario/scenario.js", "scenarioSchema", "input"],
   ["profile.schema.json", "scenario/profile.js", "profileSchema", "input"],
   ["conform.schema.json", "cli/conform-schema.js", "conformOutput", "output"],
+  ["conform-diff.schema.json", "cli/conform-diff-schema.js", "conformDiffOutput", "output"],
   ["conformance-file.schema.json", "conform/vector.js", "conformanceFile", "output"],
   ["kvm-conformance-file.schema.json", "conform/x86-vector.js", "kvmConformanceFile", "output", "ref"],
 ];

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { COMPATS, TARGET_NAMES } from "../conform/target.js";
+import { X86_TARGET_NAMES } from "../conform/x86-targets.js";
 
 const total = z.number().int().min(0);
 
@@ -14,7 +15,7 @@ export const conformOutput = z.object({
     z.object({
       id: z.string(),
       title: z.string(),
-      target: z.enum(TARGET_NAMES),
+      target: z.enum([...TARGET_NAMES, ...X86_TARGET_NAMES]),
       outcome: z.enum(["passed", "failed", "skipped"]),
       reason: z.string().nullable().describe("why it was skipped"),
       difference: z

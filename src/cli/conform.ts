@@ -2,33 +2,68 @@ import { type Command, Option } from "commander";
 import { count, countsLine, runVector, type VectorResult } from "../conform/runner.js";
 import { COMPATS, type Compat, TARGET_NAMES, type TargetName } from "../conform/target.js";
 import type { AnyVector } from "../conform/vector.js";
+import { X86_TARGET_NAMES, type X86TargetName } from "../conform/x86-targets.js";
 import { readConformanceFile } from "../node/read-conformance.js";
 import { PersonError } from "../sim/person-error.js";
 import { AnswerNo } from "./answer-no.js";
-import { type ConformOutput } from "./conform-schema.js";
+import { compareFile, compareRandom } from "./conform-diff.js";
+import { runOnKernel } from "./conform-kvm.js";
+import type { ConformOutput } from "./conform-schema.js";
 
-interface Options {
-  readonly target?: TargetName;
+export interface ConformCommandOptions {
+  readonly target?: TargetName | X86TargetName;
   readonly only?: string[];
   readonly json?: boolean;
   readonly compat?: Compat;
+  readonly diff?: boolean;
+  readonly random?: number;
+  readonly seed: number;
+  readonly steps: number;
 }
+
+const whole = (least: number, most: number, what: string) => (text: string): number => {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < least || value > most) throw new PersonError(`${what} ${text}: a whole number from ${least} to ${most} is wanted`);
+  return value;
+};
 
 /** `virq conform FILE`: recorded vectors against the model; status 1 when a step shows something else than was recorded. */
 export function addConformCommand(program: Command): void {
   program
     .command("conform")
-    .description("runs recorded vectors against the model: each passes, or shows its first step that differs")
-    .argument("<file>", "a conformance file (schema/conformance-file.schema.json), which may be compressed by gzip")
-    .addOption(new Option("--target <name>", "what they run on; default: virtual where a kernel answered, else physical").choices(TARGET_NAMES))
+    .description("runs recorded vectors against the model or the running kernel, or both against each other: each passes, or shows its first step that differs")
+    .argument("[file]", "a conformance file (schema/conformance-file.schema.json, schema/kvm-conformance-file.schema.json), which may be compressed by gzip")
+    .addOption(new Option("--target <name>", "what they run on; default: model for x86, for Arm virtual where a kernel answered, else physical; kvm is the running kernel").choices([...TARGET_NAMES, ...X86_TARGET_NAMES]))
     .option("--only <id>", "only this vector; may be repeated", (id: string, before: string[] = []) => [...before, id])
     .addOption(new Option("--compat <kernel>", "whose rules the virtual controllers follow; default: of the kernel that answered").choices(COMPATS))
-    .option("--json", "print JSON (schema/conform.schema.json)")
-    .action((file: string, options: Options) => {
-      const results = chosen(readConformanceFile(file), options.only, file).map((vector) => runVector(vector, options));
-      process.stdout.write(options.json ? `${JSON.stringify(output(file, options, results), null, 2)}\n` : text(results));
-      if (results.some((result) => result.outcome === "failed")) throw new AnswerNo();
+    .option("--diff", "the model and the running kernel together, step by step; the first difference is shrunk to the fewest steps")
+    .option("--random <n>", "with --diff: so many generated sequences instead of a file's", whole(1, 10_000_000, "--random"))
+    .option("--seed <n>", "of the generated sequences", whole(0, 0xffff_ffff, "--seed"), 1)
+    .option("--steps <n>", "of each generated sequence", whole(1, 10_000, "--steps"), 60)
+    .option("--json", "print JSON (schema/conform.schema.json, with --diff schema/conform-diff.schema.json)")
+    .action(async (file: string | undefined, options: ConformCommandOptions) => {
+      const isFine = await perform(file, options);
+      if (!isFine) throw new AnswerNo();
     });
+}
+
+/** True when nothing differs. */
+async function perform(file: string | undefined, options: ConformCommandOptions): Promise<boolean> {
+  if (options.random !== undefined) {
+    if (!options.diff) throw new PersonError("--random: generated sequences have no recorded answers; add --diff to compare the model with the running kernel");
+    if (file !== undefined) throw new PersonError(`--random: sequences are generated, not read from ${file}; leave one of the two out`);
+    return await compareRandom(options.random, options);
+  }
+  if (file === undefined) throw new PersonError("conform: which conformance file? Or give --diff --random N to compare the model with the running kernel");
+  const vectors = chosen(readConformanceFile(file), options.only, file);
+  if (options.diff) return await compareFile(file, vectors, options);
+  const results = options.target === "kvm" ? await runOnKernel(vectors) : vectors.map((vector) => runVector(vector, modelOptions(options)));
+  process.stdout.write(options.json ? `${JSON.stringify(output(file, options, results), null, 2)}\n` : text(results));
+  return results.every((result) => result.outcome !== "failed");
+}
+
+function modelOptions({ target, compat }: ConformCommandOptions): Parameters<typeof runVector>[1] {
+  return { ...(target === undefined || target === "kvm" ? {} : { target }), ...(compat === undefined ? {} : { compat }) };
 }
 
 function chosen(vectors: readonly AnyVector[], only: readonly string[] | undefined, file: string): readonly AnyVector[] {
@@ -38,7 +73,7 @@ function chosen(vectors: readonly AnyVector[], only: readonly string[] | undefin
   return vectors.filter((vector) => only.includes(vector.id));
 }
 
-function output(file: string, options: Options, results: readonly VectorResult[]): ConformOutput {
+function output(file: string, options: ConformCommandOptions, results: readonly VectorResult[]): ConformOutput {
   return { file, compat: options.compat ?? null, ...count(results), vectors: [...results] };
 }
 

@@ -2,7 +2,11 @@ import { run } from "../sim/step.js";
 import { reasonToSkip } from "./left-out.js";
 import type { Compat, Observation, TargetName } from "./target.js";
 import { TARGETS } from "./targets.js";
-import type { AnyVector, ArmStep, ArmVector } from "./vector.js";
+import { type AnyVector, type ArmStep, type ArmVector, isArm } from "./vector.js";
+import { runX86Vector } from "./x86-runner.js";
+import { X86_MODEL, type X86TargetName } from "./x86-targets.js";
+import { isKvmVector, type X86Vector } from "./x86-vector.js";
+import { X86Calls } from "./x86-calls.js";
 
 /** The first step that shows something else than was recorded. */
 export interface Difference {
@@ -17,7 +21,7 @@ export interface Difference {
 export interface VectorResult {
   readonly id: string;
   readonly title: string;
-  readonly target: TargetName;
+  readonly target: TargetName | X86TargetName;
   readonly outcome: "passed" | "failed" | "skipped";
   /** Why it was skipped, else null. */
   readonly reason: string | null;
@@ -25,8 +29,8 @@ export interface VectorResult {
 }
 
 export interface ConformOptions {
-  /** Default: what the vector's oracle says. */
-  readonly target?: TargetName;
+  /** Default: of an x86 vector model, of an Arm vector what its oracle says. */
+  readonly target?: TargetName | "model";
   /** Default: linux-6.1 where that kernel answered, else newest. */
   readonly compat?: Compat;
 }
@@ -35,13 +39,23 @@ const KERNEL_ORACLE = "linux-6.1-kvm";
 
 /** Runs one vector on a fresh machine. */
 export function runVector(vector: AnyVector, options: ConformOptions = {}): VectorResult {
+  if (isKvmVector(vector)) return runOnX86Model(vector as X86Vector, options.target ?? "model");
+  if (options.target === "model" && isArm(vector.machine)) return skipped(vector, "model", "model is x86's target");
   const byKernel = vector.oracle?.includes(KERNEL_ORACLE) ?? vector.oracle === undefined;
-  const target = options.target ?? (byKernel ? "virtual" : "physical");
+  const target = options.target === undefined || options.target === "model" ? (byKernel ? "virtual" : "physical") : options.target;
   const of = { id: vector.id, title: vector.title, target, reason: null, difference: null };
   const reason = reasonToSkip(vector, target);
   if (reason !== null) return { ...of, outcome: "skipped", reason };
   const difference = firstDifference(vector as ArmVector, target, options.compat ?? (byKernel ? "linux-6.1" : "newest"));
   return { ...of, outcome: difference === null ? "passed" : "failed", difference };
+}
+
+const skipped = ({ id, title }: AnyVector, target: VectorResult["target"], reason: string): VectorResult => ({ id, title, target, outcome: "skipped", reason, difference: null });
+
+function runOnX86Model(vector: X86Vector, target: TargetName | "model"): VectorResult {
+  if (target !== "model") return skipped(vector, target, `${target} is Arm's target`);
+  if (X86_MODEL === null) return skipped(vector, target, "the x86 machine is not modelled");
+  return runX86Vector(vector, new X86Calls(X86_MODEL({ endsAtAcceptance: false })), target);
 }
 
 function firstDifference(vector: ArmVector, name: TargetName, compat: Compat): Difference | null {

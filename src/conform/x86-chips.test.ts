@@ -7,15 +7,17 @@ import { answerDifferences, chipDifferences } from "./x86-compare.js";
 import type { X86System } from "./x86-system.js";
 
 describe("chips as bytes and as state", () => {
-  it("an overlay writes the fields given and leaves the rest", () => {
+  it("an overlay writes the fields given and leaves the rest; a redirection entry is written whole", () => {
     const view = new DataView(new ArrayBuffer(216));
     view.setBigUint64(24, 0x10000n, true);
     overlayIoapic(view, 0, { irr: 4, redirtbl: { 1: { vector: 0x41, trigMode: 1, destId: 3 } } });
     expect(view.getBigUint64(32, true)).toBe(0x0300_0000_0000_8041n);
     expect(decodeIoapic(view, 0).irr).toBe(4);
     expect(decodeIoapic(view, 0).redirtbl[0]).toBeUndefined();
-    overlayIoapic(view, 0, { redirtbl: { 1: { mask: 1 } } });
-    expect(decodeIoapic(view, 0).redirtbl[1]).toEqual({ vector: 0x41, deliveryMode: 0, destMode: 0, deliveryStatus: 0, polarity: 0, remoteIrr: 0, trigMode: 1, mask: 1, destId: 3 });
+    expect(decodeIoapic(view, 0).redirtbl[1]).toEqual({ vector: 0x41, deliveryMode: 0, destMode: 0, deliveryStatus: 0, polarity: 0, remoteIrr: 0, trigMode: 1, mask: 0, destId: 3 });
+    overlayIoapic(view, 0, { redirtbl: { 1: { vector: 0x42 } } });
+    expect(decodeIoapic(view, 0).irr).toBe(4);
+    expect(view.getBigUint64(32, true)).toBe(0x42n);
     view.setBigUint64(32, 0xffff_ffff_ffff_ffffn, true);
     expect(decodeIoapic(view, 0).redirtbl[1].otherBits).toBe("0xfffffffffe0000");
   });

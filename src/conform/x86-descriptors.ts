@@ -47,6 +47,6 @@ export class NamedDescriptors {
   }
 
   *end(): Step<void> {
-    yield* this.system.end(this.open.reverse());
+    yield* this.system.end(this.open.toReversed());
   }
 }

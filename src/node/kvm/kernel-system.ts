@@ -16,8 +16,6 @@ const O_CLOEXEC = 0o2000000;
 /** Above the longest structure (4,096 routing entries): what other structures point to, and data of read and write. */
 const PLACED = 0x38000;
 const SCRATCH_DATA = 0x39000;
-/** VMs that may wait for their end beside the running sequence. */
-const MOST_CLOSING = 64;
 
 /** The running kernel: what every sequence shares. */
 export class RunningKernel {
@@ -30,10 +28,10 @@ export class RunningKernel {
   ) {}
 
   /** @throws PersonError where there is no usable /dev/kvm */
-  static async open(): Promise<RunningKernel> {
+  static async open(path = "/dev/kvm"): Promise<RunningKernel> {
     const system = await Syscalls.load();
-    const device = system.open("/dev/kvm");
-    if (device < 0) throw new PersonError(`--target kvm: /dev/kvm cannot be opened (${errnoName(device)}); it needs a machine with KVM, and root or the group kvm`);
+    const device = system.open(path);
+    if (device < 0) throw new PersonError(`${path} cannot be opened (${errnoName(device)}); it needs a machine with KVM, and root or the group kvm`);
     await system.startThreads();
     const runBytes = system.ioctl(device, kvm.KVM_GET_VCPU_MMAP_SIZE, 0);
     return new RunningKernel(system, device, new WakeTimer(system), new WorkerFence(system, device), Math.ceil(runBytes / PAGE));
@@ -46,11 +44,11 @@ export class RunningKernel {
 
   /** Between sequences: lets the ends of earlier ones go on. */
   async breathe(): Promise<void> {
-    await this.system.settleClosing(MOST_CLOSING);
+    await this.system.settleClosing(false);
   }
 
   async close(): Promise<void> {
-    await this.system.settleClosing(0);
+    await this.system.settleClosing(true);
     this.fence.end();
     this.timer.end();
     this.system.call(SYS.close, this.device);

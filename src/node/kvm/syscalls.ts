@@ -43,6 +43,8 @@ interface Koffi {
 
 const PAGE = 4096;
 const SCRATCH_PAGES = 64;
+/** Descriptors that close beside this thread at a time, each with what follows it. */
+const MOST_CLOSING = 64;
 /** Memory that system calls and this process both see: structures, and what vCPUs and guests map. */
 const ARENA_BYTES = 1 << 27;
 
@@ -69,16 +71,17 @@ export class Syscalls {
     this.bytes = new Uint8Array(arena);
   }
 
-  /** @throws PersonError where koffi is not installed, or the kernel is not Linux on x86-64 */
-  static async load(): Promise<Syscalls> {
-    if (process.platform !== "linux" || process.arch !== "x64") throw new PersonError("--target kvm: the vectors are x86-64 Linux's; run it there, or use --target model");
-    // Not a literal: koffi is optional, and the types must not need it.
-    const name: string = "koffi";
+  /**
+   * @param name of the package, which is optional: nothing else of virq needs it
+   * @throws PersonError where it is not installed, or the kernel is not Linux on x86-64
+   */
+  static async load(name: string = "koffi"): Promise<Syscalls> {
+    if (process.platform !== "linux" || process.arch !== "x64") throw new PersonError("the running kernel is compared on x86-64 Linux only; run it there, or use --target model");
     const koffi = await import(name).then(
       (module: { readonly default: Koffi }) => module.default,
       () => null,
     );
-    if (koffi === null) throw new PersonError("--target kvm: the package koffi, which makes the system calls, is not installed; run npm install koffi");
+    if (koffi === null) throw new PersonError(`the package ${name}, which makes the system calls, is not installed; run npm install koffi`);
     return new Syscalls(koffi, koffi.load(null).func("int64_t syscall(int64_t nr, int64_t a, int64_t b, int64_t c, int64_t d, int64_t e, int64_t f)"));
   }
 
@@ -132,17 +135,22 @@ export class Syscalls {
 
   /** Closes descriptors, in order, beside this thread: destroying a VM waits 16 ms for grace periods. */
   closeBeside(fds: readonly number[]): void {
-    const [fd, ...rest] = fds;
+    if (this.closing < MOST_CLOSING) this.closeNext([...fds]);
+    else for (const fd of fds) this.call(SYS.close, fd);
+  }
+
+  private closeNext(fds: number[]): void {
+    const fd = fds.shift();
     if (fd === undefined) return;
     this.closing++;
     this.function_.async(SYS.close, fd, 0, 0, 0, 0, 0, () => {
       this.closing--;
-      this.closeBeside(rest);
+      this.closeNext(fds);
     });
   }
 
-  /** Lets what {@link closeBeside} began go on, until at most so many are left. */
-  async settleClosing(atMost: number): Promise<void> {
-    while (this.closing > atMost) await new Promise((resolve) => setImmediate(resolve));
+  /** Lets what {@link closeBeside} began go on, until little or nothing of it is left. */
+  async settleClosing(isEnd: boolean): Promise<void> {
+    while (this.closing > (isEnd ? 0 : MOST_CLOSING / 2)) await new Promise((resolve) => setImmediate(resolve));
   }
 }

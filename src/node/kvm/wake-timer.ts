@@ -8,7 +8,7 @@ const SIGEV_THREAD_ID = 4;
 const CLOCK_MONOTONIC = 1;
 const SIGSET_BYTES = 8;
 /** A vCPU that sleeps is woken by the timer; the second time it is given longer, so that a busy machine is not taken for sleep. */
-const WAKE_NS = [150_000, 2_000_000];
+const WAKE_NS = [100_000, 500_000];
 
 /**
  * Brings this thread out of KVM_RUN: a timer whose signal goes to this thread alone. The signal is blocked here and let in by

@@ -1,0 +1,31 @@
+import { z } from "zod";
+
+const total = z.number().int().min(0);
+
+const place = z.object({ path: z.string().describe("ret, errno, status, events, …, or a register of a chip"), model: z.string(), kernel: z.string() });
+
+/** `virq conform --diff --json`. Published as schema/conform-diff.schema.json. */
+export const conformDiffOutput = z.object({
+  source: z.string().describe("the file, or random"),
+  seed: total.nullable().describe("of generated sequences"),
+  backend: z.object({ endsAtAcceptance: z.boolean().describe("kvm-pvm: a local APIC's interrupt is over when the guest takes it; the model's then too") }),
+  sequences: total,
+  steps: total.describe("performed on both sides"),
+  same: total,
+  known: z.array(z.object({ name: z.string(), flavour: z.string(), reason: z.string(), count: total })).describe("sequences that ended in a declared difference, or steps that met a harmless one"),
+  different: total,
+  differences: z
+    .array(
+      z.object({
+        name: z.string().describe("the vector's id, or the scene of a generated sequence with its number"),
+        shrunkFrom: total.describe("steps before shrinking"),
+        alike: total.describe("further sequences that differ in the same way, not shrunk"),
+        at: z.array(place).describe("where the last step differs"),
+        steps: z.array(z.object({ call: z.string(), model: z.string(), kernel: z.string() })).describe("the fewest steps, answers side by side"),
+        vector: z.unknown().describe("the same as a vector of a conformance file, with the kernel's answers expected"),
+      }),
+    )
+    .describe("one of each kind"),
+});
+
+export type ConformDiffOutput = z.infer<typeof conformDiffOutput>;

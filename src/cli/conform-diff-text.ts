@@ -1,0 +1,33 @@
+import type { ConformDiffOutput } from "./conform-diff-schema.js";
+
+const MOST_PLACES = 8;
+const WIDEST_CALL = 70;
+
+/** The comparison for people: each kind of difference with its fewest steps side by side, then the counts. */
+export function diffText(output: ConformDiffOutput): string {
+  const lines: string[] = [];
+  for (const found of output.differences) lines.push(...differenceLines(found, output.seed), "");
+  for (const { name, flavour, reason, count } of output.known) if (count > 0) lines.push(`known    ${count} x ${name} (${flavour}): ${reason}`);
+  if (output.backend.endsAtAcceptance) lines.push("back end ends a local APIC's interrupt as the guest takes it (kvm-pvm); the model was told to");
+  const known = output.sequences - output.same - output.different;
+  lines.push(`${output.sequences} sequences, ${output.steps} steps: ${output.same} same, ${known} known, ${output.different} different`);
+  return `${lines.join("\n")}\n`;
+}
+
+function differenceLines(found: ConformDiffOutput["differences"][number], seed: number | null): string[] {
+  const alike = found.alike === 0 ? "" : `; ${found.alike} more like it`;
+  const rows = found.steps.map(({ call, model, kernel }, i) => ({
+    mark: i === found.steps.length - 1 ? ">" : " ",
+    call: `${i} ${call}`.length > WIDEST_CALL ? `${`${i} ${call}`.slice(0, WIDEST_CALL - 1)}…` : `${i} ${call}`,
+    model: model === kernel ? "same" : model,
+    kernel,
+  }));
+  const width = Math.max(4, ...rows.map((row) => row.call.length));
+  const modelWidth = Math.max(5, ...rows.map((row) => row.model.length));
+  return [
+    `DIFFERS  ${found.name}${seed === null ? "" : ` of seed ${seed}`}: ${found.steps.length} steps, shrunk from ${found.shrunkFrom}${alike}`,
+    `  ${"call".padEnd(width)}  ${"model".padEnd(modelWidth)}  kernel`,
+    ...rows.map((row) => `${row.mark} ${row.call.padEnd(width)}  ${row.model.padEnd(modelWidth)}  ${row.kernel}`),
+    ...found.at.slice(0, MOST_PLACES).map(({ path, model, kernel }) => `  ${path}: model ${model}, kernel ${kernel}`),
+  ];
+}

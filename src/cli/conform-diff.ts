@@ -1,0 +1,118 @@
+import type { AnyVector } from "../conform/vector.js";
+import { endsAtAcceptance } from "../conform/x86-backend.js";
+import { X86Calls } from "../conform/x86-calls.js";
+import { diffX86, type DiffResult, type DiffSides, kindOf, shrinkDifference } from "../conform/x86-diff.js";
+import { KNOWN_DIFFERENCES } from "../conform/x86-known.js";
+import { randomSequence } from "../conform/x86-random.js";
+import { describeX86Step } from "../conform/x86-replay.js";
+import { X86_MODEL } from "../conform/x86-targets.js";
+import { isKvmVector, type X86Call, type X86Vector } from "../conform/x86-vector.js";
+import { RunningKernel } from "../node/kvm/kernel-system.js";
+import { PersonError } from "../sim/person-error.js";
+import { run } from "../sim/step.js";
+import type { ConformDiffOutput } from "./conform-diff-schema.js";
+import { diffText } from "./conform-diff-text.js";
+import { Progress } from "./progress.js";
+
+interface Options {
+  readonly json?: boolean;
+  readonly seed: number;
+  readonly steps: number;
+}
+
+interface Sequence {
+  readonly name: string;
+  readonly calls: readonly X86Call[];
+}
+
+type Found = ConformDiffOutput["differences"][number];
+
+/** `--diff FILE`: the calls of recorded vectors on both sides. True when nothing differs. */
+export async function compareFile(file: string, vectors: readonly AnyVector[], options: Options): Promise<boolean> {
+  const sequences = vectors.filter((vector) => isKvmVector(vector)).map((vector) => ({ name: vector.id, calls: (vector as X86Vector).steps }));
+  if (sequences.length === 0) throw new PersonError(`${file}: no vector of calls to /dev/kvm (schema/kvm-conformance-file.schema.json); --diff has nothing to compare`);
+  return await compare(file, null, sequences.length, (i) => sequences[i], options);
+}
+
+/** `--diff --random N`: generated sequences on both sides. True when nothing differs. */
+export async function compareRandom(sequences: number, options: Options): Promise<boolean> {
+  const at = (i: number): Sequence => {
+    const { scene, calls } = randomSequence(options.seed, i, options.steps);
+    return { name: `${scene} ${i}`, calls };
+  };
+  return await compare("random", options.seed, sequences, at, options);
+}
+
+async function compare(source: string, seed: number | null, count: number, at: (i: number) => Sequence, options: Options): Promise<boolean> {
+  const kernel = await RunningKernel.open();
+  const progress = new Progress();
+  try {
+    const backend = { endsAtAcceptance: run(endsAtAcceptance(new X86Calls(kernel.process()))) };
+    const comparison = new Comparison(sidesOf(kernel, backend));
+    for (let i = 0; i < count; i++) {
+      progress.show(`${i} of ${count} sequences, ${comparison.different} different`);
+      comparison.add(at(i));
+      await kernel.breathe();
+    }
+    progress.clear();
+    const output = { source, seed, backend, sequences: count, ...comparison.result() };
+    process.stdout.write(options.json ? `${JSON.stringify(output, null, 2)}\n` : diffText(output));
+    return comparison.different === 0;
+  } finally {
+    progress.clear();
+    await kernel.close();
+  }
+}
+
+function sidesOf(kernel: RunningKernel, backend: ConformDiffOutput["backend"]): DiffSides {
+  const model = X86_MODEL;
+  if (model === null) throw new PersonError("--diff: the x86 machine is not modelled yet; --target kvm runs recorded vectors on the running kernel");
+  return { model: () => new X86Calls(model(backend)), kernel: () => new X86Calls(kernel.process()) };
+}
+
+/** Counts what agrees, and keeps one shrunk sequence of each kind of difference. */
+class Comparison {
+  different = 0;
+  private steps = 0;
+  private same = 0;
+  private readonly known = new Map<string, number>();
+  private readonly found = new Map<string, Found>();
+
+  constructor(private readonly sides: DiffSides) {}
+
+  add({ name, calls }: Sequence): void {
+    const result = diffX86(calls, this.sides);
+    this.steps += result.steps.length;
+    for (const known of result.known) this.known.set(known.name, (this.known.get(known.name) ?? 0) + 1);
+    if (result.outcome === "same") this.same++;
+    if (result.outcome !== "different") return;
+    this.different++;
+    const kind = kindOf(result);
+    const alike = this.found.get(kind);
+    if (alike === undefined) this.found.set(kind, reported(name, result, shrinkDifference(calls, result, this.sides)));
+    else alike.alike++;
+  }
+
+  result(): Omit<ConformDiffOutput, "source" | "seed" | "backend" | "sequences"> {
+    const known = KNOWN_DIFFERENCES.map(({ name, flavour, reason }) => ({ name, flavour, reason, count: this.known.get(name) ?? 0 }));
+    return { steps: this.steps, same: this.same, known, different: this.different, differences: [...this.found.values()] };
+  }
+}
+
+function reported(name: string, whole: DiffResult, { steps }: DiffResult): Found {
+  const last = steps.at(-1);
+  return {
+    name,
+    shrunkFrom: whole.steps.length,
+    alike: 0,
+    at: (last?.differences ?? []).map(({ path, expected, got }) => ({ path, model: got, kernel: expected })),
+    steps: steps.map(({ call, model, kernel }) => ({ call: describeX86Step(call), model: JSON.stringify(model), kernel: JSON.stringify(kernel) })),
+    vector: {
+      id: name.replaceAll(" ", "-"),
+      title: last === undefined ? name : `${describeX86Step(last.call)}: model and kernel differ`,
+      kind: "diff",
+      flavour: "any",
+      steps: steps.map(({ call: { op, args }, kernel }) => ({ op, args, expect: kernel })),
+    },
+  };
+}

@@ -1,0 +1,223 @@
+import type { RoutingEntryArgs } from "./x86-op.js";
+import type { Chooser } from "./x86-random.js";
+import type { X86Call } from "./x86-vector.js";
+import * as guest from "./x86-guest-calls.js";
+
+type Make = (choose: Chooser) => X86Call;
+
+/** A kind of sequence: how it begins, and what it is made of, by weight. */
+export interface Scene {
+  readonly name: string;
+  readonly weight: number;
+  setUp(choose: Chooser): X86Call[];
+  readonly calls: readonly (readonly [weight: number, Make])[];
+}
+
+const EVENTFDS = ["e0", "e1", "e2", "e3"];
+const RESAMPLEFDS = ["r0", "r1"];
+const NO_EVENTFD = ["vm", "vcpu0", "null", "nobody", -1, 9999];
+const PINS = [3, 4, 5, 8, 9, 10, 14];
+/** Of these routing has 30 to 41. */
+const MSI_GSIS = [30, 31, 34, 40];
+const HOSTILE_GSIS = [0, 2, 13, 16, 23, 24, 25, 100, 4095, 4096, 0x7fff_ffff, 0xffff_ffff];
+export const VECTORS = [0x31, 0x32, 0x39, 0x41, 0x51, 0x52, 0x61, 0x71, 0x81, 0xa1, 0xf1];
+const HOSTILE_VECTORS = [0, 2, 8, 15, 16, 31, 254, 255];
+
+const gsi = (c: Chooser): number => (c.oneIn(12) ? c.of(HOSTILE_GSIS) : c.oneIn(4) ? c.of(MSI_GSIS) : c.of(PINS));
+const vector = (c: Chooser): number => (c.oneIn(15) ? c.of(HOSTILE_VECTORS) : c.of(VECTORS));
+const eventfd = (c: Chooser): string | number => (c.oneIn(20) ? c.of(NO_EVENTFD) : c.of(EVENTFDS));
+const resamplefd = (c: Chooser): string | number => (c.oneIn(20) ? c.of(NO_EVENTFD) : c.of(RESAMPLEFDS));
+export const vcpu = (c: Chooser): string => (c.oneIn(3) ? c.of(["vcpu1", "vcpu2", "vcpu3"]) : "vcpu0");
+
+/** Fixed, lowest priority, NMI, remote read, ExtINT: what leaves vCPU 0 able to go on with its guest. */
+const deliveryMode = (c: Chooser): number => c.weighted([[12, 0], [4, 1], [1, 4], [1, 3], [1, 7]]);
+const destination = (c: Chooser): number => c.weighted([[10, 0], [4, 1], [2, 2], [2, 3], [1, 5], [2, 0xff], [1, 0x0f], [1, 0x31]]);
+
+/** Address and data of an MSI; INIT and start-up go to other vCPUs than the guest's, by their number alone. */
+function message(c: Chooser): { addressLo: number; data: number } {
+  if (c.oneIn(25)) return { addressLo: (0xfee0_0000 | (c.of([1, 2, 3]) << 12)) >>> 0, data: (c.of([5, 6]) << 8) | vector(c) | (c.below(2) << 14) };
+  const address = 0xfee0_0000 | (destination(c) << 12) | (c.oneIn(6) ? 8 : 0) | (c.oneIn(4) ? 4 : 0);
+  return { addressLo: address >>> 0, data: vector(c) | (deliveryMode(c) << 8) | (c.oneIn(4) ? 0x8000 : 0) | (c.oneIn(3) ? 0x4000 : 0) };
+}
+
+const irqLine: Make = (c) => ({ op: c.oneIn(4) ? "irqLine" : "irqLineStatus", args: { gsi: gsi(c), level: c.oneIn(20) ? c.of([2, 0x8000_0000]) : c.below(2) } });
+const signalMsi: Make = (c) => ({
+  op: "signalMsi",
+  args: { ...message(c), ...(c.oneIn(12) ? { addressHi: c.of([1, 0x100, 0xffff_ff00]) } : {}), ...(c.oneIn(15) ? { flags: c.of([1, 2, 0x8000_0000]) } : {}) },
+});
+const writeEventfd: Make = (c) => ({ op: "writeEventfd", args: { fd: c.of(EVENTFDS), ...(c.oneIn(8) ? { value: c.of([0, 2, 7]) } : {}) } });
+const readEventfd: Make = (c) => ({ op: "readEventfd", args: { fd: c.oneIn(3) ? c.of(EVENTFDS) : c.of(RESAMPLEFDS) } });
+const assign: Make = (c) => ({ op: "irqfd", args: { fd: eventfd(c), gsi: gsi(c), ...(c.oneIn(20) ? { flags: c.of([[4], [0x80], ["DEASSIGN", "RESAMPLE"]] as (number | "DEASSIGN" | "RESAMPLE")[][]) } : {}) } });
+const assignResample: Make = (c) => ({ op: "irqfd", args: { fd: eventfd(c), gsi: gsi(c), flags: ["RESAMPLE"], resamplefd: resamplefd(c) } });
+const deassign: Make = (c) => ({ op: "irqfd", args: { fd: eventfd(c), gsi: gsi(c), flags: ["DEASSIGN"] } });
+
+const irqchipRoute = (c: Chooser): RoutingEntryArgs => {
+  const pin = c.of(PINS);
+  return c.oneIn(4) ? { gsi: pin, type: "irqchip", irqchip: "ioapic", pin: c.of(PINS) } : { gsi: pin, type: "irqchip", irqchip: pin < 8 ? "picMaster" : "picSlave", pin: pin & 7 };
+};
+const msiRoute = (c: Chooser): RoutingEntryArgs => ({ gsi: c.oneIn(15) ? c.of(PINS) : 30 + c.below(12), type: "msi", ...message(c), ...(c.oneIn(15) ? { flags: c.of([1, 2]) } : {}) });
+const hostileRoute = (c: Chooser): RoutingEntryArgs =>
+  c.of<RoutingEntryArgs>([
+    { gsi: c.of(HOSTILE_GSIS), type: "irqchip", irqchip: "ioapic", pin: c.of([23, 24, 255]) },
+    { gsi: 5, type: "irqchip", irqchip: "picSlave", pin: 8 },
+    { gsi: 5, type: "irqchip", irqchip: c.of([3, 7]), pin: 1 },
+    { gsi: 5, type: c.of([0, 3, 6, 99]) },
+    { gsi: 5, type: "irqchip", irqchip: "ioapic", pin: 5, flags: 1 },
+  ]);
+const setGsiRouting: Make = (c) => {
+  const entries: RoutingEntryArgs[] = c.oneIn(3) ? [] : PINS.map((pin): RoutingEntryArgs => ({ gsi: pin, type: "irqchip", irqchip: "ioapic", pin }));
+  for (let more = c.below(4); more > 0; more--) entries.push(c.oneIn(10) ? hostileRoute(c) : c.oneIn(3) ? irqchipRoute(c) : msiRoute(c));
+  return { op: "setGsiRouting", args: { entries, ...(c.oneIn(25) ? { flags: 1 } : {}) } };
+};
+const setMsiRouting: Make = (c) => ({ op: "setGsiRouting", args: { entries: Array.from({ length: 1 + c.below(3) }, () => (c.oneIn(15) ? hostileRoute(c) : msiRoute(c))) } });
+
+/** A redirection entry that a test would use: level or edge, to a vCPU that is there. */
+const entry = (c: Chooser): { vector: number; mask: number; trigMode: number; destId: number; deliveryMode: number; destMode: number } => ({
+  vector: vector(c),
+  mask: c.oneIn(4) ? 1 : 0,
+  trigMode: c.below(2),
+  destId: destination(c),
+  deliveryMode: deliveryMode(c),
+  destMode: c.oneIn(5) ? 1 : 0,
+});
+const setIoapic: Make = (c) => ({
+  op: "setIrqchip",
+  args: { chip: "ioapic", state: { redirtbl: { [c.of(PINS)]: entry(c) }, ...(c.oneIn(10) ? { irr: 1 << c.of(PINS) } : {}), ...(c.oneIn(25) ? { id: c.below(16), ioregsel: 0x12 } : {}) } },
+});
+const setPic: Make = (c) => ({
+  op: "setIrqchip",
+  args: {
+    chip: c.of(["picMaster", "picSlave"] as const),
+    state: c.of([{ imr: c.of([0, 0xff, 0xfb, 0x5a]) }, { elcr: c.of([0, 0x20, 0x28]) }, { irr: c.below(256) }, { isr: 1 << c.below(8) }, { irqBase: c.of([0x20, 0x70]) }, { priorityAdd: c.below(8) }]),
+  },
+});
+const getIrqchip: Make = (c) => ({ op: "getIrqchip", args: { chip: c.of(["picMaster", "picSlave", "ioapic", 3, 255] as const) } });
+
+/** What acceptance leaves behind, written out: the EOI that follows is a real one. */
+const setInService: Make = (c) => {
+  const isr = c.of(VECTORS);
+  return { op: "setLapic", args: { vcpu: vcpu(c), state: { isr: [isr], irr: c.some(VECTORS.filter((each) => each < isr)).slice(0, 2) } } };
+};
+const setLapic: Make = (c) => ({
+  op: "setLapic",
+  args: {
+    vcpu: vcpu(c),
+    state: c.of([{ svr: 0x1ff }, { svr: 0xff }, { tpr: c.of([0, 0x30, 0x45, 0xff]) }, { svr: 0x1ff, ldr: c.of([1, 2, 4, 0x11]) * 0x100_0000, dfr: c.oneIn(3) ? 0x0fff_ffff : 0xffff_ffff }, { irr: c.some(VECTORS).slice(0, 3) }, { tmr: c.some(VECTORS) }, {}]),
+  },
+});
+const getLapic: Make = (c) => ({ op: "getLapic", args: { vcpu: vcpu(c) } });
+const mpState: Make = (c) => (c.oneIn(3) ? { op: "setMpState", args: { vcpu: "vcpu1", state: c.of(["halted", "runnable", "initReceived", "uninitialized", "sipiReceived", "stopped", 99] as const) } } : { op: "getMpState", args: { vcpu: vcpu(c) } });
+const nmi: Make = (c) => (c.oneIn(2) ? { op: "nmi", args: {} } : { op: "getVcpuEvents", args: {} });
+const interrupt: Make = (c) => ({ op: "interrupt", args: { irq: c.oneIn(6) ? c.of([256, -1, 0x7fff_ffff]) : c.of(VECTORS) } });
+const apicBase: Make = (c) => (c.oneIn(2) ? { op: "getApicBase", args: { vcpu: vcpu(c) } } : { op: "setApicBase", args: { vcpu: c.of(["vcpu1", "vcpu2"]), value: c.of([0xfee0_0900, 0xfee0_0d00, 0xfee0_0800, 0xfee0_0c00, 0xfee0_0400, 0xfee0_0000, 0xfee0_0801]) } });
+
+const ioeventfd: Make = (c) => ({
+  op: "ioeventfd",
+  args: {
+    fd: eventfd(c),
+    addr: c.of<number | string>([0x8_0000_0000, 0xd000_0000, 0x510, "0xfffffffffffffffc"]),
+    len: c.of([0, 1, 2, 4, 8, 3]),
+    flags: c.of([[], ["PIO"], ["DATAMATCH"], ["DEASSIGN"], ["PIO", "DATAMATCH"], ["DEASSIGN", "DATAMATCH"], [32]] as ("PIO" | "DATAMATCH" | "DEASSIGN" | number)[][]),
+    ...(c.oneIn(2) ? { datamatch: c.of([1, 2, 0x101]) } : {}),
+  },
+});
+const descriptor: Make = (c) =>
+  c.of<X86Call>([
+    { op: "closeFd", args: { fd: c.of([...EVENTFDS, ...RESAMPLEFDS]) } },
+    { op: "eventfd", args: { as: c.of([...EVENTFDS, ...RESAMPLEFDS]), ...(c.oneIn(3) ? { init: c.of([1, 5]) } : {}), ...(c.oneIn(4) ? { flags: ["EFD_SEMAPHORE"] } : {}) } },
+    { op: "dupFd", args: { fd: c.of(EVENTFDS), as: "d" } },
+    { op: "openFile", args: { as: "null", path: "/dev/null" } },
+  ]);
+const device: Make = (c) =>
+  c.of<X86Call>([
+    { op: "createDevice", args: { type: c.of<string | number>(["VFIO", "XICS", "ARM_VGIC_V3", "FSL_MPIC_20", 0, 100]), as: "dev", ...(c.oneIn(3) ? { flags: "TEST" } : {}) } },
+    { op: "hasDeviceAttr", args: { dev: c.of(["dev", "vm", "kvm", "e0"]), group: c.below(3), attr: c.below(4) } },
+    { op: "setDeviceAttr", args: { dev: "dev", group: c.below(3), attr: c.below(4), addr: c.of(["buf" as const, 0, { fd: -1 }, { fd: "null" }, { fd: "e0" }]) } },
+    { op: "getDeviceAttr", args: { dev: "dev", group: 1, attr: 1, addr: "buf" } },
+  ]);
+const creation: Make = (c) =>
+  c.of<X86Call>([
+    { op: "createIrqchip", args: {} },
+    { op: "createVcpu", args: { id: c.below(4) } },
+    { op: "enableCap", args: { cap: "SPLIT_IRQCHIP", args: [c.of([0, 24, 4096, 4097])], flags: c.oneIn(5) ? 1 : 0 } },
+    { op: "enableCap", args: { cap: "X2APIC_API", args: [c.of([0, 1, 2, 3, 16])] } },
+    { op: "enableCap", args: { cap: c.of<string | number>(["IRQFD", 100_000]) } },
+    { op: "checkExtension", args: { cap: c.of<string | number>(["IRQCHIP", "IRQ_ROUTING", "IRQFD_RESAMPLE", "SPLIT_IRQCHIP", "IOEVENTFD_NO_LENGTH", 100_000]) } },
+    { op: "setBootCpuId", args: { id: c.below(3) } },
+  ]);
+
+interface Setting {
+  readonly mode: "full" | "split" | "none";
+  readonly vcpus: number;
+  readonly pic: boolean;
+  readonly guest: boolean;
+}
+
+function setUp(setting: Setting): X86Call[] {
+  const calls: X86Call[] = [{ op: "createVm", args: {} }];
+  if (setting.mode === "full") calls.push({ op: "createIrqchip", args: {} });
+  if (setting.mode === "split") calls.push({ op: "enableCap", args: { cap: "SPLIT_IRQCHIP", args: [24] } });
+  for (let id = 0; id < setting.vcpus; id++) calls.push({ op: "createVcpu", args: { id } });
+  if (setting.guest) calls.push({ op: "guestInit", args: {} });
+  if (setting.mode === "full" && !setting.pic) for (const chip of ["picMaster", "picSlave"] as const) calls.push({ op: "setIrqchip", args: { chip, state: { imr: 0xff } } });
+  if (setting.mode !== "none") for (let id = 0; id < setting.vcpus; id++) calls.push({ op: "setLapic", args: { vcpu: `vcpu${id}`, state: { svr: 0x1ff } } });
+  for (const as of [...EVENTFDS, ...RESAMPLEFDS]) calls.push({ op: "eventfd", args: { as } });
+  return calls;
+}
+
+const vcpus = (c: Chooser): number => c.weighted([[5, 1], [3, 2], [2, 4]]);
+/** Pins of the IOAPIC unmasked, as a guest that has booted would have them. */
+const programmed = (c: Chooser): X86Call => ({ op: "setIrqchip", args: { chip: "ioapic", state: { redirtbl: Object.fromEntries(PINS.map((pin) => [pin, entry(c)])) } } });
+
+const LINES = [[10, irqLine], [8, writeEventfd], [5, readEventfd], [4, assign], [5, assignResample], [3, deassign]] as const;
+
+export const SCENES: readonly Scene[] = [
+  {
+    name: "ioapic",
+    weight: 6,
+    setUp: (c) => [...setUp({ mode: "full", vcpus: vcpus(c), pic: false, guest: true }), programmed(c)],
+    calls: [...LINES, [3, signalMsi], [4, setIoapic], [6, setInService], [2, setLapic], [8, guest.eoi], [6, guest.ioapic], [2, setGsiRouting], [1, getIrqchip], [1, getLapic]],
+  },
+  {
+    name: "pic",
+    weight: 3,
+    setUp: (c) => [...setUp({ mode: "full", vcpus: 1, pic: true, guest: true }), ...guest.picInitialisation(c)],
+    calls: [...LINES, [2, setPic], [14, guest.pic], [8, guest.flag], [1, setGsiRouting], [1, guest.wrongSizes], [1, nmi]],
+  },
+  {
+    name: "msi",
+    weight: 3,
+    setUp: (c) => setUp({ mode: "full", vcpus: 1 + c.below(4), pic: false, guest: true }),
+    calls: [[12, signalMsi], [6, setMsiRouting], [6, writeEventfd], [4, assign], [3, irqLine], [4, setLapic], [3, setInService], [5, guest.eoi], [2, mpState], [2, guest.ipi], [2, apicBase]],
+  },
+  {
+    name: "cpu",
+    weight: 4,
+    setUp: (c) => [...setUp({ mode: "full", vcpus: vcpus(c), pic: c.oneIn(3), guest: true }), programmed(c)],
+    calls: [[8, irqLine], [8, signalMsi], [6, writeEventfd], [3, assign], [3, assignResample], [2, readEventfd], [12, guest.flag], [8, guest.eoi], [4, guest.tpr], [3, guest.halt], [2, guest.ioapic], [2, guest.ipi], [2, nmi], [1, mpState]],
+  },
+  {
+    name: "lapic",
+    weight: 3,
+    setUp: (c) => setUp({ mode: c.oneIn(4) ? "split" : "full", vcpus: vcpus(c), pic: false, guest: true }),
+    calls: [[14, guest.lapic], [6, setLapic], [4, setInService], [4, signalMsi], [3, guest.eoi], [3, guest.ipi], [3, apicBase], [2, guest.msr], [1, guest.x2apic], [3, guest.flag], [2, mpState], [2, nmi]],
+  },
+  {
+    name: "split",
+    weight: 2,
+    setUp: (c) => setUp({ mode: "split", vcpus: vcpus(c), pic: false, guest: true }),
+    calls: [[6, setMsiRouting], [6, irqLine], [6, signalMsi], [4, writeEventfd], [4, assign], [1, assignResample], [4, setInService], [6, guest.eoi], [4, guest.flag], [3, interrupt], [2, guest.halt], [1, getIrqchip]],
+  },
+  {
+    name: "none",
+    weight: 1,
+    setUp: () => setUp({ mode: "none", vcpus: 1, pic: false, guest: true }),
+    calls: [[4, interrupt], [4, guest.flag], [2, guest.halt], [2, guest.pic], [2, guest.eoi], [2, irqLine], [2, signalMsi], [2, assign], [1, getLapic], [1, getIrqchip], [1, mpState], [1, nmi]],
+  },
+  {
+    name: "api",
+    weight: 4,
+    setUp: (c) => setUp({ mode: c.of(["full", "full", "split", "none"] as const), vcpus: c.below(3), pic: c.oneIn(2), guest: c.oneIn(2) }),
+    calls: [[4, assign], [4, assignResample], [4, deassign], [6, ioeventfd], [5, descriptor], [4, device], [4, creation], [4, setGsiRouting], [4, writeEventfd], [3, readEventfd], [3, irqLine], [2, guest.wrongSizes], [2, interrupt], [2, getIrqchip], [1, setPic]],
+  },
+];
