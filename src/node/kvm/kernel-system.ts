@@ -160,6 +160,11 @@ export class KernelSystem implements X86System {
     return outcome;
   }
 
+  /** The vCPU of a descriptor, once its guest is set up. */
+  vcpu(fd: number): KernelVcpu | undefined {
+    return this.vcpus.get(fd);
+  }
+
   *end(open: readonly number[]): Step<void> {
     for (const vcpu of this.vcpus.values()) this.system.release(vcpu.run, this.kernel.runPages);
     for (const memory of this.memories.values()) this.system.release(memory, MEMORY_PAGES);

@@ -1,0 +1,164 @@
+// The same calls on virq and on the running kernel, for `npm run bench` where /dev/kvm and koffi are there. The kernel's go
+// through the FFI one by one: what the FFI costs is a figure of its own, and nothing is subtracted.
+import { performance } from "node:perf_hooks";
+
+const from = (name) => import(new URL(`../dist/straight/${name}.js`, import.meta.url).href);
+const [{ RunningKernel }, { SYS }, kvm, x86, { X86Calls }, { run }, { PersonError }] = await Promise.all(
+  ["node/kvm/kernel-system", "node/kvm/syscalls", "uapi/kvm", "uapi/x86", "conform/x86-calls", "sim/step", "sim/person-error"].map(from),
+);
+
+const RUNS = 7;
+const ENTRIES = 4096;
+const PIN = 10;
+const MSI_GSI = 30;
+const VECTOR = 0x41;
+const LEVEL_VECTOR = 0x51;
+/** struct kvm_run: kvm_regs, synchronised. */
+const SYNC_REGS = 304;
+const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
+
+/** Median nanoseconds of the clock per call: what the kernel's workers do on this CPU meanwhile is part of it. */
+export function perCallClock(call, calls) {
+  for (let i = 0; i < calls; i++) call();
+  const runs = [];
+  for (let r = 0; r < RUNS; r++) {
+    const begin = performance.now();
+    for (let i = 0; i < calls; i++) call();
+    runs.push(((performance.now() - begin) * 1e6) / calls);
+  }
+  return Math.round(median(runs));
+}
+
+/** A VM with a vCPU, a level pin with a resampling irqfd, an MSI route with an irqfd: the scene of every figure. */
+const SCENE = [
+  { op: "createVm", args: {} },
+  { op: "createIrqchip", args: {} },
+  { op: "createVcpu", args: { id: 0 } },
+  { op: "guestInit", args: {} },
+  { op: "setIrqchip", args: { chip: "picMaster", state: { imr: 0xff } } },
+  { op: "setIrqchip", args: { chip: "picSlave", state: { imr: 0xff } } },
+  { op: "setLapic", args: { state: { svr: 0x1ff } } },
+  { op: "setIrqchip", args: { chip: "ioapic", state: { redirtbl: { [PIN]: { vector: LEVEL_VECTOR, trigMode: 1 }, 4: { vector: 0x61 } } } } },
+  {
+    op: "setGsiRouting",
+    args: {
+      entries: [
+        { gsi: 4, type: "irqchip", irqchip: "ioapic", pin: 4 },
+        { gsi: PIN, type: "irqchip", irqchip: "ioapic", pin: PIN },
+        { gsi: MSI_GSI, type: "msi", addressLo: 0xfee0_0000, data: VECTOR },
+      ],
+    },
+  },
+  { op: "eventfd", args: { as: "msi" } },
+  { op: "eventfd", args: { as: "line" } },
+  { op: "eventfd", args: { as: "resample" } },
+  { op: "irqfd", args: { fd: "msi", gsi: MSI_GSI } },
+  { op: "irqfd", args: { fd: "line", gsi: PIN, flags: ["RESAMPLE"], resamplefd: "resample" } },
+];
+
+function prepare(system) {
+  const calls = new X86Calls(system);
+  for (const step of SCENE) {
+    const answer = run(calls.perform(step));
+    if (answer.errno !== undefined) throw new Error(`${step.op}: ${answer.errno}`);
+  }
+  return { calls, fd: (name) => calls.descriptors.fd(name) };
+}
+
+const structure = (info, write) => {
+  const view = new DataView(new ArrayBuffer(info.size));
+  write(view);
+  return new Uint8Array(view.buffer);
+};
+const MSI = structure(kvm.kvm_msi, (view) => {
+  kvm.kvm_msi.address_lo.set(view, 0xfee0_0000);
+  kvm.kvm_msi.data.set(view, VECTOR);
+});
+const LEVELS = [1, 0].map((level) =>
+  structure(kvm.kvm_irq_level, (view) => {
+    kvm.kvm_irq_level.irq.set(view, 4);
+    kvm.kvm_irq_level.level.set(view, level);
+  }),
+);
+const ROUTES = (() => {
+  const { kvm_irq_routing: head, kvm_irq_routing_entry: record } = kvm;
+  const view = new DataView(new ArrayBuffer(head.size + ENTRIES * record.size));
+  head.nr.set(view, ENTRIES);
+  for (let gsi = 0; gsi < ENTRIES; gsi++) {
+    const at = head.size + gsi * record.size;
+    record.gsi.set(view, gsi, at);
+    record.type.set(view, kvm.KVM_IRQ_ROUTING_MSI, at);
+    record.msi.address_lo.set(view, 0xfee0_0000, at);
+    record.msi.data.set(view, VECTOR, at);
+  }
+  return new Uint8Array(view.buffer);
+})();
+
+/**
+ * The kernel's figures in nanoseconds of the clock, or the sentence that says why there are none.
+ * @returns {Promise<string | {[figure: string]: number}>}
+ */
+export async function kernelFigures() {
+  const kernel = await RunningKernel.open().catch((error) => error);
+  if (kernel instanceof PersonError) return kernel.message;
+  if (kernel instanceof Error) throw kernel;
+  const { system } = kernel;
+  const process = kernel.process();
+  const { calls, fd } = prepare(process);
+  const [vm, msi] = [fd("vm"), fd("msi")];
+  // Structures stay where they are in the arena: a call is a call.
+  const at = { msi: 0x2_0000, high: 0x2_0100, low: 0x2_0200, one: 0x2_0300 };
+  system.bytes.set(MSI, at.msi);
+  system.bytes.set(LEVELS[0], at.high);
+  system.bytes.set(LEVELS[1], at.low);
+  system.memory.setBigUint64(at.one, 1n, true);
+  const address = (offset) => system.base + offset;
+  const resample = resampleCycle(system, process.vcpu(fd("vcpu0")), fd, address(at.one));
+  const figures = {
+    ffi: perCallClock(() => system.call(SYS.gettid), 100_000),
+    signalMsi: perCallClock(() => system.ioctl(vm, kvm.KVM_SIGNAL_MSI, address(at.msi)), 50_000),
+    irqLine: perCallClock(() => {
+      system.ioctl(vm, kvm.KVM_IRQ_LINE, address(at.high));
+      system.ioctl(vm, kvm.KVM_IRQ_LINE, address(at.low));
+    }, 20_000) / 2,
+    eventfdMsi: perCallClock(() => system.call(SYS.write, msi, address(at.one), 8), 50_000),
+    resample,
+    routing: perCallClock(() => {
+      if (system.ioctlWith(vm, kvm.KVM_SET_GSI_ROUTING, ROUTES) < 0) throw new Error("KVM_SET_GSI_ROUTING");
+    }, 50),
+  };
+  run(calls.close());
+  await kernel.close();
+  return figures;
+}
+
+/*
+ * The guest of the cycle, by hand, in real mode with flat segments:
+ *   loop:    sti; hlt; cli; out 0xe3, al; jmp loop
+ *   handler: mov [ebx], eax (EBX the EOI register, EAX 0); iret
+ */
+const LOOP = [0xfb, 0xf4, 0xfa, 0xe6, 0xe3, 0xeb, 0xf9];
+const HANDLER = [0x67, 0x66, 0x89, 0x03, 0xcf];
+const LOOP_AT = 0x5000;
+const HANDLER_AT = 0x5100;
+
+/** The device writes the trigger; the guest is woken from HLT, ends the interrupt in its handler, leaves; the VMM reads the resamplefd. */
+function resampleCycle(system, guest, fd, one) {
+  const [vcpu, line, resample] = ["vcpu0", "line", "resample"].map(fd);
+  const { memory, run: runPage } = guest;
+  system.bytes.set(LOOP, memory + LOOP_AT);
+  system.bytes.set(HANDLER, memory + HANDLER_AT);
+  system.memory.setUint16(memory + LEVEL_VECTOR * 4, HANDLER_AT, true);
+  const { kvm_regs } = x86;
+  const registers = runPage + SYNC_REGS;
+  kvm_regs.rip.setNumber(system.memory, LOOP_AT, registers);
+  kvm_regs.rax.setNumber(system.memory, 0, registers);
+  kvm_regs.rbx.setNumber(system.memory, 0xfee0_00b0, registers);
+  kvm.kvm_run.kvm_dirty_regs.setNumber(system.memory, 1, runPage);
+  return perCallClock(() => {
+    system.call(SYS.write, line, one, 8);
+    const left = system.ioctl(vcpu, kvm.KVM_RUN, 0);
+    const signalled = system.call(SYS.read, resample, one + 8, 8);
+    if (left !== 0 || signalled !== 8) throw new Error(`the cycle broke: KVM_RUN ${left}, read ${signalled}`);
+  }, 5000);
+}
