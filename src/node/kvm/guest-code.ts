@@ -1,4 +1,4 @@
-import type { GuestAction } from "../../conform/x86-op.js";
+import { BETWEEN_PORT, DONE_PORT, type Routine, TAKEN_PORT } from "../../conform/x86-command-loop.js";
 
 /*
  * The guest of a vector: real mode, one megabyte, flat data segments. Each action is a routine of its own, and user space
@@ -6,10 +6,6 @@ import type { GuestAction } from "../../conform/x86-op.js";
  * after the action, then a no-op, then DONE. A handler tells its vector by a write to TAKEN, then a no-op and DONE: it stays
  * there until the action `iret`, which restores the interrupted routine's registers and goes on with it.
  */
-
-export const TAKEN_PORT = 0xe1;
-export const BETWEEN_PORT = 0xe2;
-export const DONE_PORT = 0xe3;
 
 const HANDLERS = 0x1000;
 const HANDLER_BYTES = 16;
@@ -32,7 +28,7 @@ const BETWEEN = [OUT_IMM8_AL, BETWEEN_PORT];
 const NOOP_AND_DONE = [NOP, OUT_IMM8_AL, DONE_PORT];
 
 /** The instruction of each action; operands: EBX address, DX port, EAX value, ECX MSR. 0x67 is a 32-bit address, 0x66 a 32-bit operand. */
-const INSTRUCTION: Readonly<Record<Exclude<GuestAction, "run">, readonly number[]>> = {
+const INSTRUCTION: Readonly<Record<Routine, readonly number[]>> = {
   nop: [NOP],
   sti: [0xfb],
   cli: [0xfa],
@@ -56,15 +52,15 @@ const INSTRUCTION: Readonly<Record<Exclude<GuestAction, "run">, readonly number[
   rdmsr: [0x0f, 0x32],
   wrmsr: [0x0f, 0x30],
 };
-const ACTIONS = Object.keys(INSTRUCTION) as (keyof typeof INSTRUCTION)[];
+const ACTIONS = Object.keys(INSTRUCTION) as Routine[];
 
 /** Actions that may fault (#UD, #GP): the fault's return address is the instruction itself, of this many bytes. */
 export const FAULTING_BYTES = 2;
 export const FAULTS: ReadonlySet<number> = new Set([6, 13]);
 
 /** Where a routine begins. A no-op comes first, so that an interrupt before the action and a fault of it return elsewhere. */
-export const routineOf = (action: keyof typeof INSTRUCTION): number => ROUTINES + ACTIONS.indexOf(action) * ROUTINE_BYTES;
-export const faultingAddress = (action: keyof typeof INSTRUCTION): number => routineOf(action) + 1;
+export const routineOf = (action: Routine): number => ROUTINES + ACTIONS.indexOf(action) * ROUTINE_BYTES;
+export const faultingAddress = (action: Routine): number => routineOf(action) + 1;
 
 /** Writes vectors, handlers and routines into a guest's first bytes, which are zero. */
 export function writeGuestCode(memory: Uint8Array): void {

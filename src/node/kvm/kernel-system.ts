@@ -1,3 +1,4 @@
+import { CommandLoop } from "../../conform/x86-command-loop.js";
 import type { GuestCommand, GuestOutcome, X86System } from "../../conform/x86-system.js";
 import { PersonError } from "../../sim/person-error.js";
 import type { Step } from "../../sim/step.js";
@@ -60,6 +61,7 @@ export class KernelSystem implements X86System {
   readonly kvm: number;
   private readonly system: Syscalls;
   private readonly vcpus = new Map<number, KernelVcpu>();
+  private readonly loops = new Map<number, CommandLoop>();
   private readonly memories = new Map<number, number>();
 
   constructor(private readonly kernel: RunningKernel) {
@@ -136,6 +138,7 @@ export class KernelSystem implements X86System {
     }
     const vcpu = new KernelVcpu(this.system, fd, run, memory, this.kernel.timer);
     this.vcpus.set(fd, vcpu);
+    this.loops.set(fd, new CommandLoop(vcpu));
     const masked = this.system.ioctlWith(fd, kvm.KVM_SET_SIGNAL_MASK, WakeTimer.KVM_MASK);
     return masked < 0 ? masked : vcpu.reset();
   }
@@ -153,9 +156,9 @@ export class KernelSystem implements X86System {
   }
 
   *guest(fd: number, command: GuestCommand): Step<GuestOutcome> {
-    const vcpu = this.vcpus.get(fd);
-    if (vcpu === undefined) return { ret: -EBADF, events: [] };
-    const outcome = vcpu.perform(command);
+    const loop = this.loops.get(fd);
+    if (loop === undefined) return { ret: -EBADF, events: [] };
+    const outcome = yield* loop.perform(command);
     this.kernel.fence.injections();
     return outcome;
   }
