@@ -106,11 +106,13 @@ export class Mutex extends Lock {
     while (this.holder !== null) yield* this.sim.wait(this);
   }
 
-  /** True if it was free and is now held. */
+  /** True if it was free and is now held. Whoever only tries a lock waits for nobody: that is no part of the order. */
   *tryLock(): Step<boolean> {
     yield writes(this, "holder");
     if (this.holder !== null) return false;
-    this.take();
+    const task = current();
+    this.holder = task;
+    if (!STRAIGHT) task.locks.push(this);
     return true;
   }
 
