@@ -54,7 +54,7 @@ describe("a board's controllers", () => {
     expect(host.msi?.isIsolated).toBe(false);
     const device = { name: "nic", deviceId: 0, *writeMessage() {}, *setMasked() {} };
     const irqs: number[] = [];
-    expect(host.msi === null ? 0 : run(host.msi.alloc(device, 4, irqs))).toBe(irqs[0]);
+    expect(host.msi === null ? 0 : run(host.msi.alloc(device, 0, 4, irqs))).toBe(irqs[0]);
     expect(irqs.length).toBe(4);
   });
 

@@ -24,11 +24,15 @@ export abstract class HostDriver {
   abstract remove(device: HostDevice): Step<void>;
 }
 
-/** A driver that uses its device for the host itself: bound by compatible strings, nothing modelled behind it. */
+/**
+ * A driver that uses its device for the host itself: bound by compatible strings, nothing modelled behind it.
+ * `managesDma` is for those of bridges (pcieport), which do no DMA of their own.
+ */
 export class OrdinaryDriver extends HostDriver {
   constructor(
     name: string,
     private readonly compatible: readonly string[],
+    override readonly managesDma = false,
   ) {
     super(name);
   }

@@ -18,8 +18,12 @@ export interface MsiDevice {
 export interface MsiDomain {
   /** The device id is part of the translation: a device can only raise its own. */
   readonly isIsolated: boolean;
-  /** `count` interrupts for the vectors 0 to `count`-1: the first irq (the others follow in `irqs`), or a negative errno. */
-  alloc(device: MsiDevice, count: number, irqs: number[]): Step<number>;
+  /** MSI-X vectors may be added while others are in use (MSI_FLAG_PCI_MSIX_ALLOC_DYN). */
+  readonly allocatesDynamically: boolean;
+  /** The most vectors that one function's MSI gets; interrupt remapping, and a GIC, set no limit. */
+  readonly multiMsiLimit: number;
+  /** `count` interrupts for the vectors from `first` on: the first irq (the others follow in `irqs`), or a negative errno. */
+  alloc(device: MsiDevice, first: number, count: number, irqs: number[]): Step<number>;
   free(irqs: readonly number[]): Step<void>;
   /** A bus master writes `data` to a doorbell: true if the address is one of this domain's. */
   write(deviceId: number, address: number, data: number): Step<boolean>;

@@ -33,12 +33,12 @@ describe("GICv2m", () => {
   it("vector 57: three vectors take an aligned block of four; 32 more do not fit", () => {
     const { f, v2m, nic } = domain();
     const irqs: number[] = [];
-    expect(run(v2m.alloc(nic, 3, irqs))).toBe(irqs[0]);
+    expect(run(v2m.alloc(nic, 0, 3, irqs))).toBe(irqs[0]);
     for (const irq of irqs) run(f.host.requestIrq(irq, new Handler(function* () {}), 0, "nic", nic));
     expect(nic.messages).toEqual(["8020040=64", "8020040=65", "8020040=66"]);
-    expect(run(v2m.alloc(nic, 32, []))).toBe(-ENOSPC);
+    expect(run(v2m.alloc(nic, 0, 32, []))).toBe(-ENOSPC);
     const next: number[] = [];
-    run(v2m.alloc(nic, 1, next));
+    run(v2m.alloc(nic, 0, 1, next));
     expect(f.desc(next[0]).data.parent?.hwirq).toBe(68);
   });
 
@@ -52,7 +52,7 @@ describe("GICv2m", () => {
   it("delivers a write to the doorbell as an edge, whoever writes it", () => {
     const { f, v2m, nic } = domain();
     const irqs: number[] = [];
-    run(v2m.alloc(nic, 2, irqs));
+    run(v2m.alloc(nic, 0, 2, irqs));
     const h = new Handler(function* () {});
     run(f.host.requestIrq(irqs[1], h, 0, "nic", nic));
     expect(nic.masked[1]).toBe(false);
@@ -66,21 +66,21 @@ describe("GICv2m", () => {
   it("masks at the device and at the GIC, and clears the message when freed", () => {
     const { f, v2m, nic } = domain();
     const irqs: number[] = [];
-    run(v2m.alloc(nic, 1, irqs));
+    run(v2m.alloc(nic, 0, 1, irqs));
     run(f.host.requestIrq(irqs[0], new Handler(function* () {}), 0, "nic", nic));
     run(f.host.freeIrq(irqs[0], nic));
     expect([nic.masked, nic.messages, f.gic.isEnabled(0, 64)]).toEqual([[true], ["0=0"], false]);
     run(v2m.free(irqs));
     expect([f.host.desc(irqs[0]), f.host.domain.descOf(64)]).toEqual([null, null]);
     const again: number[] = [];
-    expect(run(v2m.alloc(nic, 32, again))).toBe(irqs[0]);
+    expect(run(v2m.alloc(nic, 0, 32, again))).toBe(irqs[0]);
   });
 
   it("writes smaller data for the implementations that add to it", () => {
     for (const [iidr, data] of [[0x06000170, 0], [0x0000013f, 32]] as const) {
       const { f, v2m, nic } = domain({ iidr });
       const irqs: number[] = [];
-      run(v2m.alloc(nic, 1, irqs));
+      run(v2m.alloc(nic, 0, 1, irqs));
       const h = new Handler(function* () {});
       run(f.host.requestIrq(irqs[0], h, 0, "nic", nic));
       expect(nic.messages).toEqual([`8020040=${data}`]);
@@ -94,11 +94,11 @@ describe("GICv2m", () => {
     const { f, v2m, nic } = domain();
     const mapped = Object.assign(nic, { *prepareDoorbell(address: number): Step<number> { return address === 0x8020040 ? 0x8000040 : -12; } });
     const irqs: number[] = [];
-    run(v2m.alloc(mapped, 1, irqs));
+    run(v2m.alloc(mapped, 0, 1, irqs));
     run(f.host.requestIrq(irqs[0], new Handler(function* () {}), 0, "nic", nic));
     expect(nic.messages).toEqual(["8000040=64"]);
     const full = Object.assign(new Nic(), { *prepareDoorbell(): Step<number> { return -12; } });
-    run(v2m.alloc(full, 1, irqs));
+    run(v2m.alloc(full, 0, 1, irqs));
     expect(run(f.host.requestIrq(irqs[1], new Handler(function* () {}), 0, "nic", nic))).toBe(-12);
   });
 });

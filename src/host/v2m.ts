@@ -88,7 +88,9 @@ function powerOfTwo(count: number): number {
 
 /** The message-signalled interrupts of all frames of a machine. Not isolated: any bus master may write any doorbell. */
 export class V2mDomain implements MsiDomain {
-  readonly isIsolated = false;
+  readonly isIsolated: boolean = false;
+  readonly allocatesDynamically: boolean = false;
+  readonly multiMsiLimit: number = 32;
   /** By first irq: what {@link free} gives back. */
   private readonly blocks = new Map<number, { frame: V2mFrame; intid: number; count: number }>();
 
@@ -98,13 +100,13 @@ export class V2mDomain implements MsiDomain {
     private readonly frames: readonly V2mFrame[],
   ) {}
 
-  *alloc(device: MsiDevice, count: number, irqs: number[]): Step<number> {
+  *alloc(device: MsiDevice, first: number, count: number, irqs: number[]): Step<number> {
     for (let i = 0; i < this.frames.length; i++) {
       const frame = this.frames[i];
       const intid = frame.reserve(count);
       if (intid < 0) continue;
       const chip = new MsiChip(device, this.root.chip, frame.doorbell, (spi) => frame.dataOf(spi));
-      for (let index = 0; index < count; index++) irqs.push((yield* this.connect(chip, index, intid + index)).irq);
+      for (let index = 0; index < count; index++) irqs.push((yield* this.connect(chip, first + index, intid + index)).irq);
       this.blocks.set(irqs[irqs.length - count], { frame, intid, count });
       return irqs[irqs.length - count];
     }

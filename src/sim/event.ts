@@ -29,6 +29,7 @@ const VOCABULARY = {
   eventfd_refused: ["id"],
   bypass: ["op"],
   iommu_fault: ["stream", "iova", "write", "type"],
+  pci_reset: ["device", "how"],
   // vfio
   vfio_automask: ["device", "index"],
   vfio_unmask: ["device", "index"],

@@ -1,5 +1,5 @@
 import { IommuDomain } from "../../host/iommu-domain.js";
-import type { IommuGroup } from "../../host/iommu-group.js";
+import type { IommuGroup, ReservedRegion } from "../../host/iommu-group.js";
 import type { Process } from "../../host/process.js";
 import { guarded } from "../../sim/access.js";
 import { Mutex } from "../../sim/lock.js";
@@ -105,7 +105,7 @@ export class Type1Instance implements IommuInstance {
   private *join(group: IommuGroup): Step<void> {
     let attached = this.domains.find((each) => each.domain.iommu === group.iommu && each.domain.enforcesCoherency === group.enforcesCoherency);
     if (attached === undefined) {
-      attached = { domain: new IommuDomain(group.iommu, group.enforcesCoherency), groups: [] };
+      attached = { domain: new IommuDomain(group.iommu, group.enforcesCoherency, msiWindowOf(group)), groups: [] };
       for (let i = 0; i < this.dmas.length; i++) yield* attached.domain.map(this.dmas.at(i));
       this.domains.push(attached);
     }
@@ -165,3 +165,8 @@ export class Type1Instance implements IommuInstance {
   }
 }
 guarded(Type1Instance, (instance) => instance.lock, "available", "tracksDirtyPages", "ranges", "pageSizes", "domains");
+
+/** 17.3, 8: the doorbell window of an Arm SMMU; hardware that knows messages needs none. */
+function msiWindowOf(group: IommuGroup): ReservedRegion | null {
+  return group.reserved.find((region) => region.kind === "sw-msi") ?? null;
+}

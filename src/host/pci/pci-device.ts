@@ -1,0 +1,243 @@
+import { Af, CapId, Command, Exp, Pci, Pm, Status, STATUS_SHIFT } from "../../arch/pci/config-registers.js";
+import type { PciFunction } from "../../device/pci/function.js";
+import { guarded } from "../../sim/access.js";
+import { Cost } from "../../sim/cost.js";
+import { Ev } from "../../sim/event.js";
+import type { Step } from "../../sim/step.js";
+import { EAGAIN, ENOTTY } from "../../uapi/errno.js";
+import { HostDevice } from "../driver-binding.js";
+import type { IommuGroup } from "../iommu-group.js";
+import type { PciBus, PciRoot } from "./pci-root.js";
+import { PciVectors } from "./pci-vectors.js";
+
+export interface PciDeviceOptions {
+  readonly bus: PciBus;
+  readonly group?: IommuGroup | null;
+  /** Linux irq of the INTx pin; 0, the default, where it is not connected. */
+  readonly irq?: number;
+  /** The device cannot be masked by DisINTx, or does not say when it asserts (pci_intx_mask_broken). Default false. */
+  readonly hasBrokenIntxMasking?: boolean;
+  /** Ways to reset it that do not work. */
+  readonly brokenResets?: readonly ResetMethodName[];
+}
+
+export type ResetMethodName = "flr" | "af_flr" | "pm" | "bus";
+
+const HEADER_WORDS = 16;
+const NO_INTERRUPT = 0;
+const hex4 = (value: number): string => value.toString(16).padStart(4, "0");
+
+/** What {@link PciDevice.saveState} keeps. */
+export interface PciState {
+  readonly header: Int32Array;
+  readonly deviceControl: number;
+}
+
+/** A PCI function as the host kernel has it: the kernel's pci_dev. */
+export class PciDevice extends HostDevice {
+  readonly bus: PciBus;
+  readonly irq: number;
+  readonly hasBrokenIntxMasking: boolean;
+  readonly vectors: PciVectors;
+  /** Configuration cycles of the host so far. */
+  private cycles = 0;
+  private readonly brokenResets: readonly ResetMethodName[];
+
+  constructor(
+    readonly root: PciRoot,
+    readonly fn: PciFunction,
+    options: PciDeviceOptions,
+  ) {
+    super(root.host.sim, fn.name, [`pci${hex4(fn.peek(Pci.VENDOR_ID, 2))},${hex4(fn.peek(Pci.DEVICE_ID, 2))}`], options.group ?? null);
+    this.bus = options.bus;
+    this.bus.devices.push(this);
+    this.irq = options.irq ?? NO_INTERRUPT;
+    this.hasBrokenIntxMasking = options.hasBrokenIntxMasking ?? false;
+    this.brokenResets = options.brokenResets ?? [];
+    this.vectors = new PciVectors(root.host, this);
+  }
+
+  get isBridge(): boolean {
+    return (this.fn.peek(Pci.HEADER_TYPE, 1) & 0x7f) !== 0;
+  }
+
+  *readConfig(offset: number, size: number): Step<number> {
+    const { lock } = this.root;
+    yield* lock.lock();
+    const value = yield* this.cycleRead(offset, size);
+    yield* lock.unlock();
+    return value;
+  }
+
+  *writeConfig(offset: number, size: number, value: number): Step<void> {
+    const { lock } = this.root;
+    yield* lock.lock();
+    yield* this.cycleWrite(offset, size, value);
+    yield* lock.unlock();
+  }
+
+  private *cycleRead(offset: number, size: number): Step<number> {
+    this.cycles++;
+    this.root.host.sim.charge(Cost.deviceAccess);
+    return yield* this.fn.readConfig(offset, size);
+  }
+
+  private *cycleWrite(offset: number, size: number, value: number): Step<void> {
+    this.cycles++;
+    this.root.host.sim.charge(Cost.deviceAccess);
+    yield* this.fn.writeConfig(offset, size, value);
+  }
+
+  /** Read, change and write back the bits of a 16-bit register, under one hold of the lock; the old value. */
+  *updateConfig(offset: number, clear: number, set: number): Step<number> {
+    const { lock } = this.root;
+    yield* lock.lock();
+    const old = yield* this.cycleRead(offset, 2);
+    const value = (old & ~clear) | set;
+    if (value !== old) yield* this.cycleWrite(offset, 2, value);
+    yield* lock.unlock();
+    return old;
+  }
+
+  // --- INTx (vfio.md 8.2; drivers/pci/pci.c) ---
+
+  /** pci_intx: the DisINTx bit. */
+  *setIntx(isEnabled: boolean): Step<void> {
+    yield* this.updateConfig(Pci.COMMAND, isEnabled ? Command.INTX_DISABLE : 0, isEnabled ? 0 : Command.INTX_DISABLE);
+  }
+
+  /** pci_check_and_mask_intx: true where the function asserts its pin, which DisINTx then holds down. */
+  *checkAndMaskIntx(): Step<boolean> {
+    return yield* this.checkAndSetIntx(true);
+  }
+
+  /** pci_check_and_unmask_intx: false, with DisINTx left as it was, while the function asserts its pin. */
+  *checkAndUnmaskIntx(): Step<boolean> {
+    return yield* this.checkAndSetIntx(false);
+  }
+
+  /** One read tells both, so that the condition and the mask belong together. */
+  private *checkAndSetIntx(isMask: boolean): Step<boolean> {
+    const { lock } = this.root;
+    yield* lock.lock();
+    const both = yield* this.cycleRead(Pci.COMMAND, 4);
+    const isPending = ((both >> STATUS_SHIFT) & Status.INTERRUPT) !== 0;
+    if (isPending === isMask) {
+      const command = both & 0xffff;
+      const wanted = isMask ? command | Command.INTX_DISABLE : command & ~Command.INTX_DISABLE;
+      if (wanted !== command) yield* this.cycleWrite(Pci.COMMAND, 2, wanted);
+    }
+    yield* lock.unlock();
+    return isPending === isMask;
+  }
+
+  // --- enable, power, state ---
+
+  *setMaster(isMaster: boolean): Step<void> {
+    yield* this.updateConfig(Pci.COMMAND, isMaster ? 0 : Command.MASTER, isMaster ? Command.MASTER : 0);
+  }
+
+  /** pci_enable_device: D0, and the decoders of the BARs that there are. */
+  *enable(): Step<void> {
+    yield* this.setPowerState(0);
+    let decoders = 0;
+    for (let i = 0; i < this.fn.bars.length; i++) decoders |= this.fn.bars[i].kind === "io" ? Command.IO : Command.MEMORY;
+    yield* this.updateConfig(Pci.COMMAND, 0, decoders);
+  }
+
+  /** pci_disable_device ends bus mastering; what decodes goes on decoding. */
+  *disable(): Step<void> {
+    yield* this.setMaster(false);
+  }
+
+  /** 0 to 2, or 3 for D3hot. True: the way to D0 has reset the function. */
+  *setPowerState(state: number): Step<boolean> {
+    const pm = this.fn.capability(CapId.PM);
+    if (pm === 0) return false;
+    const old = yield* this.updateConfig(pm + Pm.PMCSR, Pm.STATE_MASK, state);
+    return (old & Pm.STATE_MASK) === Pm.D3HOT && state === 0 && !(old & Pm.NO_SOFT_RESET);
+  }
+
+  *saveState(): Step<PciState> {
+    const header = new Int32Array(HEADER_WORDS);
+    for (let i = 0; i < HEADER_WORDS; i++) header[i] = yield* this.readConfig(4 * i, 4);
+    const express = this.fn.capability(CapId.EXPRESS);
+    return { header, deviceControl: express === 0 ? 0 : yield* this.readConfig(express + Exp.DEVCTL, 2) };
+  }
+
+  /** BARs before the command register that lets them decode; then what the function's messages were. */
+  *restoreState(state: PciState): Step<void> {
+    const express = this.fn.capability(CapId.EXPRESS);
+    if (express !== 0) yield* this.writeConfig(express + Exp.DEVCTL, 2, state.deviceControl & ~Exp.DEVCTL_FLR);
+    for (let i = HEADER_WORDS - 1; i >= 0; i--) if (4 * i !== Pci.COMMAND) yield* this.writeConfig(4 * i, 4, state.header[i]);
+    yield* this.writeConfig(Pci.COMMAND, 2, state.header[1] & 0xffff);
+    yield* this.vectors.restore();
+  }
+
+  // --- resets ---
+
+  /** The first way that there is, as the kernel tries them; null where there is none. */
+  resetMethod(): ResetMethodName | null {
+    const { fn } = this;
+    const express = fn.capability(CapId.EXPRESS);
+    const pm = fn.capability(CapId.PM);
+    if (express !== 0 && fn.peek(express + Exp.DEVCAP, 4) & Exp.DEVCAP_FLR && this.works("flr")) return "flr";
+    if (fn.capability(CapId.AF) !== 0 && this.works("af_flr")) return "af_flr";
+    if (pm !== 0 && !(fn.peek(pm + Pm.PMCSR, 2) & Pm.NO_SOFT_RESET) && this.works("pm")) return "pm";
+    return this.bus.hasBridge && this.bus.devices.length === 1 && this.works("bus") ? "bus" : null;
+  }
+
+  private works(method: ResetMethodName): boolean {
+    return !this.brokenResets.includes(method);
+  }
+
+  /** pci_try_reset_function: 0; -EAGAIN while somebody has the device; -ENOTTY without a way. State outlives it. */
+  *tryResetFunction(): Step<number> {
+    const method = this.resetMethod();
+    if (method === null) return -ENOTTY;
+    if (!(yield* this.lock.tryLock())) return -EAGAIN;
+    const state = yield* this.saveState();
+    yield* this.writeConfig(Pci.COMMAND, 2, Command.INTX_DISABLE);
+    yield* this.resetBy(method);
+    yield* this.restoreState(state);
+    yield* this.lock.unlock();
+    return 0;
+  }
+
+  private *resetBy(method: ResetMethodName): Step<void> {
+    const { fn } = this;
+    this.root.host.sim.emit(Ev.pci_reset, this.name, method);
+    if (method === "flr") yield* this.updateConfig(fn.capability(CapId.EXPRESS) + Exp.DEVCTL, 0, Exp.DEVCTL_FLR);
+    else if (method === "af_flr") {
+      yield* this.writeConfig(fn.capability(CapId.AF) + Af.CONTROL, 1, Af.CONTROL_FLR);
+      yield* fn.reset();
+    } else if (method === "pm") {
+      yield* this.setPowerState(Pm.D3HOT);
+      yield* this.setPowerState(0);
+    } else yield* fn.reset();
+  }
+
+  /** A reset of the whole bus by its bridge; the caller has saved the states. */
+  *resetBus(): Step<void> {
+    const { devices } = this.bus;
+    for (let i = 0; i < devices.length; i++) {
+      this.root.host.sim.emit(Ev.pci_reset, devices[i].name, "bus");
+      yield* devices[i].fn.reset();
+    }
+  }
+
+  /** Can the functions of its bus be reset together? */
+  get canResetBus(): boolean {
+    return this.bus.hasBridge && this.works("bus");
+  }
+
+  /** Configuration cycles by the host, for tests and reports. */
+  *configCycles(): Step<number> {
+    const { lock } = this.root;
+    yield* lock.lock();
+    const { cycles } = this;
+    yield* lock.unlock();
+    return cycles;
+  }
+}
+guarded(PciDevice, (device) => device.root.lock, "cycles");

@@ -1,0 +1,127 @@
+import { CapId, Pci } from "../../arch/pci/config-registers.js";
+import type { LevelSink } from "../../arch/level.js";
+import { addressMask, type Bar, typeBits } from "../../device/pci/bar.js";
+import type { PciFunction } from "../../device/pci/function.js";
+import type { MessagePort } from "../../device/pci/message-port.js";
+import { Spinlock } from "../../sim/lock.js";
+import type { Step } from "../../sim/step.js";
+import type { IommuGroup } from "../iommu-group.js";
+import type { Host } from "../machine.js";
+import type { Smmu } from "../smmu.js";
+import type { PciDevice } from "./pci-device.js";
+
+const FIRST_MEMORY = 0xe000_0000;
+const FIRST_PORT = 0x1000;
+
+/** The functions of one bus; behind a bridge, its secondary reset reaches them all. */
+export interface PciBus {
+  readonly number: number;
+  /** Behind a bridge: not a root bus. */
+  readonly hasBridge: boolean;
+  readonly devices: PciDevice[];
+}
+
+/**
+ * The host's PCI: buses, the addresses that BARs got, and where messages go. `lock` is pci_lock: configuration cycles of
+ * the host exclude each other.
+ */
+export class PciRoot implements MessagePort {
+  readonly lock: Spinlock;
+  readonly buses: PciBus[] = [];
+  private nextMemory = FIRST_MEMORY;
+  private nextPort = FIRST_PORT;
+
+  /** @param smmu told of messages that it terminates; null where nothing translates */
+  constructor(
+    readonly host: Host,
+    private readonly smmu: Smmu | null = null,
+  ) {
+    this.lock = new Spinlock(host.sim, "pci_lock");
+  }
+
+  /** A bus appears; functions on it are added as they are made. */
+  addBus(number: number, hasBridge: boolean): PciBus {
+    const bus = { number, hasBridge, devices: [] };
+    this.buses.push(bus);
+    return bus;
+  }
+
+  deviceOf(requesterId: number): PciDevice | null {
+    for (let i = 0; i < this.buses.length; i++) {
+      const { devices } = this.buses[i];
+      for (let j = 0; j < devices.length; j++) if (devices[j].fn.requesterId === requesterId) return devices[j];
+    }
+    return null;
+  }
+
+  /** Firmware's work: an address for each BAR, and the function's pin and messages connected. */
+  *plug(fn: PciFunction, line: LevelSink | null): Step<void> {
+    for (let i = 0; i < fn.bars.length; i++) yield* this.assign(fn, fn.bars[i]);
+    if (fn.rom !== null) yield* fn.writeConfig(Pci.ROM, 4, this.takeMemory(fn.rom.length) | 0);
+    fn.connect(line, this);
+  }
+
+  private *assign(fn: PciFunction, bar: Bar): Step<void> {
+    const register = Pci.BAR0 + 4 * bar.index;
+    const address = bar.kind === "io" ? this.takePorts(bar.size) : this.takeMemory(bar.size);
+    yield* fn.writeConfig(register, 4, (address & addressMask(bar)) | typeBits(bar));
+    if (bar.kind === "mem64") yield* fn.writeConfig(register + 4, 4, 0);
+  }
+
+  private takeMemory(size: number): number {
+    const address = Math.ceil(this.nextMemory / Math.max(size, 0x1000)) * Math.max(size, 0x1000);
+    this.nextMemory = address + size;
+    return address;
+  }
+
+  private takePorts(size: number): number {
+    const port = Math.ceil(this.nextPort / size) * size;
+    this.nextPort = port + size;
+    return port;
+  }
+
+  /**
+   * A function's message, on its way through the IOMMU (host-irq.md 5.4): under a host driver, or where the hardware
+   * knows messages by their address, to the controller; behind an MSI cookie, to the doorbell that is mapped there.
+   */
+  *message(requesterId: number, address: number, data: number): Step<void> {
+    const device = this.deviceOf(requesterId);
+    const target = device === null || device.group === null ? address : yield* this.translate(device.group, requesterId, address, data);
+    const { msi } = this.host;
+    if (target >= 0 && msi !== null) yield* msi.write(requesterId, target, data);
+  }
+
+  /** The physical doorbell; -1: the write ended elsewhere. */
+  private *translate(group: IommuGroup, requesterId: number, address: number, data: number): Step<number> {
+    const domain = yield* group.current();
+    if (domain === "default" || isHardwareMsi(group, address)) return address;
+    if (domain !== "blocking") {
+      const doorbell = yield* domain.doorbellAt(address);
+      if (doorbell >= 0) return doorbell;
+      const mapping = yield* domain.translate(BigInt(address));
+      if (mapping !== null && mapping.isWritable) {
+        const offset = address - Number(mapping.iova);
+        mapping.pages.frame(offset).setInt32((mapping.pages.start + offset) % 4096, data, true);
+        return -1;
+      }
+    }
+    if (this.smmu === null) return -1;
+    if (domain === "blocking") yield* this.smmu.unattached(requesterId, address, true);
+    else yield* this.smmu.fault("F_TRANSLATION", requesterId, address, true);
+    return -1;
+  }
+}
+
+/** vfio.md 20.2: doorbells that the hardware takes out of translation. */
+function isHardwareMsi(group: IommuGroup, address: number): boolean {
+  for (let i = 0; i < group.reserved.length; i++) {
+    const { kind, start, end } = group.reserved[i];
+    if (kind === "msi" && address >= Number(start) && address <= Number(end)) return true;
+  }
+  return false;
+}
+
+/** How many vectors a function's MSI-X has; 0 without. */
+export function msixSize(fn: PciFunction): number {
+  return fn.capability(CapId.MSIX) === 0 || fn.table === null ? 0 : fn.table.vectors;
+}
