@@ -1,7 +1,9 @@
 import type { File } from "../host/file.js";
 import type { Process } from "../host/process.js";
 import { guarded, type Waitable, writes } from "../sim/access.js";
+import { Context, current } from "../sim/context.js";
 import type { Mutex } from "../sim/lock.js";
+import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
 import { EINVAL } from "../uapi/errno.js";
 import type { ForwardableIrq, ForwardingDevice } from "./contract.js";
@@ -35,6 +37,22 @@ export abstract class VfioDevice implements ForwardingDevice {
   protected abstract closeDevice(): Step<void>;
   abstract ioctl(process: Process, request: number, argument: number): Step<number>;
   abstract forwardable(index: number, subindex: number): ForwardableIrq | null;
+
+  /** Does GET_DEVICE_FD's string name this device? 1 or 0, or a negative errno that ends the search (4.6). */
+  matches(name: string): number {
+    return name === this.name ? 1 : 0;
+  }
+
+  /** The bus has a way to ask the user to let go. */
+  readonly canAsk: boolean = false;
+
+  /** Asks the user to let go, for the `count`-th time. */
+  *askForRelease(_count: number): Step<void> {}
+
+  /** Set lock held: is any file on the device open? */
+  get isOpen(): boolean {
+    return this.openCount > 0;
+  }
 
   *read(_process: Process, _address: number, _length: number, _offset: number): Step<number> {
     return -EINVAL;
@@ -105,15 +123,39 @@ export abstract class VfioDevice implements ForwardingDevice {
   }
 
   /**
-   * The driver's remove: the device cannot be found any more, and the caller blocks until the last file on it is closed
-   * (vfio.md 5.5). Never fails.
+   * The driver's remove: the device cannot be found any more, and the caller blocks until the last file on it is closed;
+   * its user is asked at once, and then every ten seconds (vfio.md 5.5). Never fails.
    */
   *unregister(): Step<void> {
     yield* this.group.hide(this);
-    yield* this.vfio.sim.wait(new LetGo(this));
+    const { sim } = this.vfio;
+    const requester = this.canAsk && this.references > 0 ? new Requester(sim, this) : null;
+    if (requester !== null) yield* requester.body();
+    yield* sim.wait(new LetGo(this));
+    if (requester !== null) sim.cancel(requester);
     yield* this.vfio.leave(this.group);
   }
 }
+
+const REQUEST_PERIOD_NS = 10e9;
+
+/** Asks again and again, as long as anybody is left who could answer. */
+class Requester extends Context {
+  private count = 0;
+
+  constructor(
+    private readonly sim: Sim,
+    private readonly device: VfioDevice,
+  ) {
+    super(`request ${device.name}`, "timer", current().cpu);
+  }
+
+  override *body(): Step<void> {
+    yield* this.device.askForRelease(this.count++);
+    if (this.count === 1 || !this.sim.isQuiet()) this.sim.wake(this, REQUEST_PERIOD_NS);
+  }
+}
+
 /** Nobody holds the device any more. */
 class LetGo implements Waitable {
   constructor(private readonly device: VfioDevice) {}

@@ -108,7 +108,7 @@ export class VfioGroup {
   /** GROUP_GET_DEVICE_FD: a descriptor, or a negative errno. */
   *deviceFd(process: Process, name: string): Step<number> {
     const device = yield* this.find(name);
-    if (device === null) return -ENODEV;
+    if (typeof device === "number") return device;
     let result = process.hasFreeDescriptor() ? 0 : -EMFILE;
     if (result === 0) {
       const file = yield* device.openFile();
@@ -124,13 +124,17 @@ export class VfioGroup {
     return result;
   }
 
-  /** The device of a name with a reference taken; the search ends at the first match. */
-  private *find(name: string): Step<VfioDevice | null> {
+  /** The device of a name with a reference taken; the search ends at the first match, or error of one. -ENODEV: none. */
+  private *find(name: string): Step<VfioDevice | number> {
     yield* this.deviceLock.lock();
-    const device = this.devices.find((each) => each.name === name) ?? null;
-    device?.get();
+    let found: VfioDevice | number = -ENODEV;
+    for (let i = 0; i < this.devices.length && found === -ENODEV; i++) {
+      const match = this.devices[i].matches(name);
+      if (match !== 0) found = match > 0 ? this.devices[i] : match;
+    }
+    if (typeof found !== "number") found.get();
     yield* this.deviceLock.unlock();
-    return device;
+    return found;
   }
 
   /** Lock held, first open of a device: takes a use of the container and a reference to the group's file. 0 or -EINVAL. */

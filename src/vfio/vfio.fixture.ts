@@ -56,6 +56,8 @@ export interface WorldOptions extends Type1Options {
   isMsiIsolated?: boolean;
   apertureEnd?: bigint;
   reserved?: readonly ReservedRegion[];
+  /** Number of the platform devices' group; default 12. */
+  group?: number;
 }
 
 /**
@@ -82,7 +84,7 @@ export class World {
   constructor(options: WorldOptions = {}) {
     const { sim } = this;
     const { reserved = [X86_HOLE], apertureEnd = 0x7f_ffff_ffffn, isMsiIsolated = true } = options;
-    this.group = new IommuGroup(sim, 12, { reserved, apertureEnd, isMsiIsolated });
+    this.group = new IommuGroup(sim, options.group ?? 12, { reserved, apertureEnd, isMsiIsolated });
     const { group, reset, registers } = this;
     this.smmu = new Smmu(sim, options.smmu ?? "smmuv3");
     const resources = [

@@ -1,0 +1,187 @@
+import type { Bar } from "../../../device/pci/bar.js";
+import type { DeviceRegion } from "../../../host/memory.js";
+import type { PciDevice } from "../../../host/pci/pci-device.js";
+import type { Process } from "../../../host/process.js";
+import { shared, type Waitable, writes } from "../../../sim/access.js";
+import type { Sim } from "../../../sim/sim.js";
+import type { Step } from "../../../sim/step.js";
+import { EFAULT, EINVAL, EIO } from "../../../uapi/errno.js";
+import { VFIO_REGION_INFO_FLAG_MMAP, VFIO_REGION_INFO_FLAG_READ, VFIO_REGION_INFO_FLAG_WRITE } from "../../../uapi/vfio.js";
+
+const PAGE = 4096;
+
+/** A load or store through a mapping of a BAR that does not decode (vfio.md 14). */
+export class SigBus extends Error {}
+
+/** May the user reach the function's memory now? */
+export interface MemoryGate {
+  /** The user's memory enable, and not in D3hot. */
+  isMemoryEnabled(): Step<boolean>;
+  /** The memory lock, for an access or a fault. */
+  lockMemory(): Step<void>;
+  unlockMemory(): Step<void>;
+}
+
+/** One BAR of a function as a region. */
+export class BarRegion {
+  readonly size: number;
+  readonly flags: number;
+  private readonly mapping: BarMapping;
+
+  constructor(
+    private readonly pci: PciDevice,
+    private readonly bar: Bar,
+    private readonly gate: MemoryGate,
+  ) {
+    this.size = bar.size;
+    this.flags = flagsOf(bar);
+    this.mapping = new BarMapping(pci.root.host.sim, pci, bar.index, gate);
+  }
+
+  get holdsMsixTable(): boolean {
+    return this.pci.fn.msix?.tableBar === this.bar.index;
+  }
+
+  /** Bytes, or -EINVAL, -EIO, -EFAULT. The MSI-X table reads all ones; 64-bit accesses are two of 32, the lower first. */
+  *read(process: Process, address: number, length: number, position: number): Step<number> {
+    return yield* this.access(process, address, length, position, false);
+  }
+
+  *write(process: Process, address: number, length: number, position: number): Step<number> {
+    return yield* this.access(process, address, length, position, true);
+  }
+
+  private *access(process: Process, address: number, length: number, position: number, isWrite: boolean): Step<number> {
+    if (position >= this.size) return -EINVAL;
+    const count = Math.min(length, this.size - position);
+    yield* this.gate.lockMemory();
+    let result = 0;
+    if (this.bar.kind !== "io" && !(yield* this.gate.isMemoryEnabled())) result = -EIO;
+    else result = yield* this.transfer(process, address, count, position, isWrite);
+    yield* this.gate.unlockMemory();
+    return result;
+  }
+
+  private *transfer(process: Process, address: number, count: number, position: number, isWrite: boolean): Step<number> {
+    for (let done = 0; done < count; ) {
+      const size = pieceAt(position + done, count - done);
+      const ok = isWrite ? yield* this.store(process, address + done, position + done, size) : yield* this.load(process, address + done, position + done, size);
+      if (!ok) return done > 0 ? done : -EFAULT;
+      done += size;
+    }
+    return count;
+  }
+
+  private *load(process: Process, address: number, at: number, size: number): Step<boolean> {
+    const value = this.isInTable(at, size) ? -1 : yield* this.pci.fn.readBar(this.bar.index, at, size);
+    if (!process.memory.isWritable(address, size)) return false;
+    for (let i = 0; i < size; i++) process.memory.setU8(address + i, (value >>> (8 * i)) & 0xff);
+    return true;
+  }
+
+  private *store(process: Process, address: number, at: number, size: number): Step<boolean> {
+    if (!process.memory.isReadable(address, size)) return false;
+    let value = 0;
+    for (let i = 0; i < size; i++) value |= process.memory.getU8(address + i) << (8 * i);
+    if (!this.isInTable(at, size)) yield* this.pci.fn.writeBar(this.bar.index, at, size, value);
+    return true;
+  }
+
+  /** The MSI-X table is the host's. */
+  isInTable(at: number, size: number): boolean {
+    const { msix, table } = this.pci.fn;
+    if (msix === null || table === null || !this.holdsMsixTable) return false;
+    return at < msix.tableOffset + table.bytes && at + size > msix.tableOffset;
+  }
+
+  /** An area that reaches the function without a call; -EINVAL. */
+  mmap(process: Process, length: number, position: number): number {
+    if (!(this.flags & VFIO_REGION_INFO_FLAG_MMAP)) return -EINVAL;
+    const rounded = Math.ceil(length / PAGE) * PAGE;
+    if (length <= 0 || position % PAGE !== 0 || position + rounded > Math.ceil(this.size / PAGE) * PAGE) return -EINVAL;
+    const address = process.memory.findFree(rounded);
+    process.memory.map(address, rounded, { writable: true, region: this.mapping, regionOffset: position });
+    return address;
+  }
+
+  /** Takes the pages out of all mappings: on return no access that began before is under way (23.21). */
+  *zap(): Step<void> {
+    yield* this.mapping.zap();
+  }
+}
+
+function flagsOf(bar: Bar): number {
+  const flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
+  return bar.kind !== "io" && bar.size >= PAGE ? flags | VFIO_REGION_INFO_FLAG_MMAP : flags;
+}
+
+function pieceAt(at: number, left: number): number {
+  if (left >= 4 && at % 4 === 0) return 4;
+  return left >= 2 && at % 2 === 0 ? 2 : 1;
+}
+
+/**
+ * The pages of a BAR in address spaces: put there by a fault while memory is enabled, taken out by a zap. Registers as
+ * they are, the MSI-X table too.
+ */
+class BarMapping implements DeviceRegion, Waitable {
+  private isPresent = false;
+  /** Accesses that found the pages: a zap ends when their processors have answered. */
+  private underWay = 0;
+
+  constructor(
+    private readonly sim: Sim,
+    private readonly pci: PciDevice,
+    private readonly index: number,
+    private readonly gate: MemoryGate,
+  ) {}
+
+  isOpen(): boolean {
+    return this.underWay === 0;
+  }
+
+  *read(offset: number, size: number): Step<number> {
+    yield* this.enter();
+    const value = yield* this.pci.fn.readBar(this.index, offset, size);
+    yield* this.leave();
+    return value;
+  }
+
+  *write(offset: number, size: number, value: number): Step<void> {
+    yield* this.enter();
+    yield* this.pci.fn.writeBar(this.index, offset, size, value);
+    yield* this.leave();
+  }
+
+  private *enter(): Step<void> {
+    yield writes(this, "isPresent");
+    while (!this.isPresent) {
+      yield* this.fault();
+      yield writes(this, "isPresent");
+    }
+    this.underWay++;
+  }
+
+  private *leave(): Step<void> {
+    yield writes(this, "underWay");
+    this.underWay--;
+  }
+
+  private *fault(): Step<void> {
+    yield* this.gate.lockMemory();
+    const isEnabled = yield* this.gate.isMemoryEnabled();
+    if (isEnabled) {
+      yield writes(this, "isPresent");
+      this.isPresent = true;
+    }
+    yield* this.gate.unlockMemory();
+    if (!isEnabled) throw new SigBus(`${this.pci.name}: BAR ${this.index} does not decode`);
+  }
+
+  *zap(): Step<void> {
+    yield writes(this, "isPresent");
+    this.isPresent = false;
+    yield* this.sim.wait(this);
+  }
+}
+shared(BarMapping, "isPresent");

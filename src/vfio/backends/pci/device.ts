@@ -1,0 +1,316 @@
+import { CapId, Command, Pci, Pm } from "../../../arch/pci/config-registers.js";
+import type { PciDevice, PciState } from "../../../host/pci/pci-device.js";
+import type { Process } from "../../../host/process.js";
+import { guarded, reads, shared, writes } from "../../../sim/access.js";
+import { Mutex } from "../../../sim/lock.js";
+import type { Step } from "../../../sim/step.js";
+import { EAGAIN, EBUSY, EINVAL, ENOTTY } from "../../../uapi/errno.js";
+import {
+  VFIO_DEVICE_GET_INFO,
+  VFIO_DEVICE_GET_IRQ_INFO,
+  VFIO_DEVICE_GET_PCI_HOT_RESET_INFO,
+  VFIO_DEVICE_GET_REGION_INFO,
+  VFIO_DEVICE_IOEVENTFD,
+  VFIO_DEVICE_PCI_HOT_RESET,
+  VFIO_DEVICE_RESET,
+  VFIO_DEVICE_SET_IRQS,
+  VFIO_PCI_CONFIG_REGION_INDEX,
+  VFIO_PCI_MSI_IRQ_INDEX,
+  VFIO_PCI_ROM_REGION_INDEX,
+} from "../../../uapi/vfio.js";
+import type { ForwardableIrq } from "../../contract.js";
+import { VfioDevice } from "../../device.js";
+import type { VfioGroup } from "../../group.js";
+import type { Vfio } from "../../vfio.js";
+import { BarRegion, type MemoryGate } from "./bar-region.js";
+import { type ConfigEffects, VirtualConfig } from "./config.js";
+import type { PciDeviceSet } from "./device-set.js";
+import { getHotResetInfo, hotReset } from "./hot-reset.js";
+import { getInfo, getIrqInfo, getRegionInfo, REGION_SHIFT } from "./info.js";
+import { Ioeventfds } from "./ioeventfd.js";
+import { PciIrqs } from "./irqs.js";
+import type { TableAccess } from "./msi.js";
+import { matchPciName } from "./name.js";
+import { readRom } from "./rom.js";
+
+export interface VfioPciOptions {
+  /** Functions whose INTx is hidden, as "pciVVVV,DDDD"; default those that vfio-pci names (vfio.md 8.1). */
+  readonly nointx?: ReadonlySet<string>;
+  /** The module parameter: nobody's INTx is masked by DisINTx. Default false. */
+  readonly nointxmask?: boolean;
+  /** Linux 6.18 and what was back-ported: a line without DisINTx is disabled unlazily. Default true. */
+  readonly unlazyIntx?: boolean;
+}
+
+/** A function that vfio-pci holds (vfio.md 7 to 14). */
+export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGate, TableAccess {
+  readonly isPlatform = false;
+  override readonly canAsk = true;
+  readonly irqs: PciIrqs;
+  readonly ioeventfds: Ioeventfds;
+  /** Held while memory decode changes, and by whoever relies on it. */
+  readonly memoryLock: Mutex;
+  /** A reset is owed to the set, which its own functions' could not do. */
+  needsReset = false;
+  private readonly regions: (BarRegion | null)[];
+  private config: VirtualConfig | null = null;
+  private resetWorks = false;
+  private powerState = 0;
+  private saved: PciState | null = null;
+  /** INTx was masked by entering low power, and is unmasked by leaving it. */
+  private maskedByPower = false;
+
+  constructor(
+    vfio: Vfio,
+    readonly pci: PciDevice,
+    group: VfioGroup,
+    readonly set: PciDeviceSet,
+    private readonly options: VfioPciOptions,
+    readonly isNointx: boolean,
+  ) {
+    super(vfio, pci.name, group, set.lock);
+    this.memoryLock = new Mutex(vfio.sim, "vfio_pci.memory_lock");
+    this.irqs = new PciIrqs(vfio, this, options.unlazyIntx ?? true);
+    this.ioeventfds = new Ioeventfds(vfio, this);
+    this.regions = [0, 1, 2, 3, 4, 5].map((index) => {
+      const bar = pci.fn.barAt(index);
+      return bar === null ? null : new BarRegion(pci, bar, this);
+    });
+  }
+
+  get canReset(): boolean {
+    return this.resetWorks;
+  }
+
+  get isExpress(): boolean {
+    return this.pci.fn.capability(CapId.EXPRESS) !== 0;
+  }
+
+  override matches(name: string): number {
+    return matchPciName(this.name, name);
+  }
+
+  /** Nothing of a function is forwarded (kvm-irq-core.md 8.3). */
+  override forwardable(): ForwardableIrq | null {
+    return null;
+  }
+
+  /** Interrupts of an index (7.4); the functions of ERR are those of PCI Express. */
+  *irqCount(index: number): Step<number> {
+    yield reads(this, "config");
+    const { config } = this;
+    return yield* this.irqs.count(index, config === null ? 0 : yield* config.interruptPin());
+  }
+
+  // --- open and close (12.1, 12.2) ---
+
+  protected override *openDevice(): Step<number> {
+    const { pci } = this;
+    yield* pci.setMaster(false);
+    yield* pci.enable();
+    const reset = yield* pci.tryResetFunction();
+    if (reset === -EAGAIN) {
+      yield* pci.disable();
+      return reset;
+    }
+    this.resetWorks = reset === 0;
+    this.saved = yield* pci.saveState();
+    yield* this.memoryLock.lock();
+    this.powerState = 0;
+    yield* this.memoryLock.unlock();
+    const hasPci23 = !this.isNointx && !this.options.nointxmask && !pci.hasBrokenIntxMasking;
+    if (hasPci23) yield* pci.setIntx(true);
+    yield* this.irqs.open(hasPci23);
+    const config = new VirtualConfig(pci, this);
+    yield* config.build(this.isNointx);
+    yield writes(this, "config");
+    this.config = config;
+    return 0;
+  }
+
+  protected override *closeDevice(): Step<void> {
+    const { pci } = this;
+    yield* this.setPowerState(0);
+    yield* pci.setMaster(false);
+    yield* this.irqs.disable();
+    yield* this.ioeventfds.clear();
+    yield* this.irqs.mode.setVirqDisabled(false);
+    yield writes(this, "config");
+    this.config = null;
+    for (let i = 0; i < this.regions.length; i++) yield* this.zap(i);
+    this.needsReset = true;
+    if (this.saved !== null) yield* pci.restoreState(this.saved);
+    yield* pci.writeConfig(Pci.COMMAND, 2, Command.INTX_DISABLE);
+    if (this.resetWorks && (yield* pci.tryResetFunction()) === 0) this.needsReset = false;
+    if (this.saved !== null) yield* pci.restoreState(this.saved);
+    this.saved = null;
+    yield* pci.disable();
+    yield* this.resetSetWhenIdle();
+    yield* this.irqs.releaseNotifiers();
+  }
+
+  /** 12.2, 12: the last of the set to close pays the reset that any of them owes. This one still counts as open. */
+  private *resetSetWhenIdle(): Step<void> {
+    const { members, bus } = this.set;
+    if (bus.devices.length !== members.length || !this.pci.canResetBus) return;
+    if (!members.some((each) => each.needsReset) || members.some((each) => each !== this && each.isOpen)) return;
+    yield* this.pci.resetBus();
+    for (let i = 0; i < members.length; i++) members[i].needsReset = false;
+  }
+
+  private *zap(index: number): Step<void> {
+    const region = this.regions[index];
+    if (region !== null) yield* region.zap();
+  }
+
+  override *askForRelease(count: number): Step<void> {
+    yield* this.irqs.requestDevice(count);
+  }
+
+  // --- requests ---
+
+  override *ioctl(process: Process, request: number, address: number): Step<number> {
+    switch (request) {
+      case VFIO_DEVICE_GET_INFO:
+        return getInfo(this, process, address);
+      case VFIO_DEVICE_GET_REGION_INFO:
+        return yield* getRegionInfo(this, process, address);
+      case VFIO_DEVICE_GET_IRQ_INFO:
+        return yield* getIrqInfo(this, process, address);
+      case VFIO_DEVICE_SET_IRQS:
+        return yield* this.irqs.setIrqs(process, address);
+      case VFIO_DEVICE_RESET:
+        return yield* this.reset();
+      case VFIO_DEVICE_GET_PCI_HOT_RESET_INFO:
+        return getHotResetInfo(this, process, address);
+      case VFIO_DEVICE_PCI_HOT_RESET:
+        return yield* hotReset(this, process, address);
+      case VFIO_DEVICE_IOEVENTFD:
+        return yield* this.ioeventfds.ioctl(process, address);
+      default:
+        return -ENOTTY;
+    }
+  }
+
+  /** 12.3. Interrupts stay configured. */
+  private *reset(): Step<number> {
+    if (!this.resetWorks) return -EINVAL;
+    yield* this.lockMemory(true);
+    yield* this.changePowerState(0);
+    const result = yield* this.pci.tryResetFunction();
+    yield* this.unlockMemory();
+    return result;
+  }
+
+  regionAt(index: number): BarRegion | null {
+    return this.regions[index] ?? null;
+  }
+
+  override *read(process: Process, address: number, length: number, offset: number): Step<number> {
+    const index = Math.floor(offset / REGION_SHIFT);
+    const position = offset % REGION_SHIFT;
+    if (length === 0) return 0;
+    yield reads(this, "config");
+    const { config } = this;
+    if (index === VFIO_PCI_CONFIG_REGION_INDEX && config !== null) return yield* config.read(process, address, length, position);
+    if (index === VFIO_PCI_ROM_REGION_INDEX) return readRom(this.pci.fn, process, address, length, position);
+    const region = this.regionAt(index);
+    return region === null ? -EINVAL : yield* region.read(process, address, length, position);
+  }
+
+  override *write(process: Process, address: number, length: number, offset: number): Step<number> {
+    const index = Math.floor(offset / REGION_SHIFT);
+    const position = offset % REGION_SHIFT;
+    if (length === 0) return 0;
+    yield reads(this, "config");
+    const { config } = this;
+    if (index === VFIO_PCI_CONFIG_REGION_INDEX && config !== null) return yield* config.write(process, address, length, position);
+    const region = this.regionAt(index);
+    return region === null ? -EINVAL : yield* region.write(process, address, length, position);
+  }
+
+  override *mmap(process: Process, length: number, offset: number, isShared: boolean): Step<number> {
+    const region = isShared ? this.regionAt(Math.floor(offset / REGION_SHIFT)) : null;
+    return region === null ? -EINVAL : region.mmap(process, length, offset % REGION_SHIFT);
+  }
+
+  // --- memory decode: MemoryGate, TableAccess, ConfigEffects ---
+
+  *isMemoryEnabled(): Step<boolean> {
+    yield reads(this, "config");
+    const { config } = this;
+    if (config === null || !(yield* config.isMemoryEnabled())) return false;
+    return this.powerState < Pm.D3HOT;
+  }
+
+  *lockMemory(zaps = false): Step<void> {
+    yield* this.memoryLock.lock();
+    if (zaps) for (let i = 0; i < this.regions.length; i++) yield* this.zap(i);
+  }
+
+  /** As {@link lockMemory} with a zap, unless somebody holds the lock: -EBUSY. */
+  *tryLockMemory(): Step<number> {
+    if (!(yield* this.memoryLock.tryLock())) return -EBUSY;
+    for (let i = 0; i < this.regions.length; i++) yield* this.zap(i);
+    return 0;
+  }
+
+  *unlockMemory(): Step<void> {
+    yield* this.memoryLock.unlock();
+  }
+
+  *lockAndEnable(): Step<number> {
+    yield* this.memoryLock.lock();
+    return yield* this.pci.updateConfig(Pci.COMMAND, 0, Command.MEMORY);
+  }
+
+  *unlockAndRestore(command: number): Step<void> {
+    if (!(command & Command.MEMORY)) yield* this.pci.updateConfig(Pci.COMMAND, Command.MEMORY, 0);
+    yield* this.memoryLock.unlock();
+  }
+
+  *setIntxDisabled(isDisabled: boolean): Step<void> {
+    yield* this.irqs.setIntxDisabled(isDisabled);
+  }
+
+  *setPowerState(state: number): Step<void> {
+    yield* this.lockMemory(state === Pm.D3HOT);
+    yield* this.changePowerState(state);
+    yield* this.unlockMemory();
+  }
+
+  /** Memory lock held. A function that loses its registers in D3hot gets them back. */
+  private *changePowerState(state: number): Step<void> {
+    if (state === this.powerState) return;
+    const before = state === Pm.D3HOT ? yield* this.pci.saveState() : null;
+    if (before !== null) this.beforeD3 = before;
+    const wasReset = yield* this.pci.setPowerState(state);
+    if (wasReset && this.beforeD3 !== null) yield* this.pci.restoreState(this.beforeD3);
+    this.powerState = state;
+  }
+  private beforeD3: PciState | null = null;
+
+  *resetFunction(): Step<void> {
+    yield* this.lockMemory(true);
+    yield* this.pci.tryResetFunction();
+    yield* this.unlockMemory();
+  }
+
+  *msiQmax(): Step<number> {
+    return (yield* this.irqs.mode.get()) === VFIO_PCI_MSI_IRQ_INDEX ? this.irqs.msi.qmax : -1;
+  }
+
+  // --- runtime power management of the host (8.8) ---
+
+  /** The host suspends the device: INTx is masked, and that is remembered only where it was not masked before (23.10). */
+  *suspend(): Step<void> {
+    this.maskedByPower = yield* this.irqs.maskIntx();
+  }
+
+  *resume(): Step<void> {
+    if (this.maskedByPower) yield* this.irqs.unmaskIntx();
+    this.maskedByPower = false;
+  }
+}
+shared(VfioPciDevice, "config");
+guarded(VfioPciDevice, (device) => device.memoryLock, "powerState", "beforeD3");

@@ -1,0 +1,107 @@
+import type { Process } from "../../../host/process.js";
+import { UserArgument } from "../../../host/user-argument.js";
+import type { Step } from "../../../sim/step.js";
+import { EFAULT, EINVAL } from "../../../uapi/errno.js";
+import {
+  VFIO_DEVICE_FLAGS_PCI,
+  VFIO_DEVICE_FLAGS_RESET,
+  VFIO_IRQ_INFO_AUTOMASKED,
+  VFIO_IRQ_INFO_EVENTFD,
+  VFIO_IRQ_INFO_MASKABLE,
+  VFIO_IRQ_INFO_NORESIZE,
+  VFIO_PCI_CONFIG_REGION_INDEX,
+  VFIO_PCI_ERR_IRQ_INDEX,
+  VFIO_PCI_INTX_IRQ_INDEX,
+  VFIO_PCI_MSIX_IRQ_INDEX,
+  VFIO_PCI_NUM_IRQS,
+  VFIO_PCI_NUM_REGIONS,
+  VFIO_PCI_ROM_REGION_INDEX,
+  VFIO_REGION_INFO_CAP_MSIX_MAPPABLE,
+  VFIO_REGION_INFO_FLAG_CAPS,
+  VFIO_REGION_INFO_FLAG_READ,
+  VFIO_REGION_INFO_FLAG_WRITE,
+  vfio_device_info,
+  vfio_info_cap_header,
+  vfio_irq_info,
+  vfio_region_info,
+} from "../../../uapi/vfio.js";
+import type { VfioPciDevice } from "./device.js";
+
+// What GET_INFO, GET_REGION_INFO and GET_IRQ_INFO tell of a function (vfio.md 7.2 to 7.4).
+
+const CAPS_SIZE = vfio_region_info.size + vfio_info_cap_header.size;
+const argument = new UserArgument(CAPS_SIZE);
+
+/** File offset of a region = index * 2^40. */
+export const REGION_SHIFT = 2 ** 40;
+
+export function getInfo(device: VfioPciDevice, process: Process, address: number): number {
+  const { view } = argument;
+  const { argsz, flags, num_regions, num_irqs, cap_offset, pad, minsz, size } = vfio_device_info;
+  if (!argument.copyIn(process, address, minsz)) return -EFAULT;
+  const given = argsz.get(view);
+  if (given < minsz) return -EINVAL;
+  flags.set(view, device.canReset ? VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET : VFIO_DEVICE_FLAGS_PCI);
+  num_regions.set(view, VFIO_PCI_NUM_REGIONS);
+  num_irqs.set(view, VFIO_PCI_NUM_IRQS);
+  cap_offset.set(view, 0);
+  pad.set(view, 0);
+  return argument.copyOut(process, address, Math.min(given, size)) ? 0 : -EFAULT;
+}
+
+export function* getRegionInfo(device: VfioPciDevice, process: Process, address: number): Step<number> {
+  const { view } = argument;
+  const { argsz, flags, index, cap_offset, size_, offset, minsz } = vfio_region_info;
+  if (!argument.copyIn(process, address, minsz)) return -EFAULT;
+  const given = argsz.get(view);
+  const wanted = index.get(view);
+  // VGA (index 8) is for functions with a VGA class, and none of those is modelled.
+  if (given < minsz || wanted > VFIO_PCI_CONFIG_REGION_INDEX) return -EINVAL;
+  const { size, info, hasTable } = regionOf(device, wanted);
+  flags.set(view, hasTable ? info | VFIO_REGION_INFO_FLAG_CAPS : info);
+  size_.setNumber(view, size);
+  offset.setNumber(view, wanted * REGION_SHIFT);
+  cap_offset.set(view, 0);
+  let length: number = minsz;
+  if (hasTable && given < CAPS_SIZE) argsz.set(view, CAPS_SIZE);
+  else if (hasTable) {
+    cap_offset.set(view, minsz);
+    vfio_info_cap_header.id.set(view, VFIO_REGION_INFO_CAP_MSIX_MAPPABLE, minsz);
+    vfio_info_cap_header.version.set(view, 1, minsz);
+    vfio_info_cap_header.next.set(view, 0, minsz);
+    length = CAPS_SIZE;
+  }
+  return argument.copyOut(process, address, length) ? 0 : -EFAULT;
+}
+
+function regionOf(device: VfioPciDevice, index: number): { size: number; info: number; hasTable: boolean } {
+  if (index === VFIO_PCI_CONFIG_REGION_INDEX)
+    return { size: device.pci.fn.configSize, info: VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE, hasTable: false };
+  if (index === VFIO_PCI_ROM_REGION_INDEX) {
+    const size = device.pci.fn.rom?.length ?? 0;
+    return { size, info: size === 0 ? 0 : VFIO_REGION_INFO_FLAG_READ, hasTable: false };
+  }
+  const region = device.regionAt(index);
+  return region === null ? { size: 0, info: 0, hasTable: false } : { size: region.size, info: region.flags, hasTable: region.holdsMsixTable };
+}
+
+export function* getIrqInfo(device: VfioPciDevice, process: Process, address: number): Step<number> {
+  const { view } = argument;
+  const { argsz, flags, index, count, minsz } = vfio_irq_info;
+  if (!argument.copyIn(process, address, minsz)) return -EFAULT;
+  const given = argsz.get(view);
+  const wanted = index.get(view);
+  if (given < minsz || wanted >= VFIO_PCI_NUM_IRQS || (wanted === VFIO_PCI_ERR_IRQ_INDEX && !device.isExpress)) return -EINVAL;
+  const available = yield* device.irqCount(wanted);
+  argsz.set(view, given);
+  index.set(view, wanted);
+  flags.set(view, flagsOf(device, wanted));
+  count.set(view, available);
+  return argument.copyOut(process, address, minsz) ? 0 : -EFAULT;
+}
+
+function flagsOf(device: VfioPciDevice, index: number): number {
+  if (index === VFIO_PCI_INTX_IRQ_INDEX) return VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED;
+  const isDynamic = index === VFIO_PCI_MSIX_IRQ_INDEX && device.pci.vectors.canAllocateDynamically;
+  return isDynamic ? VFIO_IRQ_INFO_EVENTFD : VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_NORESIZE;
+}

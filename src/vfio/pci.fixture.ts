@@ -1,0 +1,236 @@
+import { Pci } from "../arch/pci/config-registers.js";
+import { type Capability, expressCapability, msiCapability, type MsixLayout, msixCapability, pmCapability } from "../device/pci/capabilities.js";
+import type { Bar } from "../device/pci/bar.js";
+import { PciFunction } from "../device/pci/function.js";
+import { WiredOr } from "../device/pci/wired-or.js";
+import { Bus, OrdinaryDriver } from "../host/driver-binding.js";
+import { GicLevelInput } from "../host/gic-input.js";
+import { IommuGroup } from "../host/iommu-group.js";
+import { PciDevice } from "../host/pci/pci-device.js";
+import { PciRoot } from "../host/pci/pci-root.js";
+import { pipe2 } from "../host/pipe.js";
+import { V2mDomain, V2mFrame } from "../host/v2m.js";
+import { Context } from "../sim/context.js";
+import type { Mutex } from "../sim/lock.js";
+import { run, type Step } from "../sim/step.js";
+import * as uapi from "../uapi/vfio.js";
+import type { VfioPciDevice, VfioPciOptions } from "./backends/pci/device.js";
+import { VfioPciDriver } from "./backends/pci/driver.js";
+import { LEVEL_SPI, Registers, World, type WorldOptions, X86_HOLE } from "./vfio.fixture.js";
+
+export const { VFIO_IRQ_SET_DATA_NONE: NONE, VFIO_IRQ_SET_DATA_BOOL: BOOL, VFIO_IRQ_SET_DATA_EVENTFD: EVENTFD } = uapi;
+export const { VFIO_IRQ_SET_ACTION_MASK: MASK, VFIO_IRQ_SET_ACTION_UNMASK: UNMASK, VFIO_IRQ_SET_ACTION_TRIGGER: TRIGGER } = uapi;
+export const [INTX, MSI, MSIX, ERR, REQ] = [0, 1, 2, 3, 4];
+export const REGION = 2 ** 40;
+export const CONFIG = 7 * REGION;
+export const DIS_INTX = 0x400;
+
+export interface MsiStubOptions {
+  multiMsiLimit?: number;
+  allocatesDynamically?: boolean;
+}
+
+/** Stands for interrupt remapping: every vector an SPI of the fixture's GIC, behind the doorbell of x86, isolated. */
+export class RemappingStub extends V2mDomain {
+  override readonly isIsolated = true;
+  override readonly multiMsiLimit: number;
+  override readonly allocatesDynamically: boolean;
+
+  constructor(world: World, options: MsiStubOptions) {
+    const frame = V2mFrame.create(world.machine.gic, { address: 0xfee0_0000 - 0x40, baseSpi: 64, spiCount: 64 });
+    if (typeof frame === "number") throw new Error("no frame");
+    super(world.machine.host.irqs, world.machine.host.domain, [frame]);
+    this.multiMsiLimit = options.multiMsiLimit ?? 32;
+    this.allocatesDynamically = options.allocatesDynamically ?? false;
+  }
+}
+
+export interface PciWorldOptions extends WorldOptions, MsiStubOptions {
+  vfio?: VfioPciOptions;
+  /** What A's INTx is: with DisINTx, or without. */
+  hasBrokenIntxMasking?: boolean;
+  /** B is in a group of its own, 13. */
+  separateGroups?: boolean;
+  /** A without ways to be reset. */
+  noReset?: boolean;
+  /** A has no PCI Express capability. */
+  isConventional?: boolean;
+  /** More of A's capabilities, after its own. */
+  extra?: readonly Capability[];
+  /** PM without NO_SOFT_RESET. */
+  resetsInD3?: boolean;
+  isMsiMaskable?: boolean;
+}
+
+const A_MSIX: MsixLayout = { vectors: 8, tableBar: 2, tableOffset: 0, pbaBar: 2, pbaOffset: 0x2000 };
+const B_MSIX: MsixLayout = { vectors: 4, tableBar: 0, tableOffset: 0, pbaBar: 0, pbaOffset: 0x800 };
+
+/**
+ * vfio.md 24's fixture F: group 12 = { A 06:00.0, B 06:00.1, the bridge 05:00.0 }. A: BAR0 64 KiB, BAR2 16 KiB with 8
+ * MSI-X entries, BAR4 32 bytes of ports, 4 vectors of MSI, INTA#. B: 4 MSI-X entries, no pin.
+ */
+export class PciWorld extends World {
+  readonly root: PciRoot;
+  readonly pciGroup: IommuGroup;
+  readonly pciBus = new Bus("pci");
+  readonly pciDriver: VfioPciDriver;
+  readonly bar0 = new Registers();
+  readonly bar2 = new Registers();
+  readonly bar4 = new Registers();
+  readonly A: PciDevice;
+  readonly B: PciDevice;
+  readonly bridge: PciDevice;
+  readonly wire: WiredOr;
+
+  constructor(options: PciWorldOptions = {}) {
+    super({ ...options, group: 99 });
+    const { sim, machine } = this;
+    const { reserved = [X86_HOLE], apertureEnd = 0x7f_ffff_ffffn, isMsiIsolated = true } = options;
+    machine.host.msi = new RemappingStub(this, options);
+    this.root = new PciRoot(machine.host, this.smmu);
+    this.pciGroup = new IommuGroup(sim, 12, { reserved, apertureEnd, isMsiIsolated });
+    const groupB = options.separateGroups ? new IommuGroup(sim, 13, { reserved, apertureEnd, isMsiIsolated }) : this.pciGroup;
+    const bus5 = this.root.addBus(5, false);
+    const bus6 = this.root.addBus(6, true);
+    this.bridge = new PciDevice(this.root, new PciFunction({ name: "0000:05:00.0", requesterId: 0x500, vendor: 0x1b36, device: 0xc, classCode: 0x060400, headerType: 1 }), { bus: bus5, group: this.pciGroup });
+    this.wire = new WiredOr(new GicLevelInput(machine.gic, LEVEL_SPI));
+    const { hasBrokenIntxMasking = false } = options;
+    const brokenResets = options.noReset ? (["flr", "af_flr", "pm", "bus"] as const) : [];
+    this.A = new PciDevice(this.root, this.functionA(options), { bus: bus6, group: this.pciGroup, irq: machine.level, hasBrokenIntxMasking, brokenResets });
+    this.B = new PciDevice(this.root, this.functionB(), { bus: bus6, group: groupB });
+    run(this.root.plug(this.A.fn, this.wire.input()));
+    run(this.root.plug(this.B.fn, null));
+    this.pciDriver = new VfioPciDriver(this.vfio, options.vfio);
+    for (const device of [this.A, this.B, this.bridge]) this.pciBus.addDevice(device);
+    this.pciBus.addDriver(new OrdinaryDriver("e1000e", ["pci8086,10d3"]));
+    this.pciBus.addDriver(new OrdinaryDriver("pcieport", ["pci1b36,000c"], true));
+    this.pciBus.addDriver(this.pciDriver);
+    this.sysfs.addBus(this.pciBus);
+    this.sysfs.addGroup(this.pciGroup);
+    for (const { name } of [this.A, this.B]) this.bind(name);
+    this.write("/sys/bus/pci/drivers_probe", this.bridge.name);
+  }
+
+  private functionA({ isConventional, extra = [], resetsInD3, isMsiMaskable = false }: PciWorldOptions): PciFunction {
+    const bars: Bar[] = [
+      { index: 0, size: 0x1_0000, kind: "mem32", registers: this.bar0 },
+      { index: 2, size: 0x4000, kind: "mem32", registers: this.bar2 },
+      { index: 4, size: 32, kind: "io", registers: this.bar4 },
+    ];
+    const express = isConventional ? [] : [expressCapability({ hasFlr: true })];
+    const own = [pmCapability({ noSoftReset: !resetsInD3 }), msiCapability({ vectors: 4, isMaskable: isMsiMaskable }), ...express, msixCapability(A_MSIX)];
+    return new PciFunction({
+      name: "0000:06:00.0",
+      requesterId: 0x600,
+      vendor: 0x8086,
+      device: 0x10d3,
+      classCode: 0x020000,
+      intxPin: 1,
+      bars,
+      capabilities: [...own, ...extra],
+      msix: A_MSIX,
+      rom: new Uint8Array(0x800).fill(0x55),
+    });
+  }
+
+  private functionB(): PciFunction {
+    const capabilities = [msixCapability(B_MSIX), expressCapability({ hasFlr: true })];
+    const bars: Bar[] = [{ index: 0, size: 0x1000, kind: "mem64", registers: new Registers() }];
+    return new PciFunction({ name: "0000:06:00.1", requesterId: 0x601, vendor: 0x8086, device: 0x10d3, classCode: 0x020000, bars, capabilities, msix: B_MSIX });
+  }
+
+  bind(name: string): void {
+    this.write(`/sys/bus/pci/devices/${name}/driver_override`, "vfio-pci\n");
+    this.write("/sys/bus/pci/drivers_probe", name);
+  }
+
+  /** R: container c with type1v2, group g, device d for A. */
+  override ready(type = uapi.VFIO_TYPE1v2_IOMMU): { c: number; g: number; d: number } {
+    const c = this.open("/dev/vfio/vfio");
+    const g = this.open("/dev/vfio/12");
+    this.setContainer(g, c);
+    this.ioctl(c, uapi.VFIO_SET_IOMMU, type);
+    return { c, g, d: this.deviceFd(g, this.A.name) };
+  }
+
+  override counters(): { drivers: number; openedFile: number; containerUsers: number } {
+    const group = this.vfio.groupOf(this.pciGroup);
+    if (group === null) throw new Error("no group");
+    return run(group.counters());
+  }
+
+  /** What vfio-pci has of A. */
+  get vfioA(): VfioPciDevice {
+    const device = this.pciDriver.deviceOf(this.A.name);
+    if (device === null) throw new Error("A is not bound");
+    return device;
+  }
+
+  /** A's INTx condition, then everything that follows from it. */
+  intx(isAsserted: boolean): void {
+    run(this.A.fn.intx.setLevel(isAsserted));
+    this.settle();
+  }
+
+  /** An event of A's vector `n`. */
+  event(n: number): void {
+    run(this.A.fn.vector(n).pulse());
+    this.settle();
+  }
+
+  /** Hardware's DisINTx. */
+  get isDisIntx(): boolean {
+    return (this.A.fn.peek(Pci.COMMAND, 2) & DIS_INTX) !== 0;
+  }
+
+  /** A config access of the user: the value, or a negative errno. */
+  configRead(d: number, offset: number, size: number): number {
+    return this.regionRead(d, CONFIG + offset, size);
+  }
+
+  configWrite(d: number, offset: number, size: number, value: number): number {
+    return this.regionWrite(d, CONFIG + offset, size, value);
+  }
+
+  regionRead(d: number, at: number, size: number): number {
+    this.process.memory.setU32(0x2000, 0);
+    const result = run(this.process.read(d, 0x2000, size, at));
+    return result < 0 ? result : this.process.memory.getU32(0x2000);
+  }
+
+  regionWrite(d: number, at: number, size: number, value: number): number {
+    this.process.memory.setU32(0x2000, value >>> 0);
+    const result = run(this.process.write(d, 0x2000, size, at));
+    this.settle();
+    return result;
+  }
+}
+
+/** Takes a lock in a thread of its own, and gives it back when it runs again. */
+export class Holder extends Context {
+  private holds = false;
+  constructor(
+    private readonly world: World,
+    private readonly mutex: Mutex,
+  ) {
+    super("holder", "user", 2);
+  }
+  override *body(): Step<void> {
+    if (this.holds) yield* this.mutex.unlock();
+    else yield* this.mutex.lock();
+    this.holds = !this.holds;
+  }
+  toggle(): void {
+    this.world.sim.wake(this, 0);
+    this.world.settle();
+  }
+}
+
+/** A closed descriptor. */
+export const CLOSED = 77;
+
+export function pipeOf(world: PciWorld): number {
+  const ends = pipe2(world.process, 0);
+  if (typeof ends === "number") throw new Error(`pipe2: ${ends}`);
+  return ends[0];
+}
