@@ -46,13 +46,11 @@ abstract class Lock implements Guard, Waitable {
     if (!STRAIGHT) noteOrder(this.holder, this);
   }
 
-  /** Returns who held it. */
-  protected give(): Task {
+  protected give(): void {
     const task = current();
     if (this.holder !== task) this.refuseForeign();
     this.holder = null;
     if (!STRAIGHT) noteEnd(task, this);
-    return task;
   }
 
   refuseRecursion(): void {
@@ -122,23 +120,26 @@ export class Mutex extends Lock {
   }
 }
 
-/** A spinning lock, interrupts off: its holder never blocks. */
+/**
+ * A spinning lock, interrupts off: its holder never blocks. Under run-to-completion nobody can find it taken: the straight
+ * build only counts it, so that waiting under it is refused; who holds what, and in which order, is the stepped build's.
+ */
 export class Spinlock extends Lock {
   *lock(): Step<void> {
     yield acquires(this);
-    while (this.holder !== null) yield* this.spin();
-    const task = current();
-    this.holder = task;
-    if (!STRAIGHT) noteOrder(task, this);
-    task.spins++;
+    if (!STRAIGHT) {
+      while (this.holder !== null) yield* this.spin();
+      this.take();
+    }
+    current().spins++;
   }
 
   *unlock(): Step<void> {
     yield releases(this);
-    this.give().spins--;
+    if (!STRAIGHT) this.give();
+    current().spins--;
   }
 
-  /** Only an explorer can find a spinlock taken: under run-to-completion no holder is ever interrupted. */
   private *spin(): Step<void> {
     this.refuseRecursion();
     if (!this.sim.explored) throw new LockError(`${this.lockClass} is held by ${this.holder?.name ?? "nobody"} across a sleep`);
