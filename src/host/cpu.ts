@@ -28,6 +28,10 @@ export interface CpuController {
 export interface GuestMode {
   /** An interrupt for the host came: the guest exits at once, or after the way of an IPI. */
   forceExit(isIpi: boolean): Step<void>;
+  /** x86, posted interrupts: the vector that is this guest's processor's to take; absent or -1 for none. */
+  readonly notificationVector?: number;
+  /** It took that vector: something was posted. */
+  notified?(isIpi: boolean): Step<void>;
 }
 
 /** Open while the CPU is in no interrupt handler. */
@@ -100,7 +104,12 @@ export abstract class HostCpu extends Context implements IrqPort {
     yield writes(this, "IRQ");
     this.guestMode = guest;
     this.guestGate.isInGuest = true;
-    if (this.controller.isSignalled(this.cpu)) yield* guest.forceExit(false);
+    if (this.controller.isSignalled(this.cpu)) yield* this.interruptGuest(guest, false);
+  }
+
+  /** The signal is asserted while a guest runs here. */
+  protected *interruptGuest(guest: GuestMode, isIpi: boolean): Step<void> {
+    yield* guest.forceExit(isIpi);
   }
 
   /** The first thing after guest exit. */
@@ -115,7 +124,7 @@ export abstract class HostCpu extends Context implements IrqPort {
     yield writes(this, "IRQ");
     if (!this.controller.isSignalled(this.cpu)) return;
     const isIpi = this.isIpiOnItsWay;
-    if (this.guestMode !== null) yield* this.guestMode.forceExit(isIpi);
+    if (this.guestMode !== null) yield* this.interruptGuest(this.guestMode, isIpi);
     else if (isIpi) this.sim.wakeAfter(this, Cost.ipi);
     else if (this.interruptDepth === 0) this.sim.wake(this, 0); // else the handler looks again before it ends
   }

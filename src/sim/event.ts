@@ -28,6 +28,8 @@ const VOCABULARY = {
   eventfd_signal: ["id"],
   eventfd_refused: ["id"],
   bypass: ["op"],
+  pi_notification: ["apicId", "vector"],
+  intr_remap_fault: ["requester", "index", "reason"],
   iommu_fault: ["stream", "iova", "write", "type"],
   pci_reset: ["device", "how"],
   // vfio
