@@ -89,6 +89,8 @@ export { IommuDma } from "./host/iommu-dma.js";
 export { IommuGroup } from "./host/iommu-group.js";
 export { Host } from "./host/machine.js";
 export { GicHost } from "./host/gic/gic-host.js";
+export { connectPin, x86HostFromBoard } from "./host/x86/board-host.js";
+export { X86Host } from "./host/x86/x86-host.js";
 export { Mbigen } from "./host/mbigen.js";
 export { AddressSpace } from "./host/memory.js";
 export { PciDevice, type PciDeviceOptions } from "./host/pci/pci-device.js";

@@ -1,8 +1,21 @@
 import { type Board, type Controller, type Device, type GicV2, type GicV3, type Interrupt } from "./board.js";
 
-/** How an interrupt gets from the host into the guest; `virq compare` runs one column of each. */
-export const MECHANISMS = ["userspace", "userspace+eoi", "irqfd", "irqfd+resample", "forward"] as const;
+/** How an interrupt gets from the host into the guest; `virq compare` runs one column of each that its board's architecture has. */
+export const MECHANISMS = ["userspace", "userspace+eoi", "irqfd", "irqfd+resample", "forward", "split", "posted"] as const;
 export type MechanismName = (typeof MECHANISMS)[number];
+
+const ARM_MECHANISMS: readonly MechanismName[] = ["userspace", "userspace+eoi", "irqfd", "irqfd+resample", "forward"];
+const X86_MECHANISMS: readonly MechanismName[] = ["userspace", "irqfd", "irqfd+resample", "split", "posted"];
+
+/** A machine with local APICs. */
+export function isX86(board: Board): boolean {
+  return board.controllers.some((each) => each.kind === "lapic");
+}
+
+/** The mechanisms that a board's architecture has, in the order of a comparison. */
+export function mechanismsOf(board: Board): readonly MechanismName[] {
+  return isX86(board) ? X86_MECHANISMS : ARM_MECHANISMS;
+}
 
 export interface Assignment {
   /** `vfio-platform` stands for AMBA devices too: there it is called vfio-amba. */
@@ -112,10 +125,16 @@ function msiConditions(board: Board, device: Device): string[] {
 /** Each mechanism, and why it cannot serve this interrupt of the device. */
 export function mechanismsFor(board: Board, device: Device, interrupt: Interrupt): Mechanism[] {
   const common = interruptObstacle(board, device, interrupt);
-  return MECHANISMS.map((mechanism) => {
-    const why = common ?? mechanismObstacle(board, device, interrupt, mechanism);
+  return mechanismsOf(board).map((mechanism) => {
+    const why = common ?? (isX86(board) ? x86Obstacle(board, device, interrupt, mechanism) : mechanismObstacle(board, device, interrupt, mechanism));
     return { mechanism, applicable: why === null, why };
   });
+}
+
+/** Why a mechanism cannot serve an interrupt of the device; null: it can. Of another architecture's mechanism, that. */
+export function whyNot(board: Board, device: Device, interrupt: Interrupt, mechanism: MechanismName): string | null {
+  const judged = mechanismsFor(board, device, interrupt).find((each) => each.mechanism === mechanism);
+  return judged === undefined ? `it is a mechanism of ${isX86(board) ? "Arm" : "x86"}, and the board is none` : judged.why;
 }
 
 function interruptObstacle(board: Board, device: Device, interrupt: Interrupt): string | null {
@@ -128,6 +147,7 @@ function interruptObstacle(board: Board, device: Device, interrupt: Interrupt): 
   if (interrupt.kind === "pin") return `it ends at ${interrupt.controller}, a controller that is not modelled`;
   if (interrupt.kind === "ppi" || interrupt.kind === "eppi") return "it is a per-CPU interrupt, which VFIO cannot request";
   if (interrupt.trigger === "unspecified") return "the tree gives it no trigger";
+  if (isX86(board)) return driver === "vfio-pci" ? null : "only PCI functions of a PC are assigned";
   if (interrupt.trigger !== "level-high" && interrupt.trigger !== "edge-rising") return `a shared interrupt of a GIC is level-high or edge-rising, never ${interrupt.trigger}`;
   const gic = primaryGic(board);
   if (!gic) return "the board has no GIC";
@@ -136,10 +156,22 @@ function interruptObstacle(board: Board, device: Device, interrupt: Interrupt): 
   return null;
 }
 
+/** A PCI function of a PC signals by a level pin at the IOAPIC, or by messages to the local APICs. */
+function x86Obstacle(board: Board, device: Device, interrupt: Interrupt, mechanism: MechanismName): string | null {
+  if (interrupt.kind === "msi") {
+    if (mechanism === "irqfd+resample") return "the interrupt is a message, an edge: there is no line to lower and no end to wait for";
+    if (mechanism === "split") return "the interrupt is a message, an edge: no end of interrupt is told to user space";
+    const iommu = board.iommus.find((each) => each.path === device.iommu?.path);
+    return mechanism === "posted" && iommu?.messages !== "posted" ? "no IOMMU in front of the device posts messages" : null;
+  }
+  if (mechanism === "irqfd") return "the line is level: a plain irqfd does not lower it, and nobody unmasks it when the guest is done";
+  return mechanism === "posted" ? "the interrupt is a line, and only messages are posted" : null;
+}
+
 function mechanismObstacle(board: Board, device: Device, interrupt: Interrupt, mechanism: MechanismName): string | null {
   const level = interrupt.trigger === "level-high" || isIntx(device, interrupt);
   if (mechanism === "irqfd") return level ? "the line is level: a plain irqfd does not lower it, and nobody unmasks it when the guest is done" : null;
-  if (!level) return EDGE[mechanism];
+  if (!level) return EDGE[mechanism] ?? null;
   return mechanism === "forward" ? forwardObstacle(board, device, interrupt) : null;
 }
 
@@ -148,7 +180,7 @@ function isIntx(device: Device, interrupt: Interrupt): boolean {
   return device.bus === "pci" && interrupt.kind !== "msi";
 }
 
-const EDGE: Readonly<Record<Exclude<MechanismName, "irqfd">, string>> = {
+const EDGE: Readonly<Partial<Record<MechanismName, string>>> = {
   userspace: "the interrupt is an edge: it has no line whose end the VMM would have to find",
   "userspace+eoi": "the interrupt is an edge: no end of interrupt is notified",
   "irqfd+resample": "the interrupt is an edge: no end of interrupt is notified",

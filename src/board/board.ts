@@ -1,6 +1,6 @@
 /**
- * A machine as its device tree describes it: the input of everything that builds one. Plain frozen data, in tree order;
- * addresses are bytes in the CPU's address space.
+ * A machine as its device tree, or on a PC its firmware, describes it: the input of everything that builds one. Plain
+ * frozen data, in tree order; addresses are bytes in the CPU's address space.
  */
 export interface Board {
   readonly name: string;
@@ -37,8 +37,10 @@ export interface Cpu {
   readonly path: string;
   /** Position in the tree, the number that Linux gives it when all are enabled. */
   readonly index: number;
-  /** MPIDR affinity on Arm (Aff3 from bit 32), the hardware thread number on Power. */
+  /** MPIDR affinity on Arm (Aff3 from bit 32), the hardware thread number on Power, the APIC id on x86. */
   readonly hwId: number;
+  /** Null where nothing tells. */
+  readonly numaNode: number | null;
   readonly compatible: readonly string[];
   readonly enableMethod: string | null;
   readonly enabled: boolean;
@@ -54,9 +56,10 @@ export type TriggerMode = "level-high" | "level-low" | "edge-rising" | "edge-fal
 
 /**
  * What the number counts: shared, per-CPU, and extended interrupts of a GIC; a pin of an mbigen; a source of the Power
- * presentation controller; a vector that a device writes as a message; a pin of a controller that virq does not know.
+ * presentation controller; a global system interrupt of a PC; a vector that a device writes as a message; a pin of a
+ * controller that virq does not know.
  */
-export type InterruptKind = "spi" | "ppi" | "espi" | "eppi" | "mbigen pin" | "xics" | "msi" | "pin";
+export type InterruptKind = "spi" | "ppi" | "espi" | "eppi" | "mbigen pin" | "xics" | "gsi" | "msi" | "pin";
 
 export interface Interrupt {
   /** Its place in the device's list: VFIO's index for a platform device. */
@@ -74,7 +77,7 @@ export interface Interrupt {
   readonly via: readonly string[];
 }
 
-export type ControllerKind = "gicv2" | "gicv3" | "its" | "v2m" | "mbigen" | "xics" | "other";
+export type ControllerKind = "gicv2" | "gicv3" | "its" | "v2m" | "mbigen" | "xics" | "ioapic" | "lapic" | "other";
 
 interface ControllerBase {
   readonly path: string;
@@ -131,12 +134,28 @@ export interface MbigenGroup extends ControllerBase {
   readonly deviceId: number;
 }
 
+/** An IOAPIC; its interrupts go to the local APICs, through the remapping of an IOMMU where there is one. */
+export interface IoApic extends ControllerBase {
+  readonly kind: "ioapic";
+  readonly frame: Region;
+  readonly pins: number;
+  /** The global system interrupt of pin 0. */
+  readonly gsiBase: number;
+}
+
+/** The local APICs of all CPUs, which also take messages. */
+export interface LocalApics extends ControllerBase {
+  readonly kind: "lapic";
+  readonly frame: Region;
+  readonly x2apic: boolean;
+}
+
 export interface OtherController extends ControllerBase {
   readonly kind: "xics" | "other";
   readonly regions: readonly Region[];
 }
 
-export type Controller = GicV2 | GicV3 | Its | V2mFrame | MbigenGroup | OtherController;
+export type Controller = GicV2 | GicV3 | Its | V2mFrame | MbigenGroup | IoApic | LocalApics | OtherController;
 
 /** INTIDs of the per-CPU timer interrupts. */
 export interface Timer {
@@ -155,7 +174,9 @@ export interface TimerPpi {
 
 export interface Iommu {
   readonly path: string;
-  readonly kind: "smmuv2" | "smmuv3" | "other";
+  readonly kind: "smmuv2" | "smmuv3" | "vt-d" | "other";
+  /** What it does with the messages of its devices: it may check them against its table, and post them into guests. */
+  readonly messages: "untouched" | "remapped" | "posted";
   readonly compatible: readonly string[];
   readonly enabled: boolean;
   readonly frame: Region | null;

@@ -52,7 +52,7 @@ export class Grouping {
     if (!iommu) return `${path}, which it names as its IOMMU, is none`;
     if (!iommu.enabled) return `the tree disables its IOMMU, ${path}`;
     if (iommu.kind === "other") return `its IOMMU, ${path} (${iommu.compatible[0] ?? "no compatible"}), is no Arm SMMU`;
-    if (iommu.kind === "smmuv3") return null;
+    if (iommu.kind === "smmuv3" || iommu.kind === "vt-d") return null;
     const entries = this.entries.get(path) ?? [];
     const hits = new Set<number>();
     let fresh = 0;

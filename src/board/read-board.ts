@@ -92,7 +92,7 @@ function readCpu(node: FdtNode, index: number): Cpu {
   const hwId = reg.length > 0 && reg.length <= 2 ? wide(reg, 0, reg.length) : null;
   if (hwId === null) node.fail(`a CPU's "reg" takes one or two cells, not ${reg.length}`);
   const compatible = node.strings("compatible");
-  return { path: node.path, index, hwId, compatible: compatible.length > 0 ? compatible : [node.baseName], enableMethod: node.text("enable-method"), enabled: node.enabled };
+  return { path: node.path, index, hwId, compatible: compatible.length > 0 ? compatible : [node.baseName], numaNode: node.u32("numa-node-id"), enableMethod: node.text("enable-method"), enabled: node.enabled };
 }
 
 function readPsci(node: FdtNode): Psci {
@@ -107,6 +107,7 @@ function readIommu(node: FdtNode, reading: Reading): Iommu {
     compatible: node.strings("compatible"),
     enabled: node.enabled,
     frame: reading.addresses.registers(node)[0] ?? null,
+    messages: "untouched",
     coherent: isCoherent(node),
     interrupts: interruptsOf(node, reading),
   };

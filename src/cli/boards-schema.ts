@@ -1,11 +1,12 @@
 import { z } from "zod";
+import { MECHANISMS } from "../board/assign.js";
 
 const path = z.string().describe("path of a node of the device tree");
 const region = z.object({ address: z.number().int(), size: z.number().int() }).describe("bytes, in the CPU's address space");
 const trigger = z.enum(["level-high", "level-low", "edge-rising", "edge-falling", "edge-both", "unspecified"]);
 
 const mechanism = z.object({
-  mechanism: z.enum(["userspace", "userspace+eoi", "irqfd", "irqfd+resample", "forward"]),
+  mechanism: z.enum(MECHANISMS),
   applicable: z.boolean(),
   why: z.string().nullable().describe("why it does not fit; null when it does"),
 });
@@ -14,14 +15,22 @@ const interrupt = z.object({
   index: z.number().int().describe("place in the device's list; what --irq takes"),
   name: z.string().nullable(),
   controller: path,
-  kind: z.enum(["spi", "ppi", "espi", "eppi", "mbigen pin", "xics", "msi", "pin"]),
+  kind: z.enum(["spi", "ppi", "espi", "eppi", "mbigen pin", "xics", "gsi", "msi", "pin"]),
   number: z.number().int().nullable().describe("as the tree counts: SPI 77 is 77"),
   intid: z.number().int().nullable().describe("as the GIC counts: SPI 77 is 109"),
   trigger,
   via: z.array(path).describe("nexus nodes and pass-through controllers, nearest to the device first"),
 });
 
-const cpu = z.object({ path, index: z.number().int(), hwId: z.number().int(), compatible: z.array(z.string()), enableMethod: z.string().nullable(), enabled: z.boolean() });
+const cpu = z.object({
+  path,
+  index: z.number().int(),
+  hwId: z.number().int(),
+  numaNode: z.number().int().nullable(),
+  compatible: z.array(z.string()),
+  enableMethod: z.string().nullable(),
+  enabled: z.boolean(),
+});
 const ppi = z.object({ intid: z.number().int(), trigger }).nullable();
 const timer = z.object({ path, secure: ppi, physical: ppi, virtual: ppi, hypervisor: ppi, hypervisorVirtual: ppi });
 
@@ -42,12 +51,15 @@ const controller = z.discriminatedUnion("kind", [
   z.object({ ...anyController, kind: z.literal("its"), frame: region }),
   z.object({ ...anyController, kind: z.literal("v2m"), frame: region, baseSpi: z.number().int().nullable(), spiCount: z.number().int().nullable() }),
   z.object({ ...anyController, kind: z.literal("mbigen"), frame: region, pinCount: z.number().int(), its: path, deviceId: z.number().int() }),
+  z.object({ ...anyController, kind: z.literal("ioapic"), frame: region, pins: z.number().int(), gsiBase: z.number().int() }),
+  z.object({ ...anyController, kind: z.literal("lapic"), frame: region, x2apic: z.boolean() }),
   z.object({ ...anyController, kind: z.enum(["xics", "other"]), regions: z.array(region) }),
 ]);
 
 const iommu = z.object({
   path,
-  kind: z.enum(["smmuv2", "smmuv3", "other"]),
+  kind: z.enum(["smmuv2", "smmuv3", "vt-d", "other"]),
+  messages: z.enum(["untouched", "remapped", "posted"]).describe("what it does with the messages of its devices"),
   compatible: z.array(z.string()),
   enabled: z.boolean(),
   frame: region.nullable(),

@@ -19,7 +19,15 @@ function section(title: string, rows: readonly string[][]): string[] {
 function cpuLine(board: Board): string {
   const names = [...new Set(board.cpus.map((cpu) => cpu.compatible[0]))].join(" and ");
   const psci = board.psci ? `, started by PSCI (${board.psci.method ?? "no method"})` : "";
-  return `${board.cpus.length} CPUs, ${names}${psci}`;
+  return `${board.cpus.length} CPUs, ${names}${nodesText(board)}${psci}`;
+}
+
+/** Machines of several nodes only. */
+function nodesText(board: Board): string {
+  const nodes = [...new Set(board.cpus.map((cpu) => cpu.numaNode).filter((node) => node !== null))];
+  if (nodes.length < 2) return "";
+  const counts = nodes.map((node) => board.cpus.filter((cpu) => cpu.numaNode === node).length);
+  return `, in ${nodes.length} NUMA nodes of ${[...new Set(counts)].join(" or ")}`;
 }
 
 function timerLine(board: Board): string {
@@ -52,11 +60,13 @@ function details(controller: Controller): string {
   if (controller.kind === "its") parts.push(hex(controller.frame));
   if (controller.kind === "v2m") parts.push(hex(controller.frame), controller.baseSpi === null ? "INTIDs as MSI_TYPER says" : `INTIDs from ${controller.baseSpi}`, controller.spiCount === null ? "" : `${controller.spiCount} of them`);
   if (controller.kind === "mbigen") parts.push(`${controller.pinCount} pins, device 0x${controller.deviceId.toString(16)} of ${controller.its}`);
+  if (controller.kind === "ioapic") parts.push(hex(controller.frame), `${controller.pins} pins`, `GSIs from ${controller.gsiBase}`);
+  if (controller.kind === "lapic") parts.push(hex(controller.frame), controller.x2apic ? "x2APIC" : "xAPIC");
   return parts.filter((part) => part !== "").join(", ");
 }
 
 function iommuRows(board: Board): string[][] {
-  return board.iommus.map((each) => [each.kind, each.path, each.frame ? hex(each.frame) : "", each.enabled ? (each.coherent ? "coherent" : "not coherent") : "disabled"]);
+  return board.iommus.map((each) => [each.kind, each.path, each.frame ? hex(each.frame) : "", each.enabled ? (each.coherent ? "coherent" : "not coherent") : "disabled", each.messages === "untouched" ? "" : `messages ${each.messages}`]);
 }
 
 function hostRows(board: Board): string[][] {
@@ -118,6 +128,7 @@ function assigned(assignment: Assignment, notes: Footnotes): string {
 
 function source(interrupt: Interrupt): string {
   if (interrupt.kind === "msi") return `${interrupt.name} at ${interrupt.controller}`;
+  if (interrupt.kind === "gsi") return `GSI ${interrupt.number} at ${interrupt.controller}`;
   if (interrupt.intid !== null) return `${interrupt.kind.toUpperCase()} ${interrupt.number} (INTID ${interrupt.intid})`;
   return `${interrupt.kind} ${interrupt.number} of ${interrupt.controller}`;
 }

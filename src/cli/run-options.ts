@@ -1,6 +1,6 @@
 import { dirname, resolve } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
-import { MECHANISMS } from "../board/assign.js";
+import { MECHANISMS, mechanismsOf } from "../board/assign.js";
 import type { Board } from "../board/board.js";
 import { findDevice, findInterrupt } from "../board/find-device.js";
 import { addPciFunction } from "../board/pci.js";
@@ -76,7 +76,7 @@ export function deliveryRequest(file: string | undefined, options: RunOptions): 
     interrupts: (options.irq ?? scenario.irqs).map((index) => findInterrupt(device, index)),
     workload: workloadOf(scenario.workload, options),
     profile: profileOf(options.profile ?? scenario.profile, base),
-    mechanisms: mechanismsOf(options.mechanism) ?? scenario.mechanisms ?? MECHANISMS,
+    mechanisms: mechanismsNamed(options.mechanism) ?? scenario.mechanisms ?? mechanismsOf(board),
   };
 }
 
@@ -129,7 +129,7 @@ function profileOf(named: string | undefined, base: string): CostProfile {
   throw new PersonError(`no cost profile ${name}: name one of ${COST_PROFILES.map((p) => p.name).join(", ")}, or a file`);
 }
 
-function mechanismsOf(named: readonly string[] | undefined): DeliveryRequest["mechanisms"] | undefined {
+function mechanismsNamed(named: readonly string[] | undefined): DeliveryRequest["mechanisms"] | undefined {
   return named?.map((name, i) => {
     const known = MECHANISMS.find((mechanism) => mechanism === name);
     if (known === undefined) throw new PersonError(`no mechanism ${name}: name one of ${MECHANISMS.join(", ")}`);

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import { MECHANISMS, type MechanismName } from "../board/assign.js";
+import { type MechanismName, mechanismsOf } from "../board/assign.js";
 import { builtinBoard } from "../board/builtin.js";
 import { findDevice, findInterrupt } from "../board/find-device.js";
 import { COST_PROFILES } from "../scenario/profiles.js";
@@ -19,7 +19,7 @@ interface Asked {
   mechanisms?: MechanismName[];
 }
 
-function request({ board, device, irqs, workload = {}, mechanisms = [...MECHANISMS] }: Asked): DeliveryRequest {
+function request({ board, device, irqs, workload = {}, mechanisms }: Asked): DeliveryRequest {
   const description = builtinBoard(board, { assumeIommu: true });
   if (description === undefined) throw new Error(`no board ${board}`);
   const found = findDevice(description, device);
@@ -29,7 +29,7 @@ function request({ board, device, irqs, workload = {}, mechanisms = [...MECHANIS
     interrupts: irqs.map((index) => findInterrupt(found, index)),
     workload: workloadSchema.parse({ interrupts: 200, ...workload }),
     profile: COST_PROFILES[0],
-    mechanisms,
+    mechanisms: mechanisms ?? mechanismsOf(description),
   };
 }
 

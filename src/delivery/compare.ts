@@ -1,4 +1,4 @@
-import { assignmentOf, mechanismsFor, type MechanismName } from "../board/assign.js";
+import { assignmentOf, type MechanismName, whyNot } from "../board/assign.js";
 import type { Interrupt } from "../board/board.js";
 import type { EventSink } from "../sim/event.js";
 import { PersonError } from "../sim/person-error.js";
@@ -46,10 +46,9 @@ function fitting(request: DeliveryRequest, mechanism: MechanismName): Interrupt[
   if (assignment.driver === "vfio-pci") return "it is a PCI function, and virq assigns platform devices so far";
   let why = "it has no such interrupt";
   const fit = request.interrupts.filter((interrupt) => {
-    const answer = mechanismsFor(board, device, interrupt).find((each) => each.mechanism === mechanism);
-    if (answer?.applicable) return true;
-    why = answer?.why ?? why;
-    return false;
+    const reason = whyNot(board, device, interrupt, mechanism);
+    why = reason ?? why;
+    return reason === null;
   });
   return fit.length > 0 ? fit : why;
 }

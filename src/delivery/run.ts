@@ -66,10 +66,12 @@ export class Delivery {
       software: software(request, machine, interrupts),
     });
     const assigned = yield* AssignedDevice.assign(vmm, machine.group, machine.deviceName);
+    const wiring = DELIVERY_MECHANISMS[mechanism];
+    if (wiring === undefined) throw new Error(`${mechanism} is not a mechanism of this machine's`);
     const triggers: number[] = [];
     const resamples: number[] = [];
     for (let i = 0; i < wires.length; i++) {
-      const made = yield* DELIVERY_MECHANISMS[mechanism].wire(vmm, assigned, wires[i]);
+      const made = yield* wiring.wire(vmm, assigned, wires[i]);
       triggers.push(eventfdId(vmm, made.trigger));
       if (made.resample >= 0) resamples.push(eventfdId(vmm, made.resample));
     }

@@ -8,6 +8,7 @@ import { Sim } from "../sim/sim.js";
 import { run } from "../sim/step.js";
 import { clocksOf, connectInterrupt, hostFromBoard } from "./board-host.js";
 import { Handler } from "./irq.fixture.js";
+import { connectPin, x86HostFromBoard } from "./x86/board-host.js";
 import { IrqReturn } from "./irq-types.js";
 
 function board(name: string): Board {
@@ -16,7 +17,7 @@ function board(name: string): Board {
   return found;
 }
 
-describe.each(BUILTIN_BOARD_NAMES)("the host on %s", (name) => {
+describe.each(BUILTIN_BOARD_NAMES.filter((name) => name !== "pc"))("the host on %s", (name) => {
   it("takes an interrupt from each wired device that its GIC serves", () => {
     const machine = board(name);
     const sim = new Sim({ cpus: clocksOf(machine) });
@@ -44,6 +45,33 @@ describe.each(BUILTIN_BOARD_NAMES)("the host on %s", (name) => {
       }
     expect(name === "d05" || seen.size > 0).toBe(true);
     expect([host.irqs.warnings, sim.isQuiet()]).toEqual([0, true]);
+  });
+});
+
+describe("the host on pc", () => {
+  it("takes a level interrupt from the pin of each function, at the CPU whose APIC id the entry names", () => {
+    const machine = board("pc");
+    const sim = new Sim({ cpus: clocksOf(machine) });
+    const host = x86HostFromBoard(sim, machine);
+    expect(host.cpus.map((cpu) => host.apicId(cpu.cpu))).toEqual(machine.cpus.map((cpu) => cpu.hwId));
+    for (const { interrupts } of machine.devices) {
+      const connected = run(connectPin(host, machine, interrupts[0]));
+      if (connected === null) throw new Error("no pin");
+      const handler = new Handler(function* () {
+        yield* connected.sink.setLevel(false);
+      });
+      expect(run(host.requestIrq(connected.irq, handler, 0, "nic", handler))).toBe(0);
+      expect(run(host.setAffinity(connected.irq, [9]))).toBe(0);
+      run(connected.sink.setLevel(true));
+      run(sim.settle());
+      expect([handler.runs, host.desc(connected.irq)?.taken[9]]).toEqual([1, 1]);
+    }
+  });
+
+  it("a message is no pin", () => {
+    const machine = board("pc");
+    const host = x86HostFromBoard(new Sim({ cpus: clocksOf(machine) }), machine);
+    expect(run(connectPin(host, machine, machine.devices[1].interrupts[1]))).toBeNull();
   });
 });
 

@@ -45,7 +45,7 @@ export function clocksOf(board: Board): number {
  */
 export function hostFromBoard(sim: Sim, board: Board, options: BoardHostOptions = {}): GicHost {
   const node = primaryGic(board);
-  if (node === null) throw new PersonError(`${board.name} has no GIC, and virq models no other host controller yet; choose a board with one`);
+  if (node === null) throw new PersonError(`${board.name} has no GIC, and its host is none of Arm's`);
   const cpus = enabledCpus(board);
   if (node.kind === "gicv2" && cpus > GICV2_CPUS)
     throw new PersonError(`${board.name} has ${cpus} CPUs and a GICv2 (${node.path}), which serves ${GICV2_CPUS}; disable the others in its tree`);

@@ -7,7 +7,7 @@ import { userspace } from "./userspace.js";
 import { userspaceEoi } from "./userspace-eoi.js";
 
 /** Every mechanism, by its name. */
-export const DELIVERY_MECHANISMS: Readonly<Record<MechanismName, DeliveryMechanism>> = {
+export const DELIVERY_MECHANISMS: Readonly<Partial<Record<MechanismName, DeliveryMechanism>>> = {
   userspace,
   "userspace+eoi": userspaceEoi,
   irqfd,
