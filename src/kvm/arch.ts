@@ -19,6 +19,8 @@ export interface Arch {
   capability(capability: number): number;
   /** Bytes of a vCPU's mapping. */
   readonly vcpuMmapSize: number;
+  /** Requests on /dev/kvm of this architecture alone; -EINVAL for others. Without it there are none. */
+  systemIoctl?(process: Process, request: number, argument: number): number;
   createVm(vm: Vm): VmArch;
 }
 

@@ -43,7 +43,7 @@ function* bringOnline(vm: Vm, process: Process, id: number): Step<number> {
     const joined = yield* vm.armIrqchip.vcpuCreated(vcpu);
     if (joined < 0) return joined;
   }
-  vcpu.runAddress = mapRunPages(process);
+  vcpu.runAddress = mapRunPages(process, VCPU_MMAP_SIZE);
   vm.get();
   vm.armVcpus.push(vcpu);
   vm.vcpus.push(vcpu);
@@ -52,11 +52,11 @@ function* bringOnline(vm: Vm, process: Process, id: number): Step<number> {
 
 /** Where kvm_run pages go: above everything that user space maps by itself, with a gap behind each. */
 const RUN_PAGES = 0x7ff0_0000_0000;
-const RUN_STRIDE = 2 * VCPU_MMAP_SIZE;
 
-function mapRunPages(process: Process): number {
+/** Maps `size` bytes for a new vCPU: their address. */
+export function mapRunPages(process: Process, size: number): number {
   let address = RUN_PAGES;
-  while (!process.memory.map(address, VCPU_MMAP_SIZE)) address += RUN_STRIDE;
+  while (!process.memory.map(address, size)) address += 2 * size;
   return address;
 }
 

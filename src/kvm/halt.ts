@@ -18,7 +18,7 @@ export function* haltVcpu(vcpu: VcpuCore): Step<number> {
   const { halt, vm } = vcpu;
   halt.startNs = vm.sim.now();
   if (halt.windowNs > vm.haltPollMaxNs) halt.windowNs = vm.haltPollMaxNs;
-  if (halt.windowNs === 0) return yield* beginBlock(vcpu);
+  if (halt.windowNs === 0) return yield* blockVcpu(vcpu);
   vcpu.stat.haltAttemptedPoll++;
   vcpu.stage = Stage.POLLING;
   return yield* continuePolling(vcpu);
@@ -33,13 +33,14 @@ export function* continuePolling(vcpu: VcpuCore): Step<number> {
     return yield* endHalt(vcpu);
   }
   const end = halt.startNs + halt.windowNs;
-  if (thread === null || vm.sim.now() >= end) return yield* beginBlock(vcpu);
+  if (thread === null || vm.sim.now() >= end) return yield* blockVcpu(vcpu);
   const deadline = yield* vcpu.nextDeadline();
   vm.sim.wakeAt(thread, Math.min(end, deadline));
   return STILL_INSIDE;
 }
 
-function* beginBlock(vcpu: VcpuCore): Step<number> {
+/** Off the CPU until there is a reason to go on. */
+export function* blockVcpu(vcpu: VcpuCore): Step<number> {
   const hasPolled = vcpu.stage === Stage.POLLING;
   yield* putVcpu(vcpu, true);
   vcpu.stage = Stage.BLOCKED;

@@ -1,4 +1,5 @@
 import type { IrqchipVcpu, MmioBus, MmioDevice } from "../irqchip/contract.js";
+import type { PioBus, PioDevice } from "../irqchip/x86/contract.js";
 import { reads, shared, writes } from "../sim/access.js";
 import { UseAfterFree } from "../sim/list.js";
 import type { Step } from "../sim/step.js";
@@ -220,9 +221,54 @@ class MmioPort implements MmioBus {
   }
 }
 
+/** The ports of an in-kernel device. */
+class PioRegion extends BusDevice {
+  readonly isIoeventfd = false;
+
+  constructor(
+    address: number,
+    length: number,
+    readonly device: PioDevice,
+  ) {
+    super(address, length);
+  }
+
+  override *write(vcpu: IrqchipVcpu | null, address: number, size: number, low: number, _high: number): Step<boolean> {
+    if (vcpu === null) return false;
+    yield* this.device.pioWrite(vcpu, address, size, low);
+    return true;
+  }
+
+  override *read(vcpu: IrqchipVcpu | null, address: number, size: number): Step<boolean> {
+    if (vcpu === null) return false;
+    this.low = yield* this.device.pioRead(vcpu, address, size);
+    this.high = 0;
+    return true;
+  }
+
+  /** The device belongs to its irqchip, which is destroyed later. */
+  override *destroy(): Step<void> {}
+}
+
+/** The PIO bus as irqchips see it; callers hold slots_lock. */
+class PioPort implements PioBus {
+  constructor(private readonly bus: IoBus) {}
+
+  *register(base: number, size: number, device: PioDevice): Step<number> {
+    return yield* this.bus.add(new PioRegion(base, size, device));
+  }
+
+  *unregister(base: number, device: PioDevice): Step<void> {
+    const devices = yield* this.bus.devices();
+    const region = devices.find((other) => other instanceof PioRegion && other.address === base && other.device === device);
+    if (region !== undefined) yield* this.bus.remove(region);
+  }
+}
+
 /** All buses of a VM, and the guest's way to them. */
 export class Buses {
   readonly mmioPort: MmioBus;
+  readonly pioPort: PioBus;
   /** The value of the last {@link guestRead} that was claimed; taken before the next access point. */
   low = 0;
   high = 0;
@@ -233,6 +279,7 @@ export class Buses {
   constructor(private readonly vm: Vm) {
     this.all = Array.from({ length: BUSES }, (_, kind) => new IoBus(vm, kind));
     this.mmioPort = new MmioPort(this.all[BusKind.MMIO]);
+    this.pioPort = new PioPort(this.all[BusKind.PIO]);
   }
 
   of(kind: BusKind): IoBus {

@@ -92,6 +92,16 @@ export function* notifyAcked(vm: Vm, chip: number, pin: number): Step<void> {
   yield* vm.irqSrcu.readUnlock(section); // AK5
 }
 
+/** Is there an acknowledge notifier behind a pin? */
+export function* isAckNotified(vm: Vm, chip: number, pin: number): Step<boolean> {
+  const section = yield* vm.irqSrcu.readLock();
+  yield reads(vm, "routing");
+  const gsi = vm.routing.gsiOf(chip, pin);
+  const first = gsi === -1 ? null : yield* vm.notifiers.ack(gsi).first();
+  yield* vm.irqSrcu.readUnlock(section);
+  return first !== null;
+}
+
 /** A pin's mask bit changed; chip lock held (5.4). */
 export function* notifyMasked(vm: Vm, chip: number, pin: number, isMasked: boolean): Step<void> {
   const section = yield* vm.irqSrcu.readLock();

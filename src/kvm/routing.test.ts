@@ -87,7 +87,7 @@ describe("KVM_SET_GSI_ROUTING", () => {
 
   it("wants the low byte of address_hi zero in the x2APIC format", () => {
     const { m, fd, chip } = x86();
-    chip.x2apicFormat = true;
+    expect(chip.enableCapability(K.KVM_CAP_X2APIC_API, K.KVM_X2APIC_API_USE_32BIT_IDS)).toBe(0);
     expect(m.route(fd, [msi(5, 0x41, 0, 0x1)])).toBe(-EINVAL);
     expect(m.route(fd, [msi(5, 0x41, 0, 0x100)])).toBe(0);
   });

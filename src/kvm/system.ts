@@ -33,7 +33,7 @@ export class KvmFile extends File {
       case KVM_GET_VCPU_MMAP_SIZE:
         return argument === 0 ? this.arch.vcpuMmapSize : -EINVAL;
       default:
-        return -EINVAL;
+        return this.arch.systemIoctl === undefined ? -EINVAL : this.arch.systemIoctl(process, request, argument);
     }
   }
 

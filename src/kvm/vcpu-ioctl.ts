@@ -17,11 +17,11 @@ import {
   kvm_mp_state,
   kvm_one_reg,
   kvm_reg_list,
-  kvm_signal_mask,
   kvm_vcpu_init,
   KVMIO,
 } from "../uapi/kvm.js";
 import { UserArgument } from "../host/user-argument.js";
+import { signalMask } from "./signal-mask.js";
 import { getOneReg, REGISTER_IDS, RegisterValue, setOneReg } from "./one-reg.js";
 import type { Vcpu } from "./vcpu.js";
 import { checkInit, getMpState, initVcpu, setMpState } from "./vcpu-init.js";
@@ -31,7 +31,6 @@ const INIT = new UserArgument(kvm_vcpu_init.size);
 const ONE_REG = new UserArgument(kvm_one_reg.size);
 const MP_STATE = new UserArgument(kvm_mp_state.size);
 const REG_LIST = new UserArgument(kvm_reg_list.size);
-const SIGNAL_MASK = new UserArgument(kvm_signal_mask.size);
 const U64 = new UserArgument(8);
 const VALUE = new RegisterValue();
 
@@ -135,18 +134,5 @@ function regList(vcpu: Vcpu, process: Process, argument: number): number {
     U64.view.setUint32(4, KVM_REG_ARM64_U64_HI, true);
     if (!U64.copyOut(process, argument + kvm_reg_list.size + 8 * i)) return -EFAULT;
   }
-  return 0;
-}
-
-/** A null argument takes the mask away. The kernel takes 8 bytes of mask. */
-function signalMask(vcpu: Vcpu, process: Process, argument: number): number {
-  vcpu.hasSignalMask = false;
-  if (argument === 0) return 0;
-  if (!SIGNAL_MASK.copyIn(process, argument)) return -EFAULT;
-  if (kvm_signal_mask.len.get(SIGNAL_MASK.view) !== 8) return -EINVAL;
-  if (!U64.copyIn(process, argument + kvm_signal_mask.size)) return -EFAULT;
-  vcpu.signalMaskLo = U64.view.getInt32(0, true);
-  vcpu.signalMaskHi = U64.view.getInt32(4, true);
-  vcpu.hasSignalMask = true;
   return 0;
 }

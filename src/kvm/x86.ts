@@ -1,33 +1,74 @@
-import type { ArmIrqchip } from "../irqchip/contract.js";
+import type { PhysicalGic } from "../arch/gic/contract.js";
+import type { Process } from "../host/process.js";
+import type { AckListener, ArmIrqchip, MmioBus } from "../irqchip/contract.js";
+import { NEEDS_SCAN } from "../irqchip/x86/apic-deliver.js";
+import type { X86Compat } from "../irqchip/x86/chip-rules.js";
+import type { PioBus, X86IrqchipVm } from "../irqchip/x86/contract.js";
+import type { IoApic } from "../irqchip/x86/ioapic.js";
+import { LocalApicSet } from "../irqchip/x86/local-apics.js";
+import { isValidMsi } from "../irqchip/x86/msi.js";
+import type { PicPair } from "../irqchip/x86/pic.js";
+import type { Mutex } from "../sim/lock.js";
+import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
-import { EINVAL, ENOTTY, ENXIO, EWOULDBLOCK } from "../uapi/errno.js";
+import { EEXIST, EINVAL, ENOTTY, ENXIO, EWOULDBLOCK } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
-import { KVM_IOAPIC_NUM_PINS, KVM_IRQCHIP_IOAPIC, KVM_NR_IRQCHIPS } from "../uapi/x86.js";
+import { KVM_GET_SUPPORTED_CPUID, KVM_IOAPIC_NUM_PINS, KVM_IRQCHIP_IOAPIC, KVM_NR_IRQCHIPS } from "../uapi/x86.js";
 import type { Arch, BypassHooks, IrqForwarding, IrqLine, VmArch, VmIoctl } from "./arch.js";
 import type { KvmDeviceType } from "./device.js";
+import { isAckNotified, notifyMasked } from "./notifiers.js";
+import { notifyIrqfdResampler } from "./resampler.js";
 import type { Route } from "./route.js";
+import { RouteScanner } from "./route-scanner.js";
 import { setIrq } from "./routing.js";
 import type { Vm } from "./vm.js";
+import { systemAttr } from "./x86-attr.js";
+import { x86Capability } from "./x86-capabilities.js";
+import { supportedCpuid } from "./x86-cpuid.js";
+import { VcpuX86 } from "./x86-vcpu.js";
+import { X86_VM_IOCTLS } from "./x86-vm-ioctls.js";
+import { X86_VCPU_MMAP_SIZE } from "./x86-run-page.js";
 
 const PINS_OF_ONE_PIC = 8;
 const IPA_BITS = 46;
-const VCPU_MMAP_SIZE = 3 * 4096;
+const MAX_VCPUS = 1024;
+const MAX_RESERVED_PINS = 4096;
+const X2APIC_FLAGS_OF_ANY_MODE =
+  K.KVM_X2APIC_API_USE_32BIT_IDS | K.KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK | K.KVM_X2APIC_DISABLE_SUPPRESS_EOI_BROADCAST;
 
 /** Which interrupt controllers of an x86 VM are in the kernel: none, PIC and IOAPIC too, or the LAPICs alone. */
 export type IrqchipMode = "none" | "full" | "split";
 
-/** The x86 rules of KVM, for VMs without in-kernel controllers: they refuse what needs one. */
+export interface X86Options {
+  /** Which kernel's chips (x86-irqchip.md 15). Default newest. */
+  readonly compat?: X86Compat;
+  /** AMD without AVIC: a guest entry loses the low nibble of TPR (7.3). Default false. */
+  readonly losesTprLowNibble?: boolean;
+}
+
+/** The x86 rules of KVM (x86-irqchip.md). */
 export class X86 implements Arch {
   readonly name = "x86";
-  readonly vcpuMmapSize = VCPU_MMAP_SIZE;
+  readonly vcpuMmapSize = X86_VCPU_MMAP_SIZE;
+
+  /** @param cpus physical CPUs online: what KVM_CAP_NR_VCPUS recommends */
+  constructor(
+    readonly cpus = 2,
+    readonly options: X86Options = {},
+  ) {}
 
   ipaBits(type: number): number {
     return type === 0 ? IPA_BITS : -EINVAL;
   }
 
   capability(capability: number): number {
-    if (capability === K.KVM_CAP_NR_MEMSLOTS) return 32764;
-    return capability === K.KVM_CAP_MP_STATE ? 1 : 0;
+    return x86Capability(capability, this.cpus, true);
+  }
+
+  systemIoctl(process: Process, request: number, argument: number): number {
+    if (request === KVM_GET_SUPPORTED_CPUID) return supportedCpuid(process, argument);
+    const isAttr = request === K.KVM_HAS_DEVICE_ATTR || request === K.KVM_GET_DEVICE_ATTR;
+    return isAttr ? systemAttr(process, request, argument) : -EINVAL;
   }
 
   createVm(vm: Vm): X86Vm {
@@ -35,32 +76,84 @@ export class X86 implements Arch {
   }
 }
 
-/** An x86 VM. */
-export class X86Vm implements VmArch {
+/** An x86 VM: its controllers, and what the core and they ask about it. */
+export class X86Vm implements VmArch, X86IrqchipVm {
   readonly name = "x86";
   readonly chips = KVM_NR_IRQCHIPS;
   readonly pinsPerChip = KVM_IOAPIC_NUM_PINS;
   readonly unknownIoctl = -ENOTTY;
-  readonly ioctls: ReadonlyMap<number, VmIoctl> = new Map<number, VmIoctl>();
+  readonly ioctls: ReadonlyMap<number, VmIoctl> = X86_VM_IOCTLS;
   readonly bypass: BypassHooks | null = null;
   readonly forwarding: IrqForwarding | null = null;
   readonly armIrqchip: ArmIrqchip | null = null;
-  readonly maxVcpus = 1024;
+  readonly maxVcpus = MAX_VCPUS;
   irqchipMode: IrqchipMode = "none";
-  /** KVM_CAP_X2APIC_API's 32-bit address format: the low byte of address_hi must then be 0. */
-  x2apicFormat = false;
+  /** Flags of KVM_CAP_X2APIC_API given before there were local APICs. */
+  private x2apicFlags = 0;
+  /** Online vCPUs by index. */
+  readonly vcpus: VcpuX86[] = [];
+  bootCpuId = 0;
+  /** GSIs below it whose level routes exit with KVM_EXIT_IOAPIC_EOI (split mode). */
+  reservedPins = 0;
+  apics: LocalApicSet | null = null;
+  pic: PicPair | null = null;
+  ioapic: IoApic | null = null;
+  /** KVM_CREATE_PIT2 was called; nothing of it is modelled but its being there. */
+  hasPit = false;
 
   constructor(
     readonly vm: Vm,
-    private readonly arch: X86,
+    readonly arch: X86,
   ) {}
 
+  // VmArch: what the core asks.
+
   capability(capability: number): number {
-    return this.arch.capability(capability);
+    return x86Capability(capability, this.arch.cpus, this.irqchipMode === "split");
   }
 
-  enableCapability(): number {
-    return -EINVAL;
+  enableCapability(capability: number, arg0: number): number {
+    if (capability === K.KVM_CAP_SPLIT_IRQCHIP) return this.enableSplit(arg0);
+    return capability === K.KVM_CAP_X2APIC_API ? this.enableX2apicApi(arg0) : -EINVAL;
+  }
+
+  private enableSplit(reservedPins: number): number {
+    if (reservedPins > MAX_RESERVED_PINS) return -EINVAL;
+    if (this.irqchipMode !== "none" || this.vm.createdVcpus > 0) return -EEXIST;
+    this.reservedPins = reservedPins;
+    this.createApics("split").scanner = new RouteScanner(this);
+    this.irqchipMode = "split";
+    return 0;
+  }
+
+  /** KVM_SET_BOOT_CPU_ID. */
+  setBootCpu(id: number): void {
+    this.bootCpuId = id;
+    if (this.apics !== null) this.apics.bootCpuId = id;
+  }
+
+  /** The local APICs to be, with what user space chose before. */
+  createApics(mode: "full" | "split"): LocalApicSet {
+    const apics = new LocalApicSet(this, { mode, hazards: this.vm.hazards, losesTprLowNibble: this.arch.options.losesTprLowNibble ?? false });
+    apics.bootCpuId = this.bootCpuId;
+    apics.enableX2apicApi(this.x2apicFlags);
+    this.apics = apics;
+    return apics;
+  }
+
+  /** 8.5: the flags of 2026 exclude each other; suppression needs an IOAPIC of user space's. */
+  private enableX2apicApi(flags: number): number {
+    if (flags > 0xffff_ffff) return -EINVAL;
+    if (this.apics !== null) return this.apics.enableX2apicApi(flags);
+    if ((flags & ~X2APIC_FLAGS_OF_ANY_MODE) !== 0) return -EINVAL;
+    this.x2apicFlags |= flags;
+    return 0;
+  }
+
+  /** Do MSI addresses carry 32-bit destinations? */
+  private get use32BitIds(): boolean {
+    if (this.apics !== null) return this.apics.api.use32BitIds;
+    return (this.x2apicFlags & K.KVM_X2APIC_API_USE_32BIT_IDS) !== 0;
   }
 
   irqchipReady(): boolean {
@@ -83,7 +176,7 @@ export class X86Vm implements VmArch {
 
   /** kvm-irq-core.md 4.4; a slave PIC's pins are kept as 8 to 15. HV_SINT and XEN_EVTCHN are not built in. */
   checkRoute(route: Route): number {
-    if (route.type === K.KVM_IRQ_ROUTING_MSI) return this.x2apicFormat && (route.addressHi & 0xff) !== 0 ? -EINVAL : 0;
+    if (route.type === K.KVM_IRQ_ROUTING_MSI) return isValidMsi(route.addressHi, this.use32BitIds) ? 0 : -EINVAL;
     if (route.type !== K.KVM_IRQ_ROUTING_IRQCHIP || this.irqchipMode === "split") return -EINVAL;
     if (route.chip > KVM_IRQCHIP_IOAPIC) return -EINVAL;
     const pins = route.chip === KVM_IRQCHIP_IOAPIC ? KVM_IOAPIC_NUM_PINS : PINS_OF_ONE_PIC;
@@ -92,17 +185,38 @@ export class X86Vm implements VmArch {
     return 0;
   }
 
-  *setRoute(_route: Route, _source: number, _level: number, _lineStatus: boolean): Step<number> {
-    throw new Error("an x86 VM without controllers has no routes");
+  *setRoute(route: Route, source: number, level: number, lineStatus: boolean): Step<number> {
+    if (route.type === K.KVM_IRQ_ROUTING_MSI) return yield* this.setMsi(route, level);
+    const { pic, ioapic } = this;
+    if (route.chip === KVM_IRQCHIP_IOAPIC) return ioapic === null ? -1 : yield* ioapic.setIrq(route.pin, source, level, lineStatus);
+    return pic === null ? -1 : yield* pic.setIrq(route.pin, source, level);
   }
 
-  *setRouteAtomic(_route: Route): Step<number> {
-    return -EWOULDBLOCK;
+  private *setMsi(route: Route, level: number): Step<number> {
+    if (!isValidMsi(route.addressHi, this.use32BitIds)) return -EINVAL;
+    if (level === 0 || this.apics === null) return -1;
+    return yield* this.apics.signalMsi(route.addressHi, route.addressLo, route.data);
   }
 
-  *routesChanged(): Step<void> {}
+  /** Only what the map of local APICs can answer is delivered without sleeping (x86-irqchip.md 9). */
+  *setRouteAtomic(route: Route): Step<number> {
+    if (route.type !== K.KVM_IRQ_ROUTING_MSI || this.apics === null) return -EWOULDBLOCK;
+    const result = yield* this.apics.signalMsiInAtomic(route.addressHi, route.addressLo, route.data);
+    return result === NEEDS_SCAN ? -EWOULDBLOCK : result;
+  }
 
-  *ackNotifiersChanged(): Step<void> {}
+  /** 8.3: in split mode the routes are the IOAPIC's entries. */
+  *routesChanged(): Step<void> {
+    if (this.irqchipMode === "split") yield* this.scanAll();
+  }
+
+  *ackNotifiersChanged(): Step<void> {
+    if (this.irqchipMode === "full") yield* this.scanAll();
+  }
+
+  private *scanAll(): Step<void> {
+    for (let i = 0; i < this.vcpus.length; i++) yield* this.vcpus[i].requestScanIoapic();
+  }
 
   *irqLine(line: IrqLine, wantsStatus: boolean): Step<number> {
     if (!this.hasIrqchip()) return -ENXIO;
@@ -116,4 +230,58 @@ export class X86Vm implements VmArch {
   }
 
   *destroy(): Step<void> {}
+
+  // X86IrqchipVm: what the controllers ask.
+
+  get sim(): Sim {
+    return this.vm.sim;
+  }
+  get lock(): Mutex {
+    return this.vm.lock;
+  }
+  get slotsLock(): Mutex {
+    return this.vm.slotsLock;
+  }
+  get createdVcpus(): number {
+    return this.vm.createdVcpus;
+  }
+  get ipaBits(): number {
+    return this.vm.ipaBits;
+  }
+  get hostGic(): PhysicalGic | null {
+    return null;
+  }
+  get acks(): AckListener {
+    return this.vm;
+  }
+  get mmioBus(): MmioBus {
+    return this.vm.mmioBus;
+  }
+  get pioBus(): PioBus {
+    return this.vm.buses.pioPort;
+  }
+
+  *installDefaultRouting(pins: number): Step<number> {
+    return yield* this.vm.installDefaultRouting(pins);
+  }
+
+  *haltGuest(): Step<void> {
+    yield* this.vm.haltGuest();
+  }
+
+  *resumeGuest(): Step<void> {
+    yield* this.vm.resumeGuest();
+  }
+
+  *notifyMasked(chip: number, pin: number, isMasked: boolean): Step<void> {
+    yield* notifyMasked(this.vm, chip, pin, isMasked);
+  }
+
+  *notifyResampler(chip: number, pin: number): Step<boolean> {
+    return yield* notifyIrqfdResampler(this.vm, chip, pin);
+  }
+
+  *hasAckNotifier(chip: number, pin: number): Step<boolean> {
+    return yield* isAckNotified(this.vm, chip, pin);
+  }
 }

@@ -54,6 +54,7 @@ const VOCABULARY = {
   kvm_pi_irte_update: ["hostIrq", "vcpu", "gsi", "vector", "posted"],
   kvm_avic_incomplete_ipi: ["vcpu", "icr", "reason"],
   kvm_avic_doorbell: ["vcpu", "apic"],
+  kvm_inj_virq: ["vcpu", "vector"],
   kvm_irq_line: ["type", "vcpu", "num", "level"],
   vgic_update_irq_pending: ["vcpu", "intid", "level"],
   irqfd_assign: ["eventfd", "gsi"],
@@ -73,6 +74,7 @@ const VOCABULARY = {
   guest_eoi: ["vcpu", "intid"],
   guest_dir: ["vcpu", "intid"],
   guest_mmio: ["vcpu", "address", "write"],
+  kvm_pio: ["vcpu", "write", "port", "size", "value"],
   guest_error: ["vcpu", "code"],
 } as const;
 

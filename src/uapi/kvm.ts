@@ -234,6 +234,7 @@ export const KVM_MP_STATE_INIT_RECEIVED = 2;
 export const KVM_MP_STATE_HALTED = 3;
 export const KVM_MP_STATE_SIPI_RECEIVED = 4;
 export const KVM_MP_STATE_STOPPED = 5;
+export const KVM_MP_STATE_AP_RESET_HOLD = 9;
 export const KVM_MP_STATE_SUSPENDED = 10;
 
 export const KVM_X2APIC_API_USE_32BIT_IDS = 1 << 0;

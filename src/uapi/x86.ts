@@ -153,20 +153,34 @@ export const kvm_vcpu_events = struct("kvm_vcpu_events", 64, {
   smi: { smm: u8(24), pending: u8(25), smm_inside_nmi: u8(26), latched_init: u8(27) },
 });
 
+export const KVM_VCPUEVENT_VALID_NMI_PENDING = 1 << 0;
+export const KVM_VCPUEVENT_VALID_SIPI_VECTOR = 1 << 1;
+export const KVM_VCPUEVENT_VALID_SHADOW = 1 << 2;
+export const KVM_VCPUEVENT_VALID_SMM = 1 << 3;
+
+/** Header; `nmsrs` entries follow. */
+export const kvm_msrs = struct("kvm_msrs", 8, { nmsrs: u32(0), pad: u32(4) });
+export const kvm_msr_entry = struct("kvm_msr_entry", 16, { index: u32(0), reserved: u32(4), data: u64(8) });
+
 export const kvm_pit_config = struct("kvm_pit_config", 64, { flags: u32(0) });
 
 export const KVM_GET_SUPPORTED_CPUID = _IOWR(KVMIO, 0x05, kvm_cpuid2.size);
+export const KVM_SET_TSS_ADDR = _IO(KVMIO, 0x47);
+export const KVM_SET_IDENTITY_MAP_ADDR = _IOW(KVMIO, 0x48, 8);
 export const KVM_CREATE_PIT2 = _IOW(KVMIO, 0x77, kvm_pit_config.size);
 export const KVM_SET_BOOT_CPU_ID = _IO(KVMIO, 0x78);
 export const KVM_GET_REGS = _IOR(KVMIO, 0x81, kvm_regs.size);
 export const KVM_SET_REGS = _IOW(KVMIO, 0x82, kvm_regs.size);
 export const KVM_GET_SREGS = _IOR(KVMIO, 0x83, kvm_sregs.size);
 export const KVM_SET_SREGS = _IOW(KVMIO, 0x84, kvm_sregs.size);
+export const KVM_GET_MSRS = _IOWR(KVMIO, 0x88, kvm_msrs.size);
+export const KVM_SET_MSRS = _IOW(KVMIO, 0x89, kvm_msrs.size);
 export const KVM_SET_CPUID2 = _IOW(KVMIO, 0x90, kvm_cpuid2.size);
 export const KVM_NMI = _IO(KVMIO, 0x9a);
 export const KVM_GET_VCPU_EVENTS = _IOR(KVMIO, 0x9f, kvm_vcpu_events.size);
 export const KVM_SET_VCPU_EVENTS = _IOW(KVMIO, 0xa0, kvm_vcpu_events.size);
 
+export const KVM_CAP_EXT_CPUID = 7;
 export const KVM_CAP_COALESCED_MMIO = 15;
 export const KVM_CAP_USER_NMI = 22;
 export const KVM_CAP_REINJECT_CONTROL = 24;
@@ -179,3 +193,23 @@ export const KVM_CAP_S390_IRQCHIP = 99;
 export const KVM_CAP_CHECK_EXTENSION_VM = 105;
 export const KVM_CAP_HYPERV_SYNIC = 123;
 export const KVM_CAP_COALESCED_PIO = 162;
+
+/** Device attributes of a vCPU, and of /dev/kvm. */
+export const KVM_VCPU_TSC_CTRL = 0;
+export const KVM_VCPU_TSC_OFFSET = 0;
+export const KVM_X86_GRP_SYSTEM = 0;
+export const KVM_X86_XCOMP_GUEST_SUPP = 0;
+
+export const MSR_IA32_TSC = 0x10;
+export const MSR_IA32_APICBASE = 0x1b;
+
+/** IA32_APIC_BASE */
+export const MSR_IA32_APICBASE_BSP = 1 << 8;
+export const MSR_IA32_APICBASE_ENABLE = 1 << 11;
+
+export const X86_EFLAGS_FIXED = 1 << 1;
+export const X86_EFLAGS_IF = 1 << 9;
+
+/** CPUID.1:ECX */
+export const CPUID_1_ECX_X2APIC = 1 << 21;
+export const CPUID_1_ECX_TSC_DEADLINE = 1 << 24;

@@ -39,7 +39,7 @@ const LOWEST_RANK = LINES;
 
 /** One 8259A of the pair. What it does to the other is the pair's ({@link PicPair}). */
 export class PicChip {
-  readonly regs = new Uint8Array(Pic.SIZE);
+  readonly regs: Uint8Array;
 
   /**
    * @param index 0 master, 1 slave
@@ -49,7 +49,9 @@ export class PicChip {
     readonly index: 0 | 1,
     readonly lock: Spinlock,
   ) {
-    this.regs[Pic.ELCR_MASK] = index === 0 ? 0xf8 : 0xde;
+    const regs = new Uint8Array(Pic.SIZE);
+    regs[Pic.ELCR_MASK] = index === 0 ? 0xf8 : 0xde;
+    this.regs = regs;
   }
 
   /** 4.3. 1, 0 (coalesced) or -1 (masked; the state changes all the same). */

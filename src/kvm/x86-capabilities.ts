@@ -1,0 +1,35 @@
+import * as K from "../uapi/kvm.js";
+import * as X from "../uapi/x86.js";
+
+const MAX_VCPUS = 1024;
+const MAX_VCPU_IDS = 4096;
+
+/** What x86 answers to KVM_CHECK_EXTENSION beside the common answers; unknown: 0. */
+const ANSWERS: ReadonlyMap<number, number> = new Map([
+  [K.KVM_CAP_IRQCHIP, 1],
+  [X.KVM_CAP_EXT_CPUID, 1],
+  [K.KVM_CAP_NR_MEMSLOTS, 32764],
+  [K.KVM_CAP_MP_STATE, 1],
+  [X.KVM_CAP_COALESCED_MMIO, 2],
+  [X.KVM_CAP_COALESCED_PIO, 1],
+  [X.KVM_CAP_USER_NMI, 1],
+  [X.KVM_CAP_REINJECT_CONTROL, 1],
+  [K.KVM_CAP_IRQ_INJECT_STATUS, 1],
+  [X.KVM_CAP_PIT2, 1],
+  [X.KVM_CAP_SET_BOOT_CPU_ID, 1],
+  [X.KVM_CAP_VCPU_EVENTS, 1],
+  [K.KVM_CAP_IOAPIC_POLARITY_IGNORED, 1],
+  [X.KVM_CAP_ENABLE_CAP_VM, 1],
+  [X.KVM_CAP_CHECK_EXTENSION_VM, 1],
+  [K.KVM_CAP_SPLIT_IRQCHIP, 1],
+  [K.KVM_CAP_MAX_VCPUS, MAX_VCPUS],
+  [K.KVM_CAP_MAX_VCPU_ID, MAX_VCPU_IDS],
+]);
+
+/** @param cpus physical CPUs online */
+export function x86Capability(capability: number, cpus: number, isSplit: boolean): number {
+  if (capability === K.KVM_CAP_NR_VCPUS) return Math.min(cpus, MAX_VCPUS);
+  // EOI broadcast suppression can be enabled where the IOAPIC is user space's (x86-irqchip.md 8.5).
+  if (capability === K.KVM_CAP_X2APIC_API) return isSplit ? 0xf : 0xb;
+  return ANSWERS.get(capability) ?? 0;
+}

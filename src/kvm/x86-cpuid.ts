@@ -1,0 +1,58 @@
+import type { Process } from "../host/process.js";
+import { UserArgument } from "../host/user-argument.js";
+import type { Step } from "../sim/step.js";
+import { E2BIG, EFAULT, EINVAL } from "../uapi/errno.js";
+import * as X from "../uapi/x86.js";
+import type { VcpuX86 } from "./x86-vcpu.js";
+
+const MAX_ENTRIES = 256;
+const HEADER = new UserArgument(X.kvm_cpuid2.size);
+const ENTRY = new UserArgument(X.kvm_cpuid_entry2.size);
+const FEATURES = 1;
+const ADDRESS_SIZES = 0x8000_0008;
+/** MAXPHYADDR where CPUID does not say. */
+const DEFAULT_PHYSICAL_BITS = 36;
+
+/** KVM_SET_CPUID2: of it the local APIC's modes and the width of addresses are kept. */
+export function* setCpuid(vcpu: VcpuX86, process: Process, argument: number): Step<number> {
+  if (!HEADER.copyIn(process, argument)) return -EFAULT;
+  const count = X.kvm_cpuid2.nent.get(HEADER.view);
+  if (count > MAX_ENTRIES) return -E2BIG;
+  let ecx = 0;
+  let physicalBits = DEFAULT_PHYSICAL_BITS;
+  for (let i = 0; i < count; i++) {
+    if (!ENTRY.copyIn(process, argument + X.kvm_cpuid2.size + i * X.kvm_cpuid_entry2.size)) return -EFAULT;
+    const leaf = X.kvm_cpuid_entry2.function.get(ENTRY.view);
+    if (leaf === FEATURES) ecx = X.kvm_cpuid_entry2.ecx.get(ENTRY.view);
+    if (leaf === ADDRESS_SIZES) physicalBits = X.kvm_cpuid_entry2.eax.get(ENTRY.view) & 0xff;
+  }
+  if (physicalBits > 52) return -EINVAL;
+  if (vcpu.apic === null) return 0;
+  const hasX2apic = (ecx & X.CPUID_1_ECX_X2APIC) !== 0;
+  yield* vcpu.apic.setCpuid({ hasX2apic, hasTscDeadline: (ecx & X.CPUID_1_ECX_TSC_DEADLINE) !== 0, physicalBits });
+  return 0;
+}
+
+/** Leaf, EAX, ECX of what KVM_GET_SUPPORTED_CPUID answers: what concerns interrupts. */
+const SUPPORTED: readonly (readonly [leaf: number, eax: number, ecx: number])[] = [
+  [0, 1, 0],
+  [FEATURES, 0, (X.CPUID_1_ECX_X2APIC | X.CPUID_1_ECX_TSC_DEADLINE) >>> 0],
+  [0x8000_0000, ADDRESS_SIZES, 0],
+  [ADDRESS_SIZES, 46, 0],
+];
+
+/** KVM_GET_SUPPORTED_CPUID on the system descriptor; -E2BIG where the entries have no room. */
+export function supportedCpuid(process: Process, argument: number): number {
+  if (!HEADER.copyIn(process, argument)) return -EFAULT;
+  if (X.kvm_cpuid2.nent.get(HEADER.view) < SUPPORTED.length) return -E2BIG;
+  X.kvm_cpuid2.nent.set(HEADER.view, SUPPORTED.length);
+  if (!HEADER.copyOut(process, argument)) return -EFAULT;
+  for (const [i, [leaf, eax, ecx]] of SUPPORTED.entries()) {
+    ENTRY.bytes.fill(0);
+    X.kvm_cpuid_entry2.function.set(ENTRY.view, leaf);
+    X.kvm_cpuid_entry2.eax.set(ENTRY.view, eax);
+    X.kvm_cpuid_entry2.ecx.set(ENTRY.view, ecx);
+    if (!ENTRY.copyOut(process, argument + X.kvm_cpuid2.size + i * X.kvm_cpuid_entry2.size)) return -EFAULT;
+  }
+  return 0;
+}

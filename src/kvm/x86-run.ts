@@ -1,0 +1,191 @@
+import { reads, writes } from "../sim/access.js";
+import type { Step } from "../sim/step.js";
+import { EAGAIN, EINTR, EIO, ENOSYS } from "../uapi/errno.js";
+import {
+  KVM_EXIT_HLT,
+  KVM_EXIT_INTR,
+  KVM_EXIT_IOAPIC_EOI,
+  KVM_EXIT_IRQ_WINDOW_OPEN,
+  KVM_EXIT_SET_TPR,
+  KVM_MP_STATE_HALTED,
+  KVM_MP_STATE_RUNNABLE,
+  KVM_MP_STATE_UNINITIALIZED,
+  kvm_run,
+} from "../uapi/kvm.js";
+import { blockVcpu, haltVcpu, sleepVcpu } from "./halt.js";
+import { CONTINUE, TO_USER } from "./run-result.js";
+import { setExitReason } from "./run-page.js";
+import { Request } from "./vcpu-core.js";
+import { hasEvents, injectEvents, isReadyForInjection, processNmi, wantsDmWindow } from "./x86-events.js";
+import { X86Exit } from "./x86-guest.js";
+import { handlePio, handleX86Mmio } from "./x86-io.js";
+import { readMsr, writeMsr } from "./x86-msr.js";
+import { isWindowRequested } from "./x86-run-page.js";
+import { GP_VECTOR, type VcpuX86, X86Request } from "./x86-vcpu.js";
+
+// What KVM_RUN does on x86 alone (x86-irqchip.md 7.4, 7.6, 8.2, 14.2); the rest is in vcpu-run.ts.
+
+/** Before each entry: a vCPU that does not run waits; requests; then events into the guest. */
+export function* beforeX86Entry(vcpu: VcpuX86): Step<number> {
+  if (vcpu.mpState === KVM_MP_STATE_HALTED) return yield* haltVcpu(vcpu);
+  if (vcpu.mpState !== KVM_MP_STATE_RUNNABLE) return yield* blockVcpu(vcpu);
+  if (vcpu.apic !== null) yield* vcpu.apic.timer.inject();
+  yield reads(vcpu, "requests");
+  if (vcpu.requests !== 0) {
+    const result = yield* handleX86Requests(vcpu);
+    if (result !== CONTINUE) return result;
+  }
+  const needsWindow = isWindowRequested(vcpu) && (yield* wantsDmWindow(vcpu, true));
+  const mustLook = yield* takeRequest(vcpu, X86Request.EVENT);
+  if (!mustLook && !needsWindow) return CONTINUE;
+  vcpu.stat.reqEvent++;
+  yield* vcpu.acceptInitEvents();
+  if (vcpu.waitsForStartup()) return yield* blockVcpu(vcpu);
+  yield* injectEvents(vcpu);
+  if (needsWindow) vcpu.wantsIrqWindow = true;
+  return CONTINUE;
+}
+
+/** Takes one request bit: was it set? */
+function* takeRequest(vcpu: VcpuX86, bit: number): Step<boolean> {
+  yield reads(vcpu, "requests");
+  if ((vcpu.requests & bit) === 0) return false;
+  yield writes(vcpu, "requests");
+  vcpu.requests &= ~bit;
+  return true;
+}
+
+function* handleX86Requests(vcpu: VcpuX86): Step<number> {
+  const isDead = yield* takeRequest(vcpu, Request.VM_DEAD);
+  if (isDead) return -EIO;
+  const mustSleep = yield* takeRequest(vcpu, Request.SLEEP);
+  if (mustSleep) return yield* sleepVcpu(vcpu);
+  const isUnhalted = yield* takeRequest(vcpu, X86Request.UNHALT);
+  if (isUnhalted) vcpu.isUnhalted = true;
+  yield* takeRequest(vcpu, X86Request.UNBLOCK);
+  const hasNmi = yield* takeRequest(vcpu, X86Request.NMI);
+  if (hasNmi) yield* processNmi(vcpu);
+  const hasEoi = yield* takeRequest(vcpu, X86Request.IOAPIC_EOI_EXIT);
+  if (hasEoi && vcpu.apic !== null && vcpu.apic.handled.exits(vcpu.pendingIoapicEoi)) {
+    setExitReason(vcpu, KVM_EXIT_IOAPIC_EOI);
+    vcpu.vm.process.memory.setU8(vcpu.runAddress + kvm_run.eoi.vector.offset, vcpu.pendingIoapicEoi);
+    return TO_USER;
+  }
+  const mustScan = yield* takeRequest(vcpu, X86Request.SCAN_IOAPIC);
+  if (mustScan && vcpu.apic !== null) yield* vcpu.apic.handled.rescan();
+  return CONTINUE;
+}
+
+/** The wait of a vCPU that did not run is over: an event, or a signal, for which the run loop looks next. */
+export function* endX86Halt(vcpu: VcpuX86): Step<number> {
+  if (vcpu.mpState === KVM_MP_STATE_UNINITIALIZED) return yield* leaveUninitialized(vcpu);
+  const hasEvent = yield* hasEvents(vcpu);
+  if (!hasEvent) return CONTINUE;
+  yield* vcpu.acceptInitEvents();
+  if (vcpu.mpState === KVM_MP_STATE_HALTED) {
+    vcpu.isUnhalted = false;
+    vcpu.mpState = KVM_MP_STATE_RUNNABLE;
+  }
+  return yield* offerWindow(vcpu);
+}
+
+/** A vCPU that was never started leaves KVM_RUN when something came for it. */
+function* leaveUninitialized(vcpu: VcpuX86): Step<number> {
+  yield* vcpu.acceptInitEvents();
+  const isSignalled = yield* vcpu.signals.isPending();
+  if (!isSignalled) return -EAGAIN;
+  vcpu.stat.signalExits++;
+  setExitReason(vcpu, KVM_EXIT_INTR);
+  return -EINTR;
+}
+
+/** 14.2, 2: user space waits for a window, and it is open. */
+function* offerWindow(vcpu: VcpuX86): Step<number> {
+  if (!isWindowRequested(vcpu) || vcpu.arch.irqchipMode === "full") return CONTINUE;
+  const isReady = yield* isReadyForInjection(vcpu);
+  if (!isReady) return CONTINUE;
+  vcpu.stat.requestIrqExits++;
+  setExitReason(vcpu, KVM_EXIT_IRQ_WINDOW_OPEN);
+  return TO_USER;
+}
+
+/** Everything that an exit of the guest asks for: CONTINUE, TO_USER or a negative errno. */
+export function* handleX86Exit(vcpu: VcpuX86, exit: X86Exit): Step<number> {
+  const result = yield* dispatchExit(vcpu, exit);
+  return result === CONTINUE ? yield* offerWindow(vcpu) : result;
+}
+
+function* dispatchExit(vcpu: VcpuX86, exit: X86Exit): Step<number> {
+  switch (exit) {
+    case X86Exit.EXTERNAL_INTERRUPT:
+      vcpu.stat.irqExits++;
+      return CONTINUE;
+    case X86Exit.INTERRUPT_WINDOW:
+      vcpu.stat.irqWindowExits++;
+      vcpu.wantsIrqWindow = false;
+      yield* vcpu.request(X86Request.EVENT);
+      return CONTINUE;
+    case X86Exit.NMI_WINDOW:
+      vcpu.stat.nmiWindowExits++;
+      vcpu.wantsNmiWindow = false;
+      yield* vcpu.request(X86Request.EVENT);
+      return CONTINUE;
+    case X86Exit.IO_INSTRUCTION:
+      return yield* handlePio(vcpu);
+    case X86Exit.EPT_MISCONFIG:
+      return yield* handleX86Mmio(vcpu);
+    case X86Exit.MSR_READ:
+    case X86Exit.MSR_WRITE:
+      return yield* handleMsr(vcpu, exit === X86Exit.MSR_WRITE);
+    case X86Exit.CR_ACCESS:
+      return yield* handleCr8(vcpu);
+    case X86Exit.HLT:
+      return yield* handleHlt(vcpu);
+    case X86Exit.CPUID:
+    case X86Exit.EOI_INDUCED:
+      return CONTINUE;
+    default:
+      return -ENOSYS;
+  }
+}
+
+/** HLT stays in the kernel where the local APIC is; otherwise user space waits. */
+function* handleHlt(vcpu: VcpuX86): Step<number> {
+  vcpu.stat.haltExits++;
+  if (vcpu.apic === null) {
+    setExitReason(vcpu, KVM_EXIT_HLT);
+    return TO_USER;
+  }
+  const hasEvent = yield* hasEvents(vcpu);
+  if (!hasEvent) vcpu.mpState = KVM_MP_STATE_HALTED;
+  return CONTINUE;
+}
+
+/** What the model does not know, and what a register refuses, is a general protection fault. */
+function* handleMsr(vcpu: VcpuX86, isWrite: boolean): Step<number> {
+  const msr = vcpu.trap.address;
+  const isDone = isWrite ? yield* writeMsr(vcpu, msr, false) : yield* readMsr(vcpu, msr);
+  if (isDone) return CONTINUE;
+  vcpu.exceptionVector = GP_VECTOR;
+  yield* vcpu.request(X86Request.EVENT);
+  return CONTINUE;
+}
+
+/** In mode none the TPR is user space's: it hears when CR8 falls. */
+function* handleCr8(vcpu: VcpuX86): Step<number> {
+  const { trap, apic } = vcpu;
+  if (!trap.isWrite) {
+    trap.low = apic === null ? vcpu.cr8 : apic.cr8();
+    trap.high = 0;
+    return CONTINUE;
+  }
+  if (apic !== null) {
+    yield* apic.setCr8(trap.low);
+    return CONTINUE;
+  }
+  const isLowered = (trap.low & 0xf) < vcpu.cr8;
+  vcpu.cr8 = trap.low & 0xf;
+  if (!isLowered) return CONTINUE;
+  setExitReason(vcpu, KVM_EXIT_SET_TPR);
+  return TO_USER;
+}

@@ -1,0 +1,156 @@
+import { File } from "../host/file.js";
+import type { Process } from "../host/process.js";
+import { UserArgument } from "../host/user-argument.js";
+import type { Step } from "../sim/step.js";
+import { EEXIST, EFAULT, EINVAL, EIO, ENXIO } from "../uapi/errno.js";
+import { _IOC_TYPE } from "../uapi/ioctl.js";
+import * as K from "../uapi/kvm.js";
+import * as X from "../uapi/x86.js";
+import { signalMask } from "./signal-mask.js";
+import { runVcpu } from "./vcpu-run.js";
+import { vcpuAttr } from "./x86-attr.js";
+import { setCpuid } from "./x86-cpuid.js";
+import { getVcpuEvents, setVcpuEvents } from "./x86-vcpu-events.js";
+import { getMsrs, getRegs, getSregs, setMsrs, setRegs, setSregs } from "./x86-vcpu-state.js";
+import { type VcpuX86, X86Request } from "./x86-vcpu.js";
+
+const MP_STATE = new UserArgument(K.kvm_mp_state.size);
+const INTERRUPT = new UserArgument(K.kvm_interrupt.size);
+const NR_INTERRUPTS = 256;
+
+/** The descriptor KVM_CREATE_VCPU returns. Closing it drops the VM's reference; the vCPU stays. */
+export class X86VcpuFile extends File {
+  readonly kind = "kvm-vcpu";
+
+  constructor(readonly vcpu: VcpuX86) {
+    super();
+  }
+
+  override *ioctl(process: Process, request: number, argument: number): Step<number> {
+    const { vcpu } = this;
+    if (vcpu.vm.admits(process) < 0) return -EIO;
+    if (_IOC_TYPE(request) !== K.KVMIO) return -EINVAL;
+    if (request === K.KVM_RUN) return yield* runVcpu(vcpu, argument);
+    yield* vcpu.mutex.lock();
+    const result = yield* dispatch(vcpu, process, request, argument);
+    yield* vcpu.mutex.unlock();
+    return result;
+  }
+
+  override *mmap(process: Process, _length: number, offset: number, _isShared: boolean): Step<number> {
+    return process.memory === this.vcpu.vm.process.memory ? this.vcpu.runAddress + offset : -EIO;
+  }
+
+  override *release(): Step<void> {
+    yield* this.vcpu.vm.put();
+  }
+}
+
+function* dispatch(vcpu: VcpuX86, process: Process, request: number, argument: number): Step<number> {
+  switch (request) {
+    case K.KVM_GET_MP_STATE:
+      return yield* getMpState(vcpu, process, argument);
+    case K.KVM_SET_MP_STATE:
+      return yield* setMpState(vcpu, process, argument);
+    case K.KVM_INTERRUPT:
+      return yield* interrupt(vcpu, process, argument);
+    case X.KVM_NMI:
+      yield* vcpu.pendNmi();
+      return 0;
+    case K.KVM_GET_LAPIC:
+      return yield* getLapic(vcpu, process, argument);
+    case K.KVM_SET_LAPIC:
+      return yield* setLapic(vcpu, process, argument);
+    case X.KVM_GET_VCPU_EVENTS:
+      return yield* getVcpuEvents(vcpu, process, argument);
+    case X.KVM_SET_VCPU_EVENTS:
+      return yield* setVcpuEvents(vcpu, process, argument);
+    case X.KVM_GET_REGS:
+      return getRegs(vcpu, process, argument);
+    case X.KVM_SET_REGS:
+      return setRegs(vcpu, process, argument);
+    case X.KVM_GET_SREGS:
+      return getSregs(vcpu, process, argument);
+    case X.KVM_SET_SREGS:
+      return yield* setSregs(vcpu, process, argument);
+    case X.KVM_GET_MSRS:
+      return yield* getMsrs(vcpu, process, argument);
+    case X.KVM_SET_MSRS:
+      return yield* setMsrs(vcpu, process, argument);
+    case X.KVM_SET_CPUID2:
+      return yield* setCpuid(vcpu, process, argument);
+    case K.KVM_HAS_DEVICE_ATTR:
+    case K.KVM_GET_DEVICE_ATTR:
+    case K.KVM_SET_DEVICE_ATTR:
+      return vcpuAttr(vcpu, process, request, argument);
+    case K.KVM_SET_SIGNAL_MASK:
+      return signalMask(vcpu, process, argument);
+    default:
+      return -EINVAL;
+  }
+}
+
+/** INIT and start-up that wait are acted on first. */
+function* getMpState(vcpu: VcpuX86, process: Process, argument: number): Step<number> {
+  yield* vcpu.acceptInitEvents();
+  const state = vcpu.mpState === K.KVM_MP_STATE_HALTED && vcpu.isUnhalted ? K.KVM_MP_STATE_RUNNABLE : vcpu.mpState;
+  K.kvm_mp_state.mp_state.set(MP_STATE.view, state);
+  return MP_STATE.copyOut(process, argument) ? 0 : -EFAULT;
+}
+
+function* setMpState(vcpu: VcpuX86, process: Process, argument: number): Step<number> {
+  if (!MP_STATE.copyIn(process, argument)) return -EFAULT;
+  const state = K.kvm_mp_state.mp_state.get(MP_STATE.view);
+  const { apic } = vcpu;
+  switch (state) {
+    case K.KVM_MP_STATE_UNINITIALIZED:
+    case K.KVM_MP_STATE_HALTED:
+    case K.KVM_MP_STATE_AP_RESET_HOLD:
+    case K.KVM_MP_STATE_INIT_RECEIVED:
+    case K.KVM_MP_STATE_SIPI_RECEIVED:
+      if (apic === null) return -EINVAL;
+      break;
+    case K.KVM_MP_STATE_RUNNABLE:
+      break;
+    default:
+      return -EINVAL;
+  }
+  if (state === K.KVM_MP_STATE_SIPI_RECEIVED && apic !== null) {
+    vcpu.mpState = K.KVM_MP_STATE_INIT_RECEIVED;
+    yield* apic.init.setPending(false, true);
+  } else vcpu.mpState = state;
+  yield* vcpu.request(X86Request.EVENT);
+  return 0;
+}
+
+/** KVM_INTERRUPT (x86-irqchip.md 2): a vector of user space's PIC. */
+function* interrupt(vcpu: VcpuX86, process: Process, argument: number): Step<number> {
+  if (!INTERRUPT.copyIn(process, argument)) return -EFAULT;
+  const vector = K.kvm_interrupt.irq.get(INTERRUPT.view);
+  if (vector >= NR_INTERRUPTS) return -EINVAL;
+  const { irqchipMode } = vcpu.arch;
+  if (irqchipMode === "full") return -ENXIO;
+  if (irqchipMode === "none") vcpu.injectedVector = vector;
+  else if (vcpu.pendingExternalVector >= 0) return -EEXIST;
+  else vcpu.pendingExternalVector = vector;
+  yield* vcpu.request(X86Request.EVENT);
+  return 0;
+}
+
+function* getLapic(vcpu: VcpuX86, process: Process, argument: number): Step<number> {
+  if (vcpu.apic === null) return -EINVAL;
+  const page = new Int32Array(K.kvm_lapic_state.size >> 2);
+  yield* vcpu.apic.get(page);
+  const view = new DataView(new ArrayBuffer(K.kvm_lapic_state.size));
+  for (let word = 0; word < page.length; word++) view.setInt32(4 * word, page[word], true);
+  return process.memory.copyOut(argument, new Uint8Array(view.buffer)) ? 0 : -EFAULT;
+}
+
+function* setLapic(vcpu: VcpuX86, process: Process, argument: number): Step<number> {
+  if (vcpu.apic === null) return -EINVAL;
+  const view = new DataView(new ArrayBuffer(K.kvm_lapic_state.size));
+  if (!process.memory.copyIn(argument, new Uint8Array(view.buffer))) return -EFAULT;
+  const page = new Int32Array(K.kvm_lapic_state.size >> 2);
+  for (let word = 0; word < page.length; word++) page[word] = view.getInt32(4 * word, true);
+  return yield* vcpu.apic.put(page);
+}
