@@ -54,6 +54,8 @@ const skipped = ({ id, title }: AnyVector, target: VectorResult["target"], reaso
 
 function runOnX86Model(vector: X86Vector, target: TargetName | "model"): VectorResult {
   if (target !== "model") return skipped(vector, target, `${target} is Arm's target`);
+  const reason = reasonToSkip(vector, target);
+  if (reason !== null) return skipped(vector, target, reason);
   if (X86_MODEL === null) return skipped(vector, target, "the x86 machine is not modelled");
   return runX86Vector(vector, new X86Calls(X86_MODEL({ endsAtAcceptance: false })), target);
 }

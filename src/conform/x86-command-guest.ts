@@ -1,0 +1,183 @@
+import { X86Exit, type X86GuestCpu } from "../kvm/x86-guest.js";
+import type { VcpuX86 } from "../kvm/x86-vcpu.js";
+import type { Step } from "../sim/step.js";
+import { BETWEEN_PORT, DONE_PORT, type Routine, TAKEN_PORT } from "./x86-command-loop.js";
+import type { GuestCommand } from "./x86-system.js";
+
+/** Where the guest is. Its instructions are no bytes, but they have addresses. */
+const enum At {
+  /** Interrupts may be taken; the action has not begun. */
+  BEFORE,
+  ACTION,
+  /** The second instruction of stiHlt. */
+  HLT,
+  BETWEEN,
+  NOOP,
+  DONE,
+  /** What a handler that was entered before the action returns to. */
+  IDLE,
+  /** + vector: a handler's first instruction. */
+  HANDLER = 0x1000,
+}
+
+const UD_VECTOR = 6;
+const FAULTS: ReadonlySet<number> = new Set([UD_VECTOR, 13]);
+
+/** The command-loop guest on a modelled vCPU: what guest-code.ts is on a real one, instruction by instruction. */
+export class CommandGuest implements X86GuestCpu {
+  /** Of the last action that read: what it read. */
+  readLow = 0;
+  readHigh = 0;
+  private routine: Routine = "nop";
+  private command: GuestCommand = { action: "nop", address: 0, port: 0, value: 0, high: 0 };
+  private wasBefore = false;
+  /** The action's access is with the kernel or user space: `trap` will have what it read. */
+  private isCompleting = false;
+
+  /** @param endsAtAcceptance the back end ends a local APIC's interrupt as the guest takes it (kvm-pvm) */
+  constructor(private readonly endsAtAcceptance: boolean) {}
+
+  begin(vcpu: VcpuX86, routine: Routine, command: GuestCommand): void {
+    this.routine = routine;
+    this.command = command;
+    vcpu.regs.rip = At.BEFORE;
+  }
+
+  /** Was the handler that just began entered before its action had? */
+  get wasInterruptedBefore(): boolean {
+    return this.wasBefore;
+  }
+
+  entryOf(vcpu: VcpuX86, vector: number): number {
+    const { regs } = vcpu;
+    this.wasBefore = regs.rip === At.BEFORE;
+    if (this.wasBefore) regs.rip = At.IDLE;
+    else if (FAULTS.has(vector) && regs.rip === At.ACTION) regs.rip = At.BETWEEN;
+    return At.HANDLER + vector;
+  }
+
+  *run(vcpu: VcpuX86): Step<X86Exit> {
+    if (this.isCompleting) this.complete(vcpu);
+    const isInterrupted = yield* vcpu.isInterrupted();
+    if (isInterrupted) return X86Exit.EXTERNAL_INTERRUPT;
+    if (this.endsAtAcceptance) yield* endAccepted(vcpu);
+    for (;;) {
+      const window = vcpu.boundary();
+      if (window !== X86Exit.IDLE) return window;
+      const exit = this.execute(vcpu);
+      if (exit !== X86Exit.IDLE) return exit;
+    }
+  }
+
+  /** The access succeeded, or else it faults where it stands. */
+  private complete(vcpu: VcpuX86): void {
+    this.isCompleting = false;
+    if (vcpu.exceptionVector >= 0) return;
+    this.readLow = vcpu.trap.low;
+    this.readHigh = vcpu.trap.high;
+    vcpu.regs.rip = At.BETWEEN;
+  }
+
+  private execute(vcpu: VcpuX86): X86Exit {
+    const { regs } = vcpu;
+    const inShadow = regs.shadow !== 0;
+    const exit = this.instruction(vcpu);
+    if (inShadow) regs.shadow = 0;
+    return exit;
+  }
+
+  private instruction(vcpu: VcpuX86): X86Exit {
+    const { regs } = vcpu;
+    switch (regs.rip) {
+      case At.BEFORE:
+        regs.rip = At.ACTION;
+        return X86Exit.IDLE;
+      case At.ACTION:
+        return this.act(vcpu);
+      case At.HLT:
+        regs.rip = At.BETWEEN;
+        return X86Exit.HLT;
+      case At.BETWEEN:
+        return this.tell(vcpu, BETWEEN_PORT, 0, At.NOOP);
+      case At.NOOP:
+      case At.IDLE:
+        regs.rip = At.DONE;
+        return X86Exit.IDLE;
+      case At.DONE:
+        return this.tell(vcpu, DONE_PORT, 0, At.IDLE);
+      default:
+        return this.tell(vcpu, TAKEN_PORT, regs.rip - At.HANDLER, At.NOOP);
+    }
+  }
+
+  private tell(vcpu: VcpuX86, port: number, value: number, next: number): X86Exit {
+    vcpu.regs.rip = next;
+    return trap(vcpu, X86Exit.IO_INSTRUCTION, port, true, 1, value, 0);
+  }
+
+  private act(vcpu: VcpuX86): X86Exit {
+    const { regs } = vcpu;
+    const { routine, command } = this;
+    switch (routine) {
+      case "sti":
+      case "stiHlt":
+        regs.interruptFlag = true;
+        regs.shadow = 1;
+        regs.rip = routine === "sti" ? At.BETWEEN : At.HLT;
+        return X86Exit.IDLE;
+      case "cli":
+        regs.interruptFlag = false;
+        regs.rip = At.BETWEEN;
+        return X86Exit.IDLE;
+      case "iret":
+        regs.interruptReturn();
+        return X86Exit.IDLE;
+      case "hlt":
+        regs.rip = At.BETWEEN;
+        return X86Exit.HLT;
+      case "ud2":
+        vcpu.exceptionVector = UD_VECTOR;
+        return X86Exit.IDLE;
+      case "rdmsr":
+      case "wrmsr":
+        this.isCompleting = true;
+        return trap(vcpu, routine === "rdmsr" ? X86Exit.MSR_READ : X86Exit.MSR_WRITE, command.address, routine === "wrmsr", 8, command.value, command.high);
+      default:
+        return this.access(vcpu);
+    }
+  }
+
+  /** mmioRead8 to out32; what is no access is a no-op. */
+  private access(vcpu: VcpuX86): X86Exit {
+    const { command } = this;
+    const parts = /^(mmioRead|mmioWrite|in|out)(\d+)$/.exec(this.routine);
+    if (parts === null) {
+      vcpu.regs.rip = At.BETWEEN;
+      return X86Exit.IDLE;
+    }
+    const [, what, bits] = parts;
+    this.isCompleting = true;
+    const isMmio = what.startsWith("mmio");
+    const isWrite = what === "mmioWrite" || what === "out";
+    const value = Number(BigInt.asUintN(Number(bits), BigInt(command.value))) | 0;
+    return trap(vcpu, isMmio ? X86Exit.EPT_MISCONFIG : X86Exit.IO_INSTRUCTION, isMmio ? command.address : command.port, isWrite, Number(bits) / 8, isWrite ? value : 0, 0);
+  }
+}
+
+function trap(vcpu: VcpuX86, exit: X86Exit, address: number, isWrite: boolean, size: number, low: number, high: number): X86Exit {
+  const access = vcpu.trap;
+  access.address = address;
+  access.isWrite = isWrite;
+  access.size = size;
+  access.low = low | 0;
+  access.high = high | 0;
+  return exit;
+}
+
+/** kvm-pvm: the vector that is about to enter the guest was the local APIC's, and is ended by now. */
+function* endAccepted(vcpu: VcpuX86): Step<void> {
+  const { apic, injectedVector } = vcpu;
+  if (apic === null || injectedVector < 0) return;
+  const inService = yield* apic.highestInService();
+  if (inService === injectedVector) yield* apic.eoi();
+}
