@@ -149,6 +149,7 @@ export const DOORBELL = -1;
 
 /** AVIC of one vCPU. */
 export class AvicVcpu implements ApicAccelerator {
+  readonly vendor = "amd";
   private logicalIndex = -1;
 
   constructor(

@@ -26,12 +26,12 @@ export class HandledVectors {
   /** KVM_REQ_SCAN_IOAPIC, in the vCPU's context before entry. A globally disabled APIC keeps what it had. */
   *rescan(): Step<void> {
     const { lapic } = this;
-    const { accelerator, set, vcpu } = lapic;
+    const { hardware, set, vcpu } = lapic;
     if (!lapic.base.isEnabled()) return;
     this.bits.fill(0);
     this.highestStale = -1;
     // X4: a vector that is only posted counts as pending ("KVM: x86: Always sync PIR to IRR prior to scanning I/O APIC routes", 2024).
-    if (accelerator !== null && !set.hazards.scanWithoutMerge) yield* accelerator.sync(lapic);
+    if (hardware !== null && !set.hazards.scanWithoutMerge) yield* hardware.sync(lapic);
     if (set.scanner !== null) yield* set.scanner.scanEntries(vcpu.index);
   }
 

@@ -32,9 +32,19 @@ const BITS: Readonly<Record<ApicvInhibit, number>> = {
 /** What inhibits posted interrupts on Intel; the rest concerns AVIC alone. */
 const INTEL = BITS.DISABLE | BITS.HYPERV | BITS.BLOCKIRQ | BITS.PHYSICAL_ID_ALIASED | BITS.APIC_ID_MODIFIED | BITS.APIC_BASE_MODIFIED;
 
+/** Whose hardware virtualises. */
+export type ApicvVendor = "intel" | "amd";
+
+/** Told when the reasons have changed: every vCPU that uses such hardware has to look. */
+export interface InhibitWatcher {
+  inhibitsChanged(): Step<void>;
+}
+
 /** kvm->arch.apicv_inhibit_reasons. */
 export class Inhibits {
   reasons = 0;
+
+  constructor(private readonly watcher: InhibitWatcher) {}
 
   *set(reason: ApicvInhibit, isThere: boolean): Step<void> {
     const bit = BITS[reason];
@@ -42,13 +52,14 @@ export class Inhibits {
     if (((this.reasons & bit) !== 0) === isThere) return;
     yield writes(this, "reasons");
     this.reasons = isThere ? this.reasons | bit : this.reasons & ~bit;
+    yield* this.watcher.inhibitsChanged();
   }
 
   *add(reason: ApicvInhibit): Step<void> {
     yield* this.set(reason, true);
   }
 
-  *isInhibited(vendor: "intel" | "amd"): Step<boolean> {
+  *isInhibited(vendor: ApicvVendor): Step<boolean> {
     yield reads(this, "reasons");
     return (this.reasons & (vendor === "intel" ? INTEL : -1)) !== 0;
   }

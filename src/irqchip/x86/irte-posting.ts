@@ -56,7 +56,7 @@ export class IrtePosting {
     decodeMsi(message, route.addressHi, route.addressLo, route.data, set.api.use32BitIds);
     if (message.mode !== DeliveryMode.FIXED && message.mode !== DeliveryMode.LOWEST_PRIORITY) return null;
     const lapic = yield* singleTarget(set, message);
-    return lapic !== null && lapic.accelerator instanceof PostedInterrupts ? lapic.accelerator : null;
+    return lapic !== null && lapic.hardware instanceof PostedInterrupts ? lapic.hardware : null;
   }
 }
 

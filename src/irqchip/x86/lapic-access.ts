@@ -167,7 +167,7 @@ function* storeXapicOnly(lapic: Lapic, register: number, value: number): Step<vo
   }
   yield writes(lapic, "addressing");
   lapic.addressing[register >> 2] = register === ApicReg.DFR ? value | 0x0fffffff : masked;
-  if (lapic.accelerator !== null) yield* lapic.accelerator.logicalChanged();
+  if (lapic.hardware !== null) yield* lapic.hardware.logicalChanged();
   yield* lapic.set.map.dirty();
 }
 

@@ -20,7 +20,7 @@ export function* reset(lapic: Lapic, isInit: boolean): Step<void> {
   lapic.setVersion();
   yield* setSpiv(lapic, lapic.page[ApicReg.SPIV >> 2]);
   yield* lapic.timer.reset();
-  yield* renewAccelerator(lapic);
+  yield* renewHardware(lapic);
   yield* lapic.recount();
   yield* lapic.updatePpr();
   yield writes(lapic, "arbitrationCount");
@@ -40,16 +40,16 @@ function* clearPage(lapic: Lapic): Step<void> {
   registers[(ApicReg.ICR >> 2) + 1] = 0;
 }
 
-function* renewAccelerator(lapic: Lapic): Step<void> {
-  const { accelerator } = lapic;
-  if (accelerator === null) return;
-  yield* accelerator.clear(lapic);
-  yield* accelerator.logicalChanged();
+function* renewHardware(lapic: Lapic): Step<void> {
+  const { hardware } = lapic;
+  if (hardware === null) return;
+  yield* hardware.clear(lapic);
+  yield* hardware.logicalChanged();
 }
 
 /** KVM_GET_LAPIC: what was posted is merged, the current count computed. */
 export function* getRecord(lapic: Lapic, into: Int32Array): Step<void> {
-  if (lapic.accelerator !== null) yield* lapic.accelerator.sync(lapic);
+  if (lapic.hardware !== null) yield* lapic.hardware.sync(lapic);
   const count = yield* lapic.timer.currentCount();
   into.set(lapic.page);
   into[ApicReg.TMCCT >> 2] = count;
@@ -76,7 +76,7 @@ export function* setRecord(lapic: Lapic, from: Int32Array): Step<number> {
   yield* set.map.dirty();
   yield* set.map.rebuildIfDirty();
   lapic.setVersion();
-  yield* renewAccelerator(lapic);
+  yield* renewHardware(lapic);
   yield* lapic.recount();
   yield* lapic.updatePpr();
   yield* lapic.timer.restore();

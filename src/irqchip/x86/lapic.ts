@@ -4,6 +4,7 @@ import type { Step } from "../../sim/step.js";
 import { ApicBase, ApicMode } from "./apic-base.js";
 import { ApicMessage, DeliveryMode, type Receivers, type X86Vcpu } from "./contract.js";
 import { HandledVectors } from "./handled-vectors.js";
+import type { ApicvVendor } from "./inhibits.js";
 import * as access from "./lapic-access.js";
 import { InitEvents } from "./lapic-init.js";
 import * as record from "./lapic-record.js";
@@ -14,6 +15,7 @@ import { addVector, countVectors, hasVector, highestVector, removeVector } from 
 
 /** Hardware that takes vectors past the software's IRR: posted interrupts (10), AVIC (11). */
 export interface ApicAccelerator {
+  readonly vendor: ApicvVendor;
   /** Delivers one vector. False: it was pending already. */
   deliver(lapic: Lapic, vector: number): Step<boolean>;
   /** Moves what hardware or other CPUs posted into the IRR. */
@@ -53,7 +55,11 @@ export class Lapic {
   readonly timer: LapicTimer;
   readonly init: InitEvents;
   readonly handled: HandledVectors;
+  /** In use now. */
   accelerator: ApicAccelerator | null = null;
+  /** There to be used while nothing inhibits it. */
+  hardware: ApicAccelerator | null = null;
+  needsApicvUpdate = false;
   /** Null before KVM_SET_CPUID2. */
   cpuid: ApicCpuid | null = null;
   /** The halves of the last successful {@link msrRead}. */
@@ -109,6 +115,7 @@ export class Lapic {
   }
 
   private *deliverVector(mode: DeliveryMode, vector: number, isLevel: boolean): Step<void> {
+    yield reads(this, "accelerator");
     const { accelerator } = this;
     if (accelerator !== null) {
       const isNew = yield* accelerator.deliver(this, vector);
@@ -169,7 +176,7 @@ export class Lapic {
 
   /** -1: none. */
   *highestRequest(): Step<number> {
-    if (this.accelerator !== null) yield* this.accelerator.sync(this);
+    if (this.hardware !== null) yield* this.hardware.sync(this);
     yield reads(this, "irrPending");
     if (!this.irrPending) return -1;
     yield reads(this, "irr");
@@ -211,6 +218,7 @@ export class Lapic {
 
   /** The vector that {@link take} would take, -1: none. Only the global enable counts here (7.4). */
   *nextInterrupt(): Step<number> {
+    if (this.hardware !== null) yield* this.updateApicv();
     if (!this.base.isEnabled()) return -1;
     yield* this.computePpr();
     return yield* this.deliverable();
@@ -252,13 +260,36 @@ export class Lapic {
     return (page[ApicReg.SPIV >> 2] & SPIV_DIRECTED_EOI) !== 0;
   }
 
+  /** This vCPU gets hardware that virtualises its local APIC (null: loses it), to be used while nothing inhibits it. */
+  *accelerate(hardware: ApicAccelerator | null): Step<void> {
+    this.hardware = hardware;
+    yield* this.requestApicvUpdate();
+    yield* this.updateApicv();
+  }
+
+  /** Called from any context. */
+  *requestApicvUpdate(): Step<void> {
+    yield writes(this, "needsApicvUpdate");
+    this.needsApicvUpdate = true;
+    yield* this.vcpu.requestEvent();
+  }
+
   /**
-   * Hardware virtualisation comes (or goes: null). What was posted is merged first, and the vCPU looks: an interrupt
-   * accepted by hardware made no event request.
+   * KVM_REQ_APICV_UPDATE in the vCPU's own context. The vCPU looks after it, as an interrupt accepted by hardware made no
+   * event request. While inhibited, devices may go on posting: looks at the IRR merge that all the same ("KVM: VMX: prepare
+   * sync_pir_to_irr for running with APICv disabled", 2021).
    */
-  *accelerate(accelerator: ApicAccelerator | null): Step<void> {
-    if (this.accelerator !== null) yield* this.accelerator.sync(this);
-    this.accelerator = accelerator;
+  private *updateApicv(): Step<void> {
+    yield writes(this, "needsApicvUpdate");
+    if (!this.needsApicvUpdate) return;
+    this.needsApicvUpdate = false;
+    const isInhibited = this.hardware !== null && (yield* this.set.inhibits.isInhibited(this.hardware.vendor));
+    const next = isInhibited ? null : this.hardware;
+    if (next === this.accelerator) return;
+    const { hardware, accelerator } = this;
+    yield writes(this, "accelerator");
+    this.accelerator = next;
+    if (accelerator !== null && hardware === null) yield* accelerator.sync(this);
     yield* this.recount();
     yield* this.vcpu.requestEvent();
   }
@@ -360,4 +391,4 @@ export class Lapic {
     return yield* record.setRecord(this, from);
   }
 }
-shared(Lapic, "irr", "isr", "tmr", "addressing", "irrPending", "isSwEnabled", "arbitrationCount");
+shared(Lapic, "irr", "isr", "tmr", "addressing", "irrPending", "isSwEnabled", "arbitrationCount", "needsApicvUpdate");

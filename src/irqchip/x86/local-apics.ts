@@ -12,7 +12,7 @@ import { deliverFast, deliverMessage } from "./apic-deliver.js";
 import { MapKeeper } from "./apic-map.js";
 import { matchesDestination } from "./apic-match.js";
 import { ApicMessage, type EoiSink, type LocalApics, type Receivers, Shorthand, type X86IrqchipVm, type X86Vcpu } from "./contract.js";
-import { Inhibits } from "./inhibits.js";
+import { Inhibits, type InhibitWatcher } from "./inhibits.js";
 import type { LapicHazards } from "./lapic-hazards.js";
 import { LAPIC_DEFAULTS, type LapicOptions, X2apicApi } from "./lapic-options.js";
 import { Lapic } from "./lapic.js";
@@ -28,13 +28,13 @@ const X2APIC_API_FLAGS =
 export type EntryScanner = Pick<EoiSink, "scanEntries">;
 
 /** All local APICs of a VM: message delivery between them and to them (x86-irqchip.md 6, 7). */
-export class LocalApicSet implements LocalApics {
+export class LocalApicSet implements LocalApics, InhibitWatcher {
   /** By vCPU index. A vCPU that is being created is here before it is online. */
   readonly lapics: Lapic[] = [];
   readonly options: LapicOptions;
   readonly hazards: LapicHazards;
   readonly api = new X2apicApi();
-  readonly inhibits = new Inhibits();
+  readonly inhibits: Inhibits;
   readonly map: MapKeeper;
   /** The IOAPIC of full mode. */
   eoiSink: EoiSink | null = null;
@@ -51,6 +51,7 @@ export class LocalApicSet implements LocalApics {
   ) {
     this.options = { ...LAPIC_DEFAULTS, ...options };
     this.hazards = this.options.hazards;
+    this.inhibits = new Inhibits(this);
     this.map = new MapKeeper(this);
   }
 
@@ -153,6 +154,14 @@ export class LocalApicSet implements LocalApics {
     const { base } = this.lapics[vcpuIndex];
     yield reads(base, "mode");
     return base.mode !== ApicMode.DISABLED;
+  }
+
+  /** KVM_REQ_APICV_UPDATE to every vCPU whose local APIC hardware virtualises, or could. */
+  *inhibitsChanged(): Step<void> {
+    for (let i = 0; i < this.vm.vcpus.length; i++) {
+      const lapic = this.lapics[this.vm.vcpus[i].index];
+      if (lapic.hardware !== null) yield* lapic.requestApicvUpdate();
+    }
   }
 
   /** An empty list for one delivery. */

@@ -100,6 +100,7 @@ export type PutReason = "blocking" | "preempted";
 
 /** Posted interrupts of one vCPU on Intel (x86-irqchip.md 10.2 to 10.4). */
 export class PostedInterrupts implements ApicAccelerator {
+  readonly vendor = "intel";
   readonly descriptor = new PostedDescriptor();
   readonly link: ListLink<PostedInterrupts> = new ListLink<PostedInterrupts>(this);
   /** The CPU of the last load: where it is listed while it blocks. */
@@ -138,12 +139,18 @@ export class PostedInterrupts implements ApicAccelerator {
   }
 
   private *merge(lapic: Lapic): Step<void> {
+    let hasMerged = false;
     for (let word = 0; word < PIR_WORDS; word++) {
       const bits = yield* this.descriptor.exchangePir(word);
       if (bits === 0) continue;
       yield writes(lapic, "irr");
       addVectors(lapic.irr, word, bits);
+      hasMerged = true;
     }
+    if (!hasMerged || lapic.accelerator !== null) return;
+    // Inhibited: no RVI makes the processor look, the vCPU has to.
+    yield* lapic.setHint();
+    yield* lapic.vcpu.requestEvent();
   }
 
   /** SET_LAPIC and reset begin with nothing posted. */
