@@ -5,6 +5,7 @@ import { execFileSync } from "node:child_process";
 import { loadavg } from "node:os";
 import { performance, PerformanceObserver } from "node:perf_hooks";
 import { fileURLToPath } from "node:url";
+import { messageCycle, multicast, postedCycle } from "./local-apics.js";
 import { library, scene } from "./scene.js";
 
 const RUNS = 7;
@@ -85,5 +86,17 @@ note("level cycle, 512 vCPUs, 928 interrupts in turn", large, "ns", 2 * small);
 note("level cycle, stepped", perCall(scene(await library("stepped"), LEVEL).cycle, 4000), "ns", 20_000);
 const COMPARE = ["compare", "--board", "overdrive", "--device", "/smb/xgmac@e0700000", "--irq", "0,1", "--interrupts", "100000"];
 note("virq compare, overdrive, 5 mechanisms of 100,000", commandSeconds(...COMPARE), "s", 3);
+for (const [what, cycle, budget] of [
+  ["message to a local APIC, take, EOI", messageCycle(), 150],
+  ["posted by a device, sync, take, EOI", postedCycle(), 100],
+]) {
+  note(what, perCall(cycle), "ns", budget);
+  note(`  collections in ${MILLIONS} million`, await collections(cycle, MILLIONS * 1e6), "", 1);
+}
+for (const [cpus, x2apic] of [[4, false], [255, false], [1024, true]]) {
+  const { two, all } = multicast(cpus, x2apic);
+  note(`message to 2 of ${cpus} ${x2apic ? "x2APICs" : "xAPICs"} by logical id`, perCall(two), "ns");
+  note(`  broadcast, for each of the ${cpus}`, Math.round((perCall(all, 4000) / cpus) * 10) / 10, "ns");
+}
 note("load of the machine", Math.round(loadavg()[0] * 10) / 10, "");
 if (process.argv.includes("--json")) console.log(JSON.stringify(rows, null, 2));
