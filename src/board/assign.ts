@@ -169,15 +169,15 @@ function x86Obstacle(board: Board, device: Device, interrupt: Interrupt, mechani
 }
 
 function mechanismObstacle(board: Board, device: Device, interrupt: Interrupt, mechanism: MechanismName): string | null {
-  const level = interrupt.trigger === "level-high" || isIntx(device, interrupt);
+  const level = isLevel(device, interrupt);
   if (mechanism === "irqfd") return level ? "the line is level: a plain irqfd does not lower it, and nobody unmasks it when the guest is done" : null;
   if (!level) return EDGE[mechanism] ?? null;
   return mechanism === "forward" ? forwardObstacle(board, device, interrupt) : null;
 }
 
-/** VFIO masks INTx at each interrupt, whatever trigger the tree gives it: PCI's pins are level. */
-function isIntx(device: Device, interrupt: Interrupt): boolean {
-  return device.bus === "pci" && interrupt.kind !== "msi";
+/** A level interrupt; VFIO masks INTx at each interrupt, whatever trigger the tree gives it: PCI's pins are level. */
+export function isLevel(device: Device, interrupt: Interrupt): boolean {
+  return interrupt.trigger === "level-high" || (device.bus === "pci" && interrupt.kind !== "msi");
 }
 
 const EDGE: Readonly<Partial<Record<MechanismName, string>>> = {

@@ -3,29 +3,32 @@ import { assignmentOf, mechanismsFor } from "../board/assign.js";
 import { type Board } from "../board/board.js";
 import { BUILTIN_BOARD_NAMES, builtinBoard } from "../board/builtin.js";
 import { findDevice } from "../board/find-device.js";
+import type { PciFunctionRequest } from "../board/pci.js";
 import { loadBoard } from "../node/load-board.js";
 import { boardText, deviceText } from "./boards-text.js";
 import { type BoardList, type BoardOutput } from "./boards-schema.js";
+import { addPciOption, withPciFunctions } from "./pci-option.js";
 import { table } from "./table.js";
 
 interface Options {
   readonly json?: boolean;
   readonly assumeIommu?: boolean;
   readonly device?: string;
+  readonly pci?: readonly PciFunctionRequest[];
 }
 
 /** `virq boards [FILE|NAME]`: what is on a machine, and how each device could be assigned and served. */
 export function addBoardsCommand(program: Command): void {
-  program
+  const command = program
     .command("boards")
     .description("what is on a machine: controllers, CPUs, devices with interrupts and IOMMU groups, and which mechanisms could serve them")
     .argument("[board]", `a device tree (.dtb), or one of ${BUILTIN_BOARD_NAMES.join(", ")}; without it, the built-in boards are listed`)
     .option("--json", "print JSON (schema/boards.schema.json)")
     .option("--assume-iommu", "give each device without an IOMMU a group of its own, and say so")
-    .option("--device <path>", "only this device, with every reason in full")
-    .action((name: string | undefined, options: Options) => {
-      process.stdout.write(`${name === undefined ? list(options) : show(name, options)}\n`);
-    });
+    .option("--device <path>", "only this device, with every reason in full");
+  addPciOption(command).action((name: string | undefined, options: Options) => {
+    process.stdout.write(`${name === undefined ? list(options) : show(name, options)}\n`);
+  });
 }
 
 function list(options: Options): string {
@@ -46,7 +49,7 @@ function list(options: Options): string {
 }
 
 function show(name: string, options: Options): string {
-  const board = loadBoard(name, { assumeIommu: options.assumeIommu ?? false });
+  const board = withPciFunctions(loadBoard(name, { assumeIommu: options.assumeIommu ?? false }), options.pci ?? []);
   const device = options.device === undefined ? null : findDevice(board, options.device);
   if (options.json) return JSON.stringify(boardJson(device ? { ...board, devices: [device] } : board, board), null, 2);
   return device ? deviceText(board, device) : boardText(board);

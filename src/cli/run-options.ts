@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError } from "commander";
 import { MECHANISMS, mechanismsOf } from "../board/assign.js";
 import type { Board } from "../board/board.js";
 import { findDevice, findInterrupt } from "../board/find-device.js";
-import { addPciFunction } from "../board/pci.js";
+import type { PciFunctionRequest } from "../board/pci.js";
 import type { DeliveryRequest } from "../delivery/request.js";
 import { loadBoard } from "../node/load-board.js";
 import { readText } from "../node/read-text.js";
@@ -11,6 +11,7 @@ import { type CostProfile, readProfile } from "../scenario/profile.js";
 import { COST_PROFILES, DEFAULT_PROFILE } from "../scenario/profiles.js";
 import { readScenario, type Scenario, scenarioSchema, type Workload, workloadSchema } from "../scenario/scenario.js";
 import { PersonError } from "../sim/person-error.js";
+import { addPciOption, withPciFunctions } from "./pci-option.js";
 
 /** What a person can say instead of, or on top of, a scenario file. */
 export interface RunOptions {
@@ -18,6 +19,7 @@ export interface RunOptions {
   device?: string;
   irq?: number[];
   assumeIommu?: boolean;
+  pci?: PciFunctionRequest[];
   profile?: string;
   mechanism?: string[];
   interrupts?: number;
@@ -43,7 +45,7 @@ const numbers = (text: string, before: number[] = []): number[] => [...before, .
 const names = (text: string, before: string[] = []): string[] => [...before, ...text.split(",")];
 
 export function addRunOptions(command: Command): Command {
-  return command
+  return addPciOption(command)
     .argument("[scenario]", "a scenario file (YAML; schema/scenario.schema.json)")
     .option("--board <file|name>", "a device tree blob, or a built-in board")
     .option("--device <path>", "the device's path in the tree")
@@ -91,10 +93,13 @@ function boardOf(scenario: Scenario, options: RunOptions, base: string): Board {
   const named = options.board ?? scenario.board;
   const isFile = options.board === undefined && /[./]/.test(named);
   const board = loadBoard(isFile ? resolve(base, named) : named, { assumeIommu });
-  return scenario.pciFunctions.reduce((known, { pin, msiVectors, bdf, vendor, device }) => {
-    const ids = { ...(vendor === undefined ? {} : { vendor }), ...(device === undefined ? {} : { device }) };
-    return addPciFunction(known, { bdf, intxPin: pin, msiVectors, ...ids });
-  }, board);
+  const functions = scenario.pciFunctions.map(({ pin, ...rest }) => ({ intxPin: pin, ...given(rest) }));
+  return withPciFunctions(board, [...functions, ...(options.pci ?? [])]);
+}
+
+/** Without the keys that have no value. */
+function given<T extends object>(values: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as { [K in keyof T]: Exclude<T[K], undefined> };
 }
 
 /** The option that says each part of a workload. */

@@ -43,7 +43,6 @@ function fitting(request: DeliveryRequest, mechanism: MechanismName): Interrupt[
     const why = assignment.why ?? "it cannot be assigned";
     return device.group === null && device.iommu === null ? `${why}, so VFIO has no group to assign it by (--assume-iommu assigns it all the same)` : why;
   }
-  if (assignment.driver === "vfio-pci") return "it is a PCI function, and virq assigns platform devices so far";
   let why = "it has no such interrupt";
   const fit = request.interrupts.filter((interrupt) => {
     const reason = whyNot(board, device, interrupt, mechanism);

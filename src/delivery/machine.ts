@@ -1,12 +1,10 @@
-import type { Board, Device, Interrupt } from "../board/board.js";
-import { EdgeDevice, LevelDevice, type LineDevice } from "../device/line-device.js";
-import { RegisterFile } from "../device/register-file.js";
-import { clocksOf, connectInterrupt, hostFromBoard } from "../host/board-host.js";
+import type { Board, Device } from "../board/board.js";
+import type { LineDevice } from "../device/line-device.js";
+import { clocksOf, hostFromBoard } from "../host/board-host.js";
 import { DeviceNodes } from "../host/device-nodes.js";
 import { Bus } from "../host/driver-binding.js";
 import { IommuGroup, SW_MSI_REGION } from "../host/iommu-group.js";
 import type { GicHost } from "../host/gic/gic-host.js";
-import { PlatformDevice, type ResetMethod } from "../host/platform-device.js";
 import { Sysfs } from "../host/sysfs.js";
 import { Arm64 } from "../kvm/arm64.js";
 import { KvmModule } from "../kvm/module.js";
@@ -14,13 +12,13 @@ import { KvmNode } from "../kvm/system.js";
 import { type CostTable } from "../sim/cost.js";
 import { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
-import { VfioPlatformDriver } from "../vfio/backends/platform.js";
 import { Type1Backend } from "../vfio/iommu/type1.js";
 import { Vfio } from "../vfio/vfio.js";
 import { must } from "../vmm/must.js";
-
-const PAGE = 4096;
-const DRIVER = "vfio-platform";
+import type { OpenDevice } from "../vmm/platform-device.js";
+import type { Hardware } from "./hardware.js";
+import { PciHardware } from "./pci-hardware.js";
+import { PlatformHardware } from "./platform-hardware.js";
 
 /** What the machine is built for. */
 export interface MachineOptions {
@@ -32,7 +30,7 @@ export interface MachineOptions {
   readonly accessesToService: number;
 }
 
-/** A line of the device: VFIO's index, its numbers on the host, and what raises it. */
+/** An interrupt of the device: the board's index, its numbers on the host, and what raises it. */
 export interface DeviceLine {
   readonly index: number;
   readonly irq: number;
@@ -45,23 +43,27 @@ export class Machine {
   readonly sim: Sim;
   readonly host: GicHost;
   readonly nodes = new DeviceNodes();
-  readonly lines: DeviceLine[] = [];
   /** The device's name in /sys, and its IOMMU group's number. */
   readonly deviceName: string;
   readonly group: number;
+  private readonly hardware: Hardware;
 
   /** Powers it on; {@link boot} follows. */
   constructor(private readonly options: MachineOptions) {
-    this.sim = new Sim({ cpus: clocksOf(options.board), seed: options.seed, costs: options.costs });
-    this.host = hostFromBoard(this.sim, options.board);
-    this.deviceName = nameOf(options.device);
-    this.group = options.device.group ?? 0;
+    const { board, device } = options;
+    this.sim = new Sim({ cpus: clocksOf(board), seed: options.seed, costs: options.costs });
+    this.host = hostFromBoard(this.sim, board);
+    this.hardware = device.pci === null ? new PlatformHardware(this.host, options) : new PciHardware(this.host, options, device.pci);
+    this.deviceName = this.hardware.name;
+    this.group = device.group ?? 0;
   }
 
-  /** Loads KVM and VFIO, and binds the device to vfio-platform. */
+  /** Loads KVM and VFIO, and binds the device to its VFIO driver. */
   *boot(): Step<void> {
     yield* this.loadKvm();
-    yield* this.addDevice();
+    const group = this.iommuGroup();
+    const device = yield* this.hardware.plug(group);
+    yield* this.bind(device, group);
   }
 
   private *loadKvm(): Step<void> {
@@ -72,65 +74,36 @@ export class Machine {
     nodes.register("/dev/kvm", new KvmNode(kvm, arch));
   }
 
-  private *addDevice(): Step<void> {
-    const { device, board } = this.options;
-    for (let i = 0; i < device.interrupts.length; i++) yield* this.addLine(device.interrupts[i]);
-    const sources = this.lines.map((line) => line.source);
-    const [window] = device.registers;
-    const address = window === undefined ? 0 : window.address;
-    const size = Math.max(PAGE, Math.ceil((window?.size ?? 0) / PAGE) * PAGE);
-    const group = this.iommuGroup(board);
-    const platform = new PlatformDevice(this.sim, this.deviceName, {
-      compatible: device.compatible,
-      group,
-      resources: [{ address, size, registers: new RegisterFile(sources) }],
-      irqs: this.lines.map((line) => line.irq),
-      reset: new DeviceReset(sources),
-      isAmba: device.bus === "amba",
-    });
-    yield* this.bind(platform, group);
+  private iommuGroup(): IommuGroup {
+    const iommu = this.options.board.groups.find((group) => group.id === this.group)?.iommu ?? "assumed";
+    const { isMsiIsolated } = this.hardware;
+    return new IommuGroup(this.sim, this.group, { iommu, reserved: [SW_MSI_REGION], isMsiIsolated });
   }
 
-  private iommuGroup(board: Board): IommuGroup {
-    const iommu = board.groups.find((group) => group.id === this.group)?.iommu ?? "assumed";
-    return new IommuGroup(this.sim, this.group, { iommu, reserved: [SW_MSI_REGION] });
-  }
-
-  private *addLine(interrupt: Interrupt): Step<void> {
-    const wire = yield* connectInterrupt(this.host, this.options.board, interrupt);
-    if (wire === null) return;
-    const options = { index: interrupt.index, accessesToService: this.options.accessesToService };
-    const source =
-      wire.trigger === "level" ? new LevelDevice(this.sim, this.deviceName, wire.sink, options) : new EdgeDevice(this.sim, this.deviceName, wire.sink, options);
-    this.lines.push({ index: interrupt.index, irq: wire.irq, intid: wire.intid, source });
-  }
-
-  /** What an administrator types (vfio.md 2.7). */
-  private *bind(platform: PlatformDevice, group: IommuGroup): Step<void> {
-    const bus = new Bus("platform");
+  /** What an administrator types (vfio.md 2.7), and loads: what the board's conditions ask for (board/assign.ts). */
+  private *bind(device: Parameters<Bus["addDevice"]>[0], group: IommuGroup): Step<void> {
+    const { bus: busName, driver } = this.hardware;
+    const bus = new Bus(busName);
     const vfio = new Vfio(this.host, this.nodes);
-    vfio.registerIommu(new Type1Backend(this.sim));
-    bus.addDevice(platform);
-    bus.addDriver(new VfioPlatformDriver(vfio, DRIVER));
+    vfio.registerIommu(new Type1Backend(this.sim, { allowUnsafeInterrupts: !this.hardware.isMsiIsolated }));
+    bus.addDevice(device);
+    bus.addDriver(this.hardware.makeDriver(vfio));
     const sysfs = new Sysfs(this.sim);
     sysfs.addBus(bus);
     sysfs.addGroup(group);
-    must(yield* sysfs.write(`/sys/bus/platform/devices/${platform.name}/driver_override`, `${DRIVER}\n`), "driver_override");
-    must(yield* sysfs.write("/sys/bus/platform/drivers_probe", `${platform.name}\n`), "drivers_probe");
+    must(yield* sysfs.write(`/sys/bus/${busName}/devices/${device.name}/driver_override`, `${driver}\n`), "driver_override");
+    must(yield* sysfs.write(`/sys/bus/${busName}/drivers_probe`, `${device.name}\n`), "drivers_probe");
   }
-}
 
-/** "fff50000.ethernet" for "/soc/ethernet@fff50000": how Linux names a platform device. */
-function nameOf(device: Device): string {
-  const [name, unit] = (device.path.split("/").at(-1) ?? device.path).split("@");
-  return unit === undefined ? name : `${unit}.${name}`;
-}
+  /** What the VMM calls the device's descriptor by. */
+  get open(): OpenDevice {
+    return this.hardware.open;
+  }
 
-class DeviceReset implements ResetMethod {
-  constructor(private readonly sources: readonly LineDevice[]) {}
-
-  *reset(): Step<number> {
-    for (let i = 0; i < this.sources.length; i++) yield* this.sources[i].reset();
-    return 0;
+  /** An interrupt of the device; a message has numbers once it is wired. */
+  lineOf(index: number): DeviceLine {
+    const source = this.hardware.sources.get(index);
+    if (source === undefined) throw new Error(`interrupt ${index} has no line`);
+    return { index, ...this.hardware.numbers(index), source };
   }
 }

@@ -1,4 +1,4 @@
-import type { MechanismName } from "../board/assign.js";
+import { isLevel, type MechanismName } from "../board/assign.js";
 import type { Interrupt } from "../board/board.js";
 import { REGISTERS_STRIDE } from "../device/register-file.js";
 import { Workload } from "../device/workload.js";
@@ -10,7 +10,7 @@ import type { EventSink } from "../sim/event.js";
 import { run, type Step } from "../sim/step.js";
 import { AssignedDevice } from "../vmm/platform-device.js";
 import { GUEST, Vmm } from "../vmm/vmm.js";
-import { Machine } from "./machine.js";
+import { type DeviceLine, Machine } from "./machine.js";
 import { DELIVERY_MECHANISMS } from "./mechanisms/all.js";
 import { Meter } from "./meter.js";
 import type { DeliveryRequest } from "./request.js";
@@ -45,7 +45,7 @@ export class Delivery {
     readonly machine: Machine,
     readonly meter: Meter,
     /** The lines that this mechanism serves, in the order of `interrupts`. */
-    readonly sources: readonly Machine["lines"][number][],
+    readonly sources: readonly DeviceLine[],
   ) {}
 
   static prepare(request: DeliveryRequest, mechanism: MechanismName, interrupts: readonly Interrupt[]): Delivery {
@@ -65,7 +65,8 @@ export class Delivery {
       interrupts: 64 + 32 * Math.ceil(wires.length / 32),
       software: software(request, machine, interrupts),
     });
-    const assigned = yield* AssignedDevice.assign(vmm, machine.group, machine.deviceName);
+    const assigned = yield* AssignedDevice.assign(vmm, machine.group, machine.deviceName, machine.open);
+    yield* assigned.vfio.prepare(wires.map((wire) => wire.index));
     const wiring = DELIVERY_MECHANISMS[mechanism];
     if (wiring === undefined) throw new Error(`${mechanism} is not a mechanism of this machine's`);
     const triggers: number[] = [];
@@ -77,7 +78,7 @@ export class Delivery {
     }
     vmm.run();
     yield* machine.sim.settle();
-    const sources = interrupts.map(({ index }) => lineOf(machine, index));
+    const sources = interrupts.map(({ index }) => machine.lineOf(index));
     const meter = new Meter({
       irqs: sources.map((line) => line.irq),
       hostIntids: sources.map((line) => line.intid),
@@ -130,7 +131,7 @@ function software(request: DeliveryRequest, machine: Machine, interrupts: readon
   return new GuestSoftware({
     gic: { version, distributor: GUEST.distributor, redistributors: GUEST.redistributors },
     base: GUEST.ram,
-    spis: interrupts.map(({ trigger }, i) => ({ intid: guestIntid(i), trigger: trigger === "level-high" ? "level" : "edge" })),
+    spis: interrupts.map((interrupt, i) => ({ intid: guestIntid(i), trigger: isLevel(request.device, interrupt) ? "level" : "edge" })),
     devices: interrupts.map(({ index }, i) =>
       binding(guestIntid(i), GUEST.devices + index * REGISTERS_STRIDE, { accessesPerService: workload.accessesPerService }),
     ),
@@ -140,12 +141,6 @@ function software(request: DeliveryRequest, machine: Machine, interrupts: readon
     handlerNs: workload.handlerNs,
     vcpus: workload.vcpus,
   });
-}
-
-function lineOf(machine: Machine, index: number): Machine["lines"][number] {
-  const line = machine.lines.find((each) => each.index === index);
-  if (line === undefined) throw new Error(`interrupt ${index} has no line`);
-  return line;
 }
 
 function eventfdId(vmm: Vmm, fd: number): number {

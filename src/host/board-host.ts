@@ -105,6 +105,15 @@ const TYPES: Readonly<Record<TriggerMode, number>> = {
 };
 
 /**
+ * A PCI pin: level, whatever trigger the tree gives its interrupt. An input that takes edges hears only the rise of the
+ * line, and each unmask that finds the function quiet makes room for the next.
+ */
+export function* connectPin(host: GicHost, board: Board, interrupt: Interrupt): Step<{ irq: number; intid: number; sink: LevelSink } | null> {
+  const connected = yield* connectInterrupt(host, board, interrupt);
+  return connected === null ? null : { irq: connected.irq, intid: connected.intid, sink: new GicLevelInput(host.gic, connected.intid) };
+}
+
+/**
  * Maps a board's shared interrupt as the kernel does for a driver. Null where it cannot: another kind, another
  * controller, or a trigger that the GIC does not have (board/assign.ts says why in words).
  */

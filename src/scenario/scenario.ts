@@ -26,7 +26,10 @@ const pciFunctionSchema = z.strictObject({
   vendor: count(0, 0xffff).optional(),
   device: count(0, 0xffff).optional(),
   pin: count(0, 4).default(0).describe("INTx pin: 1 is A, 0 is none"),
-  msiVectors: count(0, 2048).default(0),
+  msiVectors: count(0, 2048).default(0).describe("message vectors: MSI for one, MSI-X for several"),
+  host: z.string().optional().describe("path of the host bridge, where several take the bus"),
+  under: z.string().optional().describe("the root port that it is plugged into, where the interrupt-map tells ports apart"),
+  isolated: z.boolean().default(false).describe("access control services separate it from the other functions of its device"),
 });
 
 /** A scenario file: one device of one board under one workload. */

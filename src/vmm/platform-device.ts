@@ -1,6 +1,8 @@
 import type { Step } from "../sim/step.js";
 import { KVM_DEV_TYPE_VFIO, KVM_DEV_VFIO_DEVICE, KVM_DEV_VFIO_DEVICE_FORWARD_IRQ, KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD } from "../uapi/kvm.js";
 import { VFIO_REGION_INFO_FLAG_MMAP, VFIO_TYPE1v2_IOMMU } from "../uapi/vfio.js";
+import type { Process } from "../host/process.js";
+import type { Arguments } from "./arguments.js";
 import { KvmDevice } from "./kvm.js";
 import { must } from "./must.js";
 import { VfioContainer, VfioDevice, VfioGroup } from "./vfio.js";
@@ -11,9 +13,12 @@ export interface AccessListener {
   accessed(): Step<void>;
 }
 
+export type OpenDevice = (process: Process, fd: number, args: Arguments) => VfioDevice;
+
+export const openPlatform: OpenDevice = (process, fd, args) => new VfioDevice(process, fd, args);
+
 /**
- * A platform device assigned to the VMM's guest (vfio.md 22.2 as far as it is not PCI): container, group, DMA map,
- * first register region. The guest reaches the registers directly while they are mapped, and through this VMM while not.
+ * A device assigned to the VMM's guest (vfio.md 22.2): container, group, DMA map, first register region. The guest reaches the registers directly while they are mapped, and through this VMM while not.
  */
 export class AssignedDevice implements MmioHandler {
   readonly start = GUEST.devices;
@@ -29,8 +34,11 @@ export class AssignedDevice implements MmioHandler {
     private readonly region: { readonly size: number; readonly fileOffset: number; readonly user: number; readonly slot: number },
   ) {}
 
-  /** Opens and maps the device `name` of IOMMU group `group`, and puts its registers at `GUEST.devices`. */
-  static *assign(vmm: Vmm, group: number, name: string): Step<AssignedDevice> {
+  /**
+   * Opens and maps the device `name` of IOMMU group `group`, and puts its registers at `GUEST.devices`.
+   * @param open what to call the device's descriptor by: a platform device, or a PCI function with its pins and vectors
+   */
+  static *assign(vmm: Vmm, group: number, name: string, open: OpenDevice = openPlatform): Step<AssignedDevice> {
     const { process, nodes, args } = vmm;
     const containerFd = must(yield* nodes.open(process, "/dev/vfio/vfio"), "open /dev/vfio/vfio");
     const groupFd = must(yield* nodes.open(process, `/dev/vfio/${group}`), `open /dev/vfio/${group}`);
@@ -40,7 +48,7 @@ export class AssignedDevice implements MmioHandler {
     must(yield* container.setIommu(VFIO_TYPE1v2_IOMMU), "VFIO_SET_IOMMU");
     must(yield* container.mapDma(vmm.ram.guest, vmm.ram.size, vmm.ram.user), "VFIO_IOMMU_MAP_DMA");
     const fd = must(yield* groupFile.deviceFd(name), "VFIO_GROUP_GET_DEVICE_FD");
-    const vfio = new VfioDevice(process, fd, args);
+    const vfio = open(process, fd, args);
     const info = yield* vfio.regionInfo(0);
     if (typeof info === "number") throw new Error(`VFIO_DEVICE_GET_REGION_INFO: ${info}`);
     const canMap = (info.flags & VFIO_REGION_INFO_FLAG_MMAP) !== 0;

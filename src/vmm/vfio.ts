@@ -63,6 +63,17 @@ export interface RegionInfo {
 
 /** An assigned device. */
 export class VfioDevice extends Descriptor {
+  /** VFIO's index of an interrupt, as the board counts them, and its place there. */
+  protected indexOf(interrupt: number): number {
+    return interrupt;
+  }
+  protected startOf(_interrupt: number): number {
+    return 0;
+  }
+
+  /** What has to be done before interrupts are wired. @param interrupts those that will be, as the board counts them */
+  *prepare(_interrupts: readonly number[]): Step<void> {}
+
   /** The answer, or a negative errno. */
   *regionInfo(index: number): Step<RegionInfo | number> {
     const { view } = this.args;
@@ -114,8 +125,8 @@ export class VfioDevice extends Descriptor {
     const { view } = this.args;
     vfio_irq_set.argsz.set(view, size);
     vfio_irq_set.flags.set(view, flags);
-    vfio_irq_set.index.set(view, index);
-    vfio_irq_set.start.set(view, 0);
+    vfio_irq_set.index.set(view, this.indexOf(index));
+    vfio_irq_set.start.set(view, this.startOf(index));
     vfio_irq_set.count.set(view, 1);
   }
 

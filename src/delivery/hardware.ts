@@ -1,0 +1,26 @@
+import type { LineDevice } from "../device/line-device.js";
+import type { IommuGroup } from "../host/iommu-group.js";
+import type { HostDevice, HostDriver } from "../host/driver-binding.js";
+import type { Step } from "../sim/step.js";
+import type { Vfio } from "../vfio/vfio.js";
+import type { OpenDevice } from "../vmm/platform-device.js";
+
+/** What a machine has of the device under study, by the bus that it is on. */
+export interface Hardware {
+  /** The bus's name in /sys, and the VFIO driver's. */
+  readonly bus: string;
+  readonly driver: string;
+  /** The device's name in /sys. */
+  readonly name: string;
+  /** What raises each interrupt, by the board's index. */
+  readonly sources: ReadonlyMap<number, LineDevice>;
+  /** No member of its group can forge another's messages. */
+  readonly isMsiIsolated: boolean;
+  /** The device appears, its wires connected. */
+  plug(group: IommuGroup): Step<HostDevice>;
+  makeDriver(vfio: Vfio): HostDriver;
+  /** What the VMM calls its descriptor by. */
+  readonly open: OpenDevice;
+  /** The host's numbers of an interrupt: of a message, once it is wired. */
+  numbers(index: number): { readonly irq: number; readonly intid: number };
+}

@@ -1,0 +1,128 @@
+import type { Interrupt, PciFunction as Description } from "../board/board.js";
+import { expressCapability, msiCapability, type MsixLayout, msixCapability, pmCapability } from "../device/pci/capabilities.js";
+import { type Bar, NO_REGISTERS } from "../device/pci/bar.js";
+import { type FunctionCore, PciFunction } from "../device/pci/function.js";
+import { EdgeDevice, LevelDevice, type LineDevice } from "../device/line-device.js";
+import { RegisterFile, REGISTERS_STRIDE } from "../device/register-file.js";
+import { connectPin } from "../host/board-host.js";
+import type { HostDevice, HostDriver } from "../host/driver-binding.js";
+import type { GicHost } from "../host/gic/gic-host.js";
+import type { IommuGroup } from "../host/iommu-group.js";
+import { PciDevice } from "../host/pci/pci-device.js";
+import { PciRoot } from "../host/pci/pci-root.js";
+import type { Step } from "../sim/step.js";
+import { VfioPciDriver } from "../vfio/backends/pci/driver.js";
+import type { Vfio } from "../vfio/vfio.js";
+import { VfioPciFunction } from "../vmm/pci-device.js";
+import type { OpenDevice } from "../vmm/platform-device.js";
+import type { Hardware } from "./hardware.js";
+import type { MachineOptions } from "./machine.js";
+
+const PAGE = 4096;
+const MSIX_BAR = 2;
+const ENTRY = 16;
+const UNKNOWN = 0xffff;
+/** "Unclassified": the board does not say what the function is. */
+const CLASS = 0xff_0000;
+
+/**
+ * A PCI Express function of the board: registers in BAR 0, the pin where the board gives it one, MSI for one vector and
+ * MSI-X, with its table in BAR 2, for several. Under a port of its own.
+ */
+export class PciHardware implements Hardware {
+  readonly bus = "pci";
+  readonly driver = "vfio-pci";
+  readonly name: string;
+  readonly sources = new Map<number, LineDevice>();
+  readonly isMsiIsolated: boolean;
+  readonly open: OpenDevice;
+  private readonly pins: 0 | 1;
+  private wire: { irq: number; intid: number } | null = null;
+  private device: PciDevice | null = null;
+
+  constructor(
+    private readonly host: GicHost,
+    private readonly options: MachineOptions,
+    private readonly description: Description,
+  ) {
+    this.name = `0000:${description.bdf}`;
+    this.isMsiIsolated = host.msi?.isIsolated ?? true;
+    const pins = options.device.interrupts.some(isPin) ? 1 : 0;
+    this.pins = pins;
+    const vectors = description.msiVectors > 1 ? "msix" : "msi";
+    this.open = (process, fd, args) => new VfioPciFunction(process, fd, args, { pins, vectors });
+  }
+
+  *plug(group: IommuGroup): Step<HostDevice> {
+    const { device, board, accessesToService } = this.options;
+    const pin = device.interrupts.find(isPin);
+    const wire = pin === undefined ? null : yield* connectPin(this.host, board, pin);
+    this.wire = wire;
+    const lines: LineDevice[] = [];
+    const fn = this.function(lines);
+    for (let i = 0; i < device.interrupts.length; i++) {
+      const { index } = device.interrupts[i];
+      const options = { index, accessesToService };
+      const { sim } = this.host;
+      const source = isPin(device.interrupts[i]) ? new LevelDevice(sim, this.name, fn.intx, options) : new EdgeDevice(sim, this.name, fn.vector(index - this.pins), options);
+      lines.push(source);
+      this.sources.set(index, source);
+    }
+    const root = new PciRoot(this.host);
+    yield* root.plug(fn, wire === null ? null : wire.sink);
+    this.device = new PciDevice(root, fn, { bus: root.addBus(this.description.requesterId >> 8, true), group, irq: wire?.irq ?? 0 });
+    return this.device;
+  }
+
+  private function(lines: readonly LineDevice[]): PciFunction {
+    const { vendor, device, requesterId, msiVectors } = this.description;
+    const registers = Math.max(PAGE, powerOfTwo(REGISTERS_STRIDE * this.options.device.interrupts.length));
+    const bars: Bar[] = [{ index: 0, size: registers, kind: "mem32", registers: new RegisterFile(lines) }];
+    const capabilities = [pmCapability({ noSoftReset: true }), expressCapability({ hasFlr: true })];
+    let msix: MsixLayout | undefined;
+    if (msiVectors > 1) {
+      const pbaOffset = Math.max(PAGE, powerOfTwo(ENTRY * msiVectors));
+      msix = { vectors: msiVectors, tableBar: MSIX_BAR, tableOffset: 0, pbaBar: MSIX_BAR, pbaOffset };
+      bars.push({ index: MSIX_BAR, size: 2 * pbaOffset, kind: "mem32", registers: NO_REGISTERS });
+      capabilities.push(msixCapability(msix));
+    } else if (msiVectors === 1) capabilities.push(msiCapability({ vectors: 1 }));
+    const ids = { name: this.name, requesterId, vendor: vendor ?? UNKNOWN, device: device ?? UNKNOWN, classCode: CLASS };
+    const fn = new PciFunction({ ...ids, intxPin: this.pins, bars, capabilities, ...(msix === undefined ? {} : { msix }) });
+    fn.core = new Core(lines);
+    return fn;
+  }
+
+  makeDriver(vfio: Vfio): HostDriver {
+    return new VfioPciDriver(vfio);
+  }
+
+  numbers(index: number): { irq: number; intid: number } {
+    if (index < this.pins) {
+      if (this.wire === null) throw new Error(`interrupt ${index} has no line`);
+      return this.wire;
+    }
+    const irq = this.device?.vectors.irqOf(index - this.pins) ?? -1;
+    const data = this.host.desc(irq)?.data;
+    if (data === undefined) throw new Error(`vector ${index - this.pins} is not enabled`);
+    return { irq, intid: data.parent?.hwirq ?? data.hwirq };
+  }
+}
+
+function isPin(interrupt: Interrupt): boolean {
+  return interrupt.kind !== "msi";
+}
+
+function powerOfTwo(size: number): number {
+  let power = 1;
+  while (power < size) power *= 2;
+  return power;
+}
+
+/** A reset takes away what is outstanding. */
+class Core implements FunctionCore {
+  constructor(private readonly lines: readonly LineDevice[]) {}
+
+  *reset(): Step<void> {
+    for (let i = 0; i < this.lines.length; i++) yield* this.lines[i].reset();
+  }
+}

@@ -1,0 +1,88 @@
+import type { Device } from "../board/board.js";
+import { EdgeDevice, LevelDevice, type LineDevice } from "../device/line-device.js";
+import { RegisterFile } from "../device/register-file.js";
+import { connectInterrupt } from "../host/board-host.js";
+import type { HostDevice, HostDriver } from "../host/driver-binding.js";
+import type { GicHost } from "../host/gic/gic-host.js";
+import type { IommuGroup } from "../host/iommu-group.js";
+import { PlatformDevice, type ResetMethod } from "../host/platform-device.js";
+import type { Step } from "../sim/step.js";
+import { VfioPlatformDriver } from "../vfio/backends/platform.js";
+import type { Vfio } from "../vfio/vfio.js";
+import { type OpenDevice, openPlatform } from "../vmm/platform-device.js";
+import type { Hardware } from "./hardware.js";
+import type { MachineOptions } from "./machine.js";
+
+const PAGE = 4096;
+
+/** A device that the tree describes: its first register window, and its wires. */
+export class PlatformHardware implements Hardware {
+  readonly bus = "platform";
+  readonly driver = "vfio-platform";
+  readonly name: string;
+  readonly sources = new Map<number, LineDevice>();
+  readonly isMsiIsolated = true;
+  readonly open: OpenDevice = openPlatform;
+  private readonly wires = new Map<number, { irq: number; intid: number }>();
+
+  constructor(
+    private readonly host: GicHost,
+    private readonly options: MachineOptions,
+  ) {
+    this.name = nameOf(options.device);
+  }
+
+  *plug(group: IommuGroup): Step<HostDevice> {
+    const { device } = this.options;
+    for (let i = 0; i < device.interrupts.length; i++) yield* this.addLine(i);
+    const sources = [...this.sources.values()];
+    const [window] = device.registers;
+    const address = window === undefined ? 0 : window.address;
+    const size = Math.max(PAGE, Math.ceil((window?.size ?? 0) / PAGE) * PAGE);
+    return new PlatformDevice(this.host.sim, this.name, {
+      compatible: device.compatible,
+      group,
+      resources: [{ address, size, registers: new RegisterFile(sources) }],
+      irqs: [...this.wires.values()].map((wire) => wire.irq),
+      reset: new DeviceReset(sources),
+      isAmba: device.bus === "amba",
+    });
+  }
+
+  private *addLine(place: number): Step<void> {
+    const { board, device, accessesToService } = this.options;
+    const interrupt = device.interrupts[place];
+    const wire = yield* connectInterrupt(this.host, board, interrupt);
+    if (wire === null) return;
+    const { sim } = this.host;
+    const options = { index: interrupt.index, accessesToService };
+    const source = wire.trigger === "level" ? new LevelDevice(sim, this.name, wire.sink, options) : new EdgeDevice(sim, this.name, wire.sink, options);
+    this.sources.set(interrupt.index, source);
+    this.wires.set(interrupt.index, { irq: wire.irq, intid: wire.intid });
+  }
+
+  makeDriver(vfio: Vfio): HostDriver {
+    return new VfioPlatformDriver(vfio, this.driver);
+  }
+
+  numbers(index: number): { irq: number; intid: number } {
+    const wire = this.wires.get(index);
+    if (wire === undefined) throw new Error(`interrupt ${index} has no line`);
+    return wire;
+  }
+}
+
+/** "fff50000.ethernet" for "/soc/ethernet@fff50000": how Linux names a platform device. */
+function nameOf(device: Device): string {
+  const [name, unit] = (device.path.split("/").at(-1) ?? device.path).split("@");
+  return unit === undefined ? name : `${unit}.${name}`;
+}
+
+class DeviceReset implements ResetMethod {
+  constructor(private readonly sources: readonly LineDevice[]) {}
+
+  *reset(): Step<number> {
+    for (let i = 0; i < this.sources.length; i++) yield* this.sources[i].reset();
+    return 0;
+  }
+}
