@@ -1,11 +1,11 @@
 import type { LevelSink } from "../../arch/level.js";
-import { block, writes } from "../../sim/access.js";
+import { writes } from "../../sim/access.js";
 import type { Step } from "../../sim/step.js";
 import type { PciFunction } from "./function.js";
 
 /**
  * The INTx pin of a function (PCI 3.0, 6.2.2 to 6.2.4): STATUS shows the condition, the wire only while COMMAND does not
- * disable it and no messages are enabled.
+ * disable it and no messages are enabled. Its state is part of the function's block.
  */
 export class IntxPin implements LevelSink {
   readonly trigger = "level";
@@ -18,23 +18,26 @@ export class IntxPin implements LevelSink {
 
   constructor(private readonly fn: PciFunction) {}
 
-  /** The core's condition. */
+  /**
+   * The core's condition. Whoever sees the wire high finds STATUS set: it rises before the wire, and falls after it. The
+   * other way round a handler would find nothing behind an asserted wire, again and again.
+   */
   *setLevel(isHigh: boolean): Step<void> {
     yield writes(this.fn, "PCI");
-    this.fn.setInterruptStatus(isHigh);
-    yield writes(this, "INTx");
     this.isAsserted = isHigh;
+    if (isHigh) this.fn.setInterruptStatus(true);
     yield* this.drive();
+    yield writes(this.fn, "PCI");
+    if (!this.isAsserted) this.fn.setInterruptStatus(false);
   }
 
   /**
    * The wire follows. Two changes at once may reach the line in the other order, so each looks again after its own, and
-   * puts right what it has overtaken.
+   * puts right what it has overtaken. The caller has announced the function.
    */
   *drive(): Step<void> {
     const { line } = this;
     if (line === null) return;
-    yield writes(this, "INTx");
     let isCertain = this.changes === 0;
     for (;;) {
       const level = this.wanted();
@@ -42,7 +45,7 @@ export class IntxPin implements LevelSink {
       this.wire = level;
       this.changes++;
       yield* line.setLevel(level);
-      yield writes(this, "INTx");
+      yield writes(this.fn, "PCI");
       this.changes--;
       if (level === this.wanted()) return;
       isCertain = false;
@@ -53,4 +56,3 @@ export class IntxPin implements LevelSink {
     return this.isAsserted && !this.fn.isIntxDisabled && !this.fn.messages.isEnabled;
   }
 }
-block(IntxPin, "isAsserted", "wire", "changes");

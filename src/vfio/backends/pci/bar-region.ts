@@ -7,6 +7,7 @@ import type { Sim } from "../../../sim/sim.js";
 import type { Step } from "../../../sim/step.js";
 import { EFAULT, EINVAL, EIO } from "../../../uapi/errno.js";
 import { VFIO_REGION_INFO_FLAG_MMAP, VFIO_REGION_INFO_FLAG_READ, VFIO_REGION_INFO_FLAG_WRITE } from "../../../uapi/vfio.js";
+import type { VfioPciHazards } from "./hazards.js";
 
 const PAGE = 4096;
 
@@ -32,10 +33,11 @@ export class BarRegion {
     private readonly pci: PciDevice,
     private readonly bar: Bar,
     private readonly gate: MemoryGate,
+    hazards: VfioPciHazards,
   ) {
     this.size = bar.size;
     this.flags = flagsOf(bar);
-    this.mapping = new BarMapping(pci.root.host.sim, pci, bar.index, gate);
+    this.mapping = new BarMapping(pci.root.host.sim, pci, bar.index, gate, !hazards.zapWithoutWait);
   }
 
   get holdsMsixTable(): boolean {
@@ -134,6 +136,7 @@ class BarMapping implements DeviceRegion, Waitable {
     private readonly pci: PciDevice,
     private readonly index: number,
     private readonly gate: MemoryGate,
+    private readonly waits: boolean,
   ) {}
 
   isOpen(): boolean {
@@ -181,7 +184,7 @@ class BarMapping implements DeviceRegion, Waitable {
   *zap(): Step<void> {
     yield writes(this, "isPresent");
     this.isPresent = false;
-    yield* this.sim.wait(this);
+    if (this.waits) yield* this.sim.wait(this);
   }
 }
 shared(BarMapping, "isPresent");

@@ -25,6 +25,7 @@ import type { Vfio } from "../../vfio.js";
 import { BarRegion, type MemoryGate } from "./bar-region.js";
 import { type ConfigEffects, VirtualConfig } from "./config.js";
 import type { PciDeviceSet } from "./device-set.js";
+import { NO_VFIO_PCI_HAZARDS, type VfioPciHazards } from "./hazards.js";
 import { getHotResetInfo, hotReset } from "./hot-reset.js";
 import { getInfo, getIrqInfo, getRegionInfo, REGION_SHIFT } from "./info.js";
 import { Ioeventfds } from "./ioeventfd.js";
@@ -40,6 +41,7 @@ export interface VfioPciOptions {
   readonly nointxmask?: boolean;
   /** Linux 6.18 and what was back-ported: a line without DisINTx is disabled unlazily. Default true. */
   readonly unlazyIntx?: boolean;
+  readonly hazards?: Partial<VfioPciHazards>;
 }
 
 /** A function that vfio-pci holds (vfio.md 7 to 14). */
@@ -70,11 +72,12 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
   ) {
     super(vfio, pci.name, group, set.lock);
     this.memoryLock = new Mutex(vfio.sim, "vfio_pci.memory_lock");
-    this.irqs = new PciIrqs(vfio, this, options.unlazyIntx ?? true);
+    const hazards = { ...NO_VFIO_PCI_HAZARDS, ...options.hazards };
+    this.irqs = new PciIrqs(vfio, this, { isUnlazy: options.unlazyIntx ?? true, hazards });
     this.ioeventfds = new Ioeventfds(vfio, this);
     this.regions = [0, 1, 2, 3, 4, 5].map((index) => {
       const bar = pci.fn.barAt(index);
-      return bar === null ? null : new BarRegion(pci, bar, this);
+      return bar === null ? null : new BarRegion(pci, bar, this, hazards);
     });
   }
 

@@ -12,11 +12,13 @@ import { EINVAL, ENODEV, ENOTTY } from "../../../uapi/errno.js";
 import { VFIO_IRQ_SET_DATA_BOOL, VFIO_IRQ_SET_DATA_EVENTFD, VFIO_IRQ_SET_DATA_NONE, VFIO_PCI_INTX_IRQ_INDEX } from "../../../uapi/vfio.js";
 import type { IrqSet } from "../../set-irqs.js";
 import { type VirqfdQueues, VirqfdSlot } from "../../virqfd.js";
+import type { VfioPciHazards } from "./hazards.js";
 import { NO_IRQS, type PciIrqMode } from "./mode.js";
 
 export interface IntxOptions {
   /** Since Linux 6.18 a line without DisINTx is disabled unlazily (host-irq.md 1.12). Default true. */
   readonly isUnlazy: boolean;
+  readonly hazards: VfioPciHazards;
 }
 
 /**
@@ -39,7 +41,7 @@ export class Intx implements IrqAction {
     private readonly pci: PciDevice,
     private readonly mode: PciIrqMode,
     readonly igate: Mutex,
-    private readonly options: IntxOptions,
+    readonly options: IntxOptions,
   ) {
     this.irqlock = new Spinlock(host.sim, "vfio_pci.irqlock");
     this.unmaskSlot = new UnmaskSlot(queues, this);
@@ -100,7 +102,7 @@ export class Intx implements IrqAction {
     let isPending = false;
     if ((yield* this.mode.get()) !== VFIO_PCI_INTX_IRQ_INDEX) {
       if (this.hasPci23) yield* this.pci.setIntx(true);
-    } else if (this.masked && !(yield* this.mode.isVirqDisabled())) {
+    } else if (this.masked && (this.options.hazards.unmaskWhileDisabled || !(yield* this.mode.isVirqDisabled()))) {
       if (!this.hasPci23) yield* this.host.enableIrq(this.pci.irq);
       else isPending = !(yield* this.pci.checkAndUnmaskIntx());
       this.masked = isPending;
@@ -195,8 +197,10 @@ export class Intx implements IrqAction {
     const old = this.trigger;
     this.trigger = trigger;
     if (old === null) return;
-    yield* this.host.synchronizeIrq(this.pci.irq);
-    yield* this.unmaskSlot.flushThread();
+    if (!this.options.hazards.swapWithoutSync) {
+      yield* this.host.synchronizeIrq(this.pci.irq);
+      yield* this.unmaskSlot.flushThread();
+    }
     yield* old.put();
   }
 
@@ -237,7 +241,10 @@ class UnmaskSlot extends VirqfdSlot {
   }
   // 23.29: the wake-up never signals an eventfd itself; it holds the lock of one.
   override *onSignal(): Step<boolean> {
-    return yield* this.intx.unmaskOrTell();
+    const isPending = yield* this.intx.unmaskOrTell();
+    if (!isPending || !this.intx.options.hazards.signalInWakeup) return isPending;
+    yield* this.intx.signal();
+    return false;
   }
   override *onInject(): Step<void> {
     yield* this.intx.signal();

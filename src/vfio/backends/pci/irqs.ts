@@ -18,7 +18,7 @@ import {
 import { IrqSet } from "../../set-irqs.js";
 import type { Vfio } from "../../vfio.js";
 import type { VfioPciDevice } from "./device.js";
-import { Intx } from "./intx.js";
+import { Intx, type IntxOptions } from "./intx.js";
 import { PciIrqMode } from "./mode.js";
 import { MsiIrqs } from "./msi.js";
 import { NotifyIrq } from "./notify-irq.js";
@@ -40,11 +40,11 @@ export class PciIrqs {
   constructor(
     private readonly vfio: Vfio,
     private readonly device: VfioPciDevice,
-    isUnlazy: boolean,
+    options: IntxOptions,
   ) {
     const { host } = vfio;
     this.igate = new Mutex(vfio.sim, "vfio_pci.igate");
-    this.intx = new Intx(host, vfio.virqfds, device.pci, this.mode, this.igate, { isUnlazy });
+    this.intx = new Intx(host, vfio.virqfds, device.pci, this.mode, this.igate, options);
     this.msi = new MsiIrqs(host, device.pci, this.mode, device, () => device.isNointx);
     this.err = new NotifyIrq(this.igate);
     this.req = new NotifyIrq(this.igate);
