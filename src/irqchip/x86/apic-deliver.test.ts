@@ -240,6 +240,16 @@ describe("accepting (6.4)", () => {
     ]);
   });
 
+  it("whoever got nothing has its cause in the trace", () => {
+    const h = four();
+    h.write(1, ApicReg.SPIV, 0xff);
+    h.trace.clear();
+    h.deliver({ vector: VECTOR, destination: 9 });
+    h.deliver({ vector: VECTOR, destination: 0x10, isLogical: true });
+    h.deliver({ vector: VECTOR, destination: 0x0f, isLogical: true, mode: LOWEST });
+    expect(h.trace.lines()).toEqual(["apic_dropped(9,65,no target)", "apic_dropped(16,65,no target)", "apic_dropped(15,65,hash slot empty)"]);
+  });
+
   it("receivers of vectors are told apart from those who refused", () => {
     const h = four();
     const seen: number[] = [];

@@ -1,4 +1,5 @@
 import { reads } from "../../sim/access.js";
+import { Ev } from "../../sim/event.js";
 import type { Step } from "../../sim/step.js";
 import { ApicMode } from "./apic-base.js";
 import { type ApicMap, LogicalModel } from "./apic-map.js";
@@ -29,10 +30,16 @@ export function* deliverFast(set: LocalApicSet, source: Lapic | null, message: A
   if (map === null || isBroadcast(set, source, message, map)) return NEEDS_SCAN;
   if (!message.isLogical) {
     const target = message.destination > map.maxId ? null : map.byId[message.destination];
-    return target === null ? 0 : yield* target.accept(message, receivers);
+    return target === null ? dropped(set, message, "no target", 0) : yield* target.accept(message, receivers);
   }
   if (map.model === LogicalModel.SCAN) return NEEDS_SCAN;
   return yield* deliverLogical(set, map, message, receivers);
+}
+
+/** Notes why nobody got the message; `result`. */
+function dropped(set: LocalApicSet, message: ApicMessage, cause: "no target" | "hash slot empty", result: number): number {
+  set.vm.sim.emit(Ev.apic_dropped, message.destination, message.vector, cause);
+  return result;
 }
 
 function isBroadcast(set: LocalApicSet, source: Lapic | null, message: ApicMessage, map: ApicMap): boolean {
@@ -45,15 +52,19 @@ function isBroadcast(set: LocalApicSet, source: Lapic | null, message: ApicMessa
 
 function* deliverLogical(set: LocalApicSet, map: ApicMap, message: ApicMessage, receivers: Receivers | null): Step<number> {
   let requested = map.requested(message.destination);
-  if (requested !== 0 && isLowest(message)) requested = yield* chooseInMap(set, map, message, requested);
+  const isOne = requested !== 0 && isLowest(message);
+  if (isOne) requested = yield* chooseInMap(set, map, message, requested);
   const slots = map.slots();
   const first = map.firstSlot(message.destination);
   let sum = 0;
+  let targets = 0;
   for (; requested !== 0; requested &= requested - 1) {
     const target = slots[first + 31 - Math.clz32(requested & -requested)];
-    if (target !== null) sum += yield* target.accept(message, receivers);
+    if (target === null) continue;
+    targets++;
+    sum += yield* target.accept(message, receivers);
   }
-  return sum;
+  return targets > 0 ? sum : dropped(set, message, isOne && set.options.hasVectorHashing ? "hash slot empty" : "no target", 0);
 }
 
 /** One bit of `requested`, 0 for nobody. Hashing counts the bits that were asked for, whether somebody is there or not (X25). */
@@ -98,7 +109,7 @@ function* deliverByScan(set: LocalApicSet, source: Lapic | null, message: ApicMe
     const accepted = yield* target.accept(message, receivers);
     sum = Math.max(sum, 0) + accepted;
   }
-  return sum;
+  return sum < 0 ? dropped(set, message, "no target", -1) : sum;
 }
 
 /** The vCPU's APIC if it is globally enabled and matches. */
@@ -120,7 +131,7 @@ function* deliverToOne(set: LocalApicSet, source: Lapic | null, message: ApicMes
   const count = yield* collect(set, source, message, candidates);
   let chosen: Lapic | null = null;
   if (count > 0) chosen = set.options.hasVectorHashing ? candidates[message.vector % count] : yield* leastArbitrated(candidates, count);
-  const result = chosen === null ? -1 : yield* chosen.accept(message, receivers);
+  const result = chosen === null ? dropped(set, message, "no target", -1) : yield* chosen.accept(message, receivers);
   set.returnCandidates(candidates, count);
   return result;
 }

@@ -1,7 +1,15 @@
 import { reads } from "../../sim/access.js";
+import { Ev } from "../../sim/event.js";
 import type { Step } from "../../sim/step.js";
 import type { Lapic } from "./lapic.js";
 import { addDense, hasDense, hasVector } from "../../arch/x86/vector-set.js";
+
+/** "41 77": the vectors of `set` that are not in `other`. */
+function vectorNames(set: Int32Array, other: Int32Array): string {
+  const names: string[] = [];
+  for (let vector = 0; vector < 256; vector++) if (hasDense(set, vector) && !hasDense(other, vector)) names.push(vector.toString(16));
+  return names.join(" ");
+}
 
 /**
  * The vectors of one vCPU whose EOI somebody outside must hear of (x86-irqchip.md 8.3): with hardware virtualisation, the
@@ -28,11 +36,26 @@ export class HandledVectors {
     const { lapic } = this;
     const { hardware, set, vcpu } = lapic;
     if (!lapic.base.isEnabled()) return;
+    const before = set.vm.sim.tracing ? this.bits.slice() : null;
     this.bits.fill(0);
     this.highestStale = -1;
     // X4: a vector that is only posted counts as pending ("KVM: x86: Always sync PIR to IRR prior to scanning I/O APIC routes", 2024).
     if (hardware !== null && !set.hazards.scanWithoutMerge) yield* hardware.sync(lapic);
     if (set.scanner !== null) yield* set.scanner.scanEntries(vcpu.index);
+    if (before !== null) this.noteChange(before);
+  }
+
+  private noteChange(before: Int32Array): void {
+    const added = vectorNames(this.bits, before);
+    const removed = vectorNames(before, this.bits);
+    if (added !== "" || removed !== "") this.lapic.set.vm.sim.emit(Ev.handled_vectors, this.lapic.vcpu.id, added, removed);
+  }
+
+  /** Who hears of the vector's end: for traces. */
+  destination(vector: number): "nobody" | "suppressed" | "user" | "ioapic" {
+    if (vector < 0 || !this.has(vector)) return "nobody";
+    if (this.lapic.isBroadcastSuppressed()) return "suppressed";
+    return this.lapic.set.options.mode === "split" ? "user" : "ioapic";
   }
 
   /** 8.1, step 4: a handled vector has ended. */

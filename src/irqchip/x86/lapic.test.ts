@@ -251,6 +251,12 @@ describe("priority, take and EOI (7.3, 7.4, 8.1)", () => {
     h.take();
     h.eoi();
     expect(h.ioapic.eois).toEqual(["0:77:edge", "0:77:level"]);
+    expect(h.trace.lines("kvm_eoi", "handled_vectors")).toEqual([
+      "handled_vectors(0,77,)",
+      "kvm_eoi(0,119,ioapic)",
+      "kvm_eoi(0,119,ioapic)",
+      "kvm_eoi(0,120,nobody)",
+    ]);
   });
 
   it("the EOI of a vector whose routing went elsewhere asks for a rescan, once it was the highest such", () => {

@@ -242,7 +242,7 @@ export class Lapic {
   /** The vector that ended, -1 when none was in service. */
   *eoi(): Step<number> {
     const vector = yield* this.highestInService();
-    this.set.vm.sim.emit(Ev.kvm_eoi, this.vcpu.id, vector);
+    if (this.set.vm.sim.tracing) this.set.vm.sim.emit(Ev.kvm_eoi, this.vcpu.id, vector, this.handled.destination(vector));
     if (vector < 0) return -1;
     yield writes(this, "isr");
     removeVector(this.isr, vector);
