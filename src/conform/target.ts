@@ -14,6 +14,12 @@ import type { ArmStep, ArmVector } from "./vector.js";
 /** Values as shortest lower-case hexadecimal ("0x50"), drained INTIDs in order, bytes of memory as hexadecimal. */
 export type Observation = string | readonly number[] | null;
 
+export function shown(observation: Observation): string {
+  if (observation === null) return "nothing";
+  if (typeof observation === "string") return observation.toLowerCase();
+  return `[${observation.join(", ")}]`;
+}
+
 export const TARGET_NAMES = ["virtual", "physical"] as const;
 export type TargetName = (typeof TARGET_NAMES)[number];
 

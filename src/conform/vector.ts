@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { PersonError } from "../sim/person-error.js";
+import { isPc, pcStep, type PcVector, readPcVector } from "./pc-vector.js";
 import { isKvmVector, readX86Vector, type X86Vector } from "./x86-vector.js";
 
 const hex = z.string().regex(/^0x[0-9a-f]{1,16}$/i, "a hexadecimal string of at most 64 bits").describe("hexadecimal, up to 64 bits");
@@ -48,14 +49,14 @@ const vector = z.object({
 });
 
 /** A conformance file: independent vectors, each on a fresh machine. Published as schema/conformance-file.schema.json. */
-export const conformanceFile = z.array(vector.extend({ steps: z.array(z.union([armStep, otherStep])) }));
+export const conformanceFile = z.array(vector.extend({ steps: z.array(z.union([armStep, pcStep, otherStep])) }));
 
 export type ArmStep = z.infer<typeof armStep>;
 type Vector = z.infer<typeof vector>;
 export type ArmVector = Omit<Vector, "steps"> & { readonly steps: readonly ArmStep[] };
 /** Of a machine that no target models. */
 export type OtherVector = Vector;
-export type AnyVector = ArmVector | X86Vector | OtherVector;
+export type AnyVector = ArmVector | X86Vector | PcVector | OtherVector;
 
 const ARM_OPERATIONS: ReadonlySet<string> = new Set(armStep.options.map((option) => option.shape.op.value));
 
@@ -75,12 +76,12 @@ export function parseConformanceFile(text: string, file: string): AnyVector[] {
   return rough.data.map((each, i): AnyVector => {
     const where = `${file}: vector ${i} (${each.id})`;
     if (isArm(each.machine)) return armVector(each, where);
-    return isKvmVector(each) ? kvmVector(each, where) : each;
+    if (isPc(each.machine)) return checked(readPcVector(each), where);
+    return isKvmVector(each) ? checked(readX86Vector(each), where) : each;
   });
 }
 
-function kvmVector(each: Vector, where: string): X86Vector {
-  const read = readX86Vector(each);
+function checked<T extends AnyVector>(read: T | string, where: string): T {
   if (typeof read === "string") throw new PersonError(`${where}, ${read}`);
   return read;
 }

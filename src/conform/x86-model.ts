@@ -114,7 +114,7 @@ export class ModelSystem implements X86System {
   constructor(private readonly backend: Backend) {
     this.process = new Process(this.sim, "conform");
     for (let fd = 0; fd < STANDARD_DESCRIPTORS; fd++) this.process.install(new NullFile());
-    this.kvm = this.process.install(new KvmFile(new X86Module(this.sim, { cpus: CPUS }), new X86(CPUS)));
+    this.kvm = this.process.install(new KvmFile(new X86Module(this.sim, { cpus: CPUS }), new X86(CPUS, backend)));
     this.process.memory.map(STRUCTURE, STRUCTURE_BYTES);
     this.process.memory.map(PLACED, PAGE);
     this.process.memory.map(DATA, PAGE);
