@@ -106,7 +106,7 @@ class ModelVcpu implements CommandVcpu {
 /** A process with /dev/kvm on the modelled machine. */
 export class ModelSystem implements X86System {
   readonly kvm: number;
-  private readonly sim = new Sim({ cpus: CPUS });
+  readonly sim = new Sim({ cpus: CPUS });
   private readonly process: Process;
   private readonly loops = new Map<number, CommandLoop>();
   private readonly memories = new Map<number, number>();
