@@ -54,8 +54,8 @@ export class IommuDomain {
   *doorbellAt(iova: number): Step<number> {
     yield reads(this, "doorbells");
     const inPage = iova % DOORBELL_PAGE;
-    const page = this.doorbells.find((each) => each.iova === iova - inPage);
-    return page === undefined ? -1 : page.address + inPage;
+    for (let i = 0; i < this.doorbells.length; i++) if (this.doorbells[i].iova === iova - inPage) return this.doorbells[i].address + inPage;
+    return -1;
   }
 
   /** The pages of doorbells, for tests and dumps. */

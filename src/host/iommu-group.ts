@@ -44,6 +44,9 @@ export class IommuGroup {
   readonly members: string[] = [];
   readonly iommu: string;
   readonly reserved: readonly ReservedRegion[];
+  /** First and last address of the doorbells that the hardware takes out of translation; -1 where there are none. */
+  readonly hardwareMsiStart: number;
+  readonly hardwareMsiEnd: number;
   readonly apertureEnd: bigint;
   readonly pageSizes: bigint;
   readonly isCoherent: boolean;
@@ -61,6 +64,9 @@ export class IommuGroup {
     this.mutex = new Mutex(sim, "iommu_group.mutex");
     this.iommu = options.iommu ?? "iommu";
     this.reserved = options.reserved ?? [];
+    const doorbells = this.reserved.find((region) => region.kind === "msi");
+    this.hardwareMsiStart = doorbells === undefined ? -1 : Number(doorbells.start);
+    this.hardwareMsiEnd = doorbells === undefined ? -1 : Number(doorbells.end);
     this.apertureEnd = options.apertureEnd ?? 0xffff_ffff_ffffn;
     this.pageSizes = options.pageSizes ?? 0x4020_1000n;
     this.isCoherent = options.isCoherent ?? true;

@@ -78,7 +78,7 @@ export class MessageSource {
 
   private *flushMsix(): Step<void> {
     const { table } = this.fn;
-    if (table === null || this.isFunctionMasked()) return;
+    if (table === null || table.pendingCount === 0 || this.isFunctionMasked()) return;
     for (let n = 0; n < table.vectors; n++) if (table.isPending(n) && !table.isMasked(n)) yield* this.send(n);
   }
 

@@ -7,6 +7,8 @@ const CONTROL = 3;
 export class MsixTable {
   private readonly entries: Int32Array;
   private readonly pending: Int32Array;
+  /** Vectors that pend. */
+  pendingCount = 0;
 
   constructor(readonly vectors: number) {
     this.entries = new Int32Array(vectors * WORDS);
@@ -26,6 +28,7 @@ export class MsixTable {
     this.entries.fill(0);
     for (let vector = 0; vector < this.vectors; vector++) this.entries[vector * WORDS + CONTROL] = Msix.ENTRY_MASKED;
     this.pending.fill(0);
+    this.pendingCount = 0;
   }
 
   read(offset: number): number {
@@ -60,6 +63,8 @@ export class MsixTable {
   }
 
   setPending(vector: number, isPending: boolean): void {
+    if (isPending === this.isPending(vector)) return;
+    this.pendingCount += isPending ? 1 : -1;
     if (isPending) this.pending[vector >> 5] |= 1 << (vector & 31);
     else this.pending[vector >> 5] &= ~(1 << (vector & 31));
   }

@@ -1,4 +1,4 @@
-import { CapId, Pci } from "../../arch/pci/config-registers.js";
+import { Pci } from "../../arch/pci/config-registers.js";
 import type { LevelSink } from "../../arch/level.js";
 import { addressMask, type Bar, typeBits } from "../../device/pci/bar.js";
 import type { PciFunction } from "../../device/pci/function.js";
@@ -94,7 +94,7 @@ export class PciRoot implements MessagePort {
   /** The physical doorbell; -1: the write ended elsewhere. */
   private *translate(group: IommuGroup, requesterId: number, address: number, data: number): Step<number> {
     const domain = yield* group.current();
-    if (domain === "default" || isHardwareMsi(group, address)) return address;
+    if (domain === "default" || (address >= group.hardwareMsiStart && address <= group.hardwareMsiEnd)) return address;
     if (domain !== "blocking") {
       const doorbell = yield* domain.doorbellAt(address);
       if (doorbell >= 0) return doorbell;
@@ -110,18 +110,4 @@ export class PciRoot implements MessagePort {
     else yield* this.smmu.fault("F_TRANSLATION", requesterId, address, true);
     return -1;
   }
-}
-
-/** vfio.md 20.2: doorbells that the hardware takes out of translation. */
-function isHardwareMsi(group: IommuGroup, address: number): boolean {
-  for (let i = 0; i < group.reserved.length; i++) {
-    const { kind, start, end } = group.reserved[i];
-    if (kind === "msi" && address >= Number(start) && address <= Number(end)) return true;
-  }
-  return false;
-}
-
-/** How many vectors a function's MSI-X has; 0 without. */
-export function msixSize(fn: PciFunction): number {
-  return fn.capability(CapId.MSIX) === 0 || fn.table === null ? 0 : fn.table.vectors;
 }
