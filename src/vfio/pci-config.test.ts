@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { Exp, Msi, Pci, Pm } from "../arch/pci/config-registers.js";
-import { afCapability, type Capability, expressCapability, msiCapability, pmCapability, vendorCapability } from "../device/pci/capabilities.js";
+import { afCapability, type Capability, expressCapability, msiCapability, pmCapability, vendorCapability, vpdCapability } from "../device/pci/capabilities.js";
 import { NO_REGISTERS } from "../device/pci/bar.js";
 import { PciFunction } from "../device/pci/function.js";
 import { PciDevice } from "../host/pci/pci-device.js";
@@ -199,6 +199,20 @@ describe("capabilities", () => {
     expect([read(EXPRESS + Exp.DEVCTL, 2), hardware(EXPRESS + Exp.DEVCTL, 2)]).toEqual([0x000f, 0x204f]);
     write(EXPRESS + Exp.DEVCTL2, 2, 0xffff);
     expect(hardware(EXPRESS + Exp.DEVCTL2, 2)).toBe(0xffdf);
+  });
+
+  it("13.5: vital product data are read and written by the host, whose turn the flag tells", () => {
+    const { read, write, hardware } = ready({ extra: [vpdCapability()] });
+    const VPD = 0xa0;
+    write(VPD + 2, 2, 4);
+    expect([read(VPD + 2, 2), read(VPD + 4, 4)]).toEqual([0x8004, 0x0706_0504]);
+    write(VPD + 4, 4, 0x1122_3344);
+    expect(hardware(VPD + 4, 4)).toBe(0x0706_0504);
+    write(VPD + 2, 2, 0x8008);
+    expect(read(VPD + 2, 2)).toBe(8);
+    write(VPD + 4, 4, 0);
+    write(VPD + 2, 2, 8);
+    expect(read(VPD + 4, 4)).toBe(0x1122_3344);
   });
 
   it("13.5: AF resets like FLR", () => {

@@ -82,6 +82,15 @@ describe("regions of a function", () => {
     expect(mmap(0, 0x1_0000)).toBeGreaterThan(0);
   });
 
+  it("7.3: one smaller than a page is mapped where the page is its alone; nobody answers behind its end", () => {
+    const { world, d } = ready({ smallBar: true });
+    expect([world.call(d, uapi.VFIO_DEVICE_GET_REGION_INFO, 32, 0, 5, 0), world.answer(4), world.answer(16)]).toEqual([0, 7, 0x100]);
+    const region = world.process.memory.areaAt(run(world.process.mmap(d, 0x1000, 5 * REGION, true)))?.region;
+    if (!region) throw new Error("not mapped");
+    run(region.write(0xfc, 4, 5));
+    expect([run(region.read(0xfc, 4)), run(region.read(0x100, 4))]).toEqual([5, -1]);
+  });
+
   it("vector 69, 23.21: clearing memory enable takes the pages away; they come back by themselves", () => {
     const { world, d } = ready();
     const address = run(world.process.mmap(d, 0x1_0000, 0, true));

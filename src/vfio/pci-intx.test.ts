@@ -266,6 +266,7 @@ describe("INTx and power", () => {
     const { world, d } = ready({ vfio: { nointx: new Set(["pci8086,10d3"]) } });
     expect(world.configRead(d, 0x3d, 1)).toBe(0);
     expect(world.setIrqs(d, INTX, EVENTFD | TRIGGER, 0, 1, world.eventfd())).toBe(-EINVAL);
+    expect(world.isDisIntx).toBe(true);
     world.setIrqs(d, 1, EVENTFD | TRIGGER, 0, 1, world.eventfd());
     world.setIrqs(d, 1, NONE | TRIGGER, 0, 0);
     expect(world.isDisIntx).toBe(true);

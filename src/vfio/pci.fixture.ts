@@ -64,6 +64,8 @@ export interface PciWorldOptions extends WorldOptions, MsiStubOptions {
   /** PM without NO_SOFT_RESET. */
   resetsInD3?: boolean;
   isMsiMaskable?: boolean;
+  /** A has BAR5 of 256 bytes. */
+  smallBar?: boolean;
 }
 
 const A_MSIX: MsixLayout = { vectors: 8, tableBar: 2, tableOffset: 0, pbaBar: 2, pbaOffset: 0x2000 };
@@ -115,11 +117,12 @@ export class PciWorld extends World {
     this.write("/sys/bus/pci/drivers_probe", this.bridge.name);
   }
 
-  private functionA({ isConventional, extra = [], resetsInD3, isMsiMaskable = false }: PciWorldOptions): PciFunction {
+  private functionA({ isConventional, extra = [], resetsInD3, isMsiMaskable = false, smallBar }: PciWorldOptions): PciFunction {
     const bars: Bar[] = [
       { index: 0, size: 0x1_0000, kind: "mem32", registers: this.bar0 },
       { index: 2, size: 0x4000, kind: "mem32", registers: this.bar2 },
       { index: 4, size: 32, kind: "io", registers: this.bar4 },
+      ...(smallBar ? [{ index: 5, size: 0x100, kind: "mem32" as const, registers: this.bar4 }] : []),
     ];
     const express = isConventional ? [] : [expressCapability({ hasFlr: true })];
     const own = [pmCapability({ noSoftReset: !resetsInD3 }), msiCapability({ vectors: 4, isMaskable: isMsiMaskable }), ...express, msixCapability(A_MSIX)];
@@ -133,6 +136,7 @@ export class PciWorld extends World {
       bars,
       capabilities: [...own, ...extra],
       msix: A_MSIX,
+      vpd: Uint8Array.from({ length: 16 }, (_, i) => i),
       rom: new Uint8Array(0x800).fill(0x55),
     });
   }

@@ -65,6 +65,14 @@ export const Pm = {
   NO_SOFT_RESET: 1 << 3,
 } as const;
 
+/** Vital product data: offsets in the capability; the flag that tells whose turn it is. */
+export const enum Vpd {
+  ADDRESS = 2,
+  DATA = 4,
+  LENGTH = 8,
+  FLAG = 1 << 15,
+}
+
 /** MSI: offsets in the capability, and the bits of its message control. */
 export const Msi = {
   FLAGS: 2,

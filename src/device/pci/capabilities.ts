@@ -1,4 +1,4 @@
-import { Af, CapId, Exp, logOfVectors, Msi, msiLength, Msix, Pm } from "../../arch/pci/config-registers.js";
+import { Af, CapId, Exp, logOfVectors, Msi, msiLength, Msix, Pm, Vpd } from "../../arch/pci/config-registers.js";
 import type { ConfigField } from "./config-space.js";
 
 /** One entry of a function's capability list; its fields count from its own start, after id and next pointer. */
@@ -89,6 +89,18 @@ export function afCapability(): Capability {
     fields: [
       { offset: Af.LENGTH_FIELD, size: 1, value: Af.LENGTH },
       { offset: Af.CAPABILITIES, size: 1, value: Af.CAP_TP_FLR },
+    ],
+  };
+}
+
+/** Vital product data: the function's `vpd`, 4 bytes at a time. */
+export function vpdCapability(): Capability {
+  return {
+    id: CapId.VPD,
+    length: Vpd.LENGTH,
+    fields: [
+      { offset: Vpd.ADDRESS, size: 2, writable: 0xffff },
+      { offset: Vpd.DATA, size: 4, writable: -1 },
     ],
   };
 }

@@ -1,4 +1,4 @@
-import { CapId, Command, Exp, Msix, Pci, Pm, Status } from "../../arch/pci/config-registers.js";
+import { CapId, Command, Exp, Msix, Pci, Pm, Status, Vpd } from "../../arch/pci/config-registers.js";
 import type { EdgeSink, LevelSink } from "../../arch/level.js";
 import { block, reads, writes } from "../../sim/access.js";
 import type { Step } from "../../sim/step.js";
@@ -30,6 +30,8 @@ export interface PciFunctionOptions {
   readonly configSize?: number;
   /** The image of the expansion ROM. */
   readonly rom?: Uint8Array;
+  /** Vital product data, of a function with that capability; a multiple of 4 bytes. */
+  readonly vpd?: Uint8Array;
   /** Header type; default 0. Anything else is a bridge to whoever reads it. */
   readonly headerType?: number;
 }
@@ -62,6 +64,7 @@ export class PciFunction {
   /** Resets of the function, by whatever way. */
   resets = 0;
   private readonly config: ConfigSpace;
+  private readonly vpd: DataView | null;
   private readonly caps = new Map<number, number>();
   private readonly vectorSinks: EdgeSink[] = [];
 
@@ -70,6 +73,7 @@ export class PciFunction {
     this.requesterId = options.requesterId;
     this.bars = options.bars ?? [];
     this.rom = options.rom ?? null;
+    this.vpd = options.vpd === undefined ? null : new DataView(options.vpd.buffer, options.vpd.byteOffset, options.vpd.length);
     this.msix = options.msix ?? null;
     this.table = this.msix === null ? null : new MsixTable(this.msix.vectors);
     const capabilities = options.capabilities ?? [];
@@ -144,6 +148,7 @@ export class PciFunction {
     this.config.store(offset, size, value);
     if (wasD3 && !this.isInD3() && !(this.config.get(this.capability(CapId.PM) + Pm.PMCSR, 2) & Pm.NO_SOFT_RESET)) yield* this.reset();
     if (this.takesFlr()) yield* this.reset();
+    this.serveVpd(offset, size);
     yield* this.intx.drive();
     yield* this.messages.flush();
   }
@@ -152,7 +157,7 @@ export class PciFunction {
   *readBar(index: number, offset: number, size: number): Step<number> {
     yield reads(this, "PCI");
     const bar = this.decoding(index);
-    if (bar === null) return ALL_ONES[size];
+    if (bar === null || offset + size > bar.size) return ALL_ONES[size];
     const overlay = this.tableWord(index, offset);
     if (overlay !== null) return (overlay >> (8 * (offset & 3))) & ALL_ONES[size];
     return yield* bar.registers.read(offset, size);
@@ -161,7 +166,7 @@ export class PciFunction {
   *writeBar(index: number, offset: number, size: number, value: number): Step<void> {
     yield writes(this, "PCI");
     const bar = this.decoding(index);
-    if (bar === null) return;
+    if (bar === null || offset + size > bar.size) return;
     if (this.tableWord(index, offset) === null) {
       yield* bar.registers.write(offset, size, value);
       return;
@@ -214,6 +219,20 @@ export class PciFunction {
     const express = this.capability(CapId.EXPRESS);
     if (express === 0 || !(this.config.get(express + Exp.DEVCTL, 2) & Exp.DEVCTL_FLR)) return false;
     return (this.config.get(express + Exp.DEVCAP, 4) & Exp.DEVCAP_FLR) !== 0;
+  }
+
+  /** PCI 3.0, appendix I: a write of the flag's byte asks for a word, to be read (0) or written (1); the flag turns when it is done. */
+  private serveVpd(offset: number, size: number): void {
+    const at = this.capability(CapId.VPD);
+    const flagByte = at + Vpd.ADDRESS + 1;
+    if (at === 0 || this.vpd === null || offset > flagByte || offset + size <= flagByte) return;
+    const address = this.config.get(at + Vpd.ADDRESS, 2);
+    const word = address & ~Vpd.FLAG & ~3;
+    if (word + 4 <= this.vpd.byteLength) {
+      if (address & Vpd.FLAG) this.vpd.setInt32(word, this.config.get(at + Vpd.DATA, 4), true);
+      else this.config.set(at + Vpd.DATA, 4, this.vpd.getInt32(word, true));
+    }
+    this.config.set(at + Vpd.ADDRESS, 2, address ^ Vpd.FLAG);
   }
 
   get isMaster(): boolean {

@@ -1,4 +1,4 @@
-import { Af, CapId, Command, Exp, Pci, Pm, Status, STATUS_SHIFT } from "../../arch/pci/config-registers.js";
+import { Af, CapId, Command, Exp, Pci, Pm, Status, STATUS_SHIFT, Vpd } from "../../arch/pci/config-registers.js";
 import type { PciFunction } from "../../device/pci/function.js";
 import { guarded } from "../../sim/access.js";
 import { Cost } from "../../sim/cost.js";
@@ -172,6 +172,20 @@ export class PciDevice extends HostDevice {
     for (let i = HEADER_WORDS - 1; i >= 0; i--) if (4 * i !== Pci.COMMAND) yield* this.writeConfig(4 * i, 4, state.header[i]);
     yield* this.writeConfig(Pci.COMMAND, 2, state.header[1] & 0xffff);
     yield* this.vectors.restore();
+  }
+
+  // --- vital product data (drivers/pci/vpd.c); the function answers at once ---
+
+  *readVpd(address: number): Step<number> {
+    const at = this.fn.capability(CapId.VPD);
+    yield* this.writeConfig(at + Vpd.ADDRESS, 2, address);
+    return yield* this.readConfig(at + Vpd.DATA, 4);
+  }
+
+  *writeVpd(address: number, value: number): Step<void> {
+    const at = this.fn.capability(CapId.VPD);
+    yield* this.writeConfig(at + Vpd.DATA, 4, value);
+    yield* this.writeConfig(at + Vpd.ADDRESS, 2, address | Vpd.FLAG);
   }
 
   // --- resets ---

@@ -1,4 +1,5 @@
-import type { Bar } from "../../../device/pci/bar.js";
+import { Pci } from "../../../arch/pci/config-registers.js";
+import { addressMask, type Bar } from "../../../device/pci/bar.js";
 import type { DeviceRegion } from "../../../host/memory.js";
 import type { PciDevice } from "../../../host/pci/pci-device.js";
 import type { Process } from "../../../host/process.js";
@@ -36,7 +37,7 @@ export class BarRegion {
     hazards: VfioPciHazards,
   ) {
     this.size = bar.size;
-    this.flags = flagsOf(bar);
+    this.flags = flagsOf(pci, bar);
     this.mapping = new BarMapping(pci.root.host.sim, pci, bar.index, gate, !hazards.zapWithoutWait);
   }
 
@@ -112,9 +113,11 @@ export class BarRegion {
   }
 }
 
-function flagsOf(bar: Bar): number {
+/** A memory BAR is mapped by pages: one smaller than a page where it begins one, which is then its alone (7.3). */
+function flagsOf(pci: PciDevice, bar: Bar): number {
   const flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
-  return bar.kind !== "io" && bar.size >= PAGE ? flags | VFIO_REGION_INFO_FLAG_MMAP : flags;
+  const beginsPage = (pci.fn.peek(Pci.BAR0 + 4 * bar.index, 4) & (PAGE - 1) & addressMask(bar)) === 0;
+  return bar.kind !== "io" && (bar.size >= PAGE || beginsPage) ? flags | VFIO_REGION_INFO_FLAG_MMAP : flags;
 }
 
 function pieceAt(at: number, left: number): number {

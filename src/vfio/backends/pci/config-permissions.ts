@@ -1,4 +1,4 @@
-import { Af, CapId, Command, Exp, Msix, Pci, Pm, Status } from "../../../arch/pci/config-registers.js";
+import { Af, CapId, Command, Exp, Msix, Pci, Pm, Status, Vpd } from "../../../arch/pci/config-registers.js";
 
 /**
  * What the user of a device sees of one register (vfio.md 13.1): `virt` are the bits served from the virtual copy,
@@ -58,7 +58,7 @@ export const CAPABILITY_RULES: ReadonlyMap<number, CapabilityRule> = new Map<num
       ],
     },
   ],
-  [CapId.VPD, { length: 8, fields: [{ offset: 2, size: 2, virt: ALL, write: ALL }, { offset: 4, size: 4, virt: ALL, write: ALL }] }],
+  [CapId.VPD, { length: Vpd.LENGTH, fields: [{ offset: Vpd.ADDRESS, size: 2, virt: ALL, write: ALL }, { offset: Vpd.DATA, size: 4, virt: ALL, write: ALL }] }],
   [CapId.MSI, { length: "msi", fields: [] }],
   [CapId.PCIX, { length: "pcix", fields: [{ offset: 2, size: 2, virt: NONE, write: ALL }] }],
   [CapId.VENDOR, { length: "own", fields: [], isRaw: true }],

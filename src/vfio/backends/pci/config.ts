@@ -1,4 +1,4 @@
-import { Af, CapId, Command, Exp, Msi, Pci, Pm } from "../../../arch/pci/config-registers.js";
+import { Af, CapId, Command, Exp, Msi, Pci, Pm, Vpd } from "../../../arch/pci/config-registers.js";
 import { IRQ_NOTCONNECTED } from "../../../host/irq-request.js";
 import type { PciDevice } from "../../../host/pci/pci-device.js";
 import type { Process } from "../../../host/process.js";
@@ -128,6 +128,7 @@ export class VirtualConfig {
     else if (owner === CapId.MSI) yield* this.writeMsi(at, size, value);
     else if (owner === CapId.PM) yield* this.writePm(at, offset, size, value);
     else if (owner === CapId.EXPRESS) yield* this.writeExpress(at, offset, size, value);
+    else if (owner === CapId.VPD) yield* this.writeVpd(at, offset, size, value);
     else if (owner === CapId.AF) yield* this.writeAf(at, offset, size, value);
     else yield* this.defaultWrite(at, size, value);
   }
@@ -251,6 +252,22 @@ export class VirtualConfig {
   private *setReadRequest(where: number, wanted: number): Step<void> {
     const payload = ((yield* this.pci.readConfig(where, 2)) & Exp.DEVCTL_MPS) >> MPS_SHIFT;
     yield* this.pci.updateConfig(where, Exp.DEVCTL_MRRS, Math.max(wanted, payload) << MRRS_SHIFT);
+  }
+
+  /** The user's address and data are a copy; the host carries each access out, and turns the copy's flag. */
+  private *writeVpd(at: number, offset: number, size: number, value: number): Step<void> {
+    yield* this.defaultWrite(at, size, value);
+    if (offset > Vpd.ADDRESS + 1 || offset + size <= Vpd.ADDRESS + 1) return;
+    const { copy } = this.map;
+    const base = at - offset;
+    yield reads(this, "config");
+    const address = copy.getUint16(base + Vpd.ADDRESS, true);
+    const data = copy.getInt32(base + Vpd.DATA, true);
+    if (address & Vpd.FLAG) yield* this.pci.writeVpd(address & ~Vpd.FLAG, data);
+    const read = address & Vpd.FLAG ? data : yield* this.pci.readVpd(address);
+    yield writes(this, "config");
+    copy.setInt32(base + Vpd.DATA, read, true);
+    copy.setUint16(base + Vpd.ADDRESS, address ^ Vpd.FLAG, true);
   }
 
   private *writeAf(at: number, offset: number, size: number, value: number): Step<void> {

@@ -123,6 +123,7 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
     yield* this.memoryLock.unlock();
     const hasPci23 = !this.isNointx && !this.options.nointxmask && !pci.hasBrokenIntxMasking;
     if (hasPci23) yield* pci.setIntx(true);
+    if (this.isNointx) yield* pci.setIntx(false);
     yield* this.irqs.open(hasPci23);
     const config = new VirtualConfig(pci, this);
     yield* config.build(this.isNointx);

@@ -33,7 +33,8 @@ export class VfioPciDriver extends HostDriver {
     const vfioGroup = yield* this.vfio.join(group);
     const set = this.setOf(device.bus);
     const nointx = this.options.nointx ?? NOINTX_FUNCTIONS;
-    const isNointx = device.compatible.some((id) => nointx.has(id));
+    // The kernel asks the list only where masking is asked for at all.
+    const isNointx = !this.options.nointxmask && device.compatible.some((id) => nointx.has(id));
     const vfioDevice = new VfioPciDevice(this.vfio, device, vfioGroup, set, this.options, isNointx);
     set.members.push(vfioDevice);
     yield* vfioGroup.show(vfioDevice);
