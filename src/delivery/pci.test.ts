@@ -5,18 +5,22 @@ import { findDevice, findInterrupt } from "../board/find-device.js";
 import { addPciFunction } from "../board/pci.js";
 import { COST_PROFILES } from "../scenario/profiles.js";
 import { workloadSchema } from "../scenario/scenario.js";
-import { compare } from "./compare.js";
+import { TraceBuffer } from "../sim/event.js";
+import { compare, runOne } from "./compare.js";
+import type { DeliveryRequest } from "./request.js";
 import type { Comparison, MechanismResult } from "./result.js";
 
 /** A function with a pin and `msiVectors` vectors, under the first port of the built-in Seattle. */
-function comparison(irqs: number[], workload: object = {}, msiVectors = 8, mechanisms: readonly MechanismName[] = MECHANISMS): Comparison {
+function request(irqs: number[], workload: object = {}, msiVectors = 8, mechanisms: readonly MechanismName[] = MECHANISMS): DeliveryRequest {
   const overdrive = builtinBoard("overdrive");
   if (overdrive === undefined) throw new Error("no board");
   const board = addPciFunction(overdrive, { bdf: "01:00.0", intxPin: 1, msiVectors, under: "00:02.1" });
   const device = findDevice(board, "01:00.0");
   const interrupts = irqs.map((index) => findInterrupt(device, index));
-  return compare({ board, device, interrupts, workload: workloadSchema.parse({ interrupts: 200, ...workload }), profile: COST_PROFILES[0], mechanisms });
+  return { board, device, interrupts, workload: workloadSchema.parse({ interrupts: 200, ...workload }), profile: COST_PROFILES[0], mechanisms };
 }
+
+const comparison = (...asked: Parameters<typeof request>): Comparison => compare(request(...asked));
 
 const by = (all: Comparison, mechanism: MechanismName): MechanismResult => {
   const found = all.mechanisms.find((each) => each.mechanism === mechanism);
@@ -49,6 +53,28 @@ describe("INTx of a function on an Arm board", () => {
     for (const result of comparison([0], { interrupts: 600, burst: 3, ratePerSecond: 400_000, seed }).mechanisms.filter((each) => each.applicable)) {
       expect([result.lost, (result.delivered ?? 0) + (result.coalesced ?? 0)]).toEqual([0, 600]);
     }
+  });
+});
+
+describe("QEMU's trapping VMM (vfio.md 22.2)", () => {
+  const KVM_SET_USER_MEMORY_REGION = 0x4020_ae46;
+
+  /** When the registers were taken from the guest (true: given back), in ms after the first interrupt. */
+  function switches(interrupts: number, ratePerSecond: number): number[] {
+    const trace = new TraceBuffer();
+    runOne(request([0], { interrupts, ratePerSecond }, 8, ["userspace"]), trace);
+    const [first] = trace.events.filter((event) => event.name === "device_raise");
+    const ioctls = trace.events.filter((event) => event.name === "sys_ioctl" && event.args[1] === KVM_SET_USER_MEMORY_REGION);
+    return ioctls.map((event) => Math.round((event.timeNs - first.timeNs) / 1e6));
+  }
+
+  it("vector 108: the registers trap from an interrupt on until 1100 ms without another", () => {
+    expect(switches(1, 10)).toEqual([0, 1100]);
+    // The period jitters by a tenth at most.
+    const [off, on, ...more] = switches(2, 1000 / 900);
+    expect([off, more]).toEqual([0, []]);
+    expect(on).toBeGreaterThan(1100 + 800);
+    expect(on).toBeLessThan(1100 + 1000);
   });
 });
 
