@@ -153,14 +153,22 @@ export class AddressSpace {
   /** Copies in; false (nothing copied) where not readable: EFAULT. */
   copyIn(address: number, into: Uint8Array, length = into.length): boolean {
     if (!this.isReadable(address, length)) return false;
-    for (let i = 0; i < length; i++) into[i] = this.getU8(address + i);
+    for (let done = 0; done < length; ) {
+      const view = this.view(address + done);
+      let at = (address + done) % PAGE;
+      for (const end = Math.min(length, done + PAGE - at); done < end; done++) into[done] = view.getUint8(at++);
+    }
     return true;
   }
 
   /** Copies out; false (nothing copied) where not writable: EFAULT. */
   copyOut(address: number, from: Uint8Array, length = from.length): boolean {
     if (!this.isWritable(address, length)) return false;
-    for (let i = 0; i < length; i++) this.setU8(address + i, from[i]);
+    for (let done = 0; done < length; ) {
+      const view = this.view(address + done);
+      let at = (address + done) % PAGE;
+      for (const end = Math.min(length, done + PAGE - at); done < end; done++) view.setUint8(at++, from[done]);
+    }
     return true;
   }
 
