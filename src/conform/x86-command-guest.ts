@@ -34,8 +34,8 @@ export class CommandGuest implements X86GuestCpu {
   /** The action's access is with the kernel or user space: `trap` will have what it read. */
   private isCompleting = false;
 
-  /** @param endsAtAcceptance the back end ends a local APIC's interrupt as the guest takes it (kvm-pvm) */
-  constructor(private readonly endsAtAcceptance: boolean) {}
+  /** @param isPvm as on the back end kvm-pvm ({@link Backend}) */
+  constructor(private readonly isPvm: boolean) {}
 
   begin(vcpu: VcpuX86, routine: Routine, command: GuestCommand): void {
     this.routine = routine;
@@ -60,10 +60,12 @@ export class CommandGuest implements X86GuestCpu {
     if (this.isCompleting) this.complete(vcpu);
     const isInterrupted = yield* vcpu.isInterrupted();
     if (isInterrupted) return X86Exit.EXTERNAL_INTERRUPT;
-    if (this.endsAtAcceptance) yield* endAccepted(vcpu);
-    for (;;) {
+    if (this.isPvm) yield* endAccepted(vcpu);
+    const isTaking = vcpu.exceptionVector >= 0 || vcpu.isNmiInjected || vcpu.injectedVector >= 0;
+    for (let isEntry = true; ; isEntry = false) {
       const window = vcpu.boundary();
-      if (window !== X86Exit.IDLE) return window;
+      const isSeen = !this.isPvm || (isEntry && !isTaking);
+      if (window !== X86Exit.IDLE && isSeen) return window;
       const exit = this.execute(vcpu);
       if (exit !== X86Exit.IDLE) return exit;
     }
@@ -174,10 +176,7 @@ function trap(vcpu: VcpuX86, exit: X86Exit, address: number, isWrite: boolean, s
   return exit;
 }
 
-/** kvm-pvm: the vector that is about to enter the guest was the local APIC's, and is ended by now. */
+/** The local APIC is told the end of whatever is in service when an interrupt enters the guest, be it its own or not. */
 function* endAccepted(vcpu: VcpuX86): Step<void> {
-  const { apic, injectedVector } = vcpu;
-  if (apic === null || injectedVector < 0) return;
-  const inService = yield* apic.highestInService();
-  if (inService === injectedVector) yield* apic.eoi();
+  if (vcpu.apic !== null && vcpu.injectedVector >= 0) yield* vcpu.apic.eoi();
 }

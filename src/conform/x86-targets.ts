@@ -4,7 +4,10 @@ import type { X86System } from "./x86-system.js";
 
 /** What a running kernel, its back end and its CPU do otherwise, and the model does likewise to be compared with them. */
 export interface Backend {
-  /** A local APIC's interrupt is ended by the back end as soon as the guest takes it (kvm-pvm). */
+  /**
+   * kvm-pvm: an EOI goes to the local APIC as soon as the guest takes an interrupt; and of this guest, whose instructions it
+   * emulates, it looks for what else could be taken only where it is entered.
+   */
   readonly endsAtAcceptance: boolean;
   /** Default "newest". */
   readonly compat?: Compat;

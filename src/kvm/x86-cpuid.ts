@@ -13,25 +13,34 @@ const ADDRESS_SIZES = 0x8000_0008;
 /** MAXPHYADDR where CPUID does not say. */
 const DEFAULT_PHYSICAL_BITS = 36;
 
-/** KVM_SET_CPUID2: of it the local APIC's modes and the width of addresses are kept. */
+/**
+ * KVM_SET_CPUID2: the local APIC's modes and the width of addresses are made of it. Once the vCPU has run, only what it has
+ * already may be set again (Linux, kvm_set_cpuid; seen on 6.18).
+ */
 export function* setCpuid(vcpu: VcpuX86, process: Process, argument: number): Step<number> {
   if (!HEADER.copyIn(process, argument)) return -EFAULT;
   const count = X.kvm_cpuid2.nent.get(HEADER.view);
   if (count > MAX_ENTRIES) return -E2BIG;
+  const entries = new Uint8Array(count * X.kvm_cpuid_entry2.size);
   let ecx = 0;
   let physicalBits = DEFAULT_PHYSICAL_BITS;
   for (let i = 0; i < count; i++) {
     if (!ENTRY.copyIn(process, argument + X.kvm_cpuid2.size + i * X.kvm_cpuid_entry2.size)) return -EFAULT;
+    entries.set(ENTRY.bytes, i * X.kvm_cpuid_entry2.size);
     const leaf = X.kvm_cpuid_entry2.function.get(ENTRY.view);
     if (leaf === FEATURES) ecx = X.kvm_cpuid_entry2.ecx.get(ENTRY.view);
     if (leaf === ADDRESS_SIZES) physicalBits = X.kvm_cpuid_entry2.eax.get(ENTRY.view) & 0xff;
   }
+  if (vcpu.hasRun) return isSame(vcpu.cpuid, entries) ? 0 : -EINVAL;
   if (physicalBits > 52) return -EINVAL;
+  vcpu.cpuid = entries;
   if (vcpu.apic === null) return 0;
   const hasX2apic = (ecx & X.CPUID_1_ECX_X2APIC) !== 0;
   yield* vcpu.apic.setCpuid({ hasX2apic, hasTscDeadline: (ecx & X.CPUID_1_ECX_TSC_DEADLINE) !== 0, physicalBits });
   return 0;
 }
+
+const isSame = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && a.every((byte, i) => byte === b[i]);
 
 /** Leaf, EAX, ECX of what KVM_GET_SUPPORTED_CPUID answers: what concerns interrupts. */
 const SUPPORTED: readonly (readonly [leaf: number, eax: number, ecx: number])[] = [

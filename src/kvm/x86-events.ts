@@ -74,7 +74,7 @@ export function* injectEvents(vcpu: VcpuX86): Step<void> {
   if (canInject && vcpu.canInterrupt()) {
     const vector = yield* takeInterrupt(vcpu);
     if (vector >= 0) {
-      vcpu.injectedVector = vector;
+      vcpu.inject(vector);
       noteInjection(vcpu, vector);
     }
   }
@@ -109,10 +109,11 @@ export function* isReadyForInjection(vcpu: VcpuX86): Step<boolean> {
 export function* hasEvents(vcpu: VcpuX86): Step<boolean> {
   const { apic } = vcpu;
   if (apic !== null && (yield* apic.init.isPending())) return true;
+  yield reads(vcpu, "isUnhalted");
   if (vcpu.exceptionVector >= 0 || vcpu.isUnhalted) return true;
-  yield reads(vcpu, "nmiQueued");
-  if ((vcpu.nmiQueued > 0 || vcpu.nmiPending > 0) && !vcpu.regs.isNmiBlocked) return true;
+  if (vcpu.nmiPending > 0 && !vcpu.regs.isNmiBlocked) return true;
+  // An NMI that was not looked at yet ends a halt even where it is blocked then (6.18).
   yield reads(vcpu, "requests");
-  if ((vcpu.requests & X86Request.UNHALT) !== 0) return true;
+  if ((vcpu.requests & X86Request.NMI) !== 0) return true;
   return vcpu.canInterrupt() && (yield* hasInjectable(vcpu));
 }

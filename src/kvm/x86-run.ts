@@ -60,8 +60,6 @@ function* handleX86Requests(vcpu: VcpuX86): Step<number> {
   if (isDead) return -EIO;
   const mustSleep = yield* takeRequest(vcpu, Request.SLEEP);
   if (mustSleep) return yield* sleepVcpu(vcpu);
-  const isUnhalted = yield* takeRequest(vcpu, X86Request.UNHALT);
-  if (isUnhalted) vcpu.isUnhalted = true;
   yield* takeRequest(vcpu, X86Request.UNBLOCK);
   const hasNmi = yield* takeRequest(vcpu, X86Request.NMI);
   if (hasNmi) yield* processNmi(vcpu);
@@ -82,10 +80,7 @@ export function* endX86Halt(vcpu: VcpuX86): Step<number> {
   const hasEvent = yield* hasEvents(vcpu);
   if (!hasEvent) return CONTINUE;
   yield* vcpu.acceptInitEvents();
-  if (vcpu.mpState === KVM_MP_STATE_HALTED) {
-    vcpu.isUnhalted = false;
-    vcpu.mpState = KVM_MP_STATE_RUNNABLE;
-  }
+  if (vcpu.mpState === KVM_MP_STATE_HALTED) yield* vcpu.become(KVM_MP_STATE_RUNNABLE);
   return yield* offerWindow(vcpu);
 }
 
@@ -157,7 +152,9 @@ function* handleHlt(vcpu: VcpuX86): Step<number> {
     return TO_USER;
   }
   const hasEvent = yield* hasEvents(vcpu);
-  if (!hasEvent) vcpu.mpState = KVM_MP_STATE_HALTED;
+  // What would have ended the halt is used up: an unhalt that came before it does not end the next one (6.18).
+  if (hasEvent) yield* vcpu.setUnhalted(false);
+  else yield* vcpu.become(KVM_MP_STATE_HALTED);
   return CONTINUE;
 }
 

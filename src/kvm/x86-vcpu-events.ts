@@ -24,7 +24,7 @@ export function* getVcpuEvents(vcpu: VcpuX86, process: Process, argument: number
   exception.injected.set(view, vcpu.exceptionVector >= 0 ? 1 : 0);
   exception.nr.set(view, Math.max(vcpu.exceptionVector, 0));
   interrupt.injected.set(view, vcpu.injectedVector >= 0 ? 1 : 0);
-  interrupt.nr.set(view, Math.max(vcpu.injectedVector, 0));
+  interrupt.nr.set(view, vcpu.lastVector);
   interrupt.shadow.set(view, vcpu.regs.shadow);
   nmi.injected.set(view, vcpu.isNmiInjected ? 1 : 0);
   nmi.pending.set(view, vcpu.nmiPending);
@@ -43,7 +43,8 @@ export function* setVcpuEvents(vcpu: VcpuX86, process: Process, argument: number
   const isException = exception.injected.get(view) !== 0;
   if (isException && (exception.nr.get(view) > 31 || exception.nr.get(view) === 2)) return -EINVAL;
   vcpu.exceptionVector = isException ? exception.nr.get(view) : -1;
-  vcpu.injectedVector = interrupt.injected.get(view) !== 0 ? interrupt.nr.get(view) : -1;
+  vcpu.inject(interrupt.nr.get(view));
+  if (interrupt.injected.get(view) === 0) vcpu.injectedVector = -1;
   if ((flags & X.KVM_VCPUEVENT_VALID_SHADOW) !== 0) vcpu.regs.shadow = interrupt.shadow.get(view);
   vcpu.isNmiInjected = nmi.injected.get(view) !== 0;
   vcpu.regs.isNmiBlocked = nmi.masked.get(view) !== 0;

@@ -1,6 +1,7 @@
 import { File } from "../host/file.js";
 import type { Process } from "../host/process.js";
 import { UserArgument } from "../host/user-argument.js";
+import { reads } from "../sim/access.js";
 import type { Step } from "../sim/step.js";
 import { EEXIST, EFAULT, EINVAL, EIO, ENXIO } from "../uapi/errno.js";
 import { _IOC_TYPE } from "../uapi/ioctl.js";
@@ -93,6 +94,7 @@ function* dispatch(vcpu: VcpuX86, process: Process, request: number, argument: n
 /** INIT and start-up that wait are acted on first. */
 function* getMpState(vcpu: VcpuX86, process: Process, argument: number): Step<number> {
   yield* vcpu.acceptInitEvents();
+  yield reads(vcpu, "isUnhalted");
   const state = vcpu.mpState === K.KVM_MP_STATE_HALTED && vcpu.isUnhalted ? K.KVM_MP_STATE_RUNNABLE : vcpu.mpState;
   K.kvm_mp_state.mp_state.set(MP_STATE.view, state);
   return MP_STATE.copyOut(process, argument) ? 0 : -EFAULT;
@@ -116,9 +118,9 @@ function* setMpState(vcpu: VcpuX86, process: Process, argument: number): Step<nu
       return -EINVAL;
   }
   if (state === K.KVM_MP_STATE_SIPI_RECEIVED && apic !== null) {
-    vcpu.mpState = K.KVM_MP_STATE_INIT_RECEIVED;
+    yield* vcpu.become(K.KVM_MP_STATE_INIT_RECEIVED);
     yield* apic.init.setPending(false, true);
-  } else vcpu.mpState = state;
+  } else yield* vcpu.become(state);
   yield* vcpu.request(X86Request.EVENT);
   return 0;
 }
@@ -130,7 +132,7 @@ function* interrupt(vcpu: VcpuX86, process: Process, argument: number): Step<num
   if (vector >= NR_INTERRUPTS) return -EINVAL;
   const { irqchipMode } = vcpu.arch;
   if (irqchipMode === "full") return -ENXIO;
-  if (irqchipMode === "none") vcpu.injectedVector = vector;
+  if (irqchipMode === "none") vcpu.inject(vector);
   else if (vcpu.pendingExternalVector >= 0) return -EEXIST;
   else vcpu.pendingExternalVector = vector;
   yield* vcpu.request(X86Request.EVENT);

@@ -24,7 +24,6 @@ export const enum X86Request {
   SCAN_IOAPIC = 1 << 1,
   IOAPIC_EOI_EXIT = 1 << 2,
   NMI = 1 << 3,
-  UNHALT = 1 << 5,
   /** A timer expired: out of the halt, or out of the guest. */
   UNBLOCK = 1 << 6,
 }
@@ -83,6 +82,8 @@ export class VcpuX86 extends VcpuCore implements X86Vcpu, InitTarget {
   mpState: number;
   /** External interrupt on its way into the guest; -1: none. Delivered at the next entry, or when IF is set. */
   injectedVector = -1;
+  /** The last that was on its way: KVM_GET_VCPU_EVENTS goes on naming it. */
+  lastVector = 0;
   /** Exception on its way into the guest; -1: none. */
   exceptionVector = -1;
   /** The VMM's ExtINT in split mode; -1: none. */
@@ -94,6 +95,8 @@ export class VcpuX86 extends VcpuCore implements X86Vcpu, InitTarget {
   isUnhalted = false;
   /** The vector of KVM_EXIT_IOAPIC_EOI that waits. */
   pendingIoapicEoi = 0;
+  /** Entries of KVM_SET_CPUID2. */
+  cpuid = new Uint8Array(0);
   /** struct kvm_sregs as user space last set it; APIC base, CR8 and the bitmap are elsewhere. */
   readonly sregs = new Uint8Array(kvm_sregs.size);
   /** KVM_VCPU_TSC_OFFSET. */
@@ -162,7 +165,8 @@ export class VcpuX86 extends VcpuCore implements X86Vcpu, InitTarget {
   }
 
   *unhalt(): Step<void> {
-    yield* this.ask(X86Request.UNHALT);
+    yield* this.setUnhalted(true);
+    yield* this.ask(X86Request.EVENT);
   }
 
   *requestUnblock(): Step<void> {
@@ -246,6 +250,22 @@ export class VcpuX86 extends VcpuCore implements X86Vcpu, InitTarget {
 
   // The processor's side.
 
+  *setUnhalted(isUnhalted: boolean): Step<void> {
+    yield writes(this, "isUnhalted");
+    this.isUnhalted = isUnhalted;
+  }
+
+  /** A change of KVM_MP_STATE_*; what runs needs no unhalt. */
+  *become(mpState: number): Step<void> {
+    this.mpState = mpState;
+    if (mpState === KVM_MP_STATE_RUNNABLE) yield* this.setUnhalted(false);
+  }
+
+  /** An external interrupt is on its way into the guest. */
+  inject(vector: number): void {
+    this.injectedVector = this.lastVector = vector;
+  }
+
   /** Can the guest take a maskable interrupt now? */
   canInterrupt(): boolean {
     return this.regs.interruptFlag && this.regs.shadow === 0;
@@ -265,7 +285,8 @@ export class VcpuX86 extends VcpuCore implements X86Vcpu, InitTarget {
       this.isNmiInjected = false;
       regs.isNmiBlocked = true;
       regs.deliver(this.guest.entryOf(this, NMI_VECTOR));
-    } else if (this.injectedVector >= 0 && this.canInterrupt()) {
+    } else if (this.injectedVector >= 0) {
+      // Whatever IF says: that was looked at before it was injected; user space's KVM_INTERRUPT in mode none is not.
       const vector = this.injectedVector;
       this.injectedVector = -1;
       regs.deliver(this.guest.entryOf(this, vector));
@@ -286,12 +307,12 @@ export class VcpuX86 extends VcpuCore implements X86Vcpu, InitTarget {
   }
 
   *setWaiting(waits: boolean): Step<void> {
-    this.mpState = waits ? KVM_MP_STATE_INIT_RECEIVED : KVM_MP_STATE_RUNNABLE;
+    yield* this.become(waits ? KVM_MP_STATE_INIT_RECEIVED : KVM_MP_STATE_RUNNABLE);
   }
 
   *startAt(vector: number): Step<void> {
     this.regs.rip = vector * 0x1000;
-    this.mpState = KVM_MP_STATE_RUNNABLE;
+    yield* this.become(KVM_MP_STATE_RUNNABLE);
   }
 
   /** INIT and start-up that wait are acted on. */
@@ -318,4 +339,4 @@ export class VcpuX86 extends VcpuCore implements X86Vcpu, InitTarget {
     if (this.apic !== null) yield* this.apic.reset(true);
   }
 }
-shared(VcpuX86, "nmiQueued");
+shared(VcpuX86, "nmiQueued", "isUnhalted");
