@@ -58,6 +58,7 @@ class ModelVcpu implements CommandVcpu {
     private readonly guest: CommandGuest,
   ) {
     vcpu.guest = guest;
+    guest.begin(vcpu, "nop", { action: "nop", address: 0, port: 0, value: 0, high: 0 });
     this.thread = new CommandThread(vcpu, process, fd, CPUS - 1);
   }
 

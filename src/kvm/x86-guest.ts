@@ -64,6 +64,8 @@ export interface X86GuestCpu {
 }
 
 const MOST_NESTED = 256;
+/** IP after reset. */
+export const RESET_VECTOR = 0xfff0;
 
 /** The registers of one vCPU, as far as interrupts and user space need them. */
 export class X86Registers {
@@ -84,7 +86,7 @@ export class X86Registers {
   reset(): void {
     this.lo.fill(0);
     this.hi.fill(0);
-    this.rip = 0xfff0;
+    this.rip = RESET_VECTOR;
     this.interruptFlag = false;
     this.shadow = 0;
     this.isNmiBlocked = false;

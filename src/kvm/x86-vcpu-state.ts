@@ -2,7 +2,9 @@ import type { Process } from "../host/process.js";
 import { UserArgument } from "../host/user-argument.js";
 import type { Step } from "../sim/step.js";
 import { E2BIG, EFAULT, EINVAL } from "../uapi/errno.js";
+import { KVM_MP_STATE_RUNNABLE } from "../uapi/kvm.js";
 import * as X from "../uapi/x86.js";
+import { RESET_VECTOR } from "./x86-guest.js";
 import { readMsr, writeMsr } from "./x86-msr.js";
 import { type VcpuX86, X86Request } from "./x86-vcpu.js";
 
@@ -73,8 +75,10 @@ export function* setSregs(vcpu: VcpuX86, process: Process, argument: number): St
     yield* apic.setCr8(task);
   }
   vcpu.sregs.set(given);
+  // A boot CPU that stands at the reset vector is started: old user space resets it so (seen on 6.18).
+  if ((low & X.MSR_IA32_APICBASE_BSP) !== 0 && vcpu.regs.rip === RESET_VECTOR) yield* vcpu.become(KVM_MP_STATE_RUNNABLE);
   if (pending >= 0) {
-    vcpu.injectedVector = pending;
+    vcpu.inject(pending);
     yield* vcpu.request(X86Request.EVENT);
   }
   return 0;
