@@ -82,6 +82,12 @@ export const msr = (c: Chooser): X86Call =>
     ? act({ do: "rdmsr", addr: c.of([0x1b, 0x802, 0x803, 0x808, 0x80d, 0x80f, 0x828, 0x830, 0x831, 0x80b]) })
     : act({ do: "wrmsr", ...c.of([{ addr: 0x808, value: 0x20 }, { addr: 0x80b, value: 0 }, { addr: 0x80b, value: 0x1_0000_0000 }, { addr: 0x83f, value: 0x41 }, { addr: 0x83f, value: 0x141 }, { addr: 0x828, value: 1 }, { addr: 0x802, value: 0 }, { addr: 0x80f, value: 0x1ff }]) });
 
+/** The x2APIC's command register: the destination is its high half. */
+export const x2apicIcr = (c: Chooser): X86Call => {
+  const low = c.weighted([[6, 0x4000 | c.of([0x31, 0x61])], [2, 0x4_0000 | 0x41], [2, 0xc_0000 | 0x51], [2, 0x800 | 0x61], [2, 0x100 | 0x71], [1, 0x2000 | 0x31], [1, 0x10_0031]]);
+  return act({ do: "wrmsr", addr: 0x830, value: low + c.of([0, 1, 2, 3, 0x0f, 0xff, 0xf_ffff]) * 0x1_0000_0000 });
+};
+
 /** vCPU 0 gets x2APIC, or leaves it. */
 export const x2apic = (c: Chooser): X86Call =>
   c.of<X86Call>([

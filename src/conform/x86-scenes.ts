@@ -15,7 +15,7 @@ export interface Scene {
 
 const EVENTFDS = ["e0", "e1", "e2", "e3"];
 const RESAMPLEFDS = ["r0", "r1"];
-const NO_EVENTFD = ["vm", "vcpu0", "null", "nobody", -1, 9999];
+const NO_EVENTFD = ["vm", "vcpu0", "null", "p.r", "nobody", -1, 9999];
 const PINS = [3, 4, 5, 8, 9, 10, 14];
 /** Of these routing has 30 to 41. */
 const MSI_GSIS = [30, 31, 34, 40];
@@ -47,6 +47,8 @@ const signalMsi: Make = (c) => ({
 });
 const writeEventfd: Make = (c) => ({ op: "writeEventfd", args: { fd: c.of(EVENTFDS), ...(c.oneIn(8) ? { value: c.of([0, 2, 7]) } : {}) } });
 const readEventfd: Make = (c) => ({ op: "readEventfd", args: { fd: c.oneIn(3) ? c.of(EVENTFDS) : c.of(RESAMPLEFDS) } });
+/** A resamplefd that is an irqfd's trigger too: one worker sets off another. */
+const assignChained: Make = (c) => ({ op: "irqfd", args: { fd: c.of(RESAMPLEFDS), gsi: c.of(PINS) } });
 const assign: Make = (c) => ({ op: "irqfd", args: { fd: eventfd(c), gsi: gsi(c), ...(c.oneIn(20) ? { flags: c.of([[4], [0x80], ["DEASSIGN", "RESAMPLE"]] as (number | "DEASSIGN" | "RESAMPLE")[][]) } : {}) } });
 const assignResample: Make = (c) => ({ op: "irqfd", args: { fd: eventfd(c), gsi: gsi(c), flags: ["RESAMPLE"], resamplefd: resamplefd(c) } });
 const deassign: Make = (c) => ({ op: "irqfd", args: { fd: eventfd(c), gsi: gsi(c), flags: ["DEASSIGN"] } });
@@ -82,7 +84,19 @@ const entry = (c: Chooser): { vector: number; mask: number; trigMode: number; de
 });
 const setIoapic: Make = (c) => ({
   op: "setIrqchip",
-  args: { chip: "ioapic", state: { redirtbl: { [c.of(PINS)]: entry(c) }, ...(c.oneIn(10) ? { irr: 1 << c.of(PINS) } : {}), ...(c.oneIn(25) ? { id: c.below(16), ioregsel: 0x12 } : {}) } },
+  args: { chip: "ioapic", state: { redirtbl: { [c.of(PINS)]: entry(c) }, ...(c.oneIn(10) ? { irr: 1 << c.of(PINS) } : {}), ...(c.oneIn(25) ? { id: c.below(16), ioregsel: 0x12 } : {}), ...(c.oneIn(60) ? { baseAddress: 0xfec0_1000 } : {}) } },
+});
+/** Fields that only user space can write: remote IRR, delivery status, reserved bits. */
+const setIoapicState: Make = (c) => ({
+  op: "setIrqchip",
+  args: { chip: "ioapic", state: { irr: c.below(0x100_0000), redirtbl: { [c.of(PINS)]: { ...entry(c), remoteIrr: c.below(2), deliveryStatus: c.below(2), polarity: c.below(2), otherBits: c.of(["0x0", "0xfffffffe0000", "0x20000"]) } } } },
+});
+const setPicState: Make = (c) => ({
+  op: "setIrqchip",
+  args: {
+    chip: c.of(["picMaster", "picSlave"] as const),
+    state: { lastIrr: c.below(256), irr: c.below(256), imr: c.of([0, 0xff, c.below(256)]), isr: c.of([0, c.below(256)]), priorityAdd: c.below(8), elcr: c.below(256), poll: c.below(2), initState: c.below(4), autoEoi: c.below(2), rotateOnAutoEoi: c.below(2), specialFullyNested: c.below(2), specialMask: c.below(2), readRegSelect: c.below(2) },
+  },
 });
 const setPic: Make = (c) => ({
   op: "setIrqchip",
@@ -109,6 +123,10 @@ const getLapic: Make = (c) => ({ op: "getLapic", args: { vcpu: vcpu(c) } });
 const mpState: Make = (c) => (c.oneIn(3) ? { op: "setMpState", args: { vcpu: "vcpu1", state: c.of(["halted", "runnable", "initReceived", "uninitialized", "sipiReceived", "stopped", 99] as const) } } : { op: "getMpState", args: { vcpu: vcpu(c) } });
 const nmi: Make = (c) => (c.oneIn(2) ? { op: "nmi", args: {} } : { op: "getVcpuEvents", args: {} });
 const interrupt: Make = (c) => ({ op: "interrupt", args: { irq: c.oneIn(6) ? c.of([256, -1, 0x7fff_ffff]) : c.of(VECTORS) } });
+const setLapicState: Make = (c) => ({
+  op: "setLapic",
+  args: { vcpu: vcpu(c), state: { irr: c.some([...VECTORS, ...HOSTILE_VECTORS]), isr: c.some(VECTORS).slice(0, 3), tmr: c.some(VECTORS), tpr: c.below(256), svr: c.of([0x1ff, 0xff, 0x11ff]), ...(c.oneIn(6) ? { id: c.below(256) * 0x100_0000 } : {}), ...(c.oneIn(6) ? { version: 0x14 } : {}), ...(c.oneIn(4) ? { lvtLint0: c.of([0x700, 0x1_0700, 0x400, 0x41]), icrHi: 0x0200_0000 } : {}) } },
+});
 const apicBase: Make = (c) => (c.oneIn(2) ? { op: "getApicBase", args: { vcpu: vcpu(c) } } : { op: "setApicBase", args: { vcpu: c.of(["vcpu1", "vcpu2"]), value: c.of([0xfee0_0900, 0xfee0_0d00, 0xfee0_0800, 0xfee0_0c00, 0xfee0_0400, 0xfee0_0000, 0xfee0_0801]) } });
 
 const ioeventfd: Make = (c) => ({
@@ -144,6 +162,33 @@ const creation: Make = (c) =>
     { op: "enableCap", args: { cap: c.of<string | number>(["IRQFD", 100_000]) } },
     { op: "checkExtension", args: { cap: c.of<string | number>(["IRQCHIP", "IRQ_ROUTING", "IRQFD_RESAMPLE", "SPLIT_IRQCHIP", "IOEVENTFD_NO_LENGTH", 100_000]) } },
     { op: "setBootCpuId", args: { id: c.below(3) } },
+    { op: "createPit2", args: { flags: c.of([0, 1, 2]) } },
+    { op: "pipe", args: { as: "p" } },
+  ]);
+
+const x2apicApi: Make = (c) => ({ op: "enableCap", args: { cap: "X2APIC_API", args: [c.of([1, 2, 3])] } });
+/** vCPUs of x2APIC and xAPIC side by side, ids of 32 bits or not. */
+const x2apicVcpu: Make = (c) => {
+  const vcpuName = c.of(["vcpu0", "vcpu1", "vcpu2", "vcpu3"]);
+  return c.oneIn(3) ? { op: "setCpuid", args: { vcpu: vcpuName, x2apic: 1 } } : { op: "setApicBase", args: { vcpu: vcpuName, value: c.weighted([[6, 0xfee0_0c00], [2, 0xfee0_0800], [1, 0xfee0_0000]]) } };
+};
+const wideMsi: Make = (c) => ({
+  op: "signalMsi",
+  args: { addressLo: (0xfee0_0000 | (c.of([0, 1, 2, 3, 0x0f, 0xff]) << 12) | (c.below(2) << 2) | (c.oneIn(5) ? 8 : 0)) >>> 0, addressHi: c.of([0, 0, 0x100, 0xffff_ff00, 0x1_0000, 1]), data: c.of(VECTORS) | (c.oneIn(3) ? 0x100 : 0) },
+});
+
+/** A second VM beside the first: one eventfd can have but one irqfd. */
+const otherVm: Make = (c) =>
+  c.of<X86Call>([
+    { op: "createVm", args: { as: "b" } },
+    { op: "createIrqchip", args: { vm: "b" } },
+    { op: "createVcpu", args: { vm: "b", id: 0, as: "bcpu" } },
+    { op: "irqfd", args: { vm: "b", fd: c.of(EVENTFDS), gsi: c.of(PINS) } },
+    { op: "irqfd", args: { vm: "b", fd: c.of(EVENTFDS), gsi: c.of(PINS), flags: ["DEASSIGN"] } },
+    { op: "irqfd", args: { vm: "b", fd: c.of(EVENTFDS), gsi: c.of(PINS), flags: ["RESAMPLE"], resamplefd: c.of(RESAMPLEFDS) } },
+    { op: "irqLineStatus", args: { vm: "b", gsi: c.of(PINS), level: c.below(2) } },
+    { op: "getIrqchip", args: { vm: "b", chip: c.of(["ioapic", "picMaster"] as const) } },
+    { op: "closeFd", args: { fd: c.of(["b", "bcpu"]) } },
   ]);
 
 interface Setting {
@@ -218,6 +263,18 @@ export const SCENES: readonly Scene[] = [
     name: "api",
     weight: 4,
     setUp: (c) => setUp({ mode: c.of(["full", "full", "split", "none"] as const), vcpus: c.below(3), pic: c.oneIn(2), guest: c.oneIn(2) }),
-    calls: [[4, assign], [4, assignResample], [4, deassign], [6, ioeventfd], [5, descriptor], [4, device], [4, creation], [4, setGsiRouting], [4, writeEventfd], [3, readEventfd], [3, irqLine], [2, guest.wrongSizes], [2, interrupt], [2, getIrqchip], [1, setPic]],
+    calls: [[4, assign], [4, assignResample], [4, deassign], [6, ioeventfd], [5, descriptor], [4, device], [4, creation], [4, setGsiRouting], [4, writeEventfd], [3, readEventfd], [3, irqLine], [2, guest.wrongSizes], [2, interrupt], [2, getIrqchip], [1, setPic], [3, otherVm], [1, assignChained]],
+  },
+  {
+    name: "x2apic",
+    weight: 3,
+    setUp: (c) => [...setUp({ mode: c.oneIn(3) ? "split" : "full", vcpus: 1 + c.below(4), pic: false, guest: true }), ...(c.oneIn(2) ? [x2apicApi(c)] : []), { op: "setCpuid", args: { x2apic: 1 } }, { op: "setCpuid", args: { vcpu: "vcpu1", x2apic: 1 } }],
+    calls: [[8, wideMsi], [8, x2apicVcpu], [6, guest.msr], [4, signalMsi], [4, setLapic], [3, setLapicState], [3, guest.x2apicIcr], [3, guest.eoi], [3, guest.flag], [2, setMsiRouting], [2, writeEventfd], [2, assign], [2, setInService], [1, guest.lapic]],
+  },
+  {
+    name: "state",
+    weight: 3,
+    setUp: (c) => [...setUp({ mode: "full", vcpus: vcpus(c), pic: c.oneIn(2), guest: true }), programmed(c)],
+    calls: [...LINES, [5, setIoapicState], [5, setPicState], [5, setLapicState], [3, setIoapic], [6, guest.eoi], [5, guest.pic], [4, guest.ioapic], [5, guest.flag], [3, signalMsi], [2, assignChained], [1, apicBase], [1, mpState]],
   },
 ];
