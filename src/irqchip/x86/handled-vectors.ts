@@ -70,7 +70,8 @@ export class HandledVectors {
     }
     if (set.eoiSink === null) return;
     yield reads(lapic, "tmr");
-    const isLevel = hasVector(lapic.tmr, vector) && !isSuppressed;
+    // The IOAPIC of the kernel looks at SPIV alone, though no guest can set the bit where it is in the kernel (6.18).
+    const isLevel = hasVector(lapic.tmr, vector) && !lapic.wantsDirectedEoi();
     yield* set.eoiSink.eoi(vcpu.index, vector, isLevel);
   }
 

@@ -257,7 +257,12 @@ export class Lapic {
   isBroadcastSuppressed(): boolean {
     const { page, set } = this;
     if (set.api.suppression !== "enabled" || (page[ApicReg.LVR >> 2] & LVR_DIRECTED_EOI) === 0) return false;
-    return (page[ApicReg.SPIV >> 2] & SPIV_DIRECTED_EOI) !== 0;
+    return this.wantsDirectedEoi();
+  }
+
+  /** SPIV bit 12, whoever set it. */
+  wantsDirectedEoi(): boolean {
+    return (this.page[ApicReg.SPIV >> 2] & SPIV_DIRECTED_EOI) !== 0;
   }
 
   /** This vCPU gets hardware that virtualises its local APIC (null: loses it), to be used while nothing inhibits it. */
