@@ -6,6 +6,7 @@ import { loadavg } from "node:os";
 import { performance, PerformanceObserver } from "node:perf_hooks";
 import { fileURLToPath } from "node:url";
 import { messageCycle, multicast, postedCycle } from "./local-apics.js";
+import { kernelFigures, modelFigures } from "./kernel.js";
 import { library, scene } from "./scene.js";
 
 const RUNS = 7;
@@ -98,5 +99,20 @@ for (const [cpus, x2apic] of [[4, false], [255, false], [1024, true]]) {
   note(`message to 2 of ${cpus} ${x2apic ? "x2APICs" : "xAPICs"} by logical id`, perCall(two), "ns");
   note(`  broadcast, for each of the ${cpus}`, Math.round((perCall(all, 4000) / cpus) * 10) / 10, "ns");
 }
+const modelled = modelFigures();
+const kernel = await kernelFigures();
+const SIDE_BY_SIDE = [
+  ["KVM_SIGNAL_MSI", "signalMsi"],
+  ["KVM_IRQ_LINE", "irqLine"],
+  ["write of an eventfd, irqfd to an MSI route", "eventfdMsi"],
+  ["level cycle with resample, IOAPIC: eventfd to resamplefd", "resample"],
+  ["KVM_SET_GSI_ROUTING with 4,096 entries", "routing"],
+];
+for (const [what, figure] of SIDE_BY_SIDE) {
+  const here = typeof kernel === "string" ? undefined : `here ${kernel[figure]} ns, ${Math.round((10 * kernel[figure]) / modelled[figure]) / 10} times virq's`;
+  note(`${what}, x86`, modelled[figure], "ns", undefined, here);
+}
+if (typeof kernel === "string") note(`beside the running kernel: no, ${kernel}`, 0, "");
+else note("  of each of the kernel's figures, the FFI and an empty system call", kernel.ffi, "ns");
 note("load of the machine", Math.round(loadavg()[0] * 10) / 10, "");
 if (process.argv.includes("--json")) console.log(JSON.stringify(rows, null, 2));

@@ -1,5 +1,7 @@
 import type { Step } from "../sim/step.js";
 
+/** Bytes from which on a view pays; shorter copies allocate nothing. */
+const LONG = 512;
 const PAGE = 4096;
 
 /** Device registers behind an address: what a mapped device region reaches. Values are the low 32 bits. */
@@ -156,7 +158,11 @@ export class AddressSpace {
     for (let done = 0; done < length; ) {
       const view = this.view(address + done);
       let at = (address + done) % PAGE;
-      for (const end = Math.min(length, done + PAGE - at); done < end; done++) into[done] = view.getUint8(at++);
+      const end = Math.min(length, done + PAGE - at);
+      if (end - done >= LONG) {
+        into.set(new Uint8Array(view.buffer, view.byteOffset + at, end - done), done);
+        done = end;
+      } else for (; done < end; done++) into[done] = view.getUint8(at++);
     }
     return true;
   }
@@ -167,7 +173,11 @@ export class AddressSpace {
     for (let done = 0; done < length; ) {
       const view = this.view(address + done);
       let at = (address + done) % PAGE;
-      for (const end = Math.min(length, done + PAGE - at); done < end; done++) view.setUint8(at++, from[done]);
+      const end = Math.min(length, done + PAGE - at);
+      if (end - done >= LONG) {
+        new Uint8Array(view.buffer, view.byteOffset + at, end - done).set(from.subarray(done, end));
+        done = end;
+      } else for (; done < end; done++) view.setUint8(at++, from[done]);
     }
     return true;
   }

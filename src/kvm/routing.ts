@@ -31,29 +31,24 @@ export class RoutingTable {
   readonly size: number;
   /** Entries over all GSIs. */
   readonly count: number;
-  private readonly byGsi: (readonly Route[])[] = [];
   private readonly reverse: Int32Array;
   private isFreed = false;
 
   private constructor(
     routes: readonly Route[],
+    private readonly byGsi: readonly (readonly Route[])[],
     private readonly chips: number,
     private readonly pinsPerChip: number,
   ) {
-    let size = 1;
-    for (const { gsi } of routes) size = Math.max(size, gsi + 1);
-    this.size = size;
+    this.size = byGsi.length;
     this.count = routes.length;
-    const lists: Route[][] = [];
-    for (const route of routes) (lists[route.gsi] ??= []).push(route);
-    for (let gsi = 0; gsi < size; gsi++) this.byGsi.push(lists[gsi] ?? NO_ROUTES);
     this.reverse = new Int32Array(chips * pinsPerChip).fill(-1);
     for (const route of routes)
       if (route.type === KVM_IRQ_ROUTING_IRQCHIP) this.reverse[route.chip * pinsPerChip + route.pin] = route.gsi;
   }
 
   static empty(chips: number, pinsPerChip: number): RoutingTable {
-    return new RoutingTable(NO_ROUTES, chips, pinsPerChip);
+    return new RoutingTable(NO_ROUTES, [NO_ROUTES], chips, pinsPerChip);
   }
 
   /**
@@ -61,17 +56,20 @@ export class RoutingTable {
    * The entries belong to the table afterwards.
    */
   static build(vm: Vm, routes: readonly Route[]): RoutingTable | number {
-    const lists: Route[][] = [];
+    let size = 1;
+    for (const { gsi } of routes) size = Math.max(size, gsi + 1);
+    const byGsi = Array.from({ length: size }, () => NO_ROUTES as Route[]);
     for (const route of routes) {
       const allowed = route.type === KVM_IRQ_ROUTING_MSI ? KVM_MSI_VALID_DEVID : 0;
       if ((route.flags & ~allowed) !== 0) return -EINVAL; // RU6 (b)
-      const sharers = (lists[route.gsi] ??= []);
+      const sharers = byGsi[route.gsi];
       for (const other of sharers) if (conflicts(route, other)) return -EINVAL; // RU6 (c)
       const refused = vm.arch.checkRoute(route); // RU6 (d)
       if (refused !== 0) return refused;
-      sharers.push(route);
+      if (sharers === NO_ROUTES) byGsi[route.gsi] = [route];
+      else sharers.push(route);
     }
-    return new RoutingTable(routes, vm.arch.chips, vm.arch.pinsPerChip); // RU6 (e)
+    return new RoutingTable(routes, byGsi, vm.arch.chips, vm.arch.pinsPerChip); // RU6 (e)
   }
 
   /** The entries of a GSI (u32), in the user's order. */
