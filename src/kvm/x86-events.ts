@@ -87,13 +87,8 @@ function noteInjection(vcpu: VcpuX86, vector: number): void {
   vcpu.vm.sim.emit(Ev.kvm_inj_virq, vcpu.id, vector);
 }
 
-/** Does user space wait for a moment at which it may inject, and does the kernel tell it (14.2)? */
-export function* wantsDmWindow(vcpu: VcpuX86, isRequested: boolean): Step<boolean> {
-  return isRequested && vcpu.arch.irqchipMode !== "full" && (yield* acceptsDmInterrupt(vcpu));
-}
-
-/** Is there room for a vector of user space's? */
-function* acceptsDmInterrupt(vcpu: VcpuX86): Step<boolean> {
+/** Is there room for a vector of user space's (kvm_cpu_accept_dm_intr)? */
+export function* acceptsDmInterrupt(vcpu: VcpuX86): Step<boolean> {
   const isTaken = yield* hasExtInt(vcpu);
   if (isTaken) return false;
   return vcpu.apic === null || (yield* vcpu.apic.acceptsPic());

@@ -8,9 +8,9 @@ export const X86_VCPU_MMAP_SIZE = 3 * 4096;
 /** KVM_PIO_PAGE_OFFSET: where a port access's data lies in the mapping. */
 export const PIO_DATA = 4096;
 
-/** User space waits for an interrupt window. */
+/** User space waits for an interrupt window; with the full irqchip nobody asks (14.2). */
 export function isWindowRequested(vcpu: VcpuX86): boolean {
-  return vcpu.vm.process.memory.getU8(vcpu.runAddress + kvm_run.request_interrupt_window.offset) !== 0;
+  return vcpu.arch.irqchipMode !== "full" && vcpu.vm.process.memory.getU8(vcpu.runAddress + kvm_run.request_interrupt_window.offset) !== 0;
 }
 
 /** The fields that KVM_RUN keeps current (x86-irqchip.md 14.2). */

@@ -16,7 +16,7 @@ import { blockVcpu, haltVcpu, sleepVcpu } from "./halt.js";
 import { CONTINUE, TO_USER } from "./run-result.js";
 import { setExitReason } from "./run-page.js";
 import { Request } from "./vcpu-core.js";
-import { hasEvents, injectEvents, isReadyForInjection, processNmi, wantsDmWindow } from "./x86-events.js";
+import { acceptsDmInterrupt, hasEvents, injectEvents, isReadyForInjection, processNmi } from "./x86-events.js";
 import { X86Exit } from "./x86-guest.js";
 import { handlePio, handleX86Mmio } from "./x86-io.js";
 import { readMsr, writeMsr } from "./x86-msr.js";
@@ -35,7 +35,7 @@ export function* beforeX86Entry(vcpu: VcpuX86): Step<number> {
     const result = yield* handleX86Requests(vcpu);
     if (result !== CONTINUE) return result;
   }
-  const needsWindow = isWindowRequested(vcpu) && (yield* wantsDmWindow(vcpu, true));
+  const needsWindow = isWindowRequested(vcpu) && (yield* acceptsDmInterrupt(vcpu));
   const mustLook = yield* takeRequest(vcpu, X86Request.EVENT);
   if (!mustLook && !needsWindow) return CONTINUE;
   vcpu.stat.reqEvent++;
@@ -96,7 +96,7 @@ function* leaveUninitialized(vcpu: VcpuX86): Step<number> {
 
 /** 14.2, 2: user space waits for a window, and it is open. */
 function* offerWindow(vcpu: VcpuX86): Step<number> {
-  if (!isWindowRequested(vcpu) || vcpu.arch.irqchipMode === "full") return CONTINUE;
+  if (!isWindowRequested(vcpu)) return CONTINUE;
   const isReady = yield* isReadyForInjection(vcpu);
   if (!isReady) return CONTINUE;
   vcpu.stat.requestIrqExits++;

@@ -1,8 +1,10 @@
+import type { Lapic } from "../irqchip/x86/lapic.js";
 import { run, type Step } from "../sim/step.js";
 import * as K from "../uapi/kvm.js";
 import * as X from "../uapi/x86.js";
 import type { Hazards } from "./hazards.js";
 import { TestMachine } from "./kvm.fixture.js";
+import { VcpuThread } from "./vcpu-thread.js";
 import { X86, X86Vm } from "./x86.js";
 import { X86Exit, type X86GuestCpu } from "./x86-guest.js";
 import { X86Module } from "./x86-module.js";
@@ -25,11 +27,17 @@ export type Action =
 
 const DONE_PORT = 0x3f0;
 
-/** A guest whose handlers only note their vector: what comes next in the script is done inside them. */
+/**
+ * A guest that notes the vectors it takes. A handler of {@link handlers} does its actions and returns; without one, what
+ * comes next in the script is done inside the handler.
+ */
 export class ScriptGuest implements X86GuestCpu {
   readonly taken: number[] = [];
   readonly loaded: number[] = [];
-  private script: Action[] = [];
+  readonly handlers = new Map<number, readonly Action[]>();
+  /** What it does when the script is at its end. */
+  idle: "leave" | "spin" | "hlt" = "leave";
+  private readonly script: Action[] = [];
   private isReading = false;
 
   give(actions: readonly Action[]): void {
@@ -38,6 +46,8 @@ export class ScriptGuest implements X86GuestCpu {
 
   entryOf(vcpu: VcpuX86, vector: number): number {
     this.taken.push(vector);
+    const handler = this.handlers.get(vector);
+    if (handler !== undefined) this.script.unshift(...handler, "iret");
     return vcpu.regs.rip;
   }
 
@@ -50,6 +60,7 @@ export class ScriptGuest implements X86GuestCpu {
       const window = vcpu.boundary();
       if (window !== X86Exit.IDLE) return window;
       const inShadow = vcpu.regs.shadow !== 0;
+      if (this.script.length === 0 && this.idle === "spin") return X86Exit.IDLE;
       const exit = this.execute(vcpu, this.script.shift());
       if (inShadow) vcpu.regs.shadow = 0;
       if (exit !== X86Exit.IDLE) return exit;
@@ -58,6 +69,7 @@ export class ScriptGuest implements X86GuestCpu {
 
   private execute(vcpu: VcpuX86, action: Action | undefined): X86Exit {
     const { regs } = vcpu;
+    if (action === undefined && this.idle === "hlt") return X86Exit.HLT;
     if (action === undefined) return access(vcpu, X86Exit.IO_INSTRUCTION, DONE_PORT, true, 1, 0);
     if (typeof action === "object") return this.access(vcpu, action);
     if (action === "hlt") return X86Exit.HLT;
@@ -114,6 +126,20 @@ export const BOTH_PICS_MASKED: readonly Action[] = [
   { out: 0xa1, value: 0xff },
 ];
 
+/** A vCPU's thread: it goes on after exits to user space, and ends at an error. */
+export class RunThread extends VcpuThread {
+  /** Of every KVM_RUN that returned: its exit reason, or its negative errno. */
+  readonly returns: number[] = [];
+  /** User space's part of an access that nobody in the kernel took. */
+  onExit: (() => void) | null = null;
+
+  override *userspace(result: number): Step<boolean> {
+    this.returns.push(result < 0 ? result : this.process.memory.getU32(this.vcpu.runAddress + K.kvm_run.exit_reason.offset));
+    if (result >= 0) this.onExit?.();
+    return result >= 0;
+  }
+}
+
 /** An x86 host, and the set-ups XN, XF, XS and XL of kvm-irq-core.md 11. */
 export class X86Machine extends TestMachine {
   private readonly guests = new Map<number, ScriptGuest>();
@@ -157,10 +183,32 @@ export class X86Machine extends TestMachine {
     return fd;
   }
 
+  /** The guest of a vCPU. */
+  scriptOf(vcpu: number): ScriptGuest {
+    const guest = this.guests.get(vcpu);
+    if (guest === undefined) throw new Error("no guest");
+    return guest;
+  }
+
+  /** Runs a vCPU on physical CPU 1 from now on, as a thread that calls KVM_RUN again and again. */
+  start(vcpu: number): RunThread {
+    const thread = new RunThread(this.vcpuOf(vcpu), this.process, vcpu, 1);
+    this.sim.wake(thread, 0);
+    this.settle();
+    return thread;
+  }
+
   vcpuOf(fd: number): VcpuX86 {
     const file = this.process.file(fd);
     if (!(file instanceof X86VcpuFile)) throw new Error(`descriptor ${fd} is no vCPU`);
     return file.vcpu;
+  }
+
+  /** The local APIC of a vCPU. */
+  apic(vcpu: number): Lapic {
+    const { apic } = this.vcpuOf(vcpu);
+    if (apic === null) throw new Error("no local APIC");
+    return apic;
   }
 
   arch(vm: number): X86Vm {
@@ -171,8 +219,7 @@ export class X86Machine extends TestMachine {
 
   /** The guest does `actions`, then leaves: the vectors that it took meanwhile. Other exits are returned to at once. */
   guest(vcpu: number, actions: readonly Action[]): number[] {
-    const guest = this.guests.get(vcpu);
-    if (guest === undefined) throw new Error("no guest");
+    const guest = this.scriptOf(vcpu);
     const before = guest.taken.length;
     guest.give(actions);
     while (this.runOnce(vcpu) !== K.KVM_EXIT_IO || this.port(vcpu) !== DONE_PORT);
