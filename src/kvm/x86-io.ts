@@ -1,3 +1,4 @@
+import { LAPIC_WINDOW } from "../irqchip/x86/lapic-registers.js";
 import { Ev } from "../sim/event.js";
 import type { Step } from "../sim/step.js";
 import { KVM_EXIT_IO, KVM_EXIT_IO_IN, KVM_EXIT_IO_OUT, KVM_EXIT_MMIO, kvm_run } from "../uapi/kvm.js";
@@ -35,11 +36,12 @@ export function* handlePio(vcpu: VcpuX86): Step<number> {
 export function* handleX86Mmio(vcpu: VcpuX86): Step<number> {
   const { trap, vm, stat, apic } = vcpu;
   vm.sim.emit(Ev.guest_mmio, vcpu.id, trap.address, trap.isWrite ? 1 : 0);
-  if (apic !== null && apic.hasAddress(trap.address)) {
-    const offset = trap.address - apic.base.address;
-    if (trap.isWrite) yield* apic.mmioWrite(offset, trap.size, trap.low);
+  // Addresses from 2^31 on are no small integers to an engine: the difference is made here, where nothing is allocated for it.
+  const offset = apic === null ? -1 : trap.address - apic.base.address;
+  if (apic !== null && offset >= 0 && offset < LAPIC_WINDOW && apic.base.hasWindow()) {
+    if (trap.isWrite) yield* apic.mmioWrite(offset | 0, trap.size, trap.low);
     else {
-      trap.low = yield* apic.mmioRead(offset, trap.size);
+      trap.low = yield* apic.mmioRead(offset | 0, trap.size);
       trap.high = 0;
     }
     stat.mmioExitKernel++;
@@ -68,8 +70,9 @@ export function* handleX86Mmio(vcpu: VcpuX86): Step<number> {
 function* onBus(vcpu: VcpuX86, kind: BusKind): Step<boolean> {
   const { trap } = vcpu;
   const { buses } = vcpu.vm;
-  if (trap.isWrite) return yield* buses.guestWrite(kind, vcpu, trap.address, trap.size, trap.low, trap.high);
-  const isClaimed = yield* buses.guestRead(kind, vcpu, trap.address, trap.size);
+  const address = kind === BusKind.PIO ? trap.address & 0xffff : trap.address;
+  if (trap.isWrite) return yield* buses.guestWrite(kind, vcpu, address, trap.size, trap.low, trap.high);
+  const isClaimed = yield* buses.guestRead(kind, vcpu, address, trap.size);
   if (isClaimed) {
     trap.low = buses.low;
     trap.high = buses.high;

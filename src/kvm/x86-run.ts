@@ -160,7 +160,7 @@ function* handleHlt(vcpu: VcpuX86): Step<number> {
 
 /** What the model does not know, and what a register refuses, is a general protection fault. */
 function* handleMsr(vcpu: VcpuX86, isWrite: boolean): Step<number> {
-  const msr = vcpu.trap.address;
+  const msr = vcpu.trap.address | 0;
   const isDone = isWrite ? yield* writeMsr(vcpu, msr, false) : yield* readMsr(vcpu, msr);
   if (isDone) return CONTINUE;
   vcpu.exceptionVector = GP_VECTOR;

@@ -52,7 +52,11 @@ export class ApicBase {
 
   /** Without the quirk the window of an APIC that does not answer is user space's. */
   holds(address: number): boolean {
-    if (address < this.address || address >= this.address + LAPIC_WINDOW) return false;
+    return address >= this.address && address < this.address + LAPIC_WINDOW && this.hasWindow();
+  }
+
+  /** Is there a window at all? */
+  hasWindow(): boolean {
     return this.own === ApicMode.XAPIC || this.lapic.set.options.disabledWindowQuirk;
   }
 
