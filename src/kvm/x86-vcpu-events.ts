@@ -17,7 +17,6 @@ const VALID =
 
 /** KVM_GET_VCPU_EVENTS: NMIs that were sent meanwhile are counted in first. */
 export function* getVcpuEvents(vcpu: VcpuX86, process: Process, argument: number): Step<number> {
-  yield* vcpu.clearRequest(X86Request.NMI);
   yield* processNmi(vcpu);
   EVENTS.bytes.fill(0);
   const { exception, interrupt, nmi } = X.kvm_vcpu_events;

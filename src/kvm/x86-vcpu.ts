@@ -80,7 +80,7 @@ export class VcpuX86 extends VcpuCore implements X86Vcpu, InitTarget {
 
   /** KVM_MP_STATE_*; its own thread and user space, vcpu.mutex held. */
   mpState: number;
-  /** External interrupt on its way into the guest; -1: none. Delivered at the next entry, or when IF is set. */
+  /** External interrupt on its way into the guest; -1: none. Delivered at the next entry. */
   injectedVector = -1;
   /** The last that was on its way: KVM_GET_VCPU_EVENTS goes on naming it. */
   lastVector = 0;
@@ -119,13 +119,15 @@ export class VcpuX86 extends VcpuCore implements X86Vcpu, InitTarget {
   ) {
     super(vm, id, index, new X86VcpuStats());
     this.regs.reset();
-    const isStarted = !arch.hasIrqchip() || this.isBootCpu;
-    this.apicBaseLo = (APIC_DEFAULT_BASE | MSR_IA32_APICBASE_ENABLE | (this.isBootCpu ? MSR_IA32_APICBASE_BSP : 0)) | 0;
+    const isBoot = id === arch.bootCpuId;
+    const isStarted = isBoot || !arch.hasIrqchip();
+    this.apicBaseLo = (APIC_DEFAULT_BASE | MSR_IA32_APICBASE_ENABLE | (isBoot ? MSR_IA32_APICBASE_BSP : 0)) | 0;
     this.mpState = isStarted ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_UNINITIALIZED;
   }
 
+  /** KVM_SET_BOOT_CPU_ID chooses it at creation; afterwards the bit of IA32_APIC_BASE says so. */
   get isBootCpu(): boolean {
-    return this.id === this.arch.bootCpuId;
+    return ((this.apic === null ? this.apicBaseLo : this.apic.base.low) & MSR_IA32_APICBASE_BSP) !== 0;
   }
 
   // What other contexts ask of it: the request first, then the kick (K15).
@@ -273,26 +275,33 @@ export class VcpuX86 extends VcpuCore implements X86Vcpu, InitTarget {
 
   /**
    * The boundary between two guest instructions: delivers what KVM injected, or says which window opens. The guest goes on
-   * only with IDLE.
+   * only with IDLE. A handler that begins gets its first instruction before an NMI window opens, as where KVM steps over
+   * one instruction to find it.
    */
   boundary(): X86Exit {
+    if (this.exceptionVector >= 0 || this.isNmiInjected || this.injectedVector >= 0) {
+      this.deliver();
+      return X86Exit.IDLE;
+    }
+    if (this.wantsNmiWindow && !this.regs.isNmiBlocked) return X86Exit.NMI_WINDOW;
+    return this.wantsIrqWindow && this.canInterrupt() ? X86Exit.INTERRUPT_WINDOW : X86Exit.IDLE;
+  }
+
+  /** What was injected enters whatever IF says: that was looked at before, and is not for KVM_INTERRUPT in mode none. */
+  private deliver(): void {
     const { regs } = this;
+    let vector = NMI_VECTOR;
     if (this.exceptionVector >= 0) {
-      const vector = this.exceptionVector;
+      vector = this.exceptionVector;
       this.exceptionVector = -1;
-      regs.deliver(this.guest.entryOf(this, vector));
     } else if (this.isNmiInjected) {
       this.isNmiInjected = false;
       regs.isNmiBlocked = true;
-      regs.deliver(this.guest.entryOf(this, NMI_VECTOR));
-    } else if (this.injectedVector >= 0) {
-      // Whatever IF says: that was looked at before it was injected; user space's KVM_INTERRUPT in mode none is not.
-      const vector = this.injectedVector;
+    } else {
+      vector = this.injectedVector;
       this.injectedVector = -1;
-      regs.deliver(this.guest.entryOf(this, vector));
     }
-    if (this.wantsNmiWindow && !regs.isNmiBlocked) return X86Exit.NMI_WINDOW;
-    return this.wantsIrqWindow && this.canInterrupt() ? X86Exit.INTERRUPT_WINDOW : X86Exit.IDLE;
+    regs.deliver(this.guest.entryOf(this, vector));
   }
 
   // INIT and start-up (7.6).
