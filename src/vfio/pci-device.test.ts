@@ -32,6 +32,19 @@ describe("GET_INFO and its like", () => {
     expect(told).toEqual([[0, 7, 0x10000], [0, 0, 0], [0, 3, 32], [0, 1, 0x800]]);
   });
 
+  it("7.3: before Linux 4.16 the pages of the MSI-X table were left out of mappings", () => {
+    const told = (tableOffset: number): number[][] => {
+      const { world, d } = ready({ vfio: { msixSparse: true }, tableOffset });
+      expect([world.call(d, uapi.VFIO_DEVICE_GET_REGION_INFO, 32, 0, 2, 0), world.answer(4), world.answer(12)]).toEqual([0, 15, 0]);
+      expect([world.call(d, uapi.VFIO_DEVICE_GET_REGION_INFO, 80, 0, 2, 0), world.answer(12), world.answer(32)]).toEqual([0, 32, 0x1_0001]);
+      return Array.from({ length: world.answer(40) }, (_, i) => [Number(world.answer64(48 + 16 * i)), Number(world.answer64(56 + 16 * i))]);
+    };
+    expect([told(0), told(0x1000), told(0x3f80)]).toEqual([[[0x1000, 0x3000]], [[0, 0x1000], [0x2000, 0x2000]], [[0, 0x3000]]]);
+    const { world, d } = ready({ vfio: { msixSparse: true } });
+    const mmap = (at: number, length: number): number => run(world.process.mmap(d, length, 2 * REGION + at, true));
+    expect([mmap(0, 0x4000), mmap(0, 0x1000), mmap(0x1000, 0x3000) > 0]).toEqual([-EINVAL, -EINVAL, true]);
+  });
+
   it("vectors 28, 30: the interrupts of each index", () => {
     const { world, d, g } = ready();
     const irq = (fd: number, index: number): number[] => [world.call(fd, uapi.VFIO_DEVICE_GET_IRQ_INFO, 16, 0, index, 0), world.answer(4), world.answer(12)];

@@ -66,9 +66,10 @@ export interface PciWorldOptions extends WorldOptions, MsiStubOptions {
   isMsiMaskable?: boolean;
   /** A has BAR5 of 256 bytes. */
   smallBar?: boolean;
+  /** Where A's MSI-X table is in its BAR2; default 0. */
+  tableOffset?: number;
 }
 
-const A_MSIX: MsixLayout = { vectors: 8, tableBar: 2, tableOffset: 0, pbaBar: 2, pbaOffset: 0x2000 };
 const B_MSIX: MsixLayout = { vectors: 4, tableBar: 0, tableOffset: 0, pbaBar: 0, pbaOffset: 0x800 };
 
 /**
@@ -117,7 +118,7 @@ export class PciWorld extends World {
     this.write("/sys/bus/pci/drivers_probe", this.bridge.name);
   }
 
-  private functionA({ isConventional, extra = [], resetsInD3, isMsiMaskable = false, smallBar }: PciWorldOptions): PciFunction {
+  private functionA({ isConventional, extra = [], resetsInD3, isMsiMaskable = false, smallBar, tableOffset = 0 }: PciWorldOptions): PciFunction {
     const bars: Bar[] = [
       { index: 0, size: 0x1_0000, kind: "mem32", registers: this.bar0 },
       { index: 2, size: 0x4000, kind: "mem32", registers: this.bar2 },
@@ -125,7 +126,8 @@ export class PciWorld extends World {
       ...(smallBar ? [{ index: 5, size: 0x100, kind: "mem32" as const, registers: this.bar4 }] : []),
     ];
     const express = isConventional ? [] : [expressCapability({ hasFlr: true })];
-    const own = [pmCapability({ noSoftReset: !resetsInD3 }), msiCapability({ vectors: 4, isMaskable: isMsiMaskable }), ...express, msixCapability(A_MSIX)];
+    const msix: MsixLayout = { vectors: 8, tableBar: 2, tableOffset, pbaBar: 2, pbaOffset: 0x3000 };
+    const own = [pmCapability({ noSoftReset: !resetsInD3 }), msiCapability({ vectors: 4, isMaskable: isMsiMaskable }), ...express, msixCapability(msix)];
     return new PciFunction({
       name: "0000:06:00.0",
       requesterId: 0x600,
@@ -135,7 +137,7 @@ export class PciWorld extends World {
       intxPin: 1,
       bars,
       capabilities: [...own, ...extra],
-      msix: A_MSIX,
+      msix,
       vpd: Uint8Array.from({ length: 16 }, (_, i) => i),
       rom: new Uint8Array(0x800).fill(0x55),
     });

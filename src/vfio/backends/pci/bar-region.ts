@@ -35,6 +35,8 @@ export class BarRegion {
     private readonly bar: Bar,
     private readonly gate: MemoryGate,
     hazards: VfioPciHazards,
+    /** Linux before 4.16: the pages of the MSI-X table are not mapped. */
+    private readonly hidesTable: boolean,
   ) {
     this.size = bar.size;
     this.flags = flagsOf(pci, bar);
@@ -102,9 +104,23 @@ export class BarRegion {
     if (!(this.flags & VFIO_REGION_INFO_FLAG_MMAP)) return -EINVAL;
     const rounded = Math.ceil(length / PAGE) * PAGE;
     if (length <= 0 || position % PAGE !== 0 || position + rounded > Math.ceil(this.size / PAGE) * PAGE) return -EINVAL;
+    if (this.hidesTable && this.isInTable(position, rounded)) return -EINVAL;
     const address = process.memory.findFree(rounded);
     process.memory.map(address, rounded, { writable: true, region: this.mapping, regionOffset: position });
     return address;
+  }
+
+  /** What is mapped where the table's pages are not: before and behind them; null where all is (vfio.md 7.3). */
+  sparseAreas(): readonly { readonly offset: number; readonly size: number }[] | null {
+    const { msix, table } = this.pci.fn;
+    if (!this.hidesTable || msix === null || table === null) return null;
+    const before = Math.floor(msix.tableOffset / PAGE) * PAGE;
+    const behind = Math.ceil((msix.tableOffset + table.bytes) / PAGE) * PAGE;
+    const areas = [];
+    if (before > 0) areas.push({ offset: 0, size: before });
+    if (behind < this.size) areas.push({ offset: behind, size: this.size - behind });
+    // A table that fills its BAR leaves one area of nothing: clients skip it.
+    return areas.length > 0 ? areas : [{ offset: 0, size: 0 }];
   }
 
   /** Takes the pages out of all mappings: on return no access that began before is under way (23.21). */

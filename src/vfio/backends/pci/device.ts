@@ -41,6 +41,8 @@ export interface VfioPciOptions {
   readonly nointxmask?: boolean;
   /** Linux 6.18 and what was back-ported: a line without DisINTx is disabled unlazily. Default true. */
   readonly unlazyIntx?: boolean;
+  /** Linux before 4.16: the pages of the MSI-X table are left out of mappings. Default false: a region is mapped whole. */
+  readonly msixSparse?: boolean;
   readonly hazards?: Partial<VfioPciHazards>;
 }
 
@@ -77,7 +79,7 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
     this.ioeventfds = new Ioeventfds(vfio, this);
     this.regions = [0, 1, 2, 3, 4, 5].map((index) => {
       const bar = pci.fn.barAt(index);
-      return bar === null ? null : new BarRegion(pci, bar, this, hazards);
+      return bar === null ? null : new BarRegion(pci, bar, this, hazards, options.msixSparse ?? false);
     });
   }
 

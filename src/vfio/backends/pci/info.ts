@@ -17,6 +17,7 @@ import {
   VFIO_PCI_NUM_REGIONS,
   VFIO_PCI_ROM_REGION_INDEX,
   VFIO_REGION_INFO_CAP_MSIX_MAPPABLE,
+  VFIO_REGION_INFO_CAP_SPARSE_MMAP,
   VFIO_REGION_INFO_FLAG_CAPS,
   VFIO_REGION_INFO_FLAG_READ,
   VFIO_REGION_INFO_FLAG_WRITE,
@@ -24,13 +25,16 @@ import {
   vfio_info_cap_header,
   vfio_irq_info,
   vfio_region_info,
+  vfio_region_info_cap_sparse_mmap,
+  vfio_region_sparse_mmap_area,
 } from "../../../uapi/vfio.js";
 import type { VfioPciDevice } from "./device.js";
 
 // What GET_INFO, GET_REGION_INFO and GET_IRQ_INFO tell of a function (vfio.md 7.2 to 7.4).
 
-const CAPS_SIZE = vfio_region_info.size + vfio_info_cap_header.size;
-const argument = new UserArgument(CAPS_SIZE);
+const MOST_AREAS = 2;
+const SPARSE_SIZE = vfio_region_info_cap_sparse_mmap.size + MOST_AREAS * vfio_region_sparse_mmap_area.size;
+const argument = new UserArgument(vfio_region_info.size + SPARSE_SIZE);
 
 /** File offset of a region = index * 2^40. */
 export const REGION_SHIFT = 2 ** 40;
@@ -58,20 +62,34 @@ export function* getRegionInfo(device: VfioPciDevice, process: Process, address:
   // VGA (index 8) is for functions with a VGA class, and none of those is modelled.
   if (given < minsz || wanted > VFIO_PCI_CONFIG_REGION_INDEX) return -EINVAL;
   const { size, info, hasTable } = regionOf(device, wanted);
-  flags.set(view, hasTable ? info | VFIO_REGION_INFO_FLAG_CAPS : info);
+  const caps = hasTable ? tableCapability(device, wanted) : 0;
+  const needed = minsz + caps;
+  flags.set(view, caps > 0 ? info | VFIO_REGION_INFO_FLAG_CAPS : info);
   size_.setNumber(view, size);
   offset.setNumber(view, wanted * REGION_SHIFT);
-  cap_offset.set(view, 0);
-  let length: number = minsz;
-  if (hasTable && given < CAPS_SIZE) argsz.set(view, CAPS_SIZE);
-  else if (hasTable) {
-    cap_offset.set(view, minsz);
-    vfio_info_cap_header.id.set(view, VFIO_REGION_INFO_CAP_MSIX_MAPPABLE, minsz);
-    vfio_info_cap_header.version.set(view, 1, minsz);
-    vfio_info_cap_header.next.set(view, 0, minsz);
-    length = CAPS_SIZE;
+  cap_offset.set(view, caps > 0 && given >= needed ? minsz : 0);
+  if (given < needed) argsz.set(view, needed);
+  return argument.copyOut(process, address, given < needed ? minsz : needed) ? 0 : -EFAULT;
+}
+
+/** Writes the capability of the region that holds the MSI-X table behind the structure; its bytes. */
+function tableCapability(device: VfioPciDevice, index: number): number {
+  const base = vfio_region_info.size;
+  const { view } = argument;
+  const areas = device.regionAt(index)?.sparseAreas() ?? null;
+  vfio_info_cap_header.id.set(view, areas === null ? VFIO_REGION_INFO_CAP_MSIX_MAPPABLE : VFIO_REGION_INFO_CAP_SPARSE_MMAP, base);
+  vfio_info_cap_header.version.set(view, 1, base);
+  vfio_info_cap_header.next.set(view, 0, base);
+  if (areas === null) return vfio_info_cap_header.size;
+  vfio_region_info_cap_sparse_mmap.nr_areas.set(view, areas.length, base);
+  vfio_region_info_cap_sparse_mmap.reserved.set(view, 0, base);
+  let at = base + vfio_region_info_cap_sparse_mmap.size;
+  for (const area of areas) {
+    vfio_region_sparse_mmap_area.offset.setNumber(view, area.offset, at);
+    vfio_region_sparse_mmap_area.size_.setNumber(view, area.size, at);
+    at += vfio_region_sparse_mmap_area.size;
   }
-  return argument.copyOut(process, address, length) ? 0 : -EFAULT;
+  return at - base;
 }
 
 function regionOf(device: VfioPciDevice, index: number): { size: number; info: number; hasTable: boolean } {
