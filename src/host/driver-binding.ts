@@ -2,7 +2,8 @@ import { reads, shared, writes } from "../sim/access.js";
 import { Mutex } from "../sim/lock.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
-import { EBUSY, EINVAL, ENODEV } from "../uapi/errno.js";
+import { EBUSY, EEXIST, EINVAL, ENODEV } from "../uapi/errno.js";
+import { compatibleOf, type DynamicId, parseDynamicId, sameId } from "./dynamic-id.js";
 import type { IommuGroup } from "./iommu-group.js";
 
 const PAGE_SIZE = 4096;
@@ -12,10 +13,18 @@ export abstract class HostDriver {
   /** VFIO drivers and their like leave the DMA of their devices to user space (vfio.md 2.4). */
   readonly managesDma: boolean = false;
 
+  /** Given by new_id. */
+  readonly dynamicIds: DynamicId[] = [];
+
   constructor(readonly name: string) {}
 
   /** By the id tables; an override is not asked here. */
   abstract matches(device: HostDevice): boolean;
+
+  /** Does its table have this id, other than for overrides alone? */
+  hasId(_id: DynamicId): boolean {
+    return false;
+  }
 
   /** 0 or a negative errno. */
   abstract probe(device: HostDevice): Step<number>;
@@ -38,6 +47,9 @@ export class OrdinaryDriver extends HostDriver {
   }
   override matches(device: HostDevice): boolean {
     return device.compatible.some((id) => this.compatible.includes(id));
+  }
+  override hasId(id: DynamicId): boolean {
+    return this.compatible.includes(compatibleOf(id));
   }
   override *probe(): Step<number> {
     return 0;
@@ -65,7 +77,13 @@ export class HostDevice {
 
   /** vfio.md 2.2: an override, once set, is the only driver that matches. */
   accepts(driver: HostDriver): boolean {
-    return this.driverOverride === null ? driver.matches(this) : this.driverOverride === driver.name;
+    if (this.driverOverride !== null) return this.driverOverride === driver.name;
+    return driver.matches(this) || driver.dynamicIds.some((id) => this.matchesId(id));
+  }
+
+  /** Is it meant by an id of its bus? */
+  matchesId(_id: DynamicId): boolean {
+    return false;
   }
 
   /** The bound driver, or null: without the lock, as whoever follows the link in sysfs. */
@@ -157,6 +175,29 @@ export class Bus {
   *unbind(driver: HostDriver, deviceName: string): Step<number> {
     const device = this.device(deviceName);
     return device === null ? -ENODEV : yield* device.detach(driver);
+  }
+
+  /** D/new_id: 0 after probing what it fits, -EINVAL for no id, -EEXIST where the driver has it. */
+  *newId(driver: HostDriver, text: string): Step<number> {
+    const id = parseDynamicId(text);
+    if (id === null) return -EINVAL;
+    if (driver.hasId(id) || driver.dynamicIds.some((each) => sameId(each, id))) return -EEXIST;
+    driver.dynamicIds.push(id);
+    for (let i = 0; i < this.devices.length; i++) {
+      const device = this.devices[i];
+      if (device.matchesId(id) && device.accepts(driver)) yield* device.attach(driver);
+    }
+    return 0;
+  }
+
+  /** D/remove_id: 0, -EINVAL, or -ENODEV where it was not given. What is bound stays. */
+  removeId(driver: HostDriver, text: string): number {
+    const id = parseDynamicId(text);
+    if (id === null) return -EINVAL;
+    const at = driver.dynamicIds.findIndex((each) => sameId(each, id));
+    if (at < 0) return -ENODEV;
+    driver.dynamicIds.splice(at, 1);
+    return 0;
   }
 
   /** drivers_probe: 0 even where nothing matched, as a probe's own error is only logged. */

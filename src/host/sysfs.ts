@@ -58,7 +58,10 @@ export class Sysfs {
     const driver = bus.driver(driverName);
     if (driver === null) return -ENOENT;
     if (file === "bind") return yield* bus.bind(driver, name);
-    return file === "unbind" ? yield* bus.unbind(driver, name) : -ENOENT;
+    if (file === "unbind") return yield* bus.unbind(driver, name);
+    if (bus.name !== "pci") return -ENOENT;
+    if (file === "new_id") return yield* bus.newId(driver, name);
+    return file === "remove_id" ? bus.removeId(driver, name) : -ENOENT;
   }
 
   /** The text of a file, or a negative errno. */

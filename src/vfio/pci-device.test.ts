@@ -344,6 +344,31 @@ describe("binding", () => {
     expect([status(), world.setContainer(g, c), write("drivers/e1000e/bind")]).toEqual([1, 0, -EBUSY]);
   });
 
+  it("vector 104: new_id and remove_id", () => {
+    const world = new PciWorld();
+    const write = (file: string, text: string): number => world.write(`/sys/bus/pci/${file}`, text);
+    const ids = (text: string, file = "new_id", driver = "vfio-pci"): number => write(`drivers/${driver}/${file}`, text);
+    const bound = (): string | null => run(world.sysfs.readlink(`/sys/bus/pci/devices/${world.B.name}/driver`));
+    write(`devices/${world.B.name}/driver_override`, "\n");
+    write("drivers/vfio-pci/unbind", world.B.name);
+    expect([ids("8086"), bound()]).toEqual([-EINVAL, null]);
+    expect([ids("8086 10d4"), bound()]).toEqual([9, null]);
+    expect([ids("8086 10d3\n"), bound(), ids("8086 10d3"), ids("8086 10d3", "new_id", "e1000e")]).toEqual([10, "/sys/bus/pci/drivers/vfio-pci", -EEXIST, -EEXIST]);
+    expect([ids("8086 10d3", "remove_id"), ids("8086 10d3", "remove_id"), ids("8086", "remove_id")]).toEqual([9, -ENODEV, -EINVAL]);
+    expect(bound()).toBe("/sys/bus/pci/drivers/vfio-pci");
+  });
+
+  it("2.1: an id can ask for subsystem and class too", () => {
+    const world = new PciWorld();
+    const ids = (text: string): string | null => {
+      world.write(`/sys/bus/pci/drivers/vfio-pci/new_id`, text);
+      return run(world.sysfs.readlink(`/sys/bus/pci/devices/${world.B.name}/driver`));
+    };
+    world.write(`/sys/bus/pci/devices/${world.B.name}/driver_override`, "");
+    world.write("/sys/bus/pci/drivers/vfio-pci/unbind", world.B.name);
+    expect([ids("8086 10d3 1234 5678"), ids("8086 10d3 8086 10d3 030000 ff0000"), ids("8086 10d3 8086 10d3 020000 ff0000")]).toEqual([null, null, "/sys/bus/pci/drivers/vfio-pci"]);
+  });
+
   it("vector 21: an interrupt is signalled after the group is closed; the last close lets the group go", () => {
     const { world, c, g, d } = ready();
     const E = world.eventfd();

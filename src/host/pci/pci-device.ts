@@ -6,6 +6,7 @@ import { Ev } from "../../sim/event.js";
 import type { Step } from "../../sim/step.js";
 import { EAGAIN, ENOTTY } from "../../uapi/errno.js";
 import { HostDevice } from "../driver-binding.js";
+import type { DynamicId } from "../dynamic-id.js";
 import type { IommuGroup } from "../iommu-group.js";
 import type { PciBus, PciRoot } from "./pci-root.js";
 import { PciVectors } from "./pci-vectors.js";
@@ -55,6 +56,13 @@ export class PciDevice extends HostDevice {
     this.hasBrokenIntxMasking = options.hasBrokenIntxMasking ?? false;
     this.brokenResets = options.brokenResets ?? [];
     this.vectors = new PciVectors(root.host, this);
+  }
+
+  override matchesId(id: DynamicId): boolean {
+    const fits = (wanted: number, offset: number): boolean => wanted < 0 || this.fn.peek(offset, 2) === wanted;
+    const classCode = this.fn.peek(Pci.REVISION, 4) >>> 8;
+    if (((classCode ^ id.classCode) & id.classMask) !== 0) return false;
+    return fits(id.vendor, Pci.VENDOR_ID) && fits(id.device, Pci.DEVICE_ID) && fits(id.subvendor, Pci.SUBSYSTEM_VENDOR) && fits(id.subdevice, Pci.SUBSYSTEM_ID);
   }
 
   get isBridge(): boolean {
