@@ -61,6 +61,8 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
   private resetWorks = false;
   private powerState = 0;
   private saved: PciState | null = null;
+  /** What the function's registers were when it entered D3hot. */
+  private beforeD3: PciState | null = null;
   /** INTx was masked by entering low power, and is unmasked by leaving it. */
   private maskedByPower = false;
 
@@ -288,13 +290,11 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
   /** Memory lock held. A function that loses its registers in D3hot gets them back. */
   private *changePowerState(state: number): Step<void> {
     if (state === this.powerState) return;
-    const before = state === Pm.D3HOT ? yield* this.pci.saveState() : null;
-    if (before !== null) this.beforeD3 = before;
+    if (state === Pm.D3HOT) this.beforeD3 = yield* this.pci.saveState();
     const wasReset = yield* this.pci.setPowerState(state);
     if (wasReset && this.beforeD3 !== null) yield* this.pci.restoreState(this.beforeD3);
     this.powerState = state;
   }
-  private beforeD3: PciState | null = null;
 
   *resetFunction(): Step<void> {
     yield* this.lockMemory(true);
