@@ -5,7 +5,7 @@ import type { PciFunction } from "./function.js";
 
 /**
  * The INTx pin of a function (PCI 3.0, 6.2.2 to 6.2.4): STATUS shows the condition, the wire only while COMMAND does not
- * disable it and no messages are enabled. Its state is part of the function's block.
+ * disable it, no messages are enabled and the function is awake. Its state is part of the function's block.
  */
 export class IntxPin implements LevelSink {
   readonly trigger = "level";
@@ -53,6 +53,6 @@ export class IntxPin implements LevelSink {
   }
 
   private wanted(): boolean {
-    return this.isAsserted && !this.fn.isIntxDisabled && !this.fn.messages.isEnabled;
+    return this.isAsserted && !this.fn.isIntxDisabled && !this.fn.messages.isEnabled && !this.fn.isInD3();
   }
 }

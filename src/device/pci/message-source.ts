@@ -6,7 +6,7 @@ import type { MessagePort } from "./message-port.js";
 
 /**
  * A function's messages (PCI 3.0, 6.8): one per event, as its MSI capability or MSI-X table says. A masked vector pends,
- * and is sent when it is unmasked; a function that masters no bus sends nothing.
+ * and is sent when it is unmasked; a function that masters no bus, or is in D3hot, sends nothing.
  */
 export class MessageSource {
   port: MessagePort | null = null;
@@ -65,7 +65,7 @@ export class MessageSource {
   }
 
   private *emit(address: number, data: number): Step<void> {
-    if (!this.fn.isMaster || this.port === null) return;
+    if (!this.fn.isMaster || this.fn.isInD3() || this.port === null) return;
     this.sent++;
     yield* this.port.message(this.fn.requesterId, address, data);
   }
