@@ -249,6 +249,37 @@ describe("INTx without DisINTx", () => {
   });
 });
 
+describe("INTx before Linux 6.9 (profile v5)", () => {
+  const isRequested = (world: PciWorld): boolean => world.machine.desc(world.machine.level).depth === 0;
+
+  it.each([{}, { hasBrokenIntxMasking: true }])("vectors 42, 43: -1 gives the host's line back, and the mode stays: %o", (options) => {
+    const { world, d } = triggered({ ...options, vfio: { releasesIntxLine: true } });
+    const minusOne = (): number => world.setIrqs(d, INTX, EVENTFD | TRIGGER, 0, 1, -1);
+    expect([isRequested(world), minusOne(), isRequested(world), run(world.vfioA.irqs.mode.get())]).toEqual([true, 0, false, INTX]);
+    world.intx(true);
+    expect(world.isDisIntx).toBe(false);
+    const E2 = world.eventfd();
+    expect(world.setIrqs(d, INTX, EVENTFD | TRIGGER, 0, 1, E2)).toBe(0);
+    world.settle();
+    expect([world.take(E2), world.take(E2)]).toEqual([1, -EAGAIN]);
+    expect([world.setIrqs(d, INTX, NONE | TRIGGER, 0, 0), isRequested(world)]).toEqual([0, false]);
+    expect([minusOne(), run(world.vfioA.irqs.mode.get()), isRequested(world), world.setIrqs(d, INTX, NONE | TRIGGER, 0, 0)]).toEqual([0, INTX, false, 0]);
+  });
+
+  it("a line that was masked stays masked with its next trigger, until it is unmasked", () => {
+    const { world, d } = triggered({ hasBrokenIntxMasking: true, vfio: { releasesIntxLine: true } });
+    const E2 = world.eventfd();
+    world.setIrqs(d, INTX, NONE | MASK, 0, 1);
+    expect(world.setIrqs(d, INTX, EVENTFD | TRIGGER, 0, 1, E2)).toBe(0);
+    expect([run(world.vfioA.irqs.intx.isMasked()), isRequested(world)]).toEqual([true, false]);
+    world.intx(true);
+    expect(world.take(E2)).toBe(-EAGAIN);
+    expect(world.setIrqs(d, INTX, NONE | UNMASK, 0, 1)).toBe(0);
+    world.settle();
+    expect(world.take(E2)).toBe(1);
+  });
+});
+
 describe("INTx and power", () => {
   it("23.10: what the user has masked is not unmasked by a resume", () => {
     const { world, d } = triggered();

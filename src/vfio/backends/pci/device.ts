@@ -41,6 +41,8 @@ export interface VfioPciOptions {
   readonly nointxmask?: boolean;
   /** Linux 6.18 and what was back-ported: a line without DisINTx is disabled unlazily. Default true. */
   readonly unlazyIntx?: boolean;
+  /** Before Linux 6.9 (profile v5): INTx without a trigger keeps no line of the host. Default false. */
+  readonly releasesIntxLine?: boolean;
   /** Linux before 4.16: the pages of the MSI-X table are left out of mappings. Default false: a region is mapped whole. */
   readonly msixSparse?: boolean;
   readonly hazards?: Partial<VfioPciHazards>;
@@ -77,7 +79,7 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
     super(vfio, pci.name, group, set.lock);
     this.memoryLock = new Mutex(vfio.sim, "vfio_pci.memory_lock");
     const hazards = { ...NO_VFIO_PCI_HAZARDS, ...options.hazards };
-    this.irqs = new PciIrqs(vfio, this, { isUnlazy: options.unlazyIntx ?? true, hazards });
+    this.irqs = new PciIrqs(vfio, this, { isUnlazy: options.unlazyIntx ?? true, releasesLine: options.releasesIntxLine ?? false, hazards });
     this.ioeventfds = new Ioeventfds(vfio, this);
     this.regions = [0, 1, 2, 3, 4, 5].map((index) => {
       const bar = pci.fn.barAt(index);

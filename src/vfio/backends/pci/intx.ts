@@ -18,6 +18,8 @@ import { NO_IRQS, type PciIrqMode } from "./mode.js";
 export interface IntxOptions {
   /** Since Linux 6.18 a line without DisINTx is disabled unlazily (host-irq.md 1.12). Default true. */
   readonly isUnlazy: boolean;
+  /** Before Linux 6.9: the host's line is requested only while there is a trigger (profile v5 of vfio.md 8.6). */
+  readonly releasesLine: boolean;
   readonly hazards: VfioPciHazards;
 }
 
@@ -32,6 +34,8 @@ export class Intx implements IrqAction {
   hasPci23 = false;
   readonly irqlock: Spinlock;
   private masked = false;
+  /** The host's line is requested. */
+  private hasLine = false;
   private trigger: EventfdContext | null = null;
   private readonly unmaskSlot: UnmaskSlot;
 
@@ -156,13 +160,30 @@ export class Intx implements IrqAction {
   private *install(process: Process, fd: number, isIntx: boolean): Step<number> {
     const trigger = fd < 0 ? null : eventfdContextOf(process, fd);
     if (typeof trigger === "number") return trigger;
-    if (isIntx) {
+    const result = isIntx ? yield* this.replace(trigger) : yield* this.enable(trigger);
+    if (result !== 0 && trigger !== null) yield* trigger.put();
+    return result;
+  }
+
+  private *replace(trigger: EventfdContext | null): Step<number> {
+    if (!this.options.releasesLine) {
       yield* this.swap(trigger);
       return 0;
     }
-    const result = yield* this.enable(trigger);
-    if (result !== 0 && trigger !== null) yield* trigger.put();
+    yield* this.releaseLine();
+    yield* this.swap(trigger);
+    if (trigger === null) return 0;
+    const result = yield* this.requestLine(false);
+    if (result !== 0) yield* this.forgetTrigger();
+    else yield* this.keepMasked();
     return result;
+  }
+
+  /** DisINTx outlives the new request; a disabled line does not. */
+  private *keepMasked(): Step<void> {
+    yield* this.irqlock.lock();
+    if (!this.hasPci23 && this.masked) yield* this.host.disableIrqNosync(this.pci.irq);
+    yield* this.irqlock.unlock();
   }
 
   /**
@@ -179,16 +200,34 @@ export class Intx implements IrqAction {
     yield writes(this, "trigger");
     this.trigger = trigger;
     if (this.hasPci23) yield* this.pci.setIntx(!isMasked);
-    const flags = this.hasPci23 ? Irqf.SHARED : isMasked ? Irqf.NO_AUTOEN : 0;
     yield* this.mode.set(VFIO_PCI_INTX_IRQ_INDEX);
-    if (!this.hasPci23 && this.options.isUnlazy) this.host.setUnlazy(irq, true);
-    const result = yield* this.host.requestIrq(irq, this, flags, `vfio-intx(${this.pci.name})`, this);
+    const result = this.options.releasesLine && trigger === null ? 0 : yield* this.requestLine(isMasked);
     if (result === 0) return 0;
-    if (!this.hasPci23 && this.options.isUnlazy) this.host.setUnlazy(irq, false);
     yield* this.mode.set(NO_IRQS);
+    yield* this.forgetTrigger();
+    return result;
+  }
+
+  private *requestLine(isMasked: boolean): Step<number> {
+    const { irq } = this.pci;
+    const flags = this.hasPci23 ? Irqf.SHARED : isMasked ? Irqf.NO_AUTOEN : 0;
+    const isUnlazy = !this.hasPci23 && this.options.isUnlazy;
+    if (isUnlazy) this.host.setUnlazy(irq, true);
+    const result = yield* this.host.requestIrq(irq, this, flags, `vfio-intx(${this.pci.name})`, this);
+    this.hasLine = result === 0;
+    if (result !== 0 && isUnlazy) this.host.setUnlazy(irq, false);
+    return result;
+  }
+
+  private *releaseLine(): Step<void> {
+    if (this.hasLine) yield* this.host.freeIrq(this.pci.irq, this);
+    this.hasLine = false;
+  }
+
+  /** The reference is the caller's. */
+  private *forgetTrigger(): Step<void> {
     yield writes(this, "trigger");
     this.trigger = null;
-    return result;
   }
 
   /** On return the old eventfd receives nothing: its users in handlers and in the unmask worker are waited for (23.5). */
@@ -207,7 +246,7 @@ export class Intx implements IrqAction {
   /** igate held, mode INTx. DisINTx stays as it was. */
   *disable(): Step<void> {
     yield* this.unmaskSlot.disable();
-    yield* this.host.freeIrq(this.pci.irq, this);
+    yield* this.releaseLine();
     yield* this.mode.set(NO_IRQS);
     yield writes(this, "trigger");
     const { trigger } = this;
@@ -224,6 +263,7 @@ export class Intx implements IrqAction {
 }
 shared(Intx, "trigger");
 guarded(Intx, (intx) => intx.irqlock, "masked");
+guarded(Intx, (intx) => intx.igate, "hasLine");
 
 /** DATA_NONE always asks; DATA_BOOL where its byte is not 0. */
 function asks(process: Process, request: IrqSet): boolean {
