@@ -3,7 +3,8 @@ import { describe, expect, it } from "vitest";
 import { run, STRAIGHT, type Step } from "../../sim/step.js";
 import { kvm_ioapic_state } from "../../uapi/x86.js";
 import { interleave } from "../gic/interleave.fixture.js";
-import { ChipHarness } from "./chips.fixture.js";
+import { ChipHarness, type FakeX86Vm } from "./chips.fixture.js";
+import { RealApics } from "./real-apics.fixture.js";
 import { type ChipHazards, NO_CHIP_HAZARDS } from "./chip-hazards.js";
 import { IOAPIC_SUCCESSIVE_IRQ_MAX_COUNT } from "./ioapic-storm.js";
 import { Rte } from "./redirection-entry.js";
@@ -114,7 +115,13 @@ describe("x86-irqchip.md 18, hazards of the IOAPIC", () => {
   });
 });
 
-/** What may happen to the pin at the same time as an EOI of its vector. */
+/** vCPU 0 takes its interrupt and ends it: the rescan that another vCPU asks for may come in between. */
+function* takeAndEnd(h: ChipHarness): Step<void> {
+  yield* h.local.take(0);
+  yield* h.local.eoi(0);
+}
+
+/** What may happen to the pin at the same time. */
 const BESIDE: Record<string, (h: ChipHarness) => Step<unknown>> = {
   "line up": (h) => h.ioapic.setIrq(PIN, 0, 1),
   "line down": (h) => h.ioapic.setIrq(PIN, 0, 0),
@@ -134,21 +141,24 @@ const BESIDE: Record<string, (h: ChipHarness) => Step<unknown>> = {
   worker: (h) => h.ioapic.serviceHighLines(),
 };
 
-describe("an EOI against everything else, at every access", () => {
+describe.each([
+  ["fake local APICs", undefined],
+  ["virq's own local APICs", (vm: FakeX86Vm) => new RealApics(vm)],
+] as const)("taking and ending a level interrupt against everything else, at every access, with %s", (_name, makeApics) => {
   if (STRAIGHT) {
     it("needs the stepped build", () => expect(Object.keys(BESIDE).length).toBe(7));
     return;
   }
   for (const [name, beside] of Object.entries(BESIDE))
-    for (const isHigh of [0, 1])
-      it(`${name}, line ${isHigh === 1 ? "high" : "low"}: what is requested and unmasked is on its way`, () => {
+    for (const [isHigh, isTaken] of [[0, true], [1, true], [0, false], [1, false]] as const)
+      it(`${name}, ${isTaken ? "in service" : "pending"}, line ${isHigh === 1 ? "high" : "low"}: what is requested and unmasked is on its way`, () => {
         for (let at = 0, last = 1; at < last; at++) {
-          const h = machine({});
+          const h = new ChipHarness(makeApics === undefined ? {} : { makeApics });
           h.entry(PIN, 0x8077);
           h.pin(PIN, 1);
-          h.take();
+          if (isTaken) h.take();
           h.pin(PIN, isHigh);
-          last = interleave(() => h.apics.eoi(0), () => beside(h), at);
+          last = interleave(() => (isTaken ? h.local.eoi(0) : takeAndEnd(h)), () => beside(h), at);
           const low = h.rte(PIN);
           const isOnItsWay = h.irrOf(0).includes(0x77) || h.irrOf(1).includes(0x77);
           expect((low & Rte.REMOTE_IRR) !== 0).toBe(isOnItsWay);

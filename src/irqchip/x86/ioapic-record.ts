@@ -37,7 +37,7 @@ export function* setIoApicState(ioapic: IoApic, view: DataView, base = 0): Step<
   ioapic.id = record.id.get(view, base) | 0;
   ioapic.recordPad = record.pad.get(view, base) | 0;
   for (let pin = 0; pin < KVM_IOAPIC_NUM_PINS; pin++) {
-    ioapic.entryLow[pin] = record.redirtbl[pin].lo(view, base);
+    ioapic.setEntryLow(pin, record.redirtbl[pin].lo(view, base) | 0);
     ioapic.entryHigh[pin] = record.redirtbl[pin].hi(view, base);
   }
   ioapic.irr = 0;

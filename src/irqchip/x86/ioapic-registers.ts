@@ -69,7 +69,7 @@ function* writeEntry(ioapic: IoApic, pin: number, isHighHalf: boolean, value: nu
   const oldLow = entryLow[pin];
   const oldDestination = entryHigh[pin] >>> Rte.DESTINATION_SHIFT;
   if (isHighHalf) entryHigh[pin] = value;
-  else entryLow[pin] = (value & ~Rte.READ_ONLY) | (oldLow & Rte.READ_ONLY);
+  else ioapic.setEntryLow(pin, (value & ~Rte.READ_ONLY) | (oldLow & Rte.READ_ONLY));
   const isLevel = (entryLow[pin] & Rte.LEVEL) !== 0;
   if (!isLevel) entryLow[pin] &= ~Rte.REMOTE_IRR;
 

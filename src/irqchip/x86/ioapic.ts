@@ -32,6 +32,15 @@ export interface IoApicOptions extends ChipOptions {
   readonly version?: 0x11 | 0x20;
 }
 
+const lowestBit = (bits: number): number => 31 - Math.clz32(bits & -bits);
+
+/** Every entry has the vector of its reset value. */
+function pinsAfterReset(): Int32Array {
+  const pinsOf = new Int32Array(256);
+  pinsOf[Rte.RESET & Rte.VECTOR_MASK] = (1 << KVM_IOAPIC_NUM_PINS) - 1;
+  return pinsOf;
+}
+
 /** Why a pin is serviced, in traces. */
 export type ServiceReason = "line" | "eoi" | "unmask" | "worker";
 
@@ -64,6 +73,8 @@ export class IoApic implements MmioDevice, EoiSink {
   /** Redirection entries in halves, {@link Rte}. */
   readonly entryLow = new Int32Array(KVM_IOAPIC_NUM_PINS).fill(Rte.RESET);
   readonly entryHigh = new Int32Array(KVM_IOAPIC_NUM_PINS);
+  /** By vector: bit per pin whose entry has it. Follows {@link entryLow}, by {@link setEntryLow}. */
+  private readonly pinsOf = pinsAfterReset();
   /** EOIs in a row that found the line high, by pin. */
   readonly eoiCount = new Int32Array(KVM_IOAPIC_NUM_PINS);
   readonly sources = new LineSources(KVM_IOAPIC_NUM_PINS);
@@ -210,19 +221,36 @@ export class IoApic implements MmioDevice, EoiSink {
   *eoi(vcpuIndex: number, vector: number, isLevel: boolean): Step<void> {
     yield* this.lock.lock();
     if (!this.rtc.eoi(vcpuIndex, vector)) yield* recountRtcOfAll(this);
-    const { entryLow } = this;
-    for (let pin = 0; pin < KVM_IOAPIC_NUM_PINS; pin++) {
-      if ((entryLow[pin] & Rte.VECTOR_MASK) !== vector) continue;
+    let pins = this.pinsOf[vector];
+    while (pins !== 0) {
+      const pin = lowestBit(pins);
       yield* this.eoiPin(pin, isLevel);
       if (this.hazards.ackFirstPinOnly) break;
+      pins = this.pinsAbove(pin, vector);
     }
     yield* this.lock.unlock();
   }
 
   /** Version 0x20's EOI register: each entry with the vector, by its own trigger mode. */
   private *eoiByRegister(vector: number): Step<void> {
-    for (let pin = 0; pin < KVM_IOAPIC_NUM_PINS; pin++)
-      if ((this.entryLow[pin] & Rte.VECTOR_MASK) === vector) yield* this.eoiPin(pin, (this.entryLow[pin] & Rte.LEVEL) !== 0);
+    let pins = this.pinsOf[vector];
+    while (pins !== 0) {
+      const pin = lowestBit(pins);
+      yield* this.eoiPin(pin, (this.entryLow[pin] & Rte.LEVEL) !== 0);
+      pins = this.pinsAbove(pin, vector);
+    }
+  }
+
+  /** The pins after `pin` that have the vector now: a listener may have let the guest change an entry. */
+  private pinsAbove(pin: number, vector: number): number {
+    return this.pinsOf[vector] & (-2 << pin);
+  }
+
+  /** The low half of an entry, as it is to be from now on. Lock held. */
+  setEntryLow(pin: number, value: number): void {
+    this.pinsOf[this.entryLow[pin] & Rte.VECTOR_MASK] &= ~(1 << pin);
+    this.entryLow[pin] = value;
+    this.pinsOf[value & Rte.VECTOR_MASK] |= 1 << pin;
   }
 
   /**
@@ -273,4 +301,4 @@ export class IoApic implements MmioDevice, EoiSink {
   }
 }
 shared(IoApic, "windowBase");
-guarded(IoApic, (ioapic) => ioapic.lock, "recordBaseLow", "recordBaseHigh", "recordPad", "ioregsel", "id", "irr", "irrDelivered", "entryLow", "entryHigh", "eoiCount", "sources", "rtc", "message");
+guarded(IoApic, (ioapic) => ioapic.lock, "recordBaseLow", "recordBaseHigh", "recordPad", "ioregsel", "id", "irr", "irrDelivered", "entryLow", "entryHigh", "pinsOf", "eoiCount", "sources", "rtc", "message");
