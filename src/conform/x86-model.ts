@@ -5,6 +5,7 @@ import { Process } from "../host/process.js";
 import { KvmFile } from "../kvm/system.js";
 import { VcpuThread } from "../kvm/vcpu-thread.js";
 import { X86 } from "../kvm/x86.js";
+import { X86Host } from "../host/x86/x86-host.js";
 import { X86Module } from "../kvm/x86-module.js";
 import { X86VcpuFile } from "../kvm/x86-vcpu-ioctl.js";
 import type { VcpuX86 } from "../kvm/x86-vcpu.js";
@@ -115,7 +116,7 @@ export class ModelSystem implements X86System {
   constructor(private readonly backend: Backend) {
     this.process = new Process(this.sim, "conform");
     for (let fd = 0; fd < STANDARD_DESCRIPTORS; fd++) this.process.install(new NullFile());
-    this.kvm = this.process.install(new KvmFile(new X86Module(this.sim, { cpus: CPUS }), new X86(CPUS, backend)));
+    this.kvm = this.process.install(new KvmFile(new X86Module(new X86Host(this.sim, [0, 1])), new X86(CPUS, backend)));
     this.process.memory.map(STRUCTURE, STRUCTURE_BYTES);
     this.process.memory.map(PLACED, PAGE);
     this.process.memory.map(DATA, PAGE);

@@ -213,7 +213,10 @@ export class EventfdFile extends File {
       while (!added && (yield* sleeper.sleep())) added = yield* context.add(low, high);
       sleeper.leave();
     }
-    if (added) yield* this.wakeGuarded(EPOLLIN);
+    if (added) {
+      context.sim.emit(Ev.eventfd_write, context.id);
+      yield* this.wakeGuarded(EPOLLIN);
+    }
     yield* context.waiters.lock.unlock();
     if (!added) return this.isNonBlocking ? -EAGAIN : -EINTR;
     return 8;

@@ -4,6 +4,7 @@ import { EEXIST, EINVAL, EMFILE } from "../uapi/errno.js";
 import { mapRunPages } from "./create-vcpu.js";
 import type { Vm } from "./vm.js";
 import { X86_VCPU_MMAP_SIZE } from "./x86-run-page.js";
+import { Apicv } from "./x86-apicv.js";
 import { X86VcpuFile } from "./x86-vcpu-ioctl.js";
 import { VcpuX86 } from "./x86-vcpu.js";
 import { X86Vm } from "./x86.js";
@@ -33,6 +34,7 @@ function* bringOnline(vm: Vm, arch: X86Vm, process: Process, id: number): Step<n
   const vcpu = new VcpuX86(vm, arch, id, arch.vcpus.length);
   // The map of local APICs that this builds does not have the new vCPU yet: it is not online (x86-irqchip.md 6.2).
   if (arch.apics !== null) vcpu.apic = yield* arch.apics.add(vcpu);
+  if (arch.posting !== null && vcpu.apic !== null) vcpu.apicv = yield* Apicv.start(vcpu, vcpu.apic, arch.posting);
   vcpu.runAddress = mapRunPages(process, X86_VCPU_MMAP_SIZE);
   vm.get();
   arch.vcpus.push(vcpu);

@@ -15,11 +15,17 @@ export function* hasExtInt(vcpu: VcpuX86): Step<boolean> {
   return arch.pic !== null && (yield* arch.pic.hasOutput());
 }
 
-/** Would an event request find an interrupt to inject? */
-export function* hasInjectable(vcpu: VcpuX86): Step<boolean> {
+/** Is there an interrupt that the guest would take? */
+function* hasInterrupt(vcpu: VcpuX86): Step<boolean> {
   const isExternal = yield* hasExtInt(vcpu);
   if (isExternal || vcpu.apic === null) return isExternal;
   return (yield* vcpu.apic.nextInterrupt()) >= 0;
+}
+
+/** Would an event request find an interrupt to inject? With APIC virtualisation the processor takes the local APIC's. */
+export function* hasInjectable(vcpu: VcpuX86): Step<boolean> {
+  if (vcpu.apicv !== null) return yield* hasExtInt(vcpu);
+  return yield* hasInterrupt(vcpu);
 }
 
 /** 7.4: ExtINT first, then the local APIC. The vector that the CPU now takes, -1: it went away. */
@@ -32,7 +38,7 @@ function* takeInterrupt(vcpu: VcpuX86): Step<number> {
     vcpu.pendingExternalVector = -1;
     return vector;
   }
-  if (apic === null) return -1;
+  if (apic === null || vcpu.apicv !== null) return -1;
   const vector = yield* apic.nextInterrupt();
   if (vector >= 0) yield* apic.take(vector);
   return vector;
@@ -110,5 +116,5 @@ export function* hasEvents(vcpu: VcpuX86): Step<boolean> {
   // An NMI that was not looked at yet ends a halt even where it is blocked then (6.18).
   yield reads(vcpu, "requests");
   if ((vcpu.requests & X86Request.NMI) !== 0) return true;
-  return vcpu.canInterrupt() && (yield* hasInjectable(vcpu));
+  return vcpu.canInterrupt() && (yield* hasInterrupt(vcpu));
 }

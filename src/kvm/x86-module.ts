@@ -1,19 +1,39 @@
-import { HostApics } from "../host/host-apics.js";
-import { HostCpu, type Ipi } from "../host/cpu.js";
+import type { PostedDescriptor } from "../arch/x86/posted-descriptor.js";
+import type { HostCpu } from "../host/cpu.js";
+import { PostedTarget } from "../host/x86/remapped-irq.js";
+import type { X86Host } from "../host/x86/x86-host.js";
+import { PostedHost } from "../irqchip/x86/posted-interrupts.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
-import { WorkQueue } from "../sim/workqueue.js";
+import type { WorkQueue } from "../sim/workqueue.js";
 import type { KvmHost } from "./host.js";
 
 export interface X86ModuleOptions {
-  /** Physical CPUs; `sim` has at least one clock for each. Default 1. */
-  cpus?: number;
+  /** enable_apicv: virtual interrupts are delivered, and posted, by the processor. Default false. */
+  apicv?: boolean;
+  /** The remapping hardware posts interrupts of devices too (intremap without nopost). Default: as `apicv`. */
+  postsDevices?: boolean;
   /** halt_poll_ns, the longest halt poll; default 0: off. */
   haltPollMaxNs?: number;
 }
 
-/** KVM on an x86 host, which has CPUs that interrupt one another, and nothing else here. */
+/** What APIC virtualisation needs of the host (x86-irqchip.md 10). */
+export interface PostingHost {
+  readonly posted: PostedHost;
+  /** Are interrupts of devices posted past the host? */
+  readonly postsDevices: boolean;
+  /** An address in host memory for a descriptor, which then lies there. */
+  reserve(): number;
+  place(address: number, descriptor: PostedDescriptor): void;
+  /** A device's interrupt is posted as `vector` into the descriptor at this address. 0 or a negative errno. */
+  post(irq: number, vector: number, descriptor: number): Step<number>;
+  /** It is the host's again. */
+  restore(irq: number): Step<number>;
+}
+
+/** KVM on an x86 host. */
 export class X86Module implements KvmHost {
+  readonly sim: Sim;
   readonly events: WorkQueue;
   readonly irqfdCleanup: WorkQueue;
   readonly gic = null;
@@ -21,43 +41,43 @@ export class X86Module implements KvmHost {
   readonly counterHz = 0;
   readonly haltPollMaxNs: number;
   readonly loaded = [];
+  /** Null without APIC virtualisation. */
+  readonly posting: PostingHost | null;
 
-  constructor(
-    readonly sim: Sim,
-    options: X86ModuleOptions = {},
-  ) {
-    this.events = new WorkQueue(sim, "events");
-    this.irqfdCleanup = new WorkQueue(sim, "kvm-irqfd-cleanup");
+  constructor(host: X86Host, options: X86ModuleOptions = {}) {
+    this.sim = host.sim;
+    this.events = host.events;
+    this.irqfdCleanup = host.irqfdCleanup;
+    this.cpus = host.cpus;
     this.haltPollMaxNs = options.haltPollMaxNs ?? 0;
-    const apics = new HostApics(options.cpus ?? 1);
-    const cpus: HostCpu[] = [];
-    for (let cpu = 0; cpu < apics.cpus; cpu++) cpus.push(new X86HostCpu(sim, cpu, apics, cpus));
-    this.cpus = cpus;
+    this.posting = options.apicv ? new VtdPosting(host, options.postsDevices ?? true) : null;
   }
 }
 
-/** A CPU that IPIs alone interrupt: the host's devices are not modelled here. */
-class X86HostCpu extends HostCpu {
+class VtdPosting implements PostingHost {
+  readonly posted: PostedHost;
+
   constructor(
-    sim: Sim,
-    cpu: number,
-    private readonly apics: HostApics,
-    peers: readonly HostCpu[],
+    private readonly host: X86Host,
+    readonly postsDevices: boolean,
   ) {
-    super(sim, cpu, apics, peers);
+    this.posted = new PostedHost(host.sim, host.cpus.length, host);
+    host.setPostedWakeup(this.posted);
   }
 
-  protected override *takeOne(): Step<void> {
-    const ipi = yield* this.apics.acknowledge(this.cpu);
-    if (ipi < 0) {
-      this.spurious++;
-      return;
-    }
-    this.interrupts++;
-    this.ipisTaken[ipi]++;
+  reserve(): number {
+    return this.host.remapping.reserve();
   }
 
-  protected override *sendSignal(to: number, kind: Ipi): Step<void> {
-    yield* this.apics.send(to, kind);
+  place(address: number, descriptor: PostedDescriptor): void {
+    this.host.remapping.place(address, descriptor);
+  }
+
+  *post(irq: number, vector: number, descriptor: number): Step<number> {
+    return yield* this.host.setIrqVcpuAffinity(irq, new PostedTarget(vector, descriptor));
+  }
+
+  *restore(irq: number): Step<number> {
+    return yield* this.host.setIrqVcpuAffinity(irq, null);
   }
 }

@@ -1,5 +1,5 @@
 import type { Step } from "../sim/step.js";
-import { MSR_IA32_APICBASE, MSR_IA32_TSC } from "../uapi/x86.js";
+import { MSR_IA32_APICBASE, MSR_IA32_TSC, MSR_KVM_PV_EOI_EN } from "../uapi/x86.js";
 import type { VcpuX86 } from "./x86-vcpu.js";
 
 // The model specific registers that interrupts need; the value goes through the vCPU's `trap`.
@@ -28,6 +28,7 @@ export function* readMsr(vcpu: VcpuX86, msr: number): Step<boolean> {
 export function* writeMsr(vcpu: VcpuX86, msr: number, isHost: boolean): Step<boolean> {
   const { trap, apic } = vcpu;
   if (msr === MSR_IA32_TSC) return true;
+  if (msr === MSR_KVM_PV_EOI_EN) return vcpu.apic !== null && vcpu.pvEoi.enable(trap.low, trap.high);
   if (apic !== null) return yield* apic.msrWrite(msr, trap.low, trap.high, isHost);
   if (msr !== MSR_IA32_APICBASE) return false;
   vcpu.apicBaseLo = trap.low;

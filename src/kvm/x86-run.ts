@@ -42,6 +42,7 @@ export function* beforeX86Entry(vcpu: VcpuX86): Step<number> {
   yield* vcpu.acceptInitEvents();
   if (vcpu.waitsForStartup()) return yield* blockVcpu(vcpu);
   yield* injectEvents(vcpu);
+  if (vcpu.apic !== null) yield* vcpu.pvEoi.toGuest(vcpu, vcpu.apic);
   if (needsWindow) vcpu.wantsIrqWindow = true;
   return CONTINUE;
 }
@@ -137,7 +138,10 @@ function* dispatchExit(vcpu: VcpuX86, exit: X86Exit): Step<number> {
     case X86Exit.HLT:
       return yield* handleHlt(vcpu);
     case X86Exit.CPUID:
+      return CONTINUE;
     case X86Exit.EOI_INDUCED:
+      if (vcpu.apic !== null) yield* vcpu.apic.handled.ended(vcpu.trap.low);
+      yield* vcpu.request(X86Request.EVENT);
       return CONTINUE;
     default:
       return -ENOSYS;

@@ -7,7 +7,10 @@ import type { Step } from "../sim/step.js";
 import { EINVAL } from "../uapi/errno.js";
 import { KVM_MP_STATE_INIT_RECEIVED, KVM_MP_STATE_RUNNABLE, KVM_MP_STATE_UNINITIALIZED } from "../uapi/kvm.js";
 import { kvm_sregs, MSR_IA32_APICBASE_BSP, MSR_IA32_APICBASE_ENABLE } from "../uapi/x86.js";
+import { POSTED_INTR_VECTOR } from "../arch/x86/posted-descriptor.js";
 import { kick } from "./kick.js";
+import type { Apicv } from "./x86-apicv.js";
+import { PvEoi } from "./x86-pv-eoi.js";
 import { hasEvents } from "./x86-events.js";
 import { X86Exit, type X86GuestCpu, X86_EXIT_NAMES, X86Registers, X86Trap } from "./x86-guest.js";
 import { completeIo } from "./x86-io.js";
@@ -77,6 +80,9 @@ export class VcpuX86 extends VcpuCore implements X86Vcpu, InitTarget {
   guest: X86GuestCpu = NO_X86_GUEST;
   /** The in-kernel local APIC; null in mode none. */
   apic: Lapic | null = null;
+  /** APIC virtualisation by the processor; null without. */
+  apicv: Apicv | null = null;
+  readonly pvEoi = new PvEoi();
 
   /** KVM_MP_STATE_*; its own thread and user space, vcpu.mutex held. */
   mpState: number;
@@ -192,9 +198,13 @@ export class VcpuX86 extends VcpuCore implements X86Vcpu, InitTarget {
     return 0;
   }
 
-  override *load(_cpu: number): Step<void> {}
+  override *load(cpu: number): Step<void> {
+    if (this.apicv !== null) yield* this.apicv.load(cpu);
+  }
 
-  override *put(_isBlocking: boolean): Step<void> {}
+  override *put(isBlocking: boolean): Step<void> {
+    if (this.apicv !== null) yield* this.apicv.put(isBlocking);
+  }
 
   override completeExit(): void {
     completeIo(this);
@@ -207,10 +217,13 @@ export class VcpuX86 extends VcpuCore implements X86Vcpu, InitTarget {
   override *flush(): Step<void> {}
 
   override *sync(): Step<void> {
-    if (this.apic !== null) yield* this.apic.syncCr8();
+    if (this.apic === null) return;
+    yield* this.apic.syncCr8();
+    yield* this.pvEoi.fromGuest(this, this.apic);
   }
 
   override *runGuest(): Step<number> {
+    if (this.apicv !== null) yield* this.apicv.enter();
     return yield* this.guest.run(this);
   }
 
@@ -266,6 +279,16 @@ export class VcpuX86 extends VcpuCore implements X86Vcpu, InitTarget {
   /** An external interrupt is on its way into the guest. */
   inject(vector: number): void {
     this.injectedVector = this.lastVector = vector;
+  }
+
+  /** The vector that the processor takes as a notification while this guest runs; -1: none. */
+  get notificationVector(): number {
+    return this.apicv === null ? -1 : POSTED_INTR_VECTOR;
+  }
+
+  /** The notification came: what was posted is looked at on this CPU. */
+  *notified(isIpi: boolean): Step<void> {
+    if (this.apicv !== null) yield* this.apicv.notified(isIpi);
   }
 
   /** Can the guest take a maskable interrupt now? */

@@ -1,3 +1,4 @@
+import { X86Host } from "../host/x86/x86-host.js";
 import type { Lapic } from "../irqchip/x86/lapic.js";
 import { run, type Step } from "../sim/step.js";
 import * as K from "../uapi/kvm.js";
@@ -145,7 +146,7 @@ export class X86Machine extends TestMachine {
   private readonly guests = new Map<number, ScriptGuest>();
 
   constructor(hazards: Partial<Hazards> = {}) {
-    super({ arch: new X86(2), hazards, host: (sim) => new X86Module(sim, { cpus: 2 }) });
+    super({ arch: new X86(2), hazards, host: (sim) => new X86Module(new X86Host(sim, [0, 1])) });
   }
 
   /** Mode full, no vCPU. */

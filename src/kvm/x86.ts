@@ -24,7 +24,9 @@ import { setIrq } from "./routing.js";
 import type { Vm } from "./vm.js";
 import { systemAttr } from "./x86-attr.js";
 import { x86Capability } from "./x86-capabilities.js";
+import { PostingHooks } from "./x86-bypass.js";
 import { supportedCpuid } from "./x86-cpuid.js";
+import type { PostingHost } from "./x86-module.js";
 import { VcpuX86 } from "./x86-vcpu.js";
 import { X86_VM_IOCTLS } from "./x86-vm-ioctls.js";
 import { X86_VCPU_MMAP_SIZE } from "./x86-run-page.js";
@@ -44,6 +46,8 @@ export interface X86Options {
   readonly compat?: X86Compat;
   /** AMD without AVIC: a guest entry loses the low nibble of TPR (7.3). Default false. */
   readonly losesTprLowNibble?: boolean;
+  /** Where the module has APIC virtualisation on: what it needs of the host. Default null: off. */
+  readonly posting?: PostingHost | null;
 }
 
 /** The x86 rules of KVM (x86-irqchip.md). */
@@ -83,7 +87,9 @@ export class X86Vm implements VmArch, X86IrqchipVm {
   readonly pinsPerChip = KVM_IOAPIC_NUM_PINS;
   readonly unknownIoctl = -ENOTTY;
   readonly ioctls: ReadonlyMap<number, VmIoctl> = X86_VM_IOCTLS;
-  readonly bypass: BypassHooks | null = null;
+  readonly bypass: BypassHooks | null;
+  /** The same: device interrupts that are, or could be, posted into this VM. */
+  readonly postings: PostingHooks | null;
   readonly forwarding: IrqForwarding | null = null;
   readonly armIrqchip: ArmIrqchip | null = null;
   readonly maxVcpus = MAX_VCPUS;
@@ -104,7 +110,16 @@ export class X86Vm implements VmArch, X86IrqchipVm {
   constructor(
     readonly vm: Vm,
     readonly arch: X86,
-  ) {}
+  ) {
+    const { posting } = this;
+    this.postings = posting !== null && posting.postsDevices ? new PostingHooks(this, posting) : null;
+    this.bypass = this.postings;
+  }
+
+  /** Null without APIC virtualisation. */
+  get posting(): PostingHost | null {
+    return this.arch.options.posting ?? null;
+  }
 
   // VmArch: what the core asks.
 

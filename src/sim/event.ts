@@ -26,6 +26,7 @@ const VOCABULARY = {
   sched_switch: ["cpu", "context"],
   sys_ioctl: ["fd", "request", "ret"],
   eventfd_signal: ["id"],
+  eventfd_write: ["id"],
   eventfd_refused: ["id"],
   bypass: ["op"],
   pi_notification: ["apicId", "vector"],

@@ -213,3 +213,6 @@ export const X86_EFLAGS_IF = 1 << 9;
 /** CPUID.1:ECX */
 export const CPUID_1_ECX_X2APIC = 1 << 21;
 export const CPUID_1_ECX_TSC_DEADLINE = 1 << 24;
+
+/** KVM's paravirtual end of interrupt: bit 0 enables it, the rest is the guest physical address of its word. */
+export const MSR_KVM_PV_EOI_EN = 0x4b564d04;

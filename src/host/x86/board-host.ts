@@ -26,7 +26,8 @@ export function x86HostFromBoard(sim: Sim, board: Board): X86Host {
 /** A device's pin on the host: the driver's number, and where its line ends. */
 export interface HostPin {
   readonly irq: number;
-  readonly gsi: number;
+  /** The global system interrupt. */
+  readonly intid: number;
   readonly sink: LevelSink;
 }
 
@@ -37,5 +38,5 @@ export function* connectPin(host: X86Host, board: Board, interrupt: Interrupt): 
   const isLevel = trigger === "level-low" || trigger === "level-high";
   if (ioapic === null || kind !== "gsi" || number === null || !isLevel || interrupt.controller !== ioapic.path) return null;
   const irq = yield* host.mapGsi(number, trigger === "level-low" ? IrqType.LEVEL_LOW : IrqType.LEVEL_HIGH);
-  return irq === 0 ? null : { irq, gsi: number, sink: new IoApicLevelInput(host.ioapic, number - ioapic.gsiBase) };
+  return irq === 0 ? null : { irq, intid: number, sink: new IoApicLevelInput(host.ioapic, number - ioapic.gsiBase) };
 }

@@ -1,5 +1,5 @@
 import { Irte, type IrteSink } from "../../arch/x86/irte.js";
-import type { PostedDescriptor } from "../../arch/x86/posted-descriptor.js";
+import { POSTED_DESCRIPTOR_SIZE, type PostedDescriptor } from "../../arch/x86/posted-descriptor.js";
 import { reads, shared, writes } from "../../sim/access.js";
 import { Ev } from "../../sim/event.js";
 import type { Sim } from "../../sim/sim.js";
@@ -18,7 +18,6 @@ const enum Fault {
 const TABLE_ENTRIES = 65536;
 /** Where KVM's descriptors lie in host memory. */
 const FIRST_DESCRIPTOR = 0x1000_0000;
-const DESCRIPTOR_STRIDE = 64;
 
 // The address of a message (VT-d 5.1.5.2): bit 4 remappable, bit 3 the data's low half is added, 19:5 and 2 the handle.
 const MESSAGE_BASE = 0xfee0_0000;
@@ -94,12 +93,15 @@ export class InterruptRemapping implements IrteSink {
     return entry;
   }
 
-  /** Puts a posted-interrupt descriptor into host memory: its address. */
-  place(descriptor: PostedDescriptor): number {
-    const address = this.nextDescriptor;
-    this.nextDescriptor += DESCRIPTOR_STRIDE;
+  /** Host memory for one posted-interrupt descriptor: its address. */
+  reserve(): number {
+    this.nextDescriptor += POSTED_DESCRIPTOR_SIZE;
+    return this.nextDescriptor - POSTED_DESCRIPTOR_SIZE;
+  }
+
+  /** From now on this descriptor lies at an address that {@link reserve} gave. */
+  place(address: number, descriptor: PostedDescriptor): void {
     this.descriptors.set(address, descriptor);
-    return address;
   }
 
   // Hardware's side.

@@ -277,7 +277,9 @@ describe("an interrupt that is posted", () => {
     const [irq] = f.vectors(1, nic);
     const descriptor = new PostedDescriptor();
     run(descriptor.direct(HostVector.POSTED_INTR, 16));
-    const target = new PostedTarget(0x41, f.host.remapping.place(descriptor));
+    const address = f.host.remapping.reserve();
+    f.host.remapping.place(address, descriptor);
+    const target = new PostedTarget(0x41, address);
     expect(run(f.host.setIrqVcpuAffinity(irq, target))).toBe(0);
     return { nic, irq, descriptor };
   };

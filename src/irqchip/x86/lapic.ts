@@ -197,8 +197,7 @@ export class Lapic {
     const { page } = this;
     const old = page[ApicReg.PPR >> 2];
     const tpr = page[ApicReg.TPR >> 2] & 0xff;
-    const highest = yield* this.highestInService();
-    const block = highest < 0 ? 0 : highest & 0xf0;
+    const block = Math.max(0, yield* this.highestInService()) & 0xf0;
     page[ApicReg.PPR >> 2] = (tpr & 0xf0) >= block ? tpr : block;
     return old;
   }
@@ -241,15 +240,22 @@ export class Lapic {
 
   /** The vector that ended, -1 when none was in service. */
   *eoi(): Step<number> {
+    const vector = yield* this.endInService();
+    if (vector < 0) return -1;
+    yield* this.updatePpr();
+    if (this.handled.has(vector)) yield* this.handled.ended(vector);
+    yield* this.vcpu.requestEvent();
+    return vector;
+  }
+
+  /** What the processor does by itself where it virtualises the EOI (10.3); PPR and handled vectors are the caller's. */
+  *endInService(): Step<number> {
     const vector = yield* this.highestInService();
     if (this.set.vm.sim.tracing) this.set.vm.sim.emit(Ev.kvm_eoi, this.vcpu.id, vector, this.handled.destination(vector));
     if (vector < 0) return -1;
     yield writes(this, "isr");
     removeVector(this.isr, vector);
     this.inService--;
-    yield* this.updatePpr();
-    if (this.handled.has(vector)) yield* this.handled.ended(vector);
-    yield* this.vcpu.requestEvent();
     return vector;
   }
 

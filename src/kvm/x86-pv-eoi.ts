@@ -1,0 +1,68 @@
+import { highestVector } from "../arch/x86/vector-set.js";
+import type { Lapic } from "../irqchip/x86/lapic.js";
+import { reads } from "../sim/access.js";
+import type { Step } from "../sim/step.js";
+import type { VcpuX86 } from "./x86-vcpu.js";
+
+const ENABLED = 1 << 0;
+const RESERVED = 1 << 1;
+const TWO_32 = 0x1_0000_0000;
+/** Bit 0 of the guest's word: the interrupt in service needs no EOI register write; the guest clears the bit instead. */
+const PENDING = 1;
+
+/**
+ * KVM's paravirtual end of interrupt (Documentation/virt/kvm/x86/msr.rst; arch/x86/kvm/lapic.c): for the one edge
+ * interrupt in service the guest clears a bit in its own memory, which KVM sees at the next exit, whatever that is.
+ */
+export class PvEoi {
+  /** Guest physical address of the word, -1 while off. */
+  private address = -1;
+  /** The bit was set in the guest's memory and KVM has not seen the end. */
+  private isOffered = false;
+
+  /** The guest writes the MSR: false for a general protection fault. */
+  enable(low: number, high: number): boolean {
+    if ((low & RESERVED) !== 0) return false;
+    this.address = (low & ENABLED) === 0 ? -1 : (high >>> 0) * TWO_32 + ((low & ~3) >>> 0);
+    this.isOffered = false;
+    return true;
+  }
+
+  /** After injection. Not while another interrupt waits, nor for a vector whose end somebody else has to hear of. */
+  *toGuest(vcpu: VcpuX86, lapic: Lapic): Step<void> {
+    if (this.address < 0 || this.isOffered) return;
+    yield reads(lapic, "irrPending");
+    if (lapic.irrPending) return;
+    const vector = yield* lapic.highestInService();
+    if (vector < 0 || lapic.handled.has(vector)) return;
+    this.isOffered = yield* this.store(vcpu, PENDING);
+  }
+
+  /** At each exit: a bit that the guest has cleared was an EOI. */
+  *fromGuest(vcpu: VcpuX86, lapic: Lapic): Step<void> {
+    if (!this.isOffered) return;
+    const isPending = yield* this.isPending(vcpu);
+    if (isPending) {
+      yield reads(lapic, "irr");
+      if (highestVector(lapic.irr) < 0) return;
+      // Another interrupt waits: taken back, so that its priority is looked at when this one ends.
+      yield* this.store(vcpu, 0);
+      this.isOffered = false;
+      return;
+    }
+    this.isOffered = false;
+    yield* lapic.eoi();
+  }
+
+  private *isPending(vcpu: VcpuX86): Step<boolean> {
+    const hva = yield* vcpu.vm.slots.translate(this.address, 1, false);
+    return hva >= 0 && (vcpu.vm.process.memory.getU8(hva) & PENDING) !== 0;
+  }
+
+  private *store(vcpu: VcpuX86, value: number): Step<boolean> {
+    const hva = yield* vcpu.vm.slots.translate(this.address, 1, true);
+    if (hva < 0) return false;
+    vcpu.vm.process.memory.setU8(hva, value);
+    return true;
+  }
+}
