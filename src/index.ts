@@ -22,7 +22,7 @@ export * as powerpc from "./uapi/powerpc.js";
 export * as vfio from "./uapi/vfio.js";
 
 // Boards.
-export { type Assignment, assignmentOf, type Mechanism, type MechanismName, MECHANISMS, mechanismsFor } from "./board/assign.js";
+export { type Assignment, assignmentOf, type Mechanism, type MechanismName, MECHANISMS, mechanismsFor, mechanismsOf } from "./board/assign.js";
 export type * from "./board/board.js";
 export { builtinBoard, BUILTIN_BOARD_NAMES } from "./board/builtin.js";
 export { findDevice, findInterrupt } from "./board/find-device.js";

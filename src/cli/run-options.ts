@@ -1,14 +1,15 @@
 import { dirname, resolve } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
-import { MECHANISMS, mechanismsOf } from "../board/assign.js";
+import { isX86, MECHANISMS, mechanismsOf } from "../board/assign.js";
 import type { Board } from "../board/board.js";
+import { builtinBoard, subjectOf } from "../board/builtin.js";
 import { findDevice, findInterrupt } from "../board/find-device.js";
 import type { PciFunctionRequest } from "../board/pci.js";
 import type { DeliveryRequest } from "../delivery/request.js";
 import { loadBoard } from "../node/load-board.js";
 import { readText } from "../node/read-text.js";
 import { type CostProfile, readProfile } from "../scenario/profile.js";
-import { COST_PROFILES, DEFAULT_PROFILE } from "../scenario/profiles.js";
+import { COST_PROFILES, DEFAULT_PROFILE, DEFAULT_X86_PROFILE } from "../scenario/profiles.js";
 import { readScenario, type Scenario, scenarioSchema, type Workload, workloadSchema } from "../scenario/scenario.js";
 import { PersonError } from "../sim/person-error.js";
 import { addPciOption, withPciFunctions } from "./pci-option.js";
@@ -31,6 +32,8 @@ export interface RunOptions {
   wait?: string;
   accesses?: number;
   handlerNs?: number;
+  eoi?: string;
+  apicv?: boolean;
   eoiMode?: number;
   json?: boolean;
 }
@@ -59,9 +62,11 @@ export function addRunOptions(command: Command): Command {
     .option("--duration <ms>", "ends the run earlier, in virtual time", number)
     .option("--seed <n>", "seed of everything random", number)
     .option("--vcpus <n>", "vCPUs of the guest", number)
-    .option("--wait <how>", "what the guest does between interrupts: spin or wfi")
+    .option("--wait <how>", "what the guest does between interrupts: spin, or wfi (x86: hlt)")
     .option("--accesses <n>", "device register accesses in the guest's handler", number)
     .option("--handler-ns <n>", "the handler's own work, nanoseconds", number)
+    .option("--eoi <how>", "x86: how the guest ends an interrupt: xapic, x2apic, pv or pic")
+    .option("--apicv", "x86: the processor delivers virtual interrupts in every mechanism")
     .option("--eoi-mode <n>", "1: the guest drops priority and deactivates separately", number)
     .option("--json", "print JSON");
 }
@@ -71,21 +76,23 @@ export function deliveryRequest(file: string | undefined, options: RunOptions): 
   const scenario = file === undefined ? scenarioOfOptions(options) : readScenario(readText(file), file);
   const base = file === undefined ? "." : dirname(file);
   const board = boardOf(scenario, options, base);
-  const device = findDevice(board, options.device ?? scenario.device);
+  const subject = file === undefined && options.device === undefined ? subjectOf(board) : null;
+  const device = findDevice(board, options.device ?? subject?.device ?? scenario.device);
   return {
     board,
     device,
-    interrupts: (options.irq ?? scenario.irqs).map((index) => findInterrupt(device, index)),
+    interrupts: (options.irq ?? subject?.irqs ?? scenario.irqs).map((index) => findInterrupt(device, index)),
     workload: workloadOf(scenario.workload, options),
-    profile: profileOf(options.profile ?? scenario.profile, base),
+    profile: profileOf(options.profile ?? scenario.profile ?? defaultProfile(board), base),
     mechanisms: mechanismsNamed(options.mechanism) ?? scenario.mechanisms ?? mechanismsOf(board),
   };
 }
 
 function scenarioOfOptions(options: RunOptions): Scenario {
   if (options.board === undefined) throw new PersonError("name a scenario file, or a board with --board and a device with --device");
-  if (options.device === undefined) throw new PersonError(`--board ${options.board}: name a device with --device (virq boards ${options.board} lists them)`);
-  return scenarioSchema.parse({ board: options.board, device: options.device });
+  const { board, device = subjectNamed(board) } = options;
+  if (device === null) throw new PersonError(`--board ${board}: name a device with --device (virq boards ${board} lists them)`);
+  return scenarioSchema.parse({ board, device });
 }
 
 function boardOf(scenario: Scenario, options: RunOptions, base: string): Board {
@@ -113,6 +120,8 @@ const WORKLOAD_OPTIONS = {
   wait: "wait",
   accessesPerService: "accesses",
   handlerNs: "handlerNs",
+  eoi: "eoi",
+  apicv: "apicv",
   eoiMode: "eoiMode",
 } as const satisfies Record<keyof Workload, keyof RunOptions>;
 
@@ -126,8 +135,17 @@ function workloadOf(workload: Workload, options: RunOptions): Workload {
   throw new PersonError(`--${option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}: ${issue.message}`);
 }
 
-function profileOf(named: string | undefined, base: string): CostProfile {
-  const name = named ?? DEFAULT_PROFILE;
+/** What a built-in board shows when nobody names a device; null for any other. */
+function subjectNamed(name: string): string | null {
+  const board = builtinBoard(name);
+  return board === undefined ? null : (subjectOf(board)?.device ?? null);
+}
+
+function defaultProfile(board: Board): string {
+  return isX86(board) ? DEFAULT_X86_PROFILE : DEFAULT_PROFILE;
+}
+
+function profileOf(name: string, base: string): CostProfile {
   const known = COST_PROFILES.find((profile) => profile.name === name);
   if (known) return known;
   if (/[./]/.test(name)) return readProfile(readText(resolve(base, name)), name);

@@ -1,10 +1,11 @@
-import { assignmentOf, type MechanismName, whyNot } from "../board/assign.js";
+import { assignmentOf, isLevel, isX86, type MechanismName, whyNot } from "../board/assign.js";
 import type { Interrupt } from "../board/board.js";
 import type { EventSink } from "../sim/event.js";
 import { PersonError } from "../sim/person-error.js";
 import type { DeliveryRequest } from "./request.js";
 import { type Comparison, type MechanismResult, notApplicable } from "./result.js";
 import { runMechanism } from "./run.js";
+import { whyNoGuestNumbers } from "./x86-stage.js";
 
 const GICV2_VCPUS = 8;
 /** The virtual clock counts nanoseconds exactly up to here: 104 days. */
@@ -49,7 +50,14 @@ function fitting(request: DeliveryRequest, mechanism: MechanismName): Interrupt[
     why = reason ?? why;
     return reason === null;
   });
-  return fit.length > 0 ? fit : why;
+  if (fit.length === 0) return why;
+  return isX86(board) ? fittingOnX86(request, fit, mechanism) : fit;
+}
+
+/** A function signals by its pin or by messages, not by both at once: by what the first interrupt asked for is. */
+function fittingOnX86({ device, workload }: DeliveryRequest, fit: Interrupt[], mechanism: MechanismName): Interrupt[] | string {
+  const alike = fit.filter((interrupt) => isLevel(device, interrupt) === isLevel(device, fit[0]));
+  return whyNoGuestNumbers(device, alike, workload, mechanism) ?? alike;
 }
 
 function checkWorkload(request: DeliveryRequest): void {
@@ -62,6 +70,7 @@ function checkWorkload(request: DeliveryRequest): void {
   const cpus = request.board.cpus.length;
   if (request.workload.vcpus > 1 && cpus < CPUS_FOR_SEVERAL)
     throw new PersonError(`${request.board.name} has ${cpus} CPU${cpus === 1 ? "" : "s"}, and several vCPUs need ${CPUS_FOR_SEVERAL}: ask for 1`);
+  if (isX86(request.board)) return;
   const isV2 = !request.board.controllers.some((each) => each.kind === "gicv3");
   if (isV2 && request.workload.vcpus > GICV2_VCPUS)
     throw new PersonError(`${request.board.name} has a GICv2, whose guests have at most ${GICV2_VCPUS} vCPUs: ask for fewer than ${request.workload.vcpus}`);

@@ -1,14 +1,19 @@
 import type { Board, Device } from "../board/board.js";
 import type { LineDevice } from "../device/line-device.js";
-import { clocksOf, hostFromBoard } from "../host/board-host.js";
+import { clocksOf, connectPin, hostFromBoard } from "../host/board-host.js";
 import { DeviceNodes } from "../host/device-nodes.js";
 import { Bus } from "../host/driver-binding.js";
-import { IommuGroup, SW_MSI_REGION } from "../host/iommu-group.js";
+import { IommuGroup, type ReservedRegion, SW_MSI_REGION } from "../host/iommu-group.js";
 import type { GicHost } from "../host/gic/gic-host.js";
+import { connectPin as connectGsi, x86HostFromBoard } from "../host/x86/board-host.js";
+import type { X86Host } from "../host/x86/x86-host.js";
+import type { Host } from "../host/machine.js";
 import { Sysfs } from "../host/sysfs.js";
 import { Arm64 } from "../kvm/arm64.js";
 import { KvmModule } from "../kvm/module.js";
 import { KvmNode } from "../kvm/system.js";
+import { X86 } from "../kvm/x86.js";
+import { X86Module, type X86ModuleOptions } from "../kvm/x86-module.js";
 import { type CostTable } from "../sim/cost.js";
 import { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
@@ -39,23 +44,29 @@ export interface DeviceLine {
 }
 
 /** One board at run time: host kernel with KVM and VFIO, and the device under study, bound to VFIO. */
-export class Machine {
-  readonly sim: Sim;
-  readonly host: GicHost;
+export abstract class BoardMachine {
   readonly nodes = new DeviceNodes();
-  /** The device's name in /sys, and its IOMMU group's number. */
-  readonly deviceName: string;
-  readonly group: number;
-  private readonly hardware: Hardware;
 
-  /** Powers it on; {@link boot} follows. */
-  constructor(private readonly options: MachineOptions) {
-    const { board, device } = options;
-    this.sim = new Sim({ cpus: clocksOf(board), seed: options.seed, costs: options.costs });
-    this.host = hostFromBoard(this.sim, board);
-    this.hardware = device.pci === null ? new PlatformHardware(this.host, options) : new PciHardware(this.host, options, device.pci);
-    this.deviceName = this.hardware.name;
-    this.group = device.group ?? 0;
+  /** Powered on; {@link boot} follows. */
+  protected constructor(
+    protected readonly options: MachineOptions,
+    readonly host: Host,
+    private readonly hardware: Hardware,
+    private readonly reserved: ReservedRegion,
+  ) {}
+
+  get sim(): Sim {
+    return this.host.sim;
+  }
+
+  /** The device's name in /sys. */
+  get deviceName(): string {
+    return this.hardware.name;
+  }
+
+  /** Its IOMMU group's number. */
+  get group(): number {
+    return this.options.device.group ?? 0;
   }
 
   /** Loads KVM and VFIO, and binds the device to its VFIO driver. */
@@ -66,18 +77,13 @@ export class Machine {
     yield* this.bind(device, group);
   }
 
-  private *loadKvm(): Step<void> {
-    const { host, nodes } = this;
-    const kvm = new KvmModule(host);
-    must(yield* kvm.start(), "KVM's timers");
-    const arch = new Arm64({ cpus: host.cpus.length, gicVersion: host.gic.version });
-    nodes.register("/dev/kvm", new KvmNode(kvm, arch));
-  }
+  /** Registers /dev/kvm. */
+  protected abstract loadKvm(): Step<void>;
 
   private iommuGroup(): IommuGroup {
     const iommu = this.options.board.groups.find((group) => group.id === this.group)?.iommu ?? "assumed";
     const { isMsiIsolated } = this.hardware;
-    return new IommuGroup(this.sim, this.group, { iommu, reserved: [SW_MSI_REGION], isMsiIsolated });
+    return new IommuGroup(this.sim, this.group, { iommu, reserved: [this.reserved], isMsiIsolated });
   }
 
   /** What an administrator types (vfio.md 2.7), and loads: what the board's conditions ask for (board/assign.ts). */
@@ -95,6 +101,9 @@ export class Machine {
     must(yield* sysfs.write(`/sys/bus/${busName}/drivers_probe`, `${device.name}\n`), "drivers_probe");
   }
 
+  /** Where the host takes the device's interrupts: on CPU 0. A GIC's go there by themselves. */
+  *placeInterrupt(_irq: number): Step<void> {}
+
   /** What the VMM calls the device's descriptor by. */
   get open(): OpenDevice {
     return this.hardware.open;
@@ -105,5 +114,59 @@ export class Machine {
     const source = this.hardware.sources.get(index);
     if (source === undefined) throw new Error(`interrupt ${index} has no line`);
     return { index, ...this.hardware.numbers(index), source };
+  }
+}
+
+function simOf({ board, seed, costs }: MachineOptions): Sim {
+  return new Sim({ cpus: clocksOf(board), seed, costs });
+}
+
+/** A board with a GIC. */
+export class Machine extends BoardMachine {
+  constructor(
+    options: MachineOptions,
+    override readonly host: GicHost = hostFromBoard(simOf(options), options.board),
+  ) {
+    const { board, device } = options;
+    const hardware = device.pci === null ? new PlatformHardware(host, options) : new PciHardware(host, options, device.pci, (pin) => connectPin(host, board, pin));
+    super(options, host, hardware, SW_MSI_REGION);
+  }
+
+  protected override *loadKvm(): Step<void> {
+    const { host, nodes } = this;
+    const kvm = new KvmModule(host);
+    must(yield* kvm.start(), "KVM's timers");
+    const arch = new Arm64({ cpus: host.cpus.length, gicVersion: host.gic.version });
+    nodes.register("/dev/kvm", new KvmNode(kvm, arch));
+  }
+}
+
+/** Where messages go on x86: taken out of translation (vfio.md 20.2). */
+const X86_MSI_REGION: ReservedRegion = { start: 0xfee0_0000n, end: 0xfeef_ffffn, kind: "msi" };
+
+/** A PC: the functions of its host bridge. */
+export class PcMachine extends BoardMachine {
+  constructor(
+    options: MachineOptions,
+    private readonly kvm: X86ModuleOptions,
+    override readonly host: X86Host = x86HostFromBoard(simOf(options), options.board),
+  ) {
+    const { board, device } = options;
+    if (device.pci === null) throw new Error(`${device.path} is no PCI function`);
+    super(options, host, new PciHardware(host, options, device.pci, (pin) => connectGsi(host, board, pin)), X86_MSI_REGION);
+  }
+
+  get hasApicv(): boolean {
+    return this.kvm.apicv ?? false;
+  }
+
+  /** smp_affinity: an x86 host spreads interrupts over its CPUs. */
+  override *placeInterrupt(irq: number): Step<void> {
+    must(yield* this.host.setAffinity(irq, [0]), "smp_affinity");
+  }
+
+  protected override *loadKvm(): Step<void> {
+    const module = new X86Module(this.host, this.kvm);
+    this.nodes.register("/dev/kvm", new KvmNode(module, new X86(this.host.cpus.length, { posting: module.posting })));
   }
 }

@@ -3,14 +3,15 @@ import type { Sim } from "../sim/sim.js";
 import { Samples } from "./samples.js";
 
 const SPURIOUS = 1023;
-const SGIS = 16;
 
 /** What the meter has to know to tell one interrupt's events from others. */
 export interface MeterTargets {
   /** Host interrupt numbers of the measured device. */
   readonly irqs: readonly number[];
-  /** Their INTIDs on the physical controller. */
-  readonly hostIntids: readonly number[];
+  /** Is a number at the physical controller one of the device's interrupts? */
+  isDevice(number: number): boolean;
+  /** Is it an inter-processor interrupt? */
+  isIpi(number: number): boolean;
   /** VFIO's indexes of the interrupts, and the INTIDs that the guest sees for them, in the same order. */
   readonly indexes: readonly number[];
   readonly guestIntids: readonly number[];
@@ -32,6 +33,8 @@ export class Meter implements EventSink {
   exits = 0;
   userExits = 0;
   ioctls = 0;
+  /** Notifications of posted interrupts that the remapping hardware sent. */
+  notifications = 0;
   wakeups = 0;
   contextSwitches = 0;
   spuriousAcknowledges = 0;
@@ -58,8 +61,8 @@ export class Meter implements EventSink {
         this.serviced(Number(b), Number(c));
         break;
       case Ev.host_ack:
-        if (this.targets.hostIntids.includes(Number(b))) this.hostInterrupts++;
-        else if (Number(b) < SGIS) this.ipis++;
+        if (this.targets.isDevice(Number(b))) this.hostInterrupts++;
+        else if (this.targets.isIpi(Number(b))) this.ipis++;
         break;
       case Ev.irq_mask:
         this.masked(this.targets.irqs.indexOf(Number(a)));
@@ -68,6 +71,7 @@ export class Meter implements EventSink {
         this.unmasked(sim, this.targets.irqs.indexOf(Number(a)));
         break;
       case Ev.eventfd_signal:
+      case Ev.eventfd_write:
         if (this.targets.triggerEventfds.includes(Number(a))) this.triggerSignals++;
         else if (this.targets.resampleEventfds.includes(Number(a))) this.resampleSignals++;
         break;
@@ -77,6 +81,9 @@ export class Meter implements EventSink {
         break;
       case Ev.kvm_userspace_exit:
         this.userExits++;
+        break;
+      case Ev.pi_notification:
+        this.notifications++;
         break;
       case Ev.sys_ioctl:
         this.ioctls++;

@@ -1,12 +1,12 @@
+import type { LevelSink } from "../arch/level.js";
 import type { Interrupt, PciFunction as Description } from "../board/board.js";
 import { expressCapability, msiCapability, type MsixLayout, msixCapability, pmCapability } from "../device/pci/capabilities.js";
 import { type Bar, NO_REGISTERS } from "../device/pci/bar.js";
 import { type FunctionCore, PciFunction } from "../device/pci/function.js";
 import { EdgeDevice, LevelDevice, type LineDevice } from "../device/line-device.js";
 import { RegisterFile, REGISTERS_STRIDE } from "../device/register-file.js";
-import { connectPin } from "../host/board-host.js";
 import type { HostDevice, HostDriver } from "../host/driver-binding.js";
-import type { GicHost } from "../host/gic/gic-host.js";
+import type { Host } from "../host/machine.js";
 import type { IommuGroup } from "../host/iommu-group.js";
 import { PciDevice } from "../host/pci/pci-device.js";
 import { PciRoot } from "../host/pci/pci-root.js";
@@ -25,6 +25,9 @@ const UNKNOWN = 0xffff;
 /** "Unclassified": the board does not say what the function is. */
 const CLASS = 0xff_0000;
 
+/** The host's end of a pin: the number at its controller, and the wire; null where it ends nowhere. */
+export type ConnectPin = (pin: Interrupt) => Step<{ readonly irq: number; readonly intid: number; readonly sink: LevelSink } | null>;
+
 /**
  * A PCI Express function of the board: registers in BAR 0, the pin where the board gives it one, MSI for one vector and
  * MSI-X, with its table in BAR 2, for several. Under a port of its own.
@@ -41,9 +44,10 @@ export class PciHardware implements Hardware {
   private device: PciDevice | null = null;
 
   constructor(
-    private readonly host: GicHost,
+    private readonly host: Host,
     private readonly options: MachineOptions,
     private readonly description: Description,
+    private readonly connectPin: ConnectPin,
   ) {
     this.name = `0000:${description.bdf}`;
     this.isMsiIsolated = host.msi?.isIsolated ?? true;
@@ -54,9 +58,9 @@ export class PciHardware implements Hardware {
   }
 
   *plug(group: IommuGroup): Step<HostDevice> {
-    const { device, board, accessesToService } = this.options;
+    const { device, accessesToService } = this.options;
     const pin = device.interrupts.find(isPin);
-    const wire = pin === undefined ? null : yield* connectPin(this.host, board, pin);
+    const wire = pin === undefined ? null : yield* this.connectPin(pin);
     this.wire = wire;
     const lines: LineDevice[] = [];
     const fn = this.function(lines);

@@ -1,22 +1,20 @@
-import { isLevel, type MechanismName } from "../board/assign.js";
+import { isX86, type MechanismName } from "../board/assign.js";
 import type { Interrupt } from "../board/board.js";
-import { REGISTERS_STRIDE } from "../device/register-file.js";
 import { Workload } from "../device/workload.js";
-import { binding } from "../guest/bindings.js";
-import { GuestSoftware } from "../guest/software.js";
 import { EventfdFile } from "../host/eventfd.js";
-import { costTable } from "../scenario/profile.js";
 import type { EventSink } from "../sim/event.js";
 import { run, type Step } from "../sim/step.js";
 import { AssignedDevice } from "../vmm/platform-device.js";
-import { GUEST, Vmm } from "../vmm/vmm.js";
-import { type DeviceLine, Machine } from "./machine.js";
+import type { VmmCore } from "../vmm/vmm-core.js";
+import { armMachine, armStage } from "./arm-stage.js";
+import type { BoardMachine, DeviceLine, Machine, PcMachine } from "./machine.js";
 import { DELIVERY_MECHANISMS } from "./mechanisms/all.js";
 import { Meter } from "./meter.js";
 import type { DeliveryRequest } from "./request.js";
 import type { MechanismResult } from "./result.js";
+import type { Range, Stage, StageRequest } from "./stage.js";
+import { pcMachine, x86Stage } from "./x86-stage.js";
 
-const FIRST_GUEST_SPI = 40;
 const NS_PER_S = 1e9;
 const NS_PER_MS = 1e6;
 /** Occasions between two calls of the progress callback. */
@@ -42,52 +40,52 @@ class Tee implements EventSink {
 /** A machine with a guest that serves the device's interrupts by one mechanism: everything set up and quiet. */
 export class Delivery {
   private constructor(
-    readonly machine: Machine,
+    readonly machine: BoardMachine,
     readonly meter: Meter,
     /** The lines that this mechanism serves, in the order of `interrupts`. */
     readonly sources: readonly DeviceLine[],
+    readonly apicv: boolean | null,
   ) {}
 
   static prepare(request: DeliveryRequest, mechanism: MechanismName, interrupts: readonly Interrupt[]): Delivery {
-    const { board, device, workload, profile } = request;
-    const accessesToService = workload.accessesPerService;
-    const machine = new Machine({ board, device, seed: workload.seed, costs: costTable(profile), accessesToService });
-    return run(Delivery.start(machine, request, mechanism, interrupts));
+    const asked = { request, mechanism, interrupts };
+    if (isX86(request.board)) return run(Delivery.startOnPc(pcMachine(asked), asked));
+    return run(Delivery.startOnArm(armMachine(asked), asked));
   }
 
-  private static *start(machine: Machine, request: DeliveryRequest, mechanism: MechanismName, interrupts: readonly Interrupt[]): Step<Delivery> {
-    const { workload } = request;
-    yield* machine.boot();
-    const wires = interrupts.map(({ index }, i) => ({ index, intid: FIRST_GUEST_SPI + i }));
-    const vmm = yield* Vmm.start(machine.host, machine.nodes, {
-      ...placement(machine.host.cpus.length),
-      vcpus: workload.vcpus,
-      interrupts: 64 + 32 * Math.ceil(wires.length / 32),
-      software: software(request, machine, interrupts),
-    });
+  private static *startOnPc(machine: PcMachine, asked: StageRequest): Step<Delivery> {
+    return yield* Delivery.start(yield* x86Stage(machine, asked), asked);
+  }
+
+  private static *startOnArm(machine: Machine, asked: StageRequest): Step<Delivery> {
+    return yield* Delivery.start(yield* armStage(machine, asked), asked);
+  }
+
+  private static *start(stage: Stage, asked: StageRequest): Step<Delivery> {
+    const { machine, vmm, wires } = stage;
     const assigned = yield* AssignedDevice.assign(vmm, machine.group, machine.deviceName, machine.open);
     yield* assigned.vfio.prepare(wires.map((wire) => wire.index));
-    const wiring = DELIVERY_MECHANISMS[mechanism];
-    if (wiring === undefined) throw new Error(`${mechanism} is not a mechanism of this machine's`);
     const triggers: number[] = [];
     const resamples: number[] = [];
     for (let i = 0; i < wires.length; i++) {
-      const made = yield* wiring.wire(vmm, assigned, wires[i]);
+      const made = yield* DELIVERY_MECHANISMS[asked.mechanism].wire(vmm, assigned, wires[i]);
       triggers.push(eventfdId(vmm, made.trigger));
       if (made.resample >= 0) resamples.push(eventfdId(vmm, made.resample));
     }
     vmm.run();
     yield* machine.sim.settle();
-    const sources = interrupts.map(({ index }) => machine.lineOf(index));
+    const sources = wires.map(({ index }) => machine.lineOf(index));
+    for (let i = 0; i < sources.length; i++) yield* machine.placeInterrupt(sources[i].irq);
     const meter = new Meter({
       irqs: sources.map((line) => line.irq),
-      hostIntids: sources.map((line) => line.intid),
+      isDevice: stage.deviceNumbers === null ? (number) => sources.some((line) => line.intid === number) : within(stage.deviceNumbers),
+      isIpi: within(stage.ipis),
       indexes: wires.map((wire) => wire.index),
-      guestIntids: wires.map((wire) => wire.intid),
+      guestIntids: stage.guestNumbers,
       triggerEventfds: triggers,
       resampleEventfds: resamples,
     });
-    return new Delivery(machine, meter, sources);
+    return new Delivery(machine, meter, sources, stage.apicv);
   }
 
   /** Lets the device raise as the workload says, until everything is quiet. */
@@ -118,32 +116,11 @@ export class Delivery {
   }
 }
 
-/** Host interrupts on CPU 0, the VMM on the next, the vCPU that takes the interrupts on one of its own, the others on the rest. */
-function placement(cpus: number): { mainCpu: number; vcpuCpus: number[] } {
-  if (cpus < 3) return { mainCpu: cpus - 1, vcpuCpus: [cpus - 1] };
-  return { mainCpu: 1, vcpuCpus: Array.from({ length: cpus - 2 }, (_, i) => i + 2) };
+function within({ first, last }: Range): (number: number) => boolean {
+  return (number) => number >= first && number <= last;
 }
 
-function software(request: DeliveryRequest, machine: Machine, interrupts: readonly Interrupt[]): GuestSoftware {
-  const { workload } = request;
-  const { version } = machine.host.gic;
-  const guestIntid = (i: number): number => FIRST_GUEST_SPI + i;
-  return new GuestSoftware({
-    gic: { version, distributor: GUEST.distributor, redistributors: GUEST.redistributors },
-    base: GUEST.ram,
-    spis: interrupts.map((interrupt, i) => ({ intid: guestIntid(i), trigger: isLevel(request.device, interrupt) ? "level" : "edge" })),
-    devices: interrupts.map(({ index }, i) =>
-      binding(guestIntid(i), GUEST.devices + index * REGISTERS_STRIDE, { accessesPerService: workload.accessesPerService }),
-    ),
-    eoiMode: workload.eoiMode,
-    idle: workload.wait,
-    othersIdle: "wfi",
-    handlerNs: workload.handlerNs,
-    vcpus: workload.vcpus,
-  });
-}
-
-function eventfdId(vmm: Vmm, fd: number): number {
+function eventfdId(vmm: VmmCore, fd: number): number {
   const file = vmm.process.file(fd);
   if (!(file instanceof EventfdFile)) throw new Error(`descriptor ${fd} is no eventfd`);
   return file.context.id;
@@ -177,6 +154,7 @@ function resultOf(delivery: Delivery, mechanism: MechanismName, interrupts: read
     mechanism,
     applicable: true,
     why: null,
+    apicv: delivery.apicv,
     irqs: interrupts.map((interrupt) => interrupt.index),
     raised,
     delivered,
@@ -195,6 +173,7 @@ function resultOf(delivery: Delivery, mechanism: MechanismName, interrupts: read
     ioctlsPerInterrupt: per(meter.ioctls),
     wakeupsPerInterrupt: per(meter.wakeups),
     contextSwitchesPerInterrupt: per(meter.contextSwitches),
+    notificationsPerInterrupt: per(meter.notifications),
     latencyNs: meter.latency.distribution(),
     eoiToUnmaskNs: meter.eoiToUnmask.distribution(),
   };

@@ -28,6 +28,7 @@ export function rowsOf(comparison: Comparison): Row[] {
   const isChoice = comparison.interrupts.length > 1;
   return [
     ...(isChoice ? [{ label: "interrupts served", value: (m: MechanismResult) => m.irqs.join(",") }] : []),
+    ...(comparison.mechanisms.some((m) => m.apicv !== null) ? [{ label: "APICv", value: (m: MechanismResult) => (m.apicv ? "on" : "off") }] : []),
     count("raised", (m) => m.raised),
     count("delivered", (m) => m.delivered),
     count("coalesced", (m) => m.coalesced),
@@ -42,6 +43,7 @@ export function rowsOf(comparison: Comparison): Row[] {
     per("host unmasks", (m) => m.hostUnmasksPerInterrupt),
     per("eventfd signals", (m) => m.eventfdSignalsPerInterrupt),
     per("resamplefd signals", (m) => m.resamplefdSignalsPerInterrupt),
+    ...(comparison.mechanisms.some((m) => (m.notificationsPerInterrupt ?? 0) > 0) ? [per("posted notifications", (m) => m.notificationsPerInterrupt)] : []),
     per("ioctls", (m) => m.ioctlsPerInterrupt),
     per("user-space wake-ups", (m) => m.wakeupsPerInterrupt),
     per("context switches", (m) => m.contextSwitchesPerInterrupt),

@@ -77,8 +77,41 @@ function arndale2014(): CostProfile {
   };
 }
 
+/** The same study's x86 machine: what it did not measure is 0 and says so. */
+function xeon2016(): CostProfile {
+  const at = cycles(2.1);
+  const unmeasured = (what: string) => free(`no published figure for this machine: ${what}`);
+  return {
+    name: "xeon-2016",
+    machine: "Dell PowerEdge r320, Intel Xeon E5-2450 (no APIC virtualisation), 2.1 GHz, Linux 4.0-rc4",
+    primitives: {
+      ...UNPUBLISHED,
+      workItem: unmeasured("a work item"),
+      mmapSwitch: unmeasured("mapping a region"),
+      exit: at(560, `${ISCA}, Table II: I/O Latency Out (560: the guest kicks its backend through an eventfd)`),
+      entry: at(740, `${ISCA}, Table II: Hypercall (1,300) less the exit (560)`),
+      vgicSync: free("Arm's alone"),
+      vgicFlush: free("Arm's alone"),
+      ipi: at(2286, `${ISCA}, Table II: Virtual IPI (5,230) less the sender's exit (560) and emulation (Interrupt Controller Trap less Hypercall, 1,084), the receiver's exit (560) and entry (740)`),
+      wake: at(18183, `${ISCA}, Table II: I/O Latency In (18,923: a host thread wakes an idle vCPU) less the entry (740)`),
+      syscall: unmeasured("a system call"),
+      userExit: unmeasured("KVM_RUN's return to user space"),
+      irqAck: free("the processor acknowledges by itself"),
+      irqEoi: unmeasured("an EOI of the host's local APIC"),
+      irqDir: free("Arm's alone"),
+      irqMask: unmeasured("a write to the IOAPIC or to a mask bit"),
+      irqUnmask: unmeasured("a write to the IOAPIC or to a mask bit"),
+      eventfdSignal: free(`${ISCA}, Table II: contained in exit (I/O Latency Out)`),
+      deviceAccess: unmeasured("an access to a device"),
+      guestAccess: unmeasured("a virtualised EOI"),
+    },
+  };
+}
+
 /** The profiles that come with virq. */
-export const COST_PROFILES: readonly CostProfile[] = [xgene2016(), arndale2014()];
+export const COST_PROFILES: readonly CostProfile[] = [xgene2016(), arndale2014(), xeon2016()];
 
 /** Charged where nobody names a profile. */
 export const DEFAULT_PROFILE = "xgene-2016";
+/** The same on an x86 board. */
+export const DEFAULT_X86_PROFILE = "xeon-2016";

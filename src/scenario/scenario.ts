@@ -13,9 +13,14 @@ export const workloadSchema = z
     durationMs: z.number().positive().optional().describe("ends the run earlier, in virtual time"),
     seed: z.int().min(0).max(0xffff_ffff).default(1),
     vcpus: count(1, 512).default(1),
-    wait: z.enum(["spin", "wfi"]).default("spin").describe("what the vCPU that takes the interrupts does between them; the others wait in WFI"),
+    wait: z.enum(["spin", "wfi", "hlt"]).default("spin").describe("what the vCPU that takes the interrupts does between them: spins, or halts, which is WFI on Arm and HLT on x86; the others halt"),
     accessesPerService: count(1, 1000).default(1).describe("device register accesses in the guest's handler"),
     handlerNs: z.number().min(0).max(1e9).default(500).describe("the handler's own work, nanoseconds"),
+    eoi: z
+      .enum(["xapic", "x2apic", "pv", "pic"])
+      .default("xapic")
+      .describe("x86: how the guest ends an interrupt: the local APIC's register by MMIO or by MSR, KVM's paravirtual way where it is offered, or the PIC's port"),
+    apicv: z.boolean().default(false).describe("x86: the processor delivers virtual interrupts, in every mechanism; posted needs it and has it anyway"),
     eoiMode: z.union([z.literal(0), z.literal(1)]).default(0).describe("1: the guest drops priority and deactivates separately"),
   })
   .describe("What the device does and what the guest does about it");

@@ -1,9 +1,19 @@
 import type { Step } from "../sim/step.js";
 import {
   KVM_CREATE_DEVICE,
+  KVM_CREATE_IRQCHIP,
+  KVM_ENABLE_CAP,
   KVM_CREATE_VCPU,
   KVM_CREATE_VM,
   KVM_IRQ_LINE,
+  KVM_IRQ_ROUTING_IRQCHIP,
+  KVM_IRQ_ROUTING_MSI,
+  KVM_SET_GSI_ROUTING,
+  KVM_SIGNAL_MSI,
+  kvm_enable_cap,
+  kvm_irq_routing,
+  kvm_irq_routing_entry,
+  kvm_msi,
   KVM_IRQFD,
   KVM_IRQFD_FLAG_DEASSIGN,
   KVM_IRQFD_FLAG_RESAMPLE,
@@ -29,6 +39,15 @@ export class KvmSystem extends Descriptor {
   }
 }
 
+/** A message to the guest's local APICs: the low half of its address, and its data. */
+export interface GuestMessage {
+  readonly address: number;
+  readonly data: number;
+}
+
+/** Where a GSI leads: a pin of an in-kernel chip, or a message. */
+export type GsiRoute = { readonly gsi: number } & ({ readonly chip: number; readonly pin: number } | { readonly message: GuestMessage });
+
 /** A VM. */
 export class KvmVm extends Descriptor {
   *createVcpu(id: number): Step<number> {
@@ -44,6 +63,56 @@ export class KvmVm extends Descriptor {
     kvm_userspace_memory_region.memory_size.setNumber(view, size);
     kvm_userspace_memory_region.userspace_addr.setNumber(view, userAddress);
     return yield* this.call(KVM_SET_USER_MEMORY_REGION, kvm_userspace_memory_region.size);
+  }
+
+  /** KVM_IRQ_LINE for a GSI of an x86 VM. */
+  *setGsi(gsi: number, isHigh: boolean): Step<number> {
+    const { view } = this.args;
+    kvm_irq_level.irq.set(view, gsi);
+    kvm_irq_level.level.set(view, isHigh ? 1 : 0);
+    return yield* this.call(KVM_IRQ_LINE, kvm_irq_level.size);
+  }
+
+  *createIrqchip(): Step<number> {
+    return yield* this.process.ioctl(this.fd, KVM_CREATE_IRQCHIP, 0);
+  }
+
+  *enableCapability(capability: number, argument: number): Step<number> {
+    const { view } = this.args;
+    this.args.clear(kvm_enable_cap.size);
+    kvm_enable_cap.cap.set(view, capability);
+    kvm_enable_cap.args[0].setNumber(view, argument);
+    return yield* this.call(KVM_ENABLE_CAP, kvm_enable_cap.size);
+  }
+
+  *signalMsi({ address, data }: GuestMessage): Step<number> {
+    const { view } = this.args;
+    this.args.clear(kvm_msi.size);
+    kvm_msi.address_lo.set(view, address);
+    kvm_msi.data.set(view, data);
+    return yield* this.call(KVM_SIGNAL_MSI, kvm_msi.size);
+  }
+
+  /** KVM_SET_GSI_ROUTING: the whole table. */
+  *setRoutes(routes: readonly GsiRoute[]): Step<number> {
+    const { view } = this.args;
+    const entry = kvm_irq_routing_entry;
+    const size = kvm_irq_routing.size + entry.size * routes.length;
+    this.args.clear(size);
+    kvm_irq_routing.nr.set(view, routes.length);
+    routes.forEach((route, i) => {
+      const at = new DataView(view.buffer, kvm_irq_routing.size + entry.size * i, entry.size);
+      entry.gsi.set(at, route.gsi);
+      entry.type.set(at, "message" in route ? KVM_IRQ_ROUTING_MSI : KVM_IRQ_ROUTING_IRQCHIP);
+      if ("message" in route) {
+        entry.msi.address_lo.set(at, route.message.address);
+        entry.msi.data.set(at, route.message.data);
+      } else {
+        entry.irqchip.irqchip.set(at, route.chip);
+        entry.irqchip.pin.set(at, route.pin);
+      }
+    });
+    return yield* this.call(KVM_SET_GSI_ROUTING, size);
   }
 
   /** KVM_IRQ_LINE for an SPI of an arm64 VM; `intid` is 32 or more. */

@@ -6,7 +6,7 @@ import type { Arguments } from "./arguments.js";
 import { KvmDevice } from "./kvm.js";
 import { must } from "./must.js";
 import { VfioContainer, VfioDevice, VfioGroup } from "./vfio.js";
-import { GUEST, type MmioHandler, type Vmm } from "./vmm.js";
+import type { MmioHandler, VmmCore } from "./vmm-core.js";
 
 /** Told after each access to the device that the VMM made on the guest's behalf. */
 export interface AccessListener {
@@ -21,24 +21,26 @@ export const openPlatform: OpenDevice = (process, fd, args) => new VfioDevice(pr
  * A device assigned to the VMM's guest (vfio.md 22.2): container, group, DMA map, first register region. The guest reaches the registers directly while they are mapped, and through this VMM while not.
  */
 export class AssignedDevice implements MmioHandler {
-  readonly start = GUEST.devices;
+  readonly start: number;
   listener: AccessListener | null = null;
   private isMapped = false;
   /** The VM's KVM-VFIO device, which knows the group; null before it is needed. */
   private kvmVfio: KvmDevice | null = null;
 
   private constructor(
-    private readonly vmm: Vmm,
+    private readonly vmm: VmmCore,
     readonly groupFd: number,
     readonly vfio: VfioDevice,
     private readonly region: { readonly size: number; readonly fileOffset: number; readonly user: number; readonly slot: number },
-  ) {}
+  ) {
+    this.start = vmm.guestMap.devices;
+  }
 
   /**
-   * Opens and maps the device `name` of IOMMU group `group`, and puts its registers at `GUEST.devices`.
+   * Opens and maps the device `name` of IOMMU group `group`, and puts its registers where the guest looks for devices.
    * @param open what to call the device's descriptor by: a platform device, or a PCI function with its pins and vectors
    */
-  static *assign(vmm: Vmm, group: number, name: string, open: OpenDevice = openPlatform): Step<AssignedDevice> {
+  static *assign(vmm: VmmCore, group: number, name: string, open: OpenDevice = openPlatform): Step<AssignedDevice> {
     const { process, nodes, args } = vmm;
     const containerFd = must(yield* nodes.open(process, "/dev/vfio/vfio"), "open /dev/vfio/vfio");
     const groupFd = must(yield* nodes.open(process, `/dev/vfio/${group}`), `open /dev/vfio/${group}`);

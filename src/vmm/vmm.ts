@@ -1,7 +1,5 @@
 import type { DeviceNodes } from "../host/device-nodes.js";
 import type { GicHost } from "../host/gic/gic-host.js";
-import { eventfd2 } from "../host/eventfd.js";
-import { Process } from "../host/process.js";
 import type { GuestSoftware } from "../guest/software.js";
 import { VcpuFile } from "../kvm/vcpu-ioctl.js";
 import type { Step } from "../sim/step.js";
@@ -15,24 +13,16 @@ import {
   KVM_VGIC_V3_ADDR_TYPE_DIST,
   KVM_VGIC_V3_ADDR_TYPE_REDIST,
 } from "../uapi/arm.js";
-import { EFD_NONBLOCK } from "../uapi/eventfd.js";
 import { KVM_DEV_TYPE_ARM_VGIC_V2, KVM_DEV_TYPE_ARM_VGIC_V3 } from "../uapi/kvm.js";
-import { Arguments } from "./arguments.js";
-import { EventLoop } from "./event-loop.js";
-import { KvmDevice, KvmSystem, KvmVcpu, KvmVm } from "./kvm.js";
+import { KvmDevice, KvmVcpu } from "./kvm.js";
 import { must } from "./must.js";
+import { VmmCore, type VmmProcess } from "./vmm-core.js";
 import { VmmVcpu } from "./vmm-vcpu.js";
 
-/** The guest's physical address space, and where the VMM keeps things in its own. */
+/** The guest's physical address space. */
 export const GUEST = { distributor: 0x0800_0000, cpuInterface: 0x0801_0000, redistributors: 0x080a_0000, devices: 0x0a00_0000, ram: 0x4000_0000 } as const;
-const USER = { args: 0x1_0000, counter: 0x2_0000, ram: 0x10_0000_0000 } as const;
-const PAGE = 4096;
-/** A raised RLIMIT_NOFILE: one for each vCPU, up to two for each interrupt. */
-const DESCRIPTORS = 4096;
-const RAM_SIZE = 0x20_0000;
 const GENERIC_V8 = 5;
 const PSCI_0_2 = 1 << 2;
-const RAM_SLOT = 0;
 const FIRST_SPI = 32;
 
 export interface VmmOptions {
@@ -46,56 +36,26 @@ export interface VmmOptions {
   readonly software: GuestSoftware;
 }
 
-/** A guest access that the VMM emulates. */
-export interface MmioHandler {
-  readonly start: number;
-  readonly size: number;
-  /** The value read, or of a write; `offset` from `start`. */
-  access(offset: number, size: number, isWrite: boolean, value: number): Step<number>;
-}
-
-/**
- * The reference user space: one process that makes a VM with an in-kernel GIC through the uAPI alone, as a real VMM
- * does, and runs its guest. Devices are wired to it by whoever uses it.
- */
-export class Vmm {
-  readonly process: Process;
-  readonly args: Arguments;
-  readonly loop: EventLoop;
-  readonly threads: VmmVcpu[] = [];
-  readonly mmio: MmioHandler[] = [];
-  readonly kvm: KvmSystem;
-  readonly vm: KvmVm;
-  private nextSlot = RAM_SLOT + 1;
+/** The reference user space of an Arm guest with an in-kernel GIC. */
+export class Vmm extends VmmCore {
+  readonly guestMap = GUEST;
 
   private constructor(
-    readonly host: GicHost,
-    readonly nodes: DeviceNodes,
-    process: Process,
-    kvmFd: number,
-    vmFd: number,
+    override readonly host: GicHost,
+    nodes: DeviceNodes,
+    started: VmmProcess,
     options: VmmOptions,
-    args: Arguments,
   ) {
-    this.process = process;
-    this.args = args;
-    this.kvm = new KvmSystem(process, kvmFd, args);
-    this.vm = new KvmVm(process, vmFd, args);
-    this.loop = new EventLoop(host.sim, process, host.cpus[options.mainCpu], USER.counter);
+    super(host, nodes, started, options.mainCpu);
   }
 
   /** A process with a VM: vCPUs initialised, GIC ready, RAM mapped, software in place; nothing runs yet. */
   static *start(host: GicHost, nodes: DeviceNodes, options: VmmOptions): Step<Vmm> {
-    const process = new Process(host.sim, "vmm", { capabilities: ["IPC_LOCK"], descriptorLimit: DESCRIPTORS });
-    const args = new Arguments(process, USER.args);
-    process.memory.map(USER.counter, PAGE);
-    process.memory.map(USER.ram, RAM_SIZE);
-    const kvmFd = must(yield* nodes.open(process, "/dev/kvm"), "open /dev/kvm");
-    const vmFd = must(yield* new KvmSystem(process, kvmFd, args).createVm(), "KVM_CREATE_VM");
-    const vmm = new Vmm(host, nodes, process, kvmFd, vmFd, options, args);
+    const started = yield* VmmCore.startProcess(host, nodes);
+    const vmm = new Vmm(host, nodes, started, options);
     for (let id = 0; id < options.vcpus; id++) yield* vmm.addVcpu(id, options);
     yield* vmm.createGic(options.interrupts);
-    must(yield* vmm.vm.setMemory(RAM_SLOT, GUEST.ram, RAM_SIZE, USER.ram), "KVM_SET_USER_MEMORY_REGION");
+    yield* vmm.mapRam();
     return vmm;
   }
 
@@ -124,37 +84,12 @@ export class Vmm {
     must(yield* gic.set(KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_CTRL_INIT), "VGIC INIT");
   }
 
-  /** Starts the vCPU threads; they run when the world does. */
-  run(): void {
-    for (const thread of this.threads) this.host.sim.wake(thread, 0);
-  }
-
-  /** A non-blocking eventfd of this process. */
-  eventfd(): number {
-    return must(eventfd2(this.process, 0, EFD_NONBLOCK), "eventfd2");
-  }
-
-  /** A memory slot that nothing uses yet. */
-  takeSlot(): number {
-    return this.nextSlot++;
-  }
-
-  /** Guest RAM: where it is in the VMM and in the guest. */
-  get ram(): { readonly user: number; readonly guest: number; readonly size: number } {
-    return { user: USER.ram, guest: GUEST.ram, size: RAM_SIZE };
-  }
-
-  /** The handler of a guest physical address; null where nothing is. */
-  mmioAt(address: number): MmioHandler | null {
-    for (let i = 0; i < this.mmio.length; i++) {
-      const handler = this.mmio[i];
-      if (address >= handler.start && address < handler.start + handler.size) return handler;
-    }
-    return null;
+  override *setLine(intid: number, isHigh: boolean): Step<number> {
+    return yield* this.vm.setSpi(intid, isHigh);
   }
 
   /** The GSI of an SPI of the guest. */
-  static gsiOf(intid: number): number {
+  override gsiOf(intid: number): number {
     return intid - FIRST_SPI;
   }
 }

@@ -1,12 +1,16 @@
 import type { MechanismName } from "../../board/assign.js";
 import type { Step } from "../../sim/step.js";
 import type { AssignedDevice } from "../../vmm/platform-device.js";
-import type { Vmm } from "../../vmm/vmm.js";
+import type { GuestMessage } from "../../vmm/kvm.js";
+import type { VmmCore } from "../../vmm/vmm-core.js";
 
-/** One interrupt to be delivered: VFIO's index at the device, and the guest's SPI for it. */
+/** One interrupt to be delivered: its index at the device, and the guest's line for it. */
 export interface Wire {
   readonly index: number;
-  readonly intid: number;
+  /** The INTID of an SPI, or a GSI of x86. */
+  readonly line: number;
+  /** What the guest's driver told the device to send; null for a wired interrupt. */
+  readonly message: GuestMessage | null;
 }
 
 /** The eventfds that a wiring made, by descriptor: what a meter tells apart. */
@@ -20,5 +24,5 @@ export interface WiredEventfds {
 export interface DeliveryMechanism {
   readonly name: MechanismName;
   /** Called once for each interrupt, before the guest runs. */
-  wire(vmm: Vmm, device: AssignedDevice, wire: Wire): Step<WiredEventfds>;
+  wire(vmm: VmmCore, device: AssignedDevice, wire: Wire): Step<WiredEventfds>;
 }

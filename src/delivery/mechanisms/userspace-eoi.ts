@@ -2,7 +2,7 @@ import type { Step } from "../../sim/step.js";
 import type { ReadyHandler } from "../../vmm/event-loop.js";
 import { must } from "../../vmm/must.js";
 import type { AssignedDevice } from "../../vmm/platform-device.js";
-import { Vmm } from "../../vmm/vmm.js";
+import type { VmmCore } from "../../vmm/vmm-core.js";
 import type { DeliveryMechanism, Wire, WiredEventfds } from "./mechanism.js";
 
 /**
@@ -11,13 +11,13 @@ import type { DeliveryMechanism, Wire, WiredEventfds } from "./mechanism.js";
  */
 export const userspaceEoi: DeliveryMechanism = {
   name: "userspace+eoi",
-  *wire(vmm: Vmm, device: AssignedDevice, wire: Wire): Step<WiredEventfds> {
+  *wire(vmm: VmmCore, device: AssignedDevice, wire: Wire): Step<WiredEventfds> {
     const trigger = vmm.eventfd();
     const silent = vmm.eventfd();
     const resample = vmm.eventfd();
     yield* vmm.loop.watch(trigger, new RaiseLine(vmm, wire));
     yield* vmm.loop.watch(resample, new EndOfInterrupt(device, wire));
-    must(yield* vmm.vm.assignIrqfd(silent, Vmm.gsiOf(wire.intid), resample), "KVM_IRQFD");
+    must(yield* vmm.vm.assignIrqfd(silent, vmm.gsiOf(wire.line), resample), "KVM_IRQFD");
     must(yield* device.vfio.setTrigger(wire.index, trigger), "VFIO_DEVICE_SET_IRQS trigger");
     return { trigger, resample };
   },
@@ -25,12 +25,12 @@ export const userspaceEoi: DeliveryMechanism = {
 
 class RaiseLine implements ReadyHandler {
   constructor(
-    private readonly vmm: Vmm,
+    private readonly vmm: VmmCore,
     private readonly wire: Wire,
   ) {}
 
   *ready(): Step<void> {
-    must(yield* this.vmm.vm.setSpi(this.wire.intid, true), "KVM_IRQ_LINE");
+    must(yield* this.vmm.setLine(this.wire.line, true), "KVM_IRQ_LINE");
   }
 }
 

@@ -2,7 +2,8 @@ import type { Step } from "../../sim/step.js";
 import type { ReadyHandler, VmmTimer } from "../../vmm/event-loop.js";
 import { must } from "../../vmm/must.js";
 import type { AccessListener, AssignedDevice } from "../../vmm/platform-device.js";
-import type { Vmm } from "../../vmm/vmm.js";
+import type { GuestMessage } from "../../vmm/kvm.js";
+import type { VmmCore } from "../../vmm/vmm-core.js";
 import type { DeliveryMechanism, Wire, WiredEventfds } from "./mechanism.js";
 
 /** How long the registers stay trapped after an interrupt (QEMU's mmap-timeout, vfio.md 22.2). */
@@ -14,8 +15,9 @@ const MMAP_TIMEOUT_NS = 1_100_000_000;
  */
 export const userspace: DeliveryMechanism = {
   name: "userspace",
-  *wire(vmm: Vmm, device: AssignedDevice, wire: Wire): Step<WiredEventfds> {
+  *wire(vmm: VmmCore, device: AssignedDevice, wire: Wire): Step<WiredEventfds> {
     const trigger = vmm.eventfd();
+    if (wire.message !== null) return yield* wireMessage(vmm, device, wire.index, trigger, wire.message);
     const registers = device.listener instanceof TrappedRegisters ? device.listener : new TrappedRegisters(vmm, device);
     device.listener = registers;
     yield* vmm.loop.watch(trigger, registers.addLine(wire));
@@ -24,13 +26,31 @@ export const userspace: DeliveryMechanism = {
   },
 };
 
+/** An edge has no end that the VMM would have to find: it sends the guest's message. */
+function* wireMessage(vmm: VmmCore, device: AssignedDevice, index: number, trigger: number, message: GuestMessage): Step<WiredEventfds> {
+  yield* vmm.loop.watch(trigger, new SendMessage(vmm, message));
+  must(yield* device.vfio.setTrigger(index, trigger), "VFIO_DEVICE_SET_IRQS trigger");
+  return { trigger, resample: -1 };
+}
+
+class SendMessage implements ReadyHandler {
+  constructor(
+    private readonly vmm: VmmCore,
+    private readonly message: GuestMessage,
+  ) {}
+
+  *ready(): Step<void> {
+    must(yield* this.vmm.vm.signalMsi(this.message), "KVM_SIGNAL_MSI");
+  }
+}
+
 /** The registers of a device, which trap while any of its lines waits for the guest's service. */
 class TrappedRegisters implements ReadyHandler, AccessListener {
   private readonly lines: TrappedLine[] = [];
   private readonly timer: VmmTimer;
 
   constructor(
-    private readonly vmm: Vmm,
+    private readonly vmm: VmmCore,
     private readonly device: AssignedDevice,
   ) {
     this.timer = vmm.loop.timer(this);
@@ -69,7 +89,7 @@ class TrappedLine implements ReadyHandler {
   isPending = false;
 
   constructor(
-    private readonly vmm: Vmm,
+    private readonly vmm: VmmCore,
     private readonly device: AssignedDevice,
     private readonly wire: Wire,
     private readonly registers: TrappedRegisters,
@@ -78,14 +98,14 @@ class TrappedLine implements ReadyHandler {
   /** The trigger: raise the guest's line. */
   *ready(): Step<void> {
     this.isPending = true;
-    must(yield* this.vmm.vm.setSpi(this.wire.intid, true), "KVM_IRQ_LINE");
+    must(yield* this.vmm.setLine(this.wire.line, true), "KVM_IRQ_LINE");
     yield* this.registers.trap();
   }
 
   *end(): Step<void> {
     if (!this.isPending) return;
     this.isPending = false;
-    must(yield* this.vmm.vm.setSpi(this.wire.intid, false), "KVM_IRQ_LINE");
+    must(yield* this.vmm.setLine(this.wire.line, false), "KVM_IRQ_LINE");
     must(yield* this.device.vfio.unmask(this.wire.index), "VFIO_DEVICE_SET_IRQS unmask");
   }
 }

@@ -1,0 +1,40 @@
+import type { MechanismName } from "../board/assign.js";
+import type { Interrupt } from "../board/board.js";
+import type { VmmCore } from "../vmm/vmm-core.js";
+import type { BoardMachine } from "./machine.js";
+import type { Wire } from "./mechanisms/mechanism.js";
+import type { DeliveryRequest } from "./request.js";
+
+/** What is to be set up: one mechanism for some interrupts of the request's device. */
+export interface StageRequest {
+  readonly request: DeliveryRequest;
+  readonly mechanism: MechanismName;
+  readonly interrupts: readonly Interrupt[];
+}
+
+/** Numbers at a controller: first and last. */
+export interface Range {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** A machine with a VMM whose guest has drivers for the wires; nothing is wired yet. */
+export interface Stage {
+  readonly machine: BoardMachine;
+  readonly vmm: VmmCore;
+  readonly wires: readonly Wire[];
+  /** What the guest acknowledges for each wire. */
+  readonly guestNumbers: readonly number[];
+  /** Numbers of inter-processor interrupts at the host's controller. */
+  readonly ipis: Range;
+  /** Numbers of device interrupts there; null: each line's own. */
+  readonly deviceNumbers: Range | null;
+  /** x86: are virtual interrupts delivered by the processor? Null elsewhere. */
+  readonly apicv: boolean | null;
+}
+
+/** Host interrupts on CPU 0, the VMM on the next, the vCPU that takes the interrupts on one of its own, the others on the rest. */
+export function placement(cpus: number): { mainCpu: number; vcpuCpus: number[] } {
+  if (cpus < 3) return { mainCpu: cpus - 1, vcpuCpus: [cpus - 1] };
+  return { mainCpu: 1, vcpuCpus: Array.from({ length: cpus - 2 }, (_, i) => i + 2) };
+}

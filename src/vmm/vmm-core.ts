@@ -1,0 +1,115 @@
+import type { DeviceNodes } from "../host/device-nodes.js";
+import { eventfd2 } from "../host/eventfd.js";
+import type { Host } from "../host/machine.js";
+import { Process } from "../host/process.js";
+import type { VcpuThread } from "../kvm/vcpu-thread.js";
+import type { Step } from "../sim/step.js";
+import { EFD_NONBLOCK } from "../uapi/eventfd.js";
+import { Arguments } from "./arguments.js";
+import { EventLoop } from "./event-loop.js";
+import { KvmSystem, KvmVm } from "./kvm.js";
+import { must } from "./must.js";
+
+/** Where the VMM keeps things in its own address space. */
+const USER = { args: 0x1_0000, counter: 0x2_0000, ram: 0x10_0000_0000 } as const;
+const PAGE = 4096;
+/** A raised RLIMIT_NOFILE: one for each vCPU, up to two for each interrupt. */
+const DESCRIPTORS = 4096;
+const RAM_SIZE = 0x20_0000;
+const RAM_SLOT = 0;
+
+/** A guest access that the VMM emulates. */
+export interface MmioHandler {
+  readonly start: number;
+  readonly size: number;
+  /** The value read, or of a write; `offset` from `start`. */
+  access(offset: number, size: number, isWrite: boolean, value: number): Step<number>;
+}
+
+/** What {@link VmmCore} begins with. */
+export interface VmmProcess {
+  readonly process: Process;
+  readonly args: Arguments;
+  readonly kvmFd: number;
+  readonly vmFd: number;
+}
+
+/**
+ * The reference user space: one process that makes a VM through the uAPI alone, as a real VMM does, and runs its guest.
+ * Devices are wired to it by whoever uses it.
+ */
+export abstract class VmmCore {
+  readonly process: Process;
+  readonly args: Arguments;
+  readonly loop: EventLoop;
+  readonly threads: VcpuThread[] = [];
+  readonly mmio: MmioHandler[] = [];
+  readonly kvm: KvmSystem;
+  readonly vm: KvmVm;
+  private nextSlot = RAM_SLOT + 1;
+
+  /** @param mainCpu physical CPU of the main thread */
+  protected constructor(
+    readonly host: Host,
+    readonly nodes: DeviceNodes,
+    { process, args, kvmFd, vmFd }: VmmProcess,
+    mainCpu: number,
+  ) {
+    this.process = process;
+    this.args = args;
+    this.kvm = new KvmSystem(process, kvmFd, args);
+    this.vm = new KvmVm(process, vmFd, args);
+    this.loop = new EventLoop(host.sim, process, host.cpus[mainCpu], USER.counter);
+  }
+
+  /** A process with an empty VM. */
+  protected static *startProcess(host: Host, nodes: DeviceNodes): Step<VmmProcess> {
+    const process = new Process(host.sim, "vmm", { capabilities: ["IPC_LOCK"], descriptorLimit: DESCRIPTORS });
+    const args = new Arguments(process, USER.args);
+    process.memory.map(USER.counter, PAGE);
+    process.memory.map(USER.ram, RAM_SIZE);
+    const kvmFd = must(yield* nodes.open(process, "/dev/kvm"), "open /dev/kvm");
+    const vmFd = must(yield* new KvmSystem(process, kvmFd, args).createVm(), "KVM_CREATE_VM");
+    return { process, args, kvmFd, vmFd };
+  }
+
+  /** Guest physical addresses of RAM, and of an assigned device's registers. */
+  abstract readonly guestMap: { readonly ram: number; readonly devices: number };
+  /** Drives the guest's interrupt line: an SPI's INTID, or a GSI. 0 or a negative errno. */
+  abstract setLine(line: number, isHigh: boolean): Step<number>;
+  /** The GSI that irqfds take for it. */
+  abstract gsiOf(line: number): number;
+
+  protected *mapRam(): Step<void> {
+    must(yield* this.vm.setMemory(RAM_SLOT, this.guestMap.ram, RAM_SIZE, USER.ram), "KVM_SET_USER_MEMORY_REGION");
+  }
+
+  /** Starts the vCPU threads; they run when the world does. */
+  run(): void {
+    for (const thread of this.threads) this.host.sim.wake(thread, 0);
+  }
+
+  /** A non-blocking eventfd of this process. */
+  eventfd(): number {
+    return must(eventfd2(this.process, 0, EFD_NONBLOCK), "eventfd2");
+  }
+
+  /** A memory slot that nothing uses yet. */
+  takeSlot(): number {
+    return this.nextSlot++;
+  }
+
+  /** Guest RAM: where it is in the VMM and in the guest. */
+  get ram(): { readonly user: number; readonly guest: number; readonly size: number } {
+    return { user: USER.ram, guest: this.guestMap.ram, size: RAM_SIZE };
+  }
+
+  /** The handler of a guest physical address; null where nothing is. */
+  mmioAt(address: number): MmioHandler | null {
+    for (let i = 0; i < this.mmio.length; i++) {
+      const handler = this.mmio[i];
+      if (address >= handler.start && address < handler.start + handler.size) return handler;
+    }
+    return null;
+  }
+}
