@@ -19,6 +19,7 @@ export class Apicv implements PostedVcpu {
   readonly posted: PostedInterrupts;
   /** A notification has come in guest mode, and what was posted is not merged yet. */
   private isNotified = false;
+  /** An entry has begun. */
   private mustMerge = false;
 
   /** {@link start} makes it. */
@@ -66,7 +67,6 @@ export class Apicv implements PostedVcpu {
 
   *load(cpu: number): Step<void> {
     yield* this.posted.load(cpu);
-    this.mustMerge = true;
   }
 
   /** Only where a device may post: else KVM's own posting sees the vCPU's state. */
@@ -89,8 +89,8 @@ export class Apicv implements PostedVcpu {
     yield* this.posted.sync(this.lapic);
   }
 
-  /** The guest has left: whatever is posted from now on is merged at the next entry. */
-  exited(): void {
+  /** Before each entry: what was posted while the vCPU was out of the guest, by whom it was not notified. */
+  flush(): void {
     this.mustMerge = true;
   }
 

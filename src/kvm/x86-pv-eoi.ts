@@ -1,4 +1,3 @@
-import { highestVector } from "../arch/x86/vector-set.js";
 import type { Lapic } from "../irqchip/x86/lapic.js";
 import { reads } from "../sim/access.js";
 import type { Step } from "../sim/step.js";
@@ -38,20 +37,16 @@ export class PvEoi {
     this.isOffered = yield* this.store(vcpu, PENDING);
   }
 
-  /** At each exit: a bit that the guest has cleared was an EOI. */
+  /**
+   * At each exit: a bit that the guest has cleared was an EOI; one that it has not is taken back, and offered anew by the
+   * next entry that looks at interrupts. So a handler that exits for anything else ends its interrupt by the register.
+   */
   *fromGuest(vcpu: VcpuX86, lapic: Lapic): Step<void> {
     if (!this.isOffered) return;
-    const isPending = yield* this.isPending(vcpu);
-    if (isPending) {
-      yield reads(lapic, "irr");
-      if (highestVector(lapic.irr) < 0) return;
-      // Another interrupt waits: taken back, so that its priority is looked at when this one ends.
-      yield* this.store(vcpu, 0);
-      this.isOffered = false;
-      return;
-    }
     this.isOffered = false;
-    yield* lapic.eoi();
+    const isPending = yield* this.isPending(vcpu);
+    if (isPending) yield* this.store(vcpu, 0);
+    else yield* lapic.eoi();
   }
 
   private *isPending(vcpu: VcpuX86): Step<boolean> {

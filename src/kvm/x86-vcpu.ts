@@ -214,7 +214,9 @@ export class VcpuX86 extends VcpuCore implements X86Vcpu, InitTarget {
     return yield* beforeX86Entry(this);
   }
 
-  override *flush(): Step<void> {}
+  override *flush(): Step<void> {
+    if (this.apicv !== null) this.apicv.flush();
+  }
 
   override *sync(): Step<void> {
     if (this.apic === null) return;
