@@ -28,7 +28,7 @@ export function rowsOf(comparison: Comparison): Row[] {
   const isChoice = comparison.interrupts.length > 1;
   return [
     ...(isChoice ? [{ label: "interrupts served", value: (m: MechanismResult) => m.irqs.join(",") }] : []),
-    ...(comparison.mechanisms.some((m) => m.apicv !== null) ? [{ label: "APICv", value: (m: MechanismResult) => (m.apicv ? "on" : "off") }] : []),
+    ...(isX86Run(comparison) ? [{ label: "APICv", value: (m: MechanismResult) => (m.apicv ? "on" : "off") }] : []),
     count("raised", (m) => m.raised),
     count("delivered", (m) => m.delivered),
     count("coalesced", (m) => m.coalesced),
@@ -56,13 +56,17 @@ export function rowsOf(comparison: Comparison): Row[] {
   ];
 }
 
+function isX86Run(comparison: Comparison): boolean {
+  return comparison.mechanisms.some((m) => m.apicv !== null);
+}
+
 /** What stands above and below the table, as plain sentences. */
 export function headLines(comparison: Comparison): string[] {
   const { workload: w } = comparison;
   const irqs = comparison.interrupts.map((i) => `interrupt ${i.index}: ${i.number === null ? "message" : `number ${i.number}`}${i.intid === null ? "" : `, INTID ${i.intid}`}, ${i.trigger}`);
   return [
     `${comparison.board}  ${comparison.device}  ${irqs.join("; ")}`,
-    `${w.interrupts} interrupts, ${w.ratePerSecond}/s in bursts of ${w.burst}, seed ${w.seed}; ${w.vcpus} vCPU${w.vcpus > 1 ? "s" : ""}, guest waits by ${w.wait}, ${w.accessesPerService} access${w.accessesPerService === 1 ? "" : "es"} and ${w.handlerNs} ns per handler`,
+    `${w.interrupts} interrupts, ${w.ratePerSecond}/s in bursts of ${w.burst}, seed ${w.seed}; ${w.vcpus} vCPU${w.vcpus > 1 ? "s" : ""}, guest waits by ${w.wait}, ${w.accessesPerService} access${w.accessesPerService === 1 ? "" : "es"} and ${w.handlerNs} ns per handler${isX86Run(comparison) ? `, EOI by ${w.eoi}` : ""}`,
     `Counts come from the run and are exact; times are modelled under the cost profile ${comparison.profile}.`,
     ...(comparison.assumedIommu ? ["The tree names no IOMMU for this device: one is assumed (--assume-iommu)."] : []),
   ];

@@ -13,7 +13,7 @@ import { X86KvmVcpu } from "./x86-kvm.js";
 import { X86VmmVcpu } from "./x86-vmm-vcpu.js";
 
 /** The guest's physical address space. */
-export const X86_GUEST = { ram: 0x10_0000, devices: 0xe000_0000 } as const;
+export const X86_GUEST = { ram: 0x10_0000, devices: 0x6000_0000 } as const;
 const PIC_LINES = 16;
 const PINS_OF_ONE_PIC = 8;
 
