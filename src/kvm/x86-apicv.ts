@@ -1,4 +1,5 @@
 import { PostedInterrupts, type PostedVcpu } from "../irqchip/x86/posted-interrupts.js";
+import { endInService } from "../irqchip/x86/lapic-eoi.js";
 import { ApicReg } from "../irqchip/x86/lapic-registers.js";
 import type { Lapic } from "../irqchip/x86/lapic.js";
 import { reads, shared, writes } from "../sim/access.js";
@@ -119,7 +120,7 @@ export class Apicv implements PostedVcpu {
 
   /** The guest writes EOI: IDLE, or EOI_INDUCED when KVM has to hear of this vector. */
   *eoi(): Step<X86Exit> {
-    const vector = yield* this.lapic.endInService();
+    const vector = yield* endInService(this.lapic);
     yield* this.lapic.computePpr();
     if (vector < 0 || !this.lapic.handled.has(vector)) return X86Exit.IDLE;
     this.vcpu.trap.low = vector;

@@ -6,6 +6,7 @@ import { ApicMessage, DeliveryMode, type Receivers, type X86Vcpu } from "./contr
 import { HandledVectors } from "./handled-vectors.js";
 import type { ApicvVendor } from "./inhibits.js";
 import * as access from "./lapic-access.js";
+import { endOfInterrupt } from "./lapic-eoi.js";
 import { InitEvents } from "./lapic-init.js";
 import * as record from "./lapic-record.js";
 import { ApicReg, LAPIC_RECORD_SIZE, LVR_DIRECTED_EOI, LVT_LEVEL, LVT_MASKED, LVT_MODE_SHIFT, SPIV_DIRECTED_EOI } from "./lapic-registers.js";
@@ -67,7 +68,8 @@ export class Lapic {
   msrHigh = 0;
   /** Filled anew by each interprocessor interrupt. */
   readonly message = new ApicMessage();
-  private inService = 0;
+  /** How many vectors ISR holds. */
+  inService = 0;
 
   constructor(
     readonly set: LocalApicSet,
@@ -240,23 +242,7 @@ export class Lapic {
 
   /** The vector that ended, -1 when none was in service. */
   *eoi(): Step<number> {
-    const vector = yield* this.endInService();
-    if (vector < 0) return -1;
-    yield* this.updatePpr();
-    if (this.handled.has(vector)) yield* this.handled.ended(vector);
-    yield* this.vcpu.requestEvent();
-    return vector;
-  }
-
-  /** What the processor does by itself where it virtualises the EOI (10.3); PPR and handled vectors are the caller's. */
-  *endInService(): Step<number> {
-    const vector = yield* this.highestInService();
-    if (this.set.vm.sim.tracing) this.set.vm.sim.emit(Ev.kvm_eoi, this.vcpu.id, vector, this.handled.destination(vector));
-    if (vector < 0) return -1;
-    yield writes(this, "isr");
-    removeVector(this.isr, vector);
-    this.inService--;
-    return vector;
+    return yield* endOfInterrupt(this);
   }
 
   /** 8.5: the guest has asked for no broadcast, and user space lets it. */
