@@ -12,9 +12,9 @@ async function library(tempo) {
 const straight = await library("straight");
 const stepped = await library("stepped");
 
-function trace(lib, mechanism, workload) {
-  const board = lib.builtinBoard("overdrive", { assumeIommu: true });
-  const device = lib.findDevice(board, "/smb/xgmac@e0700000");
+function trace(lib, mechanism, workload, [name, path] = ["overdrive", "/smb/xgmac@e0700000"]) {
+  const board = lib.builtinBoard(name, { assumeIommu: true });
+  const device = lib.findDevice(board, path);
   const recorder = new lib.TraceBuffer();
   const request = {
     board,
@@ -44,4 +44,18 @@ describe.each(["userspace", "userspace+eoi", "irqfd", "irqfd+resample", "forward
 it("the tempos are what they say", () => {
   expect(straight.STRAIGHT).toBe(true);
   expect(stepped.STRAIGHT).toBe(false);
+});
+
+const PC = ["pc", "/pci/01:00.0"];
+describe.each(["userspace", "irqfd", "irqfd+resample", "split", "posted"])("%s on a PC", (mechanism) => {
+  it.each([
+    ["one interrupt at a time, EOI by MSR", { interrupts: 20, eoi: "x2apic" }],
+    ["bursts, the paravirtual EOI, HLT", { interrupts: 60, burst: 3, ratePerSecond: 300_000, wait: "hlt", eoi: "pv" }],
+  ])("the straight trace equals the stepped one under run-to-completion: %s", (_what, workload) => {
+    const one = trace(straight, mechanism, workload, PC);
+    const other = trace(stepped, mechanism, workload, PC);
+    expect(one.text).toBe(other.text);
+    expect(one.result).toEqual(other.result);
+    expect(one.text.length).toBeGreaterThan(1000);
+  });
 });
