@@ -27,6 +27,19 @@ const wrong = join(folder, "wrong.json");
 writeFileSync(wrong, JSON.stringify([{ id: "pmr", title: "PMR", machine: "virt", oracle: ["qemu-7.2"], steps: [{ ...step, expect: "0xf8" }] }]));
 
 describe("virq conform", () => {
+  it.each([
+    [["--random", "3"], /^virq: --random: generated sequences have no recorded answers; add --diff/],
+    [["--diff", "--random", "3", wrong], /^virq: --random: sequences are generated, not read from .*; leave one of the two out$/m],
+    [["--diff", "--random", "0"], /^virq: --random 0: a whole number from 1 to/],
+    [[], /^virq: conform: which conformance file\?/],
+    [["--diff", wrong], /no vector of calls to \/dev\/kvm .*--diff has nothing to compare$/m],
+  ])("a request that means nothing is refused in one sentence, status 2: %j", async (args, sentence) => {
+    const { status, out, err } = await virq(...args);
+    expect([status, out]).toEqual([2, ""]);
+    expect(err).toMatch(sentence);
+    expect(err.trimEnd().split("\n")).toHaveLength(1);
+  });
+
   it("prints a line for each vector and the counts last; status 0 when all agree", async () => {
     const { status, out } = await virq(recorded, "--target", "physical");
     const lines = out.trimEnd().split("\n");

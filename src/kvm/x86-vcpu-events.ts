@@ -15,7 +15,7 @@ const VALID =
   X.KVM_VCPUEVENT_VALID_SHADOW |
   X.KVM_VCPUEVENT_VALID_SMM;
 
-/** KVM_GET_VCPU_EVENTS: NMIs that were sent meanwhile are counted in first. */
+/** KVM_GET_VCPU_EVENTS: NMIs that were sent meanwhile are counted in first; the request for it stays (seen on 6.18). */
 export function* getVcpuEvents(vcpu: VcpuX86, process: Process, argument: number): Step<number> {
   yield* processNmi(vcpu);
   EVENTS.bytes.fill(0);

@@ -119,7 +119,7 @@ function* setMpState(vcpu: VcpuX86, process: Process, argument: number): Step<nu
   }
   if (state === K.KVM_MP_STATE_SIPI_RECEIVED && apic !== null) {
     yield* vcpu.become(K.KVM_MP_STATE_INIT_RECEIVED);
-    yield* apic.init.setPending(false, true);
+    yield* apic.init.addStartup();
   } else yield* vcpu.become(state);
   yield* vcpu.request(X86Request.EVENT);
   return 0;

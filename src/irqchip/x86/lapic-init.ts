@@ -105,10 +105,10 @@ export class InitEvents {
     return had;
   }
 
-  /** KVM_GET_VCPU_EVENTS and KVM_SET_MP_STATE reach in: a start-up pending or not. */
-  *setPending(init: boolean, startup: boolean): Step<void> {
+  /** KVM_SET_MP_STATE's SIPI_RECEIVED: a start-up more, whatever waits already (seen on 6.18). */
+  *addStartup(): Step<void> {
     yield writes(this, "pending");
-    this.pending = (init ? INIT : 0) | (startup ? SIPI : 0);
+    this.pending |= SIPI;
   }
 }
 shared(InitEvents, "pending", "sipiVector");
