@@ -1,5 +1,5 @@
 import { X86Exit, type X86GuestCpu } from "../kvm/x86-guest.js";
-import type { VcpuX86 } from "../kvm/x86-vcpu.js";
+import { type VcpuX86, X86Request } from "../kvm/x86-vcpu.js";
 import type { Step } from "../sim/step.js";
 import { BETWEEN_PORT, DONE_PORT, type Routine, TAKEN_PORT } from "./x86-command-loop.js";
 import type { GuestCommand } from "./x86-system.js";
@@ -66,7 +66,9 @@ export class CommandGuest implements X86GuestCpu {
       const window = vcpu.boundary();
       const isSeen = !this.isPvm || (isEntry && !isTaking);
       if (window !== X86Exit.IDLE && isSeen) return window;
+      const couldTake = vcpu.regs.interruptFlag;
       const exit = this.execute(vcpu);
+      if (this.isPvm && !couldTake && vcpu.regs.interruptFlag) yield* vcpu.request(X86Request.EVENT);
       if (exit !== X86Exit.IDLE) return exit;
     }
   }

@@ -84,6 +84,9 @@ export class CommandLoop {
       else if (reason === kvm.KVM_EXIT_HLT) {
         events.push({ type: "exitHlt" });
         return 0;
+      } else if (reason === kvm.KVM_EXIT_INTERNAL_ERROR) {
+        events.push({ type: "internalError", suberror: this.vcpu.readRun(kvm.kvm_run.internal.suberror.offset, 4) });
+        return 0;
       } else if (reason !== kvm.KVM_EXIT_INTR) throw new Error(`KVM_RUN left with exit reason ${reason}, which no vector brings about`);
     }
     throw new Error(`the guest left ${MOST_EXITS} times and its action is not done`);

@@ -31,6 +31,13 @@ export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
     isHarmless: false,
     explains: ({ op, args }) => op === "createVm" && (args.type ?? 0) !== 0,
   },
+  {
+    name: "a guest without code",
+    flavour: "quirk",
+    reason: "after an INIT the guest's vCPU stands where it has no code, and KVM gives up with KVM_EXIT_INTERNAL_ERROR; the model's guest is no code",
+    isHarmless: false,
+    explains: ({ op }, { kernel }) => op === "guest" && (kernel.events ?? []).some(({ type }) => type === "internalError"),
+  },
 ];
 
 /** What explains that the two sides differ in this step, null when nothing does. */

@@ -33,7 +33,7 @@ export const vcpu = (c: Chooser): string => (c.oneIn(3) ? c.of(["vcpu1", "vcpu2"
 const deliveryMode = (c: Chooser): number => c.weighted([[12, 0], [4, 1], [1, 4], [1, 3], [1, 7]]);
 const destination = (c: Chooser): number => c.weighted([[10, 0], [4, 1], [2, 2], [2, 3], [1, 5], [2, 0xff], [1, 0x0f], [1, 0x31]]);
 
-/** Address and data of an MSI; INIT and start-up go to other vCPUs than the guest's, by their number alone. */
+/** Address and data of an MSI; INIT and start-up go to other vCPUs than the guest's, by their ids 1 to 3 alone. */
 function message(c: Chooser): { addressLo: number; data: number } {
   if (c.oneIn(25)) return { addressLo: (0xfee0_0000 | (c.of([1, 2, 3]) << 12)) >>> 0, data: (c.of([5, 6]) << 8) | vector(c) | (c.below(2) << 14) };
   const address = 0xfee0_0000 | (destination(c) << 12) | (c.oneIn(6) ? 8 : 0) | (c.oneIn(4) ? 4 : 0);
@@ -125,7 +125,7 @@ const nmi: Make = (c) => (c.oneIn(2) ? { op: "nmi", args: {} } : { op: "getVcpuE
 const interrupt: Make = (c) => ({ op: "interrupt", args: { irq: c.oneIn(6) ? c.of([256, -1, 0x7fff_ffff]) : c.of(VECTORS) } });
 const setLapicState: Make = (c) => ({
   op: "setLapic",
-  args: { vcpu: vcpu(c), state: { irr: c.some([...VECTORS, ...HOSTILE_VECTORS]), isr: c.some(VECTORS).slice(0, 3), tmr: c.some(VECTORS), tpr: c.below(256), svr: c.of([0x1ff, 0xff, 0x11ff]), ...(c.oneIn(6) ? { id: c.below(256) * 0x100_0000 } : {}), ...(c.oneIn(6) ? { version: 0x14 } : {}), ...(c.oneIn(4) ? { lvtLint0: c.of([0x700, 0x1_0700, 0x400, 0x41]), icrHi: 0x0200_0000 } : {}) } },
+  args: { vcpu: vcpu(c), state: { irr: c.some([...VECTORS, ...HOSTILE_VECTORS]), isr: c.some(VECTORS).slice(0, 3), tmr: c.some(VECTORS), tpr: c.below(256), svr: c.of([0x1ff, 0xff, 0x11ff]), ...(c.oneIn(6) ? { id: (8 + c.below(248)) * 0x100_0000 } : {}), ...(c.oneIn(6) ? { version: 0x14 } : {}), ...(c.oneIn(4) ? { lvtLint0: c.of([0x700, 0x1_0700, 0x400, 0x41]), icrHi: 0x0200_0000 } : {}) } },
 });
 const apicBase: Make = (c) => (c.oneIn(2) ? { op: "getApicBase", args: { vcpu: vcpu(c) } } : { op: "setApicBase", args: { vcpu: c.of(["vcpu1", "vcpu2"]), value: c.of([0xfee0_0900, 0xfee0_0d00, 0xfee0_0800, 0xfee0_0c00, 0xfee0_0400, 0xfee0_0000, 0xfee0_0801]) } });
 

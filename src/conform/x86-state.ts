@@ -100,6 +100,7 @@ export const guestEvent = z.discriminatedUnion("type", [
   z.object({ type: z.literal("mmioRead"), addr: integer, len: byte }),
   z.object({ type: z.literal("mmioWrite"), addr: integer, len: byte, value: integer }),
   z.object({ type: z.literal("ioapicEoi"), vector: byte }).describe("KVM_EXIT_IOAPIC_EOI"),
+  z.object({ type: z.literal("internalError"), suberror: word }).describe("KVM_EXIT_INTERNAL_ERROR: the vCPU cannot go on"),
 ]);
 
 /** The decoded chips after a step. What is missing was not readable then, or was left out on purpose. */

@@ -6,7 +6,7 @@ import type { X86System } from "./x86-system.js";
 export interface Backend {
   /**
    * kvm-pvm: an EOI goes to the local APIC as soon as the guest takes an interrupt; and of this guest, whose instructions it
-   * emulates, it looks for what else could be taken only where it is entered.
+   * emulates, it looks for what else could be taken only where it is entered, and anew whenever IF is set.
    */
   readonly endsAtAcceptance: boolean;
   /** Default "newest". */
