@@ -243,7 +243,13 @@ export class VcpuX86 extends VcpuCore implements X86Vcpu, InitTarget {
     return yield* hasEvents(this);
   }
 
+  /** Also what asks it to stop blocking and begin anew: a device may post from now on (x86-irqchip.md 10.5). */
   override *hasFiredTimer(): Step<boolean> {
+    yield reads(this, "requests");
+    if ((this.requests & X86Request.UNBLOCK) !== 0) {
+      yield* this.clearRequest(X86Request.UNBLOCK);
+      return true;
+    }
     return this.apic !== null && (yield* this.apic.timer.hasPending());
   }
 

@@ -1,6 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { DeviceNodes } from "../host/device-nodes.js";
 import { Ipi } from "../host/cpu.js";
+import { EventfdFile } from "../host/eventfd.js";
+import { type IrqAction, IrqReturn } from "../host/irq-types.js";
+import { IrqBypassProducer } from "../host/irqbypass.js";
+import type { MsiDevice } from "../host/msi.js";
 import { X86Host } from "../host/x86/x86-host.js";
 import { type X86Eoi, X86Software } from "../guest/x86-software.js";
 import { KvmNode } from "../kvm/system.js";
@@ -13,10 +17,34 @@ import { Sim } from "../sim/sim.js";
 import { run, type Step } from "../sim/step.js";
 import { X86_GUEST, X86Vmm } from "./x86-vmm.js";
 
+class Producer extends IrqBypassProducer {}
+const NO_HANDLER: IrqAction = {
+  *handler(): Step<number> {
+    return IrqReturn.HANDLED;
+  },
+};
+
+/** A function of the host's that keeps its message. */
+class Nic implements MsiDevice {
+  readonly name = "nic";
+  readonly deviceId = 0x10;
+  private address = 0;
+  private data = 0;
+  constructor(private readonly host: X86Host) {}
+  *writeMessage(_index: number, address: number, data: number): Step<void> {
+    this.address = address;
+    this.data = data;
+  }
+  *setMasked(): Step<void> {}
+  *send(): Step<void> {
+    if (this.host.msi !== null) yield* this.host.msi.write(this.deviceId, this.address, this.data);
+  }
+}
+
 const VECTOR = 0x41;
 const VCPU_CPU = 2;
 
-/** A host of three CPUs with a guest that counts message 0x41, spinning. */
+/** A host of three CPUs with a guest that counts message 0x41. */
 class Bench {
   readonly trace = new TraceBuffer();
   readonly sim = new Sim({ cpus: 4, trace: this.trace });
@@ -24,13 +52,13 @@ class Bench {
   readonly vmm: X86Vmm;
   readonly vcpu: VcpuX86;
 
-  constructor(options: { apicv?: boolean; eoi?: X86Eoi; accesses?: number }) {
+  constructor(options: { apicv?: boolean; eoi?: X86Eoi; accesses?: number; idle?: "spin" | "hlt" }) {
     const module = new X86Module(this.host, { apicv: options.apicv ?? false });
     const nodes = new DeviceNodes();
     nodes.register("/dev/kvm", new KvmNode(module, new X86(3, { posting: module.posting })));
     // The device's registers are nowhere: each access leaves the guest.
     const device = { vector: VECTOR, pin: null, address: X86_GUEST.devices, accessesPerService: options.accesses ?? 0 };
-    const software = new X86Software({ base: X86_GUEST.ram, scratch: X86_GUEST.ram + 0x1000, devices: [device], eoi: options.eoi ?? "x2apic", idle: "spin", handlerNs: 0 });
+    const software = new X86Software({ base: X86_GUEST.ram, scratch: X86_GUEST.ram + 0x1000, devices: [device], eoi: options.eoi ?? "x2apic", idle: options.idle ?? "spin", handlerNs: 0 });
     this.vmm = run(X86Vmm.start(this.host, nodes, { mainCpu: 1, vcpuCpus: [VCPU_CPU], vcpus: 1, irqchip: "full", software }));
     const [thread] = this.vmm.threads;
     if (!(thread instanceof X86VmmVcpu) || !("apicv" in thread.vcpu)) throw new Error("no vCPU");
@@ -46,6 +74,21 @@ class Bench {
 
   *message(): Step<void> {
     yield* this.vmm.vm.signalMsi({ address: 0xfee0_0000, data: VECTOR });
+  }
+
+  /** An assigned device, whose message irqfd GSI 24 takes. */
+  *device(): Step<Nic> {
+    const { host, vmm } = this;
+    const fd = vmm.eventfd();
+    const file = vmm.process.file(fd);
+    if (!(file instanceof EventfdFile) || host.msi === null) throw new Error("no eventfd");
+    const nic = new Nic(host);
+    const irq = yield* host.msi.alloc(nic, 0, 1, []);
+    yield* host.requestIrq(irq, NO_HANDLER, 0, "nic", nic);
+    yield* vmm.routeMessage(24, { address: 0xfee0_0000, data: VECTOR });
+    yield* vmm.vm.assignIrqfd(fd, 24, -1);
+    yield* host.irqBypass.registerProducer(new Producer(irq), file.context);
+    return nic;
   }
 
   /** What the vCPU did after `step`. */
@@ -75,6 +118,17 @@ describe("posted interrupts of a running vCPU", () => {
     const seen = b.after(b.host.cpus[0].sendIpi(VCPU_CPU, Ipi.RESCHEDULE));
     expect(seen).toEqual(["kvm_exit(0,EXTERNAL_INTERRUPT)", "guest_ack(0,65)", "guest_eoi(0,65)", "kvm_eoi(0,65)"]);
     expect(b.host.cpus[VCPU_CPU].ipisTaken[Ipi.POSTED]).toBe(0);
+  });
+});
+
+describe("posted interrupts of a blocked vCPU", () => {
+  it("10.5: the first device that may post makes a vCPU that blocks already block anew, with the wake-up vector", () => {
+    const b = new Bench({ apicv: true, idle: "hlt" });
+    const before = b.host.cpus[VCPU_CPU].ipisTaken[Ipi.POSTED_WAKEUP];
+    const nic = run(b.device());
+    b.settle();
+    expect(b.after(nic.send())).toEqual(["guest_ack(0,65)", "guest_eoi(0,65)", "kvm_eoi(0,65)", "kvm_exit(0,HLT)"]);
+    expect(b.host.cpus[VCPU_CPU].ipisTaken[Ipi.POSTED_WAKEUP] - before).toBe(1);
   });
 });
 
