@@ -13,6 +13,7 @@ export const conformDiffOutput = z.object({
   steps: total.describe("performed on both sides"),
   same: total,
   known: z.array(z.object({ name: z.string(), flavour: z.string(), reason: z.string(), count: total })).describe("sequences that ended in a declared difference, or steps that met a harmless one"),
+  unsteady: z.array(z.object({ name: z.string(), at: z.array(place) })).describe("differed once and not again: the host's own interrupts fall between the steps of the kernel"),
   different: total,
   differences: z
     .array(

@@ -68,13 +68,17 @@ function sidesOf(kernel: RunningKernel, backend: ConformDiffOutput["backend"]): 
   return { model: () => new X86Calls(X86_MODEL(backend)), kernel: () => new X86Calls(kernel.process()) };
 }
 
+/** A difference must show again as often; else the kernel itself does not always answer so. */
+const REPEATS = 2;
+
 /** Counts what agrees, and keeps one shrunk sequence of each kind of difference. */
-class Comparison {
+export class Comparison {
   different = 0;
   private steps = 0;
   private same = 0;
   private readonly known = new Map<string, number>();
   private readonly found = new Map<string, Found>();
+  private readonly unsteady: ConformDiffOutput["unsteady"] = [];
 
   constructor(private readonly sides: DiffSides) {}
 
@@ -84,8 +88,13 @@ class Comparison {
     for (const known of result.known) this.known.set(known.name, (this.known.get(known.name) ?? 0) + 1);
     if (result.outcome === "same") this.same++;
     if (result.outcome !== "different") return;
-    this.different++;
     const kind = kindOf(result);
+    for (let again = 0; again < REPEATS; again++) {
+      if (kindOf(diffX86(calls, this.sides)) === kind) continue;
+      this.unsteady.push({ name, at: placesOf(result) });
+      return;
+    }
+    this.different++;
     const alike = this.found.get(kind);
     if (alike === undefined) this.found.set(kind, reported(name, result, shrinkDifference(calls, result, this.sides)));
     else alike.alike++;
@@ -93,9 +102,12 @@ class Comparison {
 
   result(): Omit<ConformDiffOutput, "source" | "seed" | "backend" | "sequences"> {
     const known = KNOWN_DIFFERENCES.map(({ name, flavour, reason }) => ({ name, flavour, reason, count: this.known.get(name) ?? 0 }));
-    return { steps: this.steps, same: this.same, known, different: this.different, differences: [...this.found.values()] };
+    return { steps: this.steps, same: this.same, known, unsteady: this.unsteady, different: this.different, differences: [...this.found.values()] };
   }
 }
+
+const placesOf = ({ steps }: { readonly steps: DiffResult["steps"] }): Found["at"] =>
+  (steps.at(-1)?.differences ?? []).map(({ path, expected, got }) => ({ path, model: got, kernel: expected }));
 
 function reported(name: string, whole: DiffResult, { steps }: DiffResult): Found {
   const last = steps.at(-1);
@@ -103,7 +115,7 @@ function reported(name: string, whole: DiffResult, { steps }: DiffResult): Found
     name,
     shrunkFrom: whole.steps.length,
     alike: 0,
-    at: (last?.differences ?? []).map(({ path, expected, got }) => ({ path, model: got, kernel: expected })),
+    at: placesOf({ steps }),
     steps: steps.map(({ call, model, kernel }) => ({ call: describeX86Step(call), model: JSON.stringify(model), kernel: JSON.stringify(kernel) })),
     vector: {
       id: name.replaceAll(" ", "-"),
