@@ -1,7 +1,7 @@
 import { X86Exit, type X86GuestCpu } from "../kvm/x86-guest.js";
 import { type VcpuX86, X86Request } from "../kvm/x86-vcpu.js";
 import type { Step } from "../sim/step.js";
-import { BETWEEN_PORT, DONE_PORT, type Routine, TAKEN_PORT } from "./x86-command-loop.js";
+import { BETWEEN_PORT, DONE_PORT, type Interrupted, type Routine, TAKEN_PORT } from "./x86-command-loop.js";
 import type { GuestCommand } from "./x86-system.js";
 
 /** Where the guest is. Its instructions are no bytes, but they have addresses. */
@@ -30,7 +30,8 @@ export class CommandGuest implements X86GuestCpu {
   readHigh = 0;
   private routine: Routine = "nop";
   private command: GuestCommand = { action: "nop", address: 0, port: 0, value: 0, high: 0 };
-  private wasBefore = false;
+  /** What the handler that began last interrupted. */
+  interrupted: Interrupted = "after";
   /** The action's access is with the kernel or user space: `trap` will have what it read. */
   private isCompleting = false;
 
@@ -43,16 +44,12 @@ export class CommandGuest implements X86GuestCpu {
     vcpu.regs.rip = At.BEFORE;
   }
 
-  /** Was the handler that just began entered before its action had? */
-  get wasInterruptedBefore(): boolean {
-    return this.wasBefore;
-  }
-
   entryOf(vcpu: VcpuX86, vector: number): number {
     const { regs } = vcpu;
-    this.wasBefore = regs.rip === At.BEFORE;
-    if (this.wasBefore) regs.rip = At.IDLE;
-    else if (FAULTS.has(vector) && regs.rip === At.ACTION) regs.rip = At.BETWEEN;
+    const isFault = FAULTS.has(vector) && regs.rip === At.ACTION;
+    this.interrupted = regs.rip === At.BEFORE ? "before" : isFault ? "fault" : "after";
+    if (this.interrupted === "before") regs.rip = At.IDLE;
+    else if (isFault) regs.rip = At.BETWEEN;
     return At.HANDLER + vector;
   }
 

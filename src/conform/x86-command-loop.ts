@@ -16,6 +16,9 @@ export const DONE_PORT = 0xe3;
 export type Routine = Exclude<GuestAction, "run">;
 const MOST_EXITS = 1000;
 
+/** What a handler interrupted. */
+export type Interrupted = "before" | "fault" | "after";
+
 /** The vCPU under a command loop. Offsets count from the start of its run pages. */
 export interface CommandVcpu {
   /** Points the guest at a routine, with the command's operands. */
@@ -29,12 +32,12 @@ export interface CommandVcpu {
   /** Puts ones: what nobody answers reads as. */
   writeOnes(offset: number, size: number): void;
   /**
-   * A handler of the vector just began. True: the routine had not, and the handler now returns to nothing. A fault returns
-   * behind its instruction.
+   * A handler of the vector just began. "before": the routine had not, and the handler now returns to nothing. "fault": of
+   * the routine's instruction, behind which it now returns. "after": the instruction was over.
    */
-  settleReturn(routine: Routine, vector: number): boolean;
-  /** Of the guest's registers, 32 bits, unsigned. */
-  register(name: "rax" | "rcx" | "rdx"): number;
+  settleReturn(routine: Routine, vector: number): Interrupted;
+  /** Of the guest's registers, 32 bits, unsigned; `isInHandler`: as a handler that just began saved them. */
+  register(name: "rax" | "rcx" | "rdx", isInHandler: boolean): number;
 }
 
 /** User space of a vCPU whose guest does one action at a time (conformance/README.md, "The guest"). */
@@ -99,7 +102,7 @@ export class CommandLoop {
     const size = this.vcpu.readRun(io.size.offset, 1);
     const data = this.vcpu.readRun(io.data_offset.offset, 8);
     if (port === DONE_PORT) this.unfinished = null;
-    else if (port === BETWEEN_PORT) this.reading = this.read(command);
+    else if (port === BETWEEN_PORT) this.reading = this.read(command, false);
     else if (port === TAKEN_PORT) this.take(this.vcpu.readRun(data, 1), command, events);
     else if (this.vcpu.readRun(io.direction.offset, 1) === kvm.KVM_EXIT_IO_IN) {
       events.push({ type: "pioIn", port, size });
@@ -112,7 +115,9 @@ export class CommandLoop {
   private take(vector: number, command: GuestCommand, events: GuestEvent[]): void {
     events.push({ type: "intr", vector });
     this.depth++;
-    if (!this.vcpu.settleReturn(this.performing, vector)) return;
+    const interrupted = this.vcpu.settleReturn(this.performing, vector);
+    if (interrupted === "after") this.reading = this.read(command, true);
+    if (interrupted !== "before") return;
     if (this.performing === "iret") this.depth++;
     this.begin(command);
   }
@@ -128,11 +133,11 @@ export class CommandLoop {
     }
   }
 
-  private read({ action }: GuestCommand): Partial<GuestOutcome> {
-    const { vcpu } = this;
-    if (action === "cpuid") return { ecx: vcpu.register("rcx"), edx: vcpu.register("rdx") };
-    if (action === "rdmsr") return { value: integerOf((BigInt(vcpu.register("rdx")) << 32n) | BigInt(vcpu.register("rax"))) };
+  private read({ action }: GuestCommand, isInHandler: boolean): Partial<GuestOutcome> {
+    const register = (name: "rax" | "rcx" | "rdx"): number => this.vcpu.register(name, isInHandler);
+    if (action === "cpuid") return { ecx: register("rcx"), edx: register("rdx") };
+    if (action === "rdmsr") return { value: integerOf((BigInt(register("rdx")) << 32n) | BigInt(register("rax"))) };
     const bits = /^(?:mmioRead|in)(\d+)$/.exec(action)?.[1];
-    return bits === undefined ? {} : { value: Number(BigInt.asUintN(Number(bits), BigInt(vcpu.register("rax")))) };
+    return bits === undefined ? {} : { value: Number(BigInt.asUintN(Number(bits), BigInt(register("rax")))) };
   }
 }

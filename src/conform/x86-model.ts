@@ -14,7 +14,7 @@ import type { Step } from "../sim/step.js";
 import { EBADF, EINTR } from "../uapi/errno.js";
 import * as kvm from "../uapi/kvm.js";
 import { CommandGuest } from "./x86-command-guest.js";
-import { CommandLoop, type CommandVcpu, type Routine } from "./x86-command-loop.js";
+import { CommandLoop, type CommandVcpu, type Interrupted, type Routine } from "./x86-command-loop.js";
 import type { GuestCommand, GuestOutcome, X86System } from "./x86-system.js";
 import type { Backend } from "./x86-targets.js";
 
@@ -95,8 +95,8 @@ class ModelVcpu implements CommandVcpu {
     for (let i = 0; i < size; i++) this.process.memory.setU8(this.vcpu.runAddress + offset + i, 0xff);
   }
 
-  settleReturn(): boolean {
-    return this.guest.wasInterruptedBefore;
+  settleReturn(): Interrupted {
+    return this.guest.interrupted;
   }
 
   register(name: "rax" | "rcx" | "rdx"): number {

@@ -1,4 +1,4 @@
-import type { CommandVcpu, Routine } from "../../conform/x86-command-loop.js";
+import type { CommandVcpu, Interrupted, Routine } from "../../conform/x86-command-loop.js";
 import type { GuestCommand } from "../../conform/x86-system.js";
 import type { Step } from "../../sim/step.js";
 import { EINTR } from "../../uapi/errno.js";
@@ -12,6 +12,8 @@ import type { WakeTimer } from "./wake-timer.js";
 const SYNC_REGS = 304;
 const KVM_SYNC_X86_REGS = 1;
 const FLAGS_RESET = 2;
+/** Where PUSHAD leaves registers above SP. */
+const SAVED_AT = { rdx: 20, rcx: 24, rax: 28 };
 const FLAT = 0xffff_ffff;
 
 /** A vCPU of the running kernel with the guest of guest-code.ts. */
@@ -90,19 +92,26 @@ export class KernelVcpu implements CommandVcpu {
     this.system.bytes.fill(0xff, this.run + offset, this.run + offset + size);
   }
 
-  settleReturn(routine: Routine, vector: number): boolean {
+  settleReturn(routine: Routine, vector: number): Interrupted {
     const { memory } = this.system;
-    const stack = this.memory + kvm_regs.rsp.getNumber(memory, this.run + SYNC_REGS) + SAVED_BYTES;
+    const stack = this.stack + SAVED_BYTES;
     const returnsTo = memory.getUint16(stack, true);
     if (returnsTo === routineOf(routine)) {
       memory.setUint16(stack, IDLE, true);
-      return true;
+      return "before";
     }
-    if (FAULTS.has(vector) && returnsTo === faultingAddress(routine)) memory.setUint16(stack, returnsTo + FAULTING_BYTES, true);
-    return false;
+    if (!FAULTS.has(vector) || returnsTo !== faultingAddress(routine)) return "after";
+    memory.setUint16(stack, returnsTo + FAULTING_BYTES, true);
+    return "fault";
   }
 
-  register(name: "rax" | "rcx" | "rdx"): number {
+  /** Where the guest's stack pointer points, in the arena. */
+  private get stack(): number {
+    return this.memory + kvm_regs.rsp.getNumber(this.system.memory, this.run + SYNC_REGS);
+  }
+
+  register(name: "rax" | "rcx" | "rdx", isInHandler: boolean): number {
+    if (isInHandler) return this.system.memory.getUint32(this.stack + SAVED_AT[name], true);
     return kvm_regs[name].lo(this.system.memory, this.run + SYNC_REGS);
   }
 
