@@ -69,6 +69,12 @@ describe("virq conform", () => {
     expect((await virq(wrong, "--target", "bare")).status).toBe(2);
   });
 
+  it("a target of the other architecture is one sentence and status 2", async () => {
+    expect(await virq(recorded, "--target", "model")).toEqual({ status: 2, out: "", err: `virq: --target model: it takes x86 vectors, and ${recorded} has none; leave --target out\n` });
+    const pic = fileURLToPath(new URL("../../../test/conformance/qemu-pic.json.gz", import.meta.url));
+    expect((await virq(pic, "--target", "virtual")).status).toBe(2);
+  });
+
   it.each([
     ["conform.schema.json", conformOutput],
     ["conformance-file.schema.json", conformanceFile],

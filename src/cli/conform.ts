@@ -1,8 +1,10 @@
 import { type Command, Option } from "commander";
 import { count, countsLine, runVector, type VectorResult } from "../conform/runner.js";
 import { COMPATS, type Compat, TARGET_NAMES, type TargetName } from "../conform/target.js";
+import { isPc } from "../conform/pc-vector.js";
 import type { AnyVector } from "../conform/vector.js";
 import { X86_TARGET_NAMES, type X86TargetName } from "../conform/x86-targets.js";
+import { isKvmVector } from "../conform/x86-vector.js";
 import { readConformanceFile } from "../node/read-conformance.js";
 import { PersonError } from "../sim/person-error.js";
 import { AnswerNo } from "./answer-no.js";
@@ -57,9 +59,18 @@ async function perform(file: string | undefined, options: ConformCommandOptions)
   if (file === undefined) throw new PersonError("conform: which conformance file? Or give --diff --random N to compare the model with the running kernel");
   const vectors = chosen(readConformanceFile(file), options.only, file);
   if (options.diff) return await compareFile(file, vectors, options);
+  refuseForeign(vectors, options.target, file);
   const results = options.target === "kvm" ? await runOnKernel(vectors) : vectors.map((vector) => runVector(vector, modelOptions(options)));
   process.stdout.write(options.json ? `${JSON.stringify(output(file, options, results), null, 2)}\n` : text(results));
   return results.every((result) => result.outcome !== "failed");
+}
+
+/** A target of one architecture takes no file of the other's: all of it skipped would look like all of it passed. */
+function refuseForeign(vectors: readonly AnyVector[], target: ConformCommandOptions["target"], file: string): void {
+  if (target === undefined || target === "kvm") return;
+  const isX86 = (vector: AnyVector): boolean => isKvmVector(vector) || isPc(vector.machine);
+  if (vectors.some((vector) => isX86(vector) === (target === "model"))) return;
+  throw new PersonError(`--target ${target}: it takes ${target === "model" ? "x86" : "Arm"} vectors, and ${file} has none; leave --target out`);
 }
 
 function modelOptions({ target, compat }: ConformCommandOptions): Parameters<typeof runVector>[1] {
