@@ -1,33 +1,35 @@
 import { z } from "zod";
-import { integer, ioapicEntry, ioapicState, lapicState, MP_STATES, picState } from "./x86-state.js";
+import { KVM_MAX_IRQ_ROUTES } from "../uapi/kvm.js";
+import { CAPABILITY, DEVICE_TYPE } from "./x86-names.js";
+import { integer, ioapicEntry, ioapicState, lapicState, MP_STATES, PIN, picState, word } from "./x86-state.js";
 
 // The operations of kvm-x86-irq.json and their arguments (conformance/README.md, "Operations").
 
-const number = z.number().int();
+const signed = z.number().int().min(-0x8000_0000).max(0x7fff_ffff);
 const bit = z.number().int().min(0).max(1);
 const as = z.string().describe("the name that the new descriptor, VM or vCPU gets");
 const vm = z.string().optional().describe("default vm");
 const vcpu = z.string().optional().describe("default vcpu0");
-const fd = z.union([z.string(), number]).describe("a name, or a number that is not open");
-const flagged = <T extends readonly [string, ...string[]]>(names: T) => z.array(z.union([z.enum(names), number])).optional();
-const named = z.union([z.string(), number]);
+const fd = z.union([z.string(), signed]).describe("a name, or a number that is not open");
+const flagged = <T extends readonly [string, ...string[]]>(names: T) => z.array(z.union([z.enum(names), word])).optional();
+const namedOf = (names: Readonly<Record<string, number>>) => z.union([z.enum(Object.keys(names)), word]);
 
 export const CHIP_NAMES = ["picMaster", "picSlave", "ioapic"] as const;
 export type ChipName = (typeof CHIP_NAMES)[number];
-const chip = z.union([z.enum(CHIP_NAMES), number]);
+const chip = z.union([z.enum(CHIP_NAMES), word]);
 
 export const ROUTE_TYPES = ["irqchip", "msi", "s390Adapter", "hvSint", "xenEvtchn"] as const;
 const routingEntry = z.object({
-  gsi: number.optional(),
-  type: z.union([z.enum(ROUTE_TYPES), number]),
-  flags: number.optional(),
-  pad: number.optional(),
+  gsi: word.optional(),
+  type: z.union([z.enum(ROUTE_TYPES), word]),
+  flags: word.optional(),
+  pad: word.optional(),
   irqchip: chip.optional(),
-  pin: number.optional(),
-  addressLo: number.optional(),
-  addressHi: number.optional(),
-  data: number.optional(),
-  devid: number.optional(),
+  pin: word.optional(),
+  addressLo: word.optional(),
+  addressHi: word.optional(),
+  data: word.optional(),
+  devid: word.optional(),
 });
 
 export const GUEST_ACTIONS = [
@@ -58,45 +60,45 @@ export const GUEST_ACTIONS = [
 
 const attribute = {
   dev: z.string(),
-  group: number,
+  group: word,
   attr: integer,
-  flags: number.optional(),
-  addr: z.union([z.literal("buf"), number, z.object({ fd })]).optional().describe('"buf": valid memory; {fd}: a pointer to that descriptor; 0: null'),
+  flags: word.optional(),
+  addr: z.union([z.literal("buf"), z.number().int().min(0), z.object({ fd })]).optional().describe('"buf": valid memory; {fd}: a pointer to that descriptor; 0: null'),
 };
 
 /** The arguments of every operation. */
 export const X86_ARGS = {
-  createVm: z.object({ as: as.optional(), type: number.optional() }),
+  createVm: z.object({ as: as.optional(), type: word.optional() }),
   createIrqchip: z.object({ vm }),
-  createPit2: z.object({ vm, flags: number.optional() }),
-  createVcpu: z.object({ vm, id: number, as: as.optional() }),
-  setBootCpuId: z.object({ vm, id: number }),
-  checkExtension: z.object({ vm, cap: named, on: z.literal("kvm").optional() }),
-  enableCap: z.object({ vm, cap: named, args: z.array(number).optional(), flags: number.optional() }),
-  eventfd: z.object({ as, init: number.optional(), flags: flagged(["EFD_NONBLOCK", "EFD_SEMAPHORE"]) }),
+  createPit2: z.object({ vm, flags: word.optional() }),
+  createVcpu: z.object({ vm, id: word, as: as.optional() }),
+  setBootCpuId: z.object({ vm, id: word }),
+  checkExtension: z.object({ vm, cap: namedOf(CAPABILITY), on: z.literal("kvm").optional() }),
+  enableCap: z.object({ vm, cap: namedOf(CAPABILITY), args: z.array(z.number().int().min(0)).max(4).optional(), flags: word.optional() }),
+  eventfd: z.object({ as, init: word.optional(), flags: flagged(["EFD_NONBLOCK", "EFD_SEMAPHORE"]) }),
   writeEventfd: z.object({ fd: z.string(), value: integer.optional().describe("default 1") }),
   readEventfd: z.object({ fd: z.string() }),
   dupFd: z.object({ fd: z.string(), as }),
   closeFd: z.object({ fd: z.string() }),
   openFile: z.object({ as, path: z.literal("/dev/null") }),
   pipe: z.object({ as: as.describe("the ends are NAME.r and NAME.w") }),
-  irqfd: z.object({ vm, fd, gsi: number, flags: flagged(["DEASSIGN", "RESAMPLE"]), resamplefd: fd.optional() }),
-  ioeventfd: z.object({ vm, fd, addr: integer, len: number, flags: flagged(["DATAMATCH", "PIO", "DEASSIGN"]), datamatch: integer.optional() }),
-  irqLine: z.object({ vm, gsi: number, level: number }),
-  irqLineStatus: z.object({ vm, gsi: number, level: number }),
+  irqfd: z.object({ vm, fd, gsi: word, flags: flagged(["DEASSIGN", "RESAMPLE"]), resamplefd: fd.optional() }),
+  ioeventfd: z.object({ vm, fd, addr: integer, len: word, flags: flagged(["DATAMATCH", "PIO", "DEASSIGN"]), datamatch: integer.optional() }),
+  irqLine: z.object({ vm, gsi: word, level: word }),
+  irqLineStatus: z.object({ vm, gsi: word, level: word }),
   setGsiRouting: z.object({
     vm,
-    flags: number.optional(),
-    nr: number.optional().describe("overrides the number of entries"),
-    entries: z.union([z.array(routingEntry), z.object({ count: number, firstGsi: number, template: routingEntry })]),
+    flags: word.optional(),
+    nr: word.optional().describe("overrides the number of entries"),
+    entries: z.union([z.array(routingEntry).max(KVM_MAX_IRQ_ROUTES + 1), z.object({ count: z.number().int().min(0).max(KVM_MAX_IRQ_ROUTES + 1), firstGsi: word, template: routingEntry })]),
   }),
-  signalMsi: z.object({ vm, addressLo: number, addressHi: number.optional(), data: number, flags: number.optional(), devid: number.optional() }),
+  signalMsi: z.object({ vm, addressLo: word, addressHi: word.optional(), data: word, flags: word.optional(), devid: word.optional() }),
   getIrqchip: z.object({ vm, chip }),
   setIrqchip: z.object({
     vm,
     chip,
     state: z.union([
-      z.strictObject({ ...ioapicState.partial().shape, redirtbl: z.record(z.string(), ioapicEntry.partial()).optional() }),
+      z.strictObject({ ...ioapicState.partial().shape, redirtbl: z.record(z.string().regex(PIN), ioapicEntry.partial()).optional() }),
       picState.partial().strict(),
     ]),
   }),
@@ -106,17 +108,17 @@ export const X86_ARGS = {
   setApicBase: z.object({ vcpu, value: integer }),
   setCpuid: z.object({ vcpu, x2apic: bit }),
   getMpState: z.object({ vcpu }),
-  setMpState: z.object({ vcpu, state: z.union([z.enum(MP_STATES), number]) }),
+  setMpState: z.object({ vcpu, state: z.union([z.enum(MP_STATES), word]) }),
   getVcpuEvents: z.object({ vcpu }),
-  interrupt: z.object({ vcpu, irq: number }),
+  interrupt: z.object({ vcpu, irq: signed }),
   nmi: z.object({ vcpu }),
-  createDevice: z.object({ vm, type: named, flags: z.union([z.literal("TEST"), number]).optional(), as: as.optional() }),
+  createDevice: z.object({ vm, type: namedOf(DEVICE_TYPE), flags: z.union([z.literal("TEST"), word]).optional(), as: as.optional() }),
   hasDeviceAttr: z.object(attribute),
   setDeviceAttr: z.object(attribute),
   getDeviceAttr: z.object(attribute),
   guestInit: z.object({ vm, vcpu }),
-  guest: z.object({ vcpu, do: z.enum(GUEST_ACTIONS), addr: number.optional(), port: number.optional(), value: integer.optional() }),
-  sleep: z.object({ ms: number }),
+  guest: z.object({ vcpu, do: z.enum(GUEST_ACTIONS), addr: word.optional(), port: z.number().int().min(0).max(0xffff).optional(), value: integer.optional() }),
+  sleep: z.object({ ms: z.number().int().min(0).max(10_000) }),
 };
 
 export type X86OpName = keyof typeof X86_ARGS;

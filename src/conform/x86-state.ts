@@ -3,9 +3,12 @@ import { z } from "zod";
 // What the answers of /dev/kvm say about the state of chips and vCPUs, decoded (conformance/README.md, "Form").
 
 const byte = z.number().int().min(0).max(0xff);
-const word = z.number().int().min(0).max(0xffff_ffff);
+export const word = z.number().int().min(0).max(0xffff_ffff);
+const HEX = /^0x[0-9a-f]{1,16}$/i;
+/** A pin of the IOAPIC, as a key. */
+export const PIN = /^(1?\d|2[0-3])$/;
 /** A number, or a hexadecimal string from 2^53 on. */
-export const integer = z.union([z.number().int(), z.string().regex(/^0x[0-9a-f]{1,16}$/i)]);
+export const integer = z.union([z.number().int().min(0), z.string().regex(HEX)]);
 const vectors = z.array(byte).describe("vectors whose bit is set, ascending");
 const bit = z.number().int().min(0).max(1);
 
@@ -39,7 +42,7 @@ export const ioapicEntry = z.object({
   trigMode: bit,
   mask: bit,
   destId: byte,
-  otherBits: z.string().optional().describe("the reserved bits, where any is set"),
+  otherBits: z.string().regex(HEX).optional().describe("the reserved bits, where any is set"),
 });
 
 /** struct kvm_ioapic_state. */
@@ -48,7 +51,7 @@ export const ioapicState = z.object({
   ioregsel: word,
   id: word,
   irr: word,
-  redirtbl: z.record(z.string().regex(/^\d+$/), ioapicEntry).describe("by pin; only entries that differ from reset (mask 1, all else 0)"),
+  redirtbl: z.record(z.string().regex(PIN), ioapicEntry).describe("by pin; only entries that differ from reset (mask 1, all else 0)"),
 });
 
 /** struct kvm_lapic_state: raw registers; IRR, ISR and TMR as lists. */

@@ -18,6 +18,15 @@ describe("a vector of calls to /dev/kvm", () => {
     [of(createVm, { op: "irqLine", args: { level: 1 }, expect: { ret: 0 } }), /^step 1 \(irqLine\): at args\.gsi: /],
     [of({ op: "setIrqchip", args: { chip: "picMaster", state: { imrr: 1 } }, expect: { ret: 0 } }), /^step 0 \(setIrqchip\): at args\.state: /],
     [of({ op: "guest", args: { do: "fly" }, expect: { ret: 0 } }), /^step 0 \(guest\): at args\.do: /],
+    [of({ op: "checkExtension", args: { cap: "NOSUCH" }, expect: { ret: 0 } }), /^step 0 \(checkExtension\): at args\.cap: /],
+    [of({ op: "createDevice", args: { type: "constructor" }, expect: { ret: 0 } }), /^step 0 \(createDevice\): at args\.type: /],
+    [of({ op: "signalMsi", args: { addressLo: -1, data: 0 }, expect: { ret: 0 } }), /^step 0 \(signalMsi\): at args\.addressLo: /],
+    [of({ op: "ioeventfd", args: { fd: "e", addr: -1, len: 4 }, expect: { ret: 0 } }), /^step 0 \(ioeventfd\): at args\.addr: /],
+    [of({ op: "setApicBase", args: { value: -5 }, expect: { ret: 0 } }), /^step 0 \(setApicBase\): at args\.value: /],
+    [of({ op: "enableCap", args: { cap: "X2APIC_API", args: [1, 2, 3, 4, 5] }, expect: { ret: 0 } }), /^step 0 \(enableCap\): at args\.args: /],
+    [of({ op: "setIrqchip", args: { chip: "ioapic", state: { redirtbl: { 24: { vector: 3 } } } }, expect: { ret: 0 } }), /^step 0 \(setIrqchip\): at args\.state: /],
+    [of({ op: "setIrqchip", args: { chip: "ioapic", state: { redirtbl: { 3: { otherBits: "zz" } } } }, expect: { ret: 0 } }), /^step 0 \(setIrqchip\): at args\.state: /],
+    [of({ op: "setGsiRouting", args: { entries: { count: 4_000_000_000, firstGsi: 0, template: { type: "msi" } } }, expect: { ret: 0 } }), /^step 0 \(setGsiRouting\): at args\.entries\.count: /],
     [{ ...of(), flavour: "sweet" }, /^at flavour: /],
   ])("that is wrong is refused with its place", (vector, sentence) => {
     expect(readX86Vector(vector)).toMatch(sentence);
