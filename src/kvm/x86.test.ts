@@ -35,6 +35,14 @@ describe("lines and modes of an x86 VM (x86-irqchip.md 19)", () => {
     expect(m.lineStatus(vm, 4, 1)).toBe(2);
   });
 
+  it("vector 55: lowering a GSI that leads to a message is ignored", () => {
+    const m = new X86Machine();
+    const vm = m.xf();
+    m.vcpu(vm, 0);
+    expect(m.route(vm, [{ gsi: 30, type: MSI, words: [0xfee00000, 0, 0x41] }])).toBe(0);
+    expect([m.lineStatus(vm, 30, 1), m.lineStatus(vm, 30, 0)]).toEqual([0, -1]);
+  });
+
   it("vector 65: a GSI without a route is ignored, and says so in the status alone", () => {
     const m = new X86Machine();
     const vm = m.xf();
