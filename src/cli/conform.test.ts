@@ -26,6 +26,9 @@ const step = { op: "sysRead", reg: "ICC_PMR_EL1", cpu: 0 };
 const wrong = join(folder, "wrong.json");
 writeFileSync(wrong, JSON.stringify([{ id: "pmr", title: "PMR", machine: "virt", oracle: ["qemu-7.2"], steps: [{ ...step, expect: "0xf8" }] }]));
 
+const empty = join(folder, "empty.json");
+writeFileSync(empty, "[]");
+
 describe("virq conform", () => {
   it.each([
     [["--random", "3"], /^virq: --random: generated sequences have no recorded answers; add --diff/],
@@ -33,6 +36,8 @@ describe("virq conform", () => {
     [["--diff", "--random", "0"], /^virq: --random 0: a whole number from 1 to/],
     [[], /^virq: conform: which conformance file\?/],
     [["--diff", wrong], /no vector of calls to \/dev\/kvm .*--diff has nothing to compare$/m],
+    [["--target", "kvm", wrong], /--target kvm: it takes sequences of calls to \/dev\/kvm, and .* has none; leave --target out$/m],
+    [[empty], /empty.json has no vectors: name a file that has some$/m],
   ])("a request that means nothing is refused in one sentence, status 2: %j", async (args, sentence) => {
     const { status, out, err } = await virq(...args);
     expect([status, out]).toEqual([2, ""]);

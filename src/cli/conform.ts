@@ -67,7 +67,11 @@ async function perform(file: string | undefined, options: ConformCommandOptions)
 
 /** A target of one architecture takes no file of the other's: all of it skipped would look like all of it passed. */
 function refuseForeign(vectors: readonly AnyVector[], target: ConformCommandOptions["target"], file: string): void {
-  if (target === undefined || target === "kvm") return;
+  if (target === undefined) return;
+  if (target === "kvm") {
+    if (vectors.some(isKvmVector)) return;
+    throw new PersonError(`--target kvm: it takes sequences of calls to /dev/kvm, and ${file} has none; leave --target out`);
+  }
   const isX86 = (vector: AnyVector): boolean => isKvmVector(vector) || isPc(vector.machine);
   if (vectors.some((vector) => isX86(vector) === (target === "model"))) return;
   throw new PersonError(`--target ${target}: it takes ${target === "model" ? "x86" : "Arm"} vectors, and ${file} has none; leave --target out`);
@@ -78,6 +82,7 @@ function modelOptions({ target, compat }: ConformCommandOptions): Parameters<typ
 }
 
 function chosen(vectors: readonly AnyVector[], only: readonly string[] | undefined, file: string): readonly AnyVector[] {
+  if (vectors.length === 0) throw new PersonError(`${file} has no vectors: name a file that has some`);
   if (only === undefined) return vectors;
   const unknown = only.find((id) => !vectors.some((vector) => vector.id === id));
   if (unknown !== undefined) throw new PersonError(`--only ${unknown}: ${file} has no vector of this id`);

@@ -1,6 +1,9 @@
 import type { X86Chips } from "./x86-state.js";
 import type { X86Answer } from "./x86-vector.js";
 
+/** How a value that one side has not is shown. */
+export const NOTHING = "nothing";
+
 /** One place where two answers differ: a path, and what each has there as JSON. */
 export interface AnswerDifference {
   readonly path: string;
@@ -44,4 +47,4 @@ function sameLeaf(expected: unknown, got: unknown): boolean {
 }
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === "object" && value !== null && !Array.isArray(value);
-const show = (value: unknown): string => (value === undefined ? "nothing" : JSON.stringify(value));
+const show = (value: unknown): string => (value === undefined ? NOTHING : JSON.stringify(value));

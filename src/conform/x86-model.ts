@@ -124,15 +124,19 @@ export class ModelSystem implements X86System {
 
   *ioctl(fd: number, request: number, argument: number | Uint8Array): Step<number> {
     const { process, sim } = this;
-    if (typeof argument !== "number") process.memory.copyOut(STRUCTURE, argument);
+    if (typeof argument !== "number") this.put(STRUCTURE, argument);
     const result = yield* process.ioctl(fd, request, typeof argument === "number" ? argument : STRUCTURE);
     if (typeof argument !== "number") process.memory.copyIn(STRUCTURE, argument);
     yield* sim.settle();
     return result;
   }
 
+  private put(address: number, bytes: Uint8Array): void {
+    if (!this.process.memory.copyOut(address, bytes)) throw new Error(`a structure of ${bytes.length} bytes has no room in the model's process`);
+  }
+
   place(bytes: Uint8Array): number {
-    this.process.memory.copyOut(PLACED, bytes);
+    this.put(PLACED, bytes);
     return PLACED;
   }
 
@@ -147,7 +151,7 @@ export class ModelSystem implements X86System {
   }
 
   *write(fd: number, bytes: Uint8Array): Step<number> {
-    this.process.memory.copyOut(DATA, bytes);
+    this.put(DATA, bytes);
     const result = yield* this.process.write(fd, DATA, bytes.length);
     yield* this.sim.settle();
     return result;

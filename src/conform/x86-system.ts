@@ -14,6 +14,7 @@ export interface GuestCommand {
   readonly high: number;
 }
 
+/** What one action of the guest showed. */
 export interface GuestOutcome {
   /** 0, or the negative errno of KVM_RUN. */
   readonly ret: number;

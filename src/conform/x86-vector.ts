@@ -36,11 +36,14 @@ const vector = z.object({
 export const kvmConformanceFile = z.array(vector.extend({ steps: z.array(z.union(steps)) }));
 
 type StepOf<T extends X86OpName> = { readonly op: T; readonly args: X86Args<T>; readonly expect?: RecordedAnswer };
+/** A step before anybody has answered it. */
 export type X86Call = { readonly [T in X86OpName]: Omit<StepOf<T>, "expect"> }[X86OpName];
 /** One call; `expect` is missing in generated sequences. */
 export type X86Step = { readonly [T in X86OpName]: StepOf<T> }[X86OpName];
+/** What a call gave: `ret` or `errno`, and what the operation returns beside. */
 export type X86Answer = z.infer<typeof answer>;
 export type RecordedAnswer = X86Answer & { readonly after?: X86Chips | undefined };
+/** A sequence of calls to /dev/kvm with the recorded answers (shape: schema/kvm-conformance-file.schema.json). */
 export type X86Vector = z.infer<typeof vector> & { readonly steps: readonly X86Step[]; readonly machine?: undefined; readonly oracle?: undefined };
 
 /**

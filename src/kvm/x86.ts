@@ -41,6 +41,7 @@ const X2APIC_FLAGS_OF_ANY_MODE =
 /** Which interrupt controllers of an x86 VM are in the kernel: none, PIC and IOAPIC too, or the LAPICs alone. */
 export type IrqchipMode = "none" | "full" | "split";
 
+/** What distinguishes x86 hosts and kernels. */
 export interface X86Options {
   /** Which kernel's chips (x86-irqchip.md 15). Default newest. */
   readonly compat?: X86Compat;

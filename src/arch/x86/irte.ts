@@ -54,6 +54,7 @@ export interface PostedIrte {
   readonly source: IrteSource;
 }
 
+/** What an interrupt remapping table entry says, in one of its two formats. */
 export type IrteFields = RemappedIrte | PostedIrte;
 
 /** Four words of a present entry. */

@@ -3,6 +3,7 @@ import type { Step } from "../../sim/step.js";
 
 /** Host vectors of notifications (x86-irqchip.md 1). */
 export const POSTED_INTR_VECTOR = 0xf2;
+/** The host vector that wakes a blocked vCPU. */
 export const POSTED_INTR_WAKEUP_VECTOR = 0xf1;
 export const POSTED_INTR_NESTED_VECTOR = 0xf0;
 

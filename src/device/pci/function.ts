@@ -10,6 +10,7 @@ import type { MessagePort } from "./message-port.js";
 import { MessageSource } from "./message-source.js";
 import { MsixTable } from "./msix-table.js";
 
+/** What a PCI function is made of. */
 export interface PciFunctionOptions {
   /** "0000:06:00.0" */
   readonly name: string;

@@ -11,6 +11,7 @@ import type { IommuGroup } from "../iommu-group.js";
 import type { PciBus, PciRoot } from "./pci-root.js";
 import { PciVectors } from "./pci-vectors.js";
 
+/** Where a function stands on the host, and what the host knows of it. */
 export interface PciDeviceOptions {
   readonly bus: PciBus;
   readonly group?: IommuGroup | null;

@@ -19,6 +19,7 @@ export interface ChipHazards {
   readonly ackFirstPinOnly: boolean;
 }
 
+/** Every rule in force. */
 export const NO_CHIP_HAZARDS: ChipHazards = {
   clearRemoteIrrBeforeAck: false,
   scanWithoutPending: false,

@@ -86,6 +86,7 @@ export interface PioDevice {
   pioWrite(vcpu: IrqchipVcpu, port: number, size: number, value: number): Step<void>;
 }
 
+/** The VM's port bus. */
 export interface PioBus {
   /** 0, or -EEXIST, -ENOSPC, -ENOMEM. */
   register(base: number, size: number, device: PioDevice): Step<number>;

@@ -27,6 +27,7 @@ const enum Window {
   EOI = 0x40,
 }
 
+/** What distinguishes IOAPICs. */
 export interface IoApicOptions extends ChipOptions {
   /** 0x20 has an EOI register (5.1). Default 0x11. */
   readonly version?: 0x11 | 0x20;

@@ -25,6 +25,7 @@ export interface LapicOptions {
   readonly hazards: LapicHazards;
 }
 
+/** What KVM 6.18 does on an Intel processor (x86-irqchip.md 14.3). */
 export const LAPIC_DEFAULTS: LapicOptions = {
   mode: "full",
   hasVectorHashing: true,

@@ -103,6 +103,7 @@ const ROWS: readonly Row[] = [
   ["SELF_IPI", ApicReg.SELF_IPI, "-", "WO", 0xff, "an IPI to itself"],
 ];
 
+/** All registers of a local APIC (x86-irqchip.md 7.1), in the order of their offsets. */
 export const APIC_REGISTERS: readonly ApicRegister[] = ROWS.map(([name, offset, xapic, x2apic, mask, meaning, options]) => ({
   name,
   offset,

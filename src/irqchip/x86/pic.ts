@@ -9,6 +9,7 @@ import { LineSources } from "./line-sources.js";
 import { CASCADE, LINES, Pic, PicChip } from "./pic-chip.js";
 import { PicPorts } from "./pic-ports.js";
 
+/** Which kernel's PIC or IOAPIC, and which of its rules are off. */
 export interface ChipOptions {
   /** Default "newest". */
   readonly compat?: X86Compat;

@@ -34,6 +34,7 @@ import type { TableAccess } from "./msi.js";
 import { matchPciName } from "./name.js";
 import { readRom } from "./rom.js";
 
+/** Module parameters of vfio-pci, and the rules of older kernels. */
 export interface VfioPciOptions {
   /** Functions whose INTx is hidden, as "pciVVVV,DDDD"; default those that vfio-pci names (vfio.md 8.1). */
   readonly nointx?: ReadonlySet<string>;
