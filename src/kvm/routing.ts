@@ -58,12 +58,13 @@ export class RoutingTable {
   static build(vm: Vm, routes: readonly Route[]): RoutingTable | number {
     let size = 1;
     for (const { gsi } of routes) size = Math.max(size, gsi + 1);
-    const byGsi = Array.from({ length: size }, () => NO_ROUTES as Route[]);
+    const byGsi: Route[][] = [];
+    for (let gsi = 0; gsi < size; gsi++) byGsi.push(NO_ROUTES as Route[]);
     for (const route of routes) {
       const allowed = route.type === KVM_IRQ_ROUTING_MSI ? KVM_MSI_VALID_DEVID : 0;
       if ((route.flags & ~allowed) !== 0) return -EINVAL; // RU6 (b)
       const sharers = byGsi[route.gsi];
-      for (const other of sharers) if (conflicts(route, other)) return -EINVAL; // RU6 (c)
+      for (let i = 0; i < sharers.length; i++) if (conflicts(route, sharers[i])) return -EINVAL; // RU6 (c)
       const refused = vm.arch.checkRoute(route); // RU6 (d)
       if (refused !== 0) return refused;
       if (sharers === NO_ROUTES) byGsi[route.gsi] = [route];
@@ -129,12 +130,14 @@ export function* setGsiRouting(vm: Vm, process: Process, argument: number): Step
   return 0;
 }
 
+/** Room for the longest table that a call can bring, filled anew by each. */
+const records = new Uint8Array(KVM_MAX_IRQ_ROUTES * entry.size);
+const recordView = new DataView(records.buffer);
+
 function readRoutes(process: Process, address: number, nr: number): Route[] | null {
-  const bytes = new Uint8Array(nr * entry.size);
-  if (nr > 0 && !process.memory.copyIn(address, bytes)) return null;
-  const view = new DataView(bytes.buffer);
-  const routes: Route[] = [];
-  for (let i = 0; i < nr; i++) routes.push(decodeRoute(view, i * entry.size));
+  if (nr > 0 && !process.memory.copyIn(address, records, nr * entry.size)) return null;
+  const routes = new Array<Route>(nr);
+  for (let i = 0; i < nr; i++) routes[i] = decodeRoute(recordView, i * entry.size);
   return routes;
 }
 
