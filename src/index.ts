@@ -4,6 +4,7 @@
 export { Context, type ContextKind, current } from "./sim/context.js";
 export { type CostTable, FREE_OF_COST, type Primitive, PRIMITIVES } from "./sim/cost.js";
 export { Ev, EVENT_ARGUMENTS, EVENT_NAMES, type EventArgument, type EventName, type EventSink, TraceBuffer, type TraceEvent } from "./sim/event.js";
+export { HAZARDS, type HazardName, type Hazards } from "./sim/hazards.js";
 export { UseAfterFree } from "./sim/list.js";
 export { LockError, Mutex, Spinlock } from "./sim/lock.js";
 export { PersonError } from "./sim/person-error.js";
@@ -38,7 +39,6 @@ export { GicV3, type GicV3Options } from "./host/gic/gicv3.js";
 export { GENERIC_GICV3, type GicV3Implementation, QEMU_GICV3 } from "./host/gic/implementation.js";
 export type { AckListener, ArmIrqchip, IrqchipVcpu, IrqchipVm, MmioBus, MmioDevice } from "./irqchip/contract.js";
 export { createVgic, type Vgic } from "./irqchip/gic/vgic.js";
-export { type ChipHazards, NO_CHIP_HAZARDS } from "./irqchip/x86/chip-hazards.js";
 export type { X86Compat } from "./irqchip/x86/chip-rules.js";
 export { IoApic, type IoApicOptions } from "./irqchip/x86/ioapic.js";
 export { getIoApicState, setIoApicState } from "./irqchip/x86/ioapic-record.js";
@@ -112,7 +112,6 @@ export { Vfio } from "./vfio/vfio.js";
 
 // KVM, guests, a reference VMM.
 export { Arm64 } from "./kvm/arm64.js";
-export { type Hazards, NO_HAZARDS } from "./kvm/hazards.js";
 export { KvmModule } from "./kvm/module.js";
 export { KvmFile, KvmNode, vmOf } from "./kvm/system.js";
 export { type Vcpu } from "./kvm/vcpu.js";

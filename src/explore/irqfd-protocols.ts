@@ -1,4 +1,4 @@
-import type { Hazards } from "../kvm/hazards.js";
+import type { Hazards } from "../sim/hazards.js";
 import { run } from "../sim/step.js";
 import { EBUSY } from "../uapi/errno.js";
 import { KVM_IRQFD_FLAG_DEASSIGN, KVM_IRQFD_FLAG_RESAMPLE } from "../uapi/kvm.js";

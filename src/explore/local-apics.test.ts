@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { LapicHarness } from "../irqchip/x86/lapic.fixture.js";
-import { type LapicHazards, NO_LAPIC_HAZARDS } from "../irqchip/x86/lapic-hazards.js";
+import type { Hazards } from "../sim/hazards.js";
 import { FakePostedVcpu } from "../irqchip/x86/posted.fixture.js";
 import { type NotificationPort, PostedHost, PostedInterrupts } from "../irqchip/x86/posted-interrupts.js";
 import { type Waitable, writes } from "../sim/access.js";
@@ -49,11 +49,11 @@ class Stage implements NotificationPort {
   private readonly hardware: Context;
   private readonly handler: Context;
 
-  constructor(hazards: Partial<LapicHazards>) {
-    this.h = new LapicHarness({ hazards: { ...NO_LAPIC_HAZARDS, ...hazards } }).enable();
+  constructor(hazards: Partial<Hazards>) {
+    this.h = new LapicHarness({ hazards }).enable();
     this.h.sim.traceTo(null);
     this.host = new PostedHost(this.h.sim, 2, this);
-    this.posted = new PostedInterrupts(this.host, this.vcpu, this.h.set.hazards);
+    this.posted = new PostedInterrupts(this.host, this.vcpu);
     run(this.h.at(0).accelerate(this.posted));
     run(this.posted.load(0));
     this.vcpu.inGuest = true;
@@ -95,13 +95,13 @@ class Stage implements NotificationPort {
 }
 
 /** X11: a device and software post to a vCPU in the guest. */
-const postTwice = (hazards: Partial<LapicHazards> = {}): Program => {
+const postTwice = (hazards: Partial<Hazards> = {}): Program => {
   const stage = new Stage(hazards).device(FIRST).software(SECOND);
   return stage.program(() => stage.missing());
 };
 
 /** X12: a vCPU that was preempted comes back while a device posts; it syncs before it enters. */
-const loadAgainstPost = (hazards: Partial<LapicHazards> = {}): Program => {
+const loadAgainstPost = (hazards: Partial<Hazards> = {}): Program => {
   const stage = new Stage(hazards).device(FIRST).device(SECOND);
   run(stage.posted.put("preempted"));
   stage.contexts.push(
@@ -114,7 +114,7 @@ const loadAgainstPost = (hazards: Partial<LapicHazards> = {}): Program => {
 };
 
 /** X13: a vCPU looks and blocks while a device posts: it does not block, or is woken, and finds the vector. */
-const blockAgainstPost = (hazards: Partial<LapicHazards> = {}): Program => {
+const blockAgainstPost = (hazards: Partial<Hazards> = {}): Program => {
   const stage = new Stage(hazards).device(FIRST);
   stage.vcpu.inGuest = false;
   stage.contexts.push(
@@ -132,8 +132,8 @@ const blockAgainstPost = (hazards: Partial<LapicHazards> = {}): Program => {
 };
 
 /** X15: two requests from outside while the vCPU takes a third. */
-const requestAgainstTake = (hazards: Partial<LapicHazards> = {}): Program => {
-  const h = new LapicHarness({ hazards: { ...NO_LAPIC_HAZARDS, ...hazards } }).enable();
+const requestAgainstTake = (hazards: Partial<Hazards> = {}): Program => {
+  const h = new LapicHarness({ hazards }).enable();
   h.sim.traceTo(null);
   const lapic = h.at(0);
   run(lapic.setIrr(0x61));
@@ -147,7 +147,7 @@ const requestAgainstTake = (hazards: Partial<LapicHazards> = {}): Program => {
 
 // The straight build has no interleavings to explore.
 describe.skipIf(STRAIGHT)("local APICs, explored", () => {
-  const cases: [string, (hazards?: Partial<LapicHazards>) => Program, Partial<LapicHazards>][] = [
+  const cases: [string, (hazards?: Partial<Hazards>) => Program, Partial<Hazards>][] = [
     ["X11: what is posted during a sync is seen, unless ON is cleared last", postTwice, { clearOnLate: true }],
     ["X12: what is posted during a load is seen, unless the load does not look", loadAgainstPost, { loadWithoutCheck: true }],
     ["X13: what is posted while a vCPU blocks wakes it, unless it does not look at ON", blockAgainstPost, { blockWithoutCheck: true }],

@@ -1,7 +1,7 @@
 import { eventfd2, type EventfdContext, eventfdContextOf } from "../host/eventfd.js";
 import { WaitEntry } from "../host/poll.js";
 import { Process } from "../host/process.js";
-import { type Hazards, NO_HAZARDS } from "../kvm/hazards.js";
+import type { Hazards } from "../sim/hazards.js";
 import type { KvmHost } from "../kvm/host.js";
 import type { Irqfd } from "../kvm/irqfd.js";
 import { Route } from "../kvm/route.js";
@@ -31,12 +31,12 @@ export class Stage implements KvmHost {
   readonly counterHz = 62_500_000;
   readonly haltPollMaxNs = 0;
   readonly loaded = [];
-  readonly sim = new Sim();
-  readonly events = new WorkQueue(this.sim, "events");
-  readonly irqfdCleanup = new WorkQueue(this.sim, "kvm-irqfd-cleanup");
+  readonly sim: Sim;
+  readonly events: WorkQueue;
+  readonly irqfdCleanup: WorkQueue;
   readonly gic = null;
   readonly lines = new Lines();
-  readonly process = new Process(this.sim, "vmm");
+  readonly process: Process;
   readonly vmFd: number;
   readonly vm: Vm;
   private nextArgument = SCRATCH;
@@ -44,8 +44,12 @@ export class Stage implements KvmHost {
   private readonly seen = new Set<Irqfd>();
 
   constructor(hazards: Partial<Hazards> = {}) {
+    this.sim = new Sim({ hazards });
+    this.events = new WorkQueue(this.sim, "events");
+    this.irqfdCleanup = new WorkQueue(this.sim, "kvm-irqfd-cleanup");
+    this.process = new Process(this.sim, "vmm");
     this.process.memory.map(SCRATCH, 4096);
-    const kvm = new KvmFile(this, new LinesArch(this.lines), { ...NO_HAZARDS, ...hazards });
+    const kvm = new KvmFile(this, new LinesArch(this.lines));
     this.vmFd = run(this.process.ioctl(this.process.install(kvm), KVM_CREATE_VM, 0));
     const vm = vmOf(this.process, this.vmFd);
     if (vm === null) throw new Error(`no VM: ${this.vmFd}`);

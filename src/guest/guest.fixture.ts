@@ -5,7 +5,7 @@ import { GicHost } from "../host/gic/gic-host.js";
 import { Process } from "../host/process.js";
 import { Vgic } from "../irqchip/gic/vgic.js";
 import { Arm64 } from "../kvm/arm64.js";
-import { type Hazards, NO_HAZARDS } from "../kvm/hazards.js";
+import type { Hazards } from "../sim/hazards.js";
 import { KvmModule } from "../kvm/module.js";
 import { KvmFile, vmOf } from "../kvm/system.js";
 import type { Vcpu } from "../kvm/vcpu.js";
@@ -92,7 +92,7 @@ export class GuestMachine {
 
   constructor(options: MachineOptions = {}) {
     const { version = 3, vcpus = 1, listRegisters = 4 } = options;
-    this.sim = new Sim({ cpus: vcpus + 1, trace: options.trace === false ? null : this.trace });
+    this.sim = new Sim({ cpus: vcpus + 1, hazards: options.hazards, trace: options.trace === false ? null : this.trace });
     this.gic = version === 3 ? new GicV3({ cpus: vcpus + 1, listRegisters }) : new GicV2({ cpus: vcpus + 1, listRegisters });
     this.gic.boot();
     this.host = new GicHost(this.sim, this.gic);
@@ -101,7 +101,7 @@ export class GuestMachine {
     this.process = new Process(this.sim, "vmm");
     this.process.memory.map(ARGUMENT, 0x1000);
     this.process.memory.map(RAM_HVA, RAM_SIZE);
-    this.kvm = this.process.install(new KvmFile(this.module, new Arm64({ cpus: vcpus + 1, gicVersion: version }), { ...NO_HAZARDS, ...options.hazards }));
+    this.kvm = this.process.install(new KvmFile(this.module, new Arm64({ cpus: vcpus + 1, gicVersion: version })));
     this.vmFd = this.ioctl(this.kvm, K.KVM_CREATE_VM, 0);
     const vm = vmOf(this.process, this.vmFd);
     if (vm === null) throw new Error("no VM");

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { explore } from "../explore/explorer.js";
 import type { Program } from "../explore/trial.js";
-import type { Hazards } from "../kvm/hazards.js";
+import type { Hazards } from "../sim/hazards.js";
 import { Sleep, VcpuMode } from "../kvm/vcpu-core.js";
 import { STRAIGHT } from "../sim/step.js";
 import { GuestMachine } from "./guest.fixture.js";

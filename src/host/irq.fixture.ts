@@ -1,5 +1,6 @@
 import { Context } from "../sim/context.js";
 import { TraceBuffer } from "../sim/event.js";
+import type { Hazards } from "../sim/hazards.js";
 import { Sim } from "../sim/sim.js";
 import { run, type Step } from "../sim/step.js";
 import type { PhysicalGic } from "../arch/gic/contract.js";
@@ -21,14 +22,15 @@ function booted(version: 2 | 3, eoiMode: 0 | 1): GicV2 | GicV3 {
 /** P2 and P3 of host-irq.md 8: SPI 40 is a level input, SPI 41 an edge input. */
 export class Fixture {
   readonly trace = new TraceBuffer();
-  readonly sim = new Sim({ cpus: CPUS, trace: this.trace });
+  readonly sim: Sim;
   readonly gic: PhysicalGic;
   readonly host: GicHost;
   readonly level: number;
   readonly edge: number;
   private base: Record<number, IrqCounts> = {};
 
-  constructor(version: 2 | 3 = 3, eoiMode: 0 | 1 = 1) {
+  constructor(version: 2 | 3 = 3, eoiMode: 0 | 1 = 1, hazards?: Partial<Hazards>) {
+    this.sim = new Sim({ cpus: CPUS, trace: this.trace, hazards });
     this.gic = booted(version, eoiMode);
     this.host = new GicHost(this.sim, this.gic);
     this.level = run(this.host.mapIrq(40, IrqType.LEVEL_HIGH));

@@ -8,7 +8,7 @@ import { run } from "../sim/step.js";
 import { KVM_DEV_ARM_VGIC_CTRL_INIT, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_GRP_NR_IRQS } from "../uapi/arm.js";
 import * as K from "../uapi/kvm.js";
 import { Arm64 } from "./arm64.js";
-import type { Hazards } from "./hazards.js";
+import type { Hazards } from "../sim/hazards.js";
 import { TestMachine } from "./kvm.fixture.js";
 import { KvmModule } from "./module.js";
 

@@ -194,7 +194,7 @@ export class Arm64Vm implements VmArch {
 
   /** kvm.lock held: the VM's interrupt controller, or -EEXIST, -ENODEV, -EBUSY, -E2BIG. */
   *createIrqchip(model: 2 | 3): Step<ArmIrqchip | number> {
-    const vgic = yield* createVgic(this.vm, model, this.armIrqchip, { hazards: this.vm.hazards });
+    const vgic = yield* createVgic(this.vm, model, this.armIrqchip);
     if (typeof vgic !== "number") this.armIrqchip = vgic;
     return vgic;
   }

@@ -5,7 +5,7 @@ import * as K from "../uapi/kvm.js";
 import { KVM_IRQCHIP_IOAPIC as IOAPIC } from "../uapi/x86.js";
 import * as V from "../uapi/vfio.js";
 import { ArmMachine } from "./arm.fixture.js";
-import type { Hazards } from "./hazards.js";
+import type { Hazards } from "../sim/hazards.js";
 import { routingBytes, TestMachine } from "./kvm.fixture.js";
 import { LineChip, LineChipVm } from "./line-chip.fixture.js";
 import { AssignedDevice } from "./platform-device.fixture.js";

@@ -9,7 +9,7 @@ import * as K from "../uapi/kvm.js";
 import * as V from "../uapi/vfio.js";
 import { type ForwardableIrq, type ForwardingDevice, VfioDeviceFile } from "../vfio/contract.js";
 import { ArmMachine } from "./arm.fixture.js";
-import type { Hazards } from "./hazards.js";
+import type { Hazards } from "../sim/hazards.js";
 import { AssignedDevice } from "./platform-device.fixture.js";
 
 const { KVM_DEV_VFIO_DEVICE: DEVICE_GROUP, KVM_DEV_VFIO_DEVICE_FORWARD_IRQ: FORWARD, KVM_DEV_VFIO_DEVICE_UNFORWARD_IRQ: UNFORWARD } = K;

@@ -9,7 +9,7 @@ import * as K from "../uapi/kvm.js";
 import type { StructInfo } from "../uapi/struct.js";
 import type { Arch } from "./arch.js";
 import { Arm64 } from "./arm64.js";
-import { type Hazards, NO_HAZARDS } from "./hazards.js";
+import type { Hazards } from "../sim/hazards.js";
 import type { KvmHost } from "./host.js";
 import { KvmFile, vmOf } from "./system.js";
 import type { Vm } from "./vm.js";
@@ -42,7 +42,7 @@ export interface TestMachineOptions {
 /** A machine with one user process: system calls by their C names, arguments as the C structures would carry them. */
 export class TestMachine {
   readonly trace = new TraceBuffer();
-  readonly sim = new Sim({ cpus: 2, trace: this.trace });
+  readonly sim: Sim;
   readonly host: KvmHost;
   readonly events: WorkQueue;
   readonly irqfdCleanup: WorkQueue;
@@ -50,12 +50,13 @@ export class TestMachine {
   readonly kvm: number;
 
   constructor(options: TestMachineOptions = {}) {
+    this.sim = new Sim({ cpus: 2, trace: this.trace, hazards: options.hazards });
     this.host = options.host?.(this.sim) ?? new BareHost(this.sim);
     this.events = this.host.events;
     this.irqfdCleanup = this.host.irqfdCleanup;
     this.process = this.newProcess();
     const arch = options.arch ?? new Arm64({ cpus: 2, gicVersion: 3 });
-    this.kvm = this.process.install(new KvmFile(this.host, arch, { ...NO_HAZARDS, ...options.hazards }));
+    this.kvm = this.process.install(new KvmFile(this.host, arch));
   }
 
   newProcess(): Process {

@@ -6,7 +6,6 @@ import { EINVAL, EMFILE } from "../uapi/errno.js";
 import { KVM_API_VERSION, KVM_CHECK_EXTENSION, KVM_CREATE_VM, KVM_GET_API_VERSION, KVM_GET_VCPU_MMAP_SIZE } from "../uapi/kvm.js";
 import type { Arch } from "./arch.js";
 import { commonCapability } from "./capabilities.js";
-import { type Hazards, NO_HAZARDS } from "./hazards.js";
 import type { KvmHost } from "./host.js";
 import { Vm, VmFile } from "./vm.js";
 
@@ -17,7 +16,6 @@ export class KvmFile extends File {
   constructor(
     readonly host: KvmHost,
     private readonly arch: Arch,
-    private readonly hazards: Hazards = NO_HAZARDS,
   ) {
     super();
   }
@@ -42,7 +40,7 @@ export class KvmFile extends File {
     if (!process.hasFreeDescriptor()) return -EMFILE;
     const ipaBits = this.arch.ipaBits(type);
     if (ipaBits < 0) return ipaBits;
-    return process.install(new VmFile(new Vm(this.host, process, this.arch, ipaBits, this.hazards)));
+    return process.install(new VmFile(new Vm(this.host, process, this.arch, ipaBits)));
   }
 }
 
@@ -51,11 +49,10 @@ export class KvmNode implements DeviceNode {
   constructor(
     private readonly host: KvmHost,
     private readonly arch: Arch,
-    private readonly hazards: Hazards = NO_HAZARDS,
   ) {}
 
   *open(process: Process): Step<number> {
-    return process.install(new KvmFile(this.host, this.arch, this.hazards));
+    return process.install(new KvmFile(this.host, this.arch));
   }
 }
 

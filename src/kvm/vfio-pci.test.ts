@@ -4,7 +4,6 @@ import * as K from "../uapi/kvm.js";
 import { KVM_IRQCHIP_IOAPIC } from "../uapi/x86.js";
 import { EVENTFD, INTX, MASK, MSI, NONE, PciWorld, TRIGGER, UNMASK } from "../vfio/pci.fixture.js";
 import { ARGUMENTS } from "../vfio/vfio.fixture.js";
-import { NO_HAZARDS } from "./hazards.js";
 import { routingBytes } from "./kvm.fixture.js";
 import { LineChip, LineChipVm } from "./line-chip.fixture.js";
 import { KvmModule } from "./module.js";
@@ -17,7 +16,7 @@ function ready() {
   const world = new PciWorld();
   const { process } = world;
   const { d, c, g } = world.ready();
-  const kvm = process.install(new KvmFile(new KvmModule(world.machine.host), new LineChip(), NO_HAZARDS));
+  const kvm = process.install(new KvmFile(new KvmModule(world.machine.host), new LineChip()));
   const fd = world.ioctl(kvm, K.KVM_CREATE_VM, 0);
   const vm = vmOf(process, fd);
   const chip = vm?.arch;

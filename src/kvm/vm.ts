@@ -10,7 +10,7 @@ import type { Step } from "../sim/step.js";
 import { EIO } from "../uapi/errno.js";
 import type { Arch, VmArch } from "./arch.js";
 import type { KvmDevice } from "./device.js";
-import type { Hazards } from "./hazards.js";
+import type { Hazards } from "../sim/hazards.js";
 import type { KvmHost } from "./host.js";
 import { Buses } from "./io-bus.js";
 import { Irqfds } from "./irqfds.js";
@@ -75,6 +75,7 @@ export class Vm implements IrqchipVm, AckListener {
   nisvToUser = false;
   /** KVM_CAP_HALT_POLL: the longest halt poll, nanoseconds; 0 is off. */
   haltPollMaxNs: number;
+  readonly hazards: Hazards;
   isDead = false;
   isDestroyed = false;
   private references = 1;
@@ -85,10 +86,10 @@ export class Vm implements IrqchipVm, AckListener {
     readonly process: Process,
     arch: Arch,
     readonly ipaBits: number,
-    readonly hazards: Hazards,
   ) {
     const { sim } = host;
     this.sim = sim;
+    this.hazards = sim.hazards;
     this.hostGic = host.gic;
     this.lock = new Mutex(sim, "kvm.lock");
     this.slotsLock = new Mutex(sim, "slots_lock");

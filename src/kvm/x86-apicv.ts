@@ -30,7 +30,7 @@ export class Apicv implements PostedVcpu {
     posting: PostingHost,
   ) {
     const address = posting.reserve();
-    this.posted = new PostedInterrupts(posting.posted, this, vcpu.vm.hazards, address);
+    this.posted = new PostedInterrupts(posting.posted, this, address);
     posting.place(address, this.posted.descriptor);
   }
 

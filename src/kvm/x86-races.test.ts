@@ -3,7 +3,7 @@ import { explore } from "../explore/explorer.js";
 import type { Program } from "../explore/trial.js";
 import { Context } from "../sim/context.js";
 import { type Step, STRAIGHT } from "../sim/step.js";
-import type { Hazards } from "./hazards.js";
+import type { Hazards } from "../sim/hazards.js";
 import { Sleep, VcpuMode } from "./vcpu-core.js";
 import { BOTH_PICS_MASKED, EOI, LAPIC, SPIV, X86Machine } from "./x86.fixture.js";
 

@@ -3,7 +3,7 @@ import type { Lapic } from "../irqchip/x86/lapic.js";
 import { run, type Step } from "../sim/step.js";
 import * as K from "../uapi/kvm.js";
 import * as X from "../uapi/x86.js";
-import type { Hazards } from "./hazards.js";
+import type { Hazards } from "../sim/hazards.js";
 import { TestMachine } from "./kvm.fixture.js";
 import { VcpuThread } from "./vcpu-thread.js";
 import { X86, X86Vm } from "./x86.js";

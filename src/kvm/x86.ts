@@ -150,7 +150,7 @@ export class X86Vm implements VmArch, X86IrqchipVm {
 
   /** The local APICs to be, with what user space chose before. */
   createApics(mode: "full" | "split"): LocalApicSet {
-    const apics = new LocalApicSet(this, { mode, hazards: this.vm.hazards, losesTprLowNibble: this.arch.options.losesTprLowNibble ?? false });
+    const apics = new LocalApicSet(this, { mode, losesTprLowNibble: this.arch.options.losesTprLowNibble ?? false });
     apics.bootCpuId = this.bootCpuId;
     apics.enableX2apicApi(this.x2apicFlags);
     this.apics = apics;

@@ -2,6 +2,7 @@ import { blocked, type Waitable } from "./access.js";
 import { type Context, ContextState, current, setCurrent, type Task } from "./context.js";
 import { type CostTable, FREE_OF_COST } from "./cost.js";
 import type { EventArgument, EventSink } from "./event.js";
+import { type Hazards, NO_HAZARDS } from "./hazards.js";
 import { Random } from "./random.js";
 import { ReadyQueue } from "./ready-queue.js";
 import type { Step } from "./step.js";
@@ -15,6 +16,8 @@ export interface SimOptions {
   seed?: number;
   costs?: CostTable;
   trace?: EventSink | null;
+  /** Rules to disable; default none. */
+  hazards?: Partial<Hazards> | undefined;
 }
 
 /**
@@ -24,6 +27,7 @@ export class Sim {
   /** Nanoseconds of virtual time each physical CPU has reached. */
   readonly clock: Float64Array;
   readonly random: Random;
+  readonly hazards: Hazards;
   /** Replaces run-to-completion while an explorer drives contexts one access at a time. */
   explored = false;
   private readonly costs: CostTable;
@@ -34,6 +38,7 @@ export class Sim {
   constructor(options: SimOptions = {}) {
     this.clock = new Float64Array(options.cpus ?? 1);
     this.random = new Random(options.seed ?? 1);
+    this.hazards = { ...NO_HAZARDS, ...options.hazards };
     this.costs = options.costs ?? FREE_OF_COST;
     this.sink = options.trace ?? null;
   }

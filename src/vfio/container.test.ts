@@ -3,7 +3,6 @@ import { run } from "../sim/step.js";
 import { EBADF, EBADFD, EBUSY, EEXIST, EFAULT, EINVAL, EMFILE, ENODEV, ENOENT, ENOTTY, EPERM } from "../uapi/errno.js";
 import { Process } from "../host/process.js";
 import { Arm64 } from "../kvm/arm64.js";
-import { NO_HAZARDS } from "../kvm/hazards.js";
 import { BareHost } from "../kvm/kvm.fixture.js";
 import { KvmFile } from "../kvm/system.js";
 import {
@@ -284,7 +283,7 @@ describe("closing", () => {
     const world = new World();
     const { c, g, d } = world.ready();
     world.map(c, 0n, 0x2000n);
-    const kvm = world.process.install(new KvmFile(new BareHost(world.sim), new Arm64({ cpus: 1, gicVersion: 3 }), NO_HAZARDS));
+    const kvm = world.process.install(new KvmFile(new BareHost(world.sim), new Arm64({ cpus: 1, gicVersion: 3 })));
     const vm = world.ioctl(kvm, KVM_CREATE_VM, 0);
     expect(world.call(vm, KVM_CREATE_DEVICE, KVM_DEV_TYPE_VFIO, 0, 0)).toBe(0);
     const device = world.answer(4);

@@ -9,6 +9,8 @@ import { PlatformDevice, type ResetMethod } from "../host/platform-device.js";
 import { Process } from "../host/process.js";
 import { Smmu } from "../host/smmu.js";
 import { Sysfs } from "../host/sysfs.js";
+import type { Hazards } from "../sim/hazards.js";
+import type { Sim } from "../sim/sim.js";
 import { run, type Step } from "../sim/step.js";
 import { EFD_NONBLOCK } from "../uapi/eventfd.js";
 import * as uapi from "../uapi/vfio.js";
@@ -58,6 +60,7 @@ export interface WorldOptions extends Type1Options {
   reserved?: readonly ReservedRegion[];
   /** Number of the platform devices' group; default 12. */
   group?: number;
+  hazards?: Partial<Hazards>;
 }
 
 /**
@@ -65,13 +68,13 @@ export interface WorldOptions extends Type1Options {
  * window of 0x100 bytes, a read-only page and a port window; a level interrupt (index 0) and an edge interrupt (1).
  */
 export class World {
-  readonly machine = new Fixture();
-  readonly sim = this.machine.sim;
+  readonly machine: Fixture;
+  readonly sim: Sim;
   readonly nodes = new DeviceNodes();
-  readonly sysfs = new Sysfs(this.sim);
+  readonly sysfs: Sysfs;
   readonly bus = new Bus("platform");
-  readonly vfio = new Vfio(this.machine.host, this.nodes);
-  readonly driver = new VfioPlatformDriver(this.vfio);
+  readonly vfio: Vfio;
+  readonly driver: VfioPlatformDriver;
   readonly group: IommuGroup;
   readonly registers = new Registers();
   readonly reset = new Reset();
@@ -82,7 +85,12 @@ export class World {
   readonly process: Process;
 
   constructor(options: WorldOptions = {}) {
-    const { sim } = this;
+    this.machine = new Fixture(3, 1, options.hazards);
+    const { sim, host } = this.machine;
+    this.sim = sim;
+    this.sysfs = new Sysfs(sim);
+    this.vfio = new Vfio(host, this.nodes);
+    this.driver = new VfioPlatformDriver(this.vfio);
     const { reserved = [X86_HOLE], apertureEnd = 0x7f_ffff_ffffn, isMsiIsolated = true } = options;
     this.group = new IommuGroup(sim, options.group ?? 12, { reserved, apertureEnd, isMsiIsolated });
     const { group, reset, registers } = this;

@@ -9,7 +9,7 @@ import type { RedistRegion } from "./redist-region.js";
 import { BASER_RESET } from "./lpi-tables.js";
 import { VGIC_ADDR_UNDEF, VgicCpu } from "./vgic-cpu.js";
 import { RegisterFrames } from "./vgic-frames.js";
-import type { VgicHazards } from "./vgic-hazards.js";
+import type { Hazards } from "../../sim/hazards.js";
 import { VGIC_MAX_SPI, VGIC_NR_PRIVATE_IRQS, type VgicIrq } from "./vgic-irq.js";
 
 /** Whose rules hold where kernels differ (gic.md D7). */
@@ -48,6 +48,7 @@ export class VgicDist {
   /** Rules of Linux 6.1. */
   readonly isLinux61: boolean;
   /** kvm->arch.config_lock: creation, addresses, INIT, register access from user space. */
+  readonly hazards: Hazards;
   readonly configLock: Mutex;
 
   /** GICD_CTLR.EnableGrp1 (GICv2: bit 0). */
@@ -85,9 +86,9 @@ export class VgicDist {
     readonly model: 2 | 3,
     readonly compat: VgicCompat,
     readonly driver: LrDriver,
-    readonly hazards: VgicHazards,
   ) {
     this.sim = vm.sim;
+    this.hazards = vm.sim.hazards;
     this.hostGic = hostGic;
     const host = hostGic.virtualInterface(0);
     this.nrLr = host.listRegisters;

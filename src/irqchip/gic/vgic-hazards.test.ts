@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { run, STRAIGHT, type Step } from "../../sim/step.js";
 import { interleave } from "./interleave.fixture.js";
 import { VgicHarness } from "./vgic.fixture.js";
-import type { VgicHazards } from "./vgic-hazards.js";
+import type { Hazards } from "../../sim/hazards.js";
 import { checkInvariants } from "./vgic-invariants.fixture.js";
 import * as state from "./vgic-state.js";
 
@@ -23,14 +23,14 @@ function goesWrong(make: () => VgicHarness, first: (h: VgicHarness) => Step<unkn
   return false;
 }
 
-const prepared = (hazards: Partial<VgicHazards>): VgicHarness => {
+const prepared = (hazards: Partial<Hazards>): VgicHarness => {
   const h = new VgicHarness({ ids: [0, 1, 2], nrIrqs: 64, hazards });
   h.enable(40);
   return h;
 };
 
 /** Each with the switch that brings its hazard back; true: it went wrong. */
-const SCENARIOS: { name: string; hazards: Partial<VgicHazards>; needsSteps: boolean; run(hazards: Partial<VgicHazards>): boolean }[] = [
+const SCENARIOS: { name: string; hazards: Partial<Hazards>; needsSteps: boolean; run(hazards: Partial<Hazards>): boolean }[] = [
   {
     name: "R30: inserted into the list of a vCPU that is no longer the target",
     hazards: { insertWithoutRecheck: true },

@@ -11,7 +11,7 @@ import type { AckListener, IrqchipVcpu, IrqchipVm, MmioBus, MmioDevice } from ".
 import { createVgic, type Vgic } from "./vgic.js";
 import type { VgicCpu } from "./vgic-cpu.js";
 import type { VgicCompat, VgicDist } from "./vgic-dist.js";
-import { NO_VGIC_HAZARDS, type VgicHazards } from "./vgic-hazards.js";
+import type { Hazards } from "../../sim/hazards.js";
 import type { VgicConfig, VgicIrq } from "./vgic-irq.js";
 import * as state from "./vgic-state.js";
 
@@ -139,7 +139,7 @@ export interface HarnessOptions {
   ids?: readonly number[];
   nrLr?: number;
   compat?: VgicCompat;
-  hazards?: Partial<VgicHazards>;
+  hazards?: Partial<Hazards>;
   nrIrqs?: number;
   host?: PhysicalGic;
   sim?: Sim;
@@ -161,11 +161,11 @@ export class VgicHarness {
 
   constructor(options: HarnessOptions = {}) {
     const ids = options.ids ?? [0, 1, 2, 3];
-    this.sim = options.sim ?? new Sim({ cpus: ids.length });
+    this.sim = options.sim ?? new Sim({ cpus: ids.length, hazards: options.hazards });
     this.gic = options.host ?? hostGicV3(ids.length, options.nrLr ?? 4);
     this.vm = new FakeVm(this.sim, this.gic);
     for (const id of ids) this.vm.addVcpu(id);
-    const vgic = run(createVgic(this.vm, this.gic.version, null, { compat: options.compat ?? "newest", hazards: { ...NO_VGIC_HAZARDS, ...options.hazards } }));
+    const vgic = run(createVgic(this.vm, this.gic.version, null, { compat: options.compat ?? "newest" }));
     if (typeof vgic === "number") throw new Error(`createVgic: ${vgic}`);
     this.vgic = vgic;
     this.vm.vgic = vgic;

@@ -10,7 +10,6 @@ import { isPendingFor, loadCpuInterface, putCpuInterface } from "./vgic-cpuif.js
 import { deactivateTrapped } from "./vgic-deactivate.js";
 import { type VgicCompat, VgicDist } from "./vgic-dist.js";
 import { flushHwstate } from "./vgic-flush.js";
-import { NO_VGIC_HAZARDS, type VgicHazards } from "./vgic-hazards.js";
 import { destroyVgic, ensureInitialized, initVgic, mapResources } from "./vgic-init.js";
 import { isMappedActive, mapPhysIrq, resetMappedIrq, setOwner, unmapPhysIrq } from "./vgic-mapped.js";
 import { pruneApList } from "./vgic-prune.js";
@@ -26,7 +25,6 @@ export const VGIC_V3_MAX_CPUS = 512;
 export interface VgicOptions {
   /** Default newest. */
   readonly compat?: VgicCompat;
-  readonly hazards?: VgicHazards;
 }
 
 /** KVM's virtual GICv2 or GICv3 (gic-v3.md). */
@@ -212,7 +210,7 @@ export function* createVgic(vm: IrqchipVm, model: 2 | 3, existing: ArmIrqchip | 
 
 function makeVgic(vm: IrqchipVm, host: PhysicalGic, model: 2 | 3, options: VgicOptions): Vgic {
   const driver = model === 2 ? new VgicV2() : new VgicV3();
-  return new Vgic(vm, new VgicDist(vm, host, model, options.compat ?? "newest", driver, options.hazards ?? NO_VGIC_HAZARDS));
+  return new Vgic(vm, new VgicDist(vm, host, model, options.compat ?? "newest", driver));
 }
 
 function checkCreate(vm: IrqchipVm, model: 2 | 3, existing: ArmIrqchip | null): number {

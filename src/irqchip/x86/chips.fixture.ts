@@ -1,5 +1,6 @@
 import { TraceBuffer } from "../../sim/event.js";
 import { Mutex } from "../../sim/lock.js";
+import type { Hazards } from "../../sim/hazards.js";
 import { Sim } from "../../sim/sim.js";
 import { run, type Step } from "../../sim/step.js";
 import { kvm_ioapic_state, kvm_pic_state } from "../../uapi/x86.js";
@@ -94,8 +95,11 @@ export class FakeX86Vm implements X86IrqchipVm {
   /** IOAPIC pins somebody listens to. */
   readonly listened = new Set<number>();
 
-  constructor(readonly trace: TraceBuffer | null) {
-    this.sim = new Sim({ trace });
+  constructor(
+    readonly trace: TraceBuffer | null,
+    hazards?: Partial<Hazards>,
+  ) {
+    this.sim = new Sim({ trace, hazards });
     this.lock = new Mutex(this.sim, "kvm->lock");
     this.slotsLock = new Mutex(this.sim, "kvm->slots_lock");
   }
@@ -267,6 +271,7 @@ export class FakeApics implements LocalApics, TestApics {
 }
 
 export interface ChipHarnessOptions extends IoApicOptions {
+  hazards?: Partial<Hazards>;
   readonly cpus?: number;
   readonly traced?: boolean;
   /** Default: fakes. */
@@ -285,7 +290,7 @@ export class ChipHarness {
 
   constructor(options: ChipHarnessOptions = {}) {
     this.trace = options.traced === true ? new TraceBuffer() : null;
-    this.vm = new FakeX86Vm(this.trace);
+    this.vm = new FakeX86Vm(this.trace, options.hazards);
     for (let i = 0; i < (options.cpus ?? 2); i++) this.vm.vcpus.push(new FakeX86Vcpu(this.vm.sim, i, i));
     this.local = options.makeApics === undefined ? new FakeApics(this.vm) : options.makeApics(this.vm);
     this.pic = new PicPair(this.vm, this.local.local, options);

@@ -5,16 +5,16 @@ import { kvm_ioapic_state } from "../../uapi/x86.js";
 import { interleave } from "../gic/interleave.fixture.js";
 import { ChipHarness, type FakeX86Vm } from "./chips.fixture.js";
 import { RealApics } from "./real-apics.fixture.js";
-import { type ChipHazards, NO_CHIP_HAZARDS } from "./chip-hazards.js";
+import type { Hazards } from "../../sim/hazards.js";
 import { IOAPIC_SUCCESSIVE_IRQ_MAX_COUNT } from "./ioapic-storm.js";
 import { Rte } from "./redirection-entry.js";
 
 const PIN = 14;
 
-const machine = (hazards: Partial<ChipHazards>): ChipHarness => new ChipHarness({ hazards: { ...NO_CHIP_HAZARDS, ...hazards } });
+const machine = (hazards: Partial<Hazards>): ChipHarness => new ChipHarness({ hazards });
 
 /** Each with the switch that brings its hazard back; true: it went wrong. */
-const SCENARIOS: { name: string; hazards: Partial<ChipHazards>; goesWrong(hazards: Partial<ChipHazards>): boolean }[] = [
+const SCENARIOS: { name: string; hazards: Partial<Hazards>; goesWrong(hazards: Partial<Hazards>): boolean }[] = [
   {
     name: "X1: a line raised again in the acknowledge is delivered twice",
     hazards: { clearRemoteIrrBeforeAck: true },

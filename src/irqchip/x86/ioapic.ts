@@ -5,7 +5,7 @@ import type { Step } from "../../sim/step.js";
 import { KVM_IOAPIC_NUM_PINS, KVM_IRQCHIP_IOAPIC } from "../../uapi/x86.js";
 import type { IrqchipVcpu, MmioDevice } from "../contract.js";
 import { CHIP_RULES, type ChipRules } from "./chip-rules.js";
-import { NO_CHIP_HAZARDS, type ChipHazards } from "./chip-hazards.js";
+import type { Hazards } from "../../sim/hazards.js";
 import { ApicMessage, type EoiSink, type LocalApics, type X86IrqchipVm } from "./contract.js";
 import { readIndirect, writeIndirect } from "./ioapic-registers.js";
 import { forgetUnseenEoi, recountRtcOf, recountRtcOfAll } from "./ioapic-rtc-count.js";
@@ -52,7 +52,7 @@ export type ServiceReason = "line" | "eoi" | "unmask" | "worker";
 export class IoApic implements MmioDevice, EoiSink {
   readonly lock: Spinlock;
   readonly rules: ChipRules;
-  readonly hazards: ChipHazards;
+  readonly hazards: Hazards;
   readonly version: 0x11 | 0x20;
   /** Is APIC virtualisation on for the VM, so that EOIs of edge vectors go unseen (5.4 step 1)? */
   isApicvActivated = false;
@@ -90,7 +90,7 @@ export class IoApic implements MmioDevice, EoiSink {
   ) {
     this.lock = new Spinlock(vm.sim, "kvm_ioapic->lock");
     this.rules = CHIP_RULES[options.compat ?? "newest"];
-    this.hazards = options.hazards ?? NO_CHIP_HAZARDS;
+    this.hazards = vm.sim.hazards;
     this.version = options.version ?? 0x11;
     this.storm = new StormWorker(this);
   }

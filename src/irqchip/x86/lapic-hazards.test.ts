@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { run, STRAIGHT, type Step } from "../../sim/step.js";
 import { interleave } from "../gic/interleave.fixture.js";
 import { LapicHarness } from "./lapic.fixture.js";
-import { type LapicHazards, NO_LAPIC_HAZARDS } from "./lapic-hazards.js";
+import type { Hazards } from "../../sim/hazards.js";
 import { FakePort, post, type Posted } from "./posted.fixture.js";
 import type { PostedHost } from "./posted-interrupts.js";
 
@@ -14,8 +14,8 @@ interface World {
   readonly all: Posted[];
 }
 
-function world(hazards: Partial<LapicHazards>, cpus = 1): World {
-  const h = new LapicHarness({ cpus, hazards: { ...NO_LAPIC_HAZARDS, ...hazards } }).enable();
+function world(hazards: Partial<Hazards>, cpus = 1): World {
+  const h = new LapicHarness({ cpus, hazards }).enable();
   const port = new FakePort();
   return { h, port, ...post(h, port) };
 }
@@ -46,7 +46,7 @@ const willBeSeen = ({ h, all, port }: World, vector: number): boolean => {
   return run(all[0].posted.descriptor.isOn()) && port.sent.length > 0;
 };
 
-const SCENARIOS: { name: string; hazards: Partial<LapicHazards>; needsSteps: boolean; run(hazards: Partial<LapicHazards>): boolean }[] = [
+const SCENARIOS: { name: string; hazards: Partial<Hazards>; needsSteps: boolean; run(hazards: Partial<Hazards>): boolean }[] = [
   {
     name: "X4: a vector that is only posted is missing in the handled vectors, its EOI reaches nobody",
     hazards: { scanWithoutMerge: true },
@@ -140,8 +140,8 @@ const SCENARIOS: { name: string; hazards: Partial<LapicHazards>; needsSteps: boo
   },
 ];
 
-const oneRequested = (hazards: Partial<LapicHazards>) => (): LapicHarness => {
-  const h = new LapicHarness({ hazards: { ...NO_LAPIC_HAZARDS, ...hazards } }).enable();
+const oneRequested = (hazards: Partial<Hazards>) => (): LapicHarness => {
+  const h = new LapicHarness({ hazards }).enable();
   h.deliver({ vector: 0x41 });
   return h;
 };

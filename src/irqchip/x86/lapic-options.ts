@@ -1,4 +1,3 @@
-import { type LapicHazards, NO_LAPIC_HAZARDS } from "./lapic-hazards.js";
 
 /** What the VM decided about its local APICs (x86-irqchip.md 14.3). */
 export interface LapicOptions {
@@ -22,7 +21,6 @@ export interface LapicOptions {
   readonly disabledWindowQuirk: boolean;
   /** AMD without AVIC: the low nibble of TPR is lost at the next guest entry (7.3). */
   readonly losesTprLowNibble: boolean;
-  readonly hazards: LapicHazards;
 }
 
 /** What KVM 6.18 does on an Intel processor (x86-irqchip.md 14.3). */
@@ -37,7 +35,6 @@ export const LAPIC_DEFAULTS: LapicOptions = {
   lint0Quirk: true,
   disabledWindowQuirk: true,
   losesTprLowNibble: false,
-  hazards: NO_LAPIC_HAZARDS,
 };
 
 /** KVM_CAP_X2APIC_API and the EOI broadcast flags of 2026 (8.5). */

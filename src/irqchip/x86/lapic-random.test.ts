@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { run } from "../../sim/step.js";
 import { LapicHarness } from "./lapic.fixture.js";
-import { type LapicHazards, NO_LAPIC_HAZARDS } from "./lapic-hazards.js";
+import type { Hazards } from "../../sim/hazards.js";
 import { ApicReg } from "./lapic-registers.js";
 import { FakePort, post } from "./posted.fixture.js";
 
@@ -58,11 +58,11 @@ describe("one local APIC", () => {
     );
   });
 
-  const m6 = (hazards: Partial<LapicHazards>, parameters: { numRuns: number } = runs): void =>
+  const m6 = (hazards: Partial<Hazards>, parameters: { numRuns: number } = runs): void =>
     fc.assert(
       fc.property(sequence("msi", "device", "sync", "preempt", "block", "load", "take", "eoi"), fc.array(fc.integer({ min: 0, max: 3 }), { maxLength: 60 }), (ops, cpus) => {
         const port = new FakePort();
-        const h = new LapicHarness({ hazards: { ...NO_LAPIC_HAZARDS, ...hazards } }).enable();
+        const h = new LapicHarness({ hazards }).enable();
         const { host, all } = post(h, port);
         const [{ posted }] = all;
         const posts = new Set<number>();
@@ -102,12 +102,12 @@ describe("one local APIC", () => {
 });
 
 describe("handled vectors", () => {
-  const m7 = (hazards: Partial<LapicHazards>, parameters: { numRuns: number } = runs): void => {
+  const m7 = (hazards: Partial<Hazards>, parameters: { numRuns: number } = runs): void => {
     const routing = fc.array(fc.record({ destination: fc.integer({ min: 0, max: 1 }), vector: fc.integer({ min: 0x30, max: 0x3f }) }), { maxLength: 3 });
     const step = fc.oneof(routing.map((entries) => ({ entries })), fc.constantFrom("fire" as const, "take0" as const, "take1" as const, "eoi0" as const, "eoi1" as const));
     fc.assert(
       fc.property(fc.boolean(), fc.array(step, { maxLength: 60 }), (isPosted, steps) => {
-        const h = new LapicHarness({ cpus: 2, hazards: { ...NO_LAPIC_HAZARDS, ...hazards } }).enable();
+        const h = new LapicHarness({ cpus: 2, hazards }).enable();
         if (isPosted) post(h, new FakePort());
         /** Vectors that an entry fired at a vCPU, until their EOI. */
         const owed = [new Set<number>(), new Set<number>()];

@@ -1,5 +1,6 @@
 import { TraceBuffer } from "../../sim/event.js";
 import { Mutex } from "../../sim/lock.js";
+import type { Hazards } from "../../sim/hazards.js";
 import { Sim } from "../../sim/sim.js";
 import { run, type Step } from "../../sim/step.js";
 import type { AckListener, MmioBus } from "../contract.js";
@@ -150,6 +151,7 @@ export interface HarnessOptions extends Partial<LapicOptions> {
   /** Ids, where they are not 0, 1, 2, … */
   ids?: number[];
   x2apic?: boolean;
+  hazards?: Partial<Hazards>;
   tscDeadline?: boolean;
   physicalBits?: number;
 }
@@ -165,8 +167,8 @@ export class LapicHarness {
   readonly ioapic = new FakeIoapic();
 
   constructor(options: HarnessOptions = {}) {
-    const { cpus = 1, ids, x2apic = false, tscDeadline = false, physicalBits = 46, ...rest } = options;
-    this.sim = new Sim({ trace: this.trace });
+    const { cpus = 1, ids, x2apic = false, tscDeadline = false, physicalBits = 46, hazards, ...rest } = options;
+    this.sim = new Sim({ trace: this.trace, hazards });
     this.vm = new FakeX86Vm(this.sim);
     this.set = new LocalApicSet(this.vm, rest);
     this.ioapic.set = this.set;

@@ -13,7 +13,7 @@ import { MapKeeper } from "./apic-map.js";
 import { matchesDestination } from "./apic-match.js";
 import { ApicMessage, type EoiSink, type LocalApics, type Receivers, Shorthand, type X86IrqchipVm, type X86Vcpu } from "./contract.js";
 import { Inhibits, type InhibitWatcher } from "./inhibits.js";
-import type { LapicHazards } from "./lapic-hazards.js";
+import type { Hazards } from "../../sim/hazards.js";
 import { LAPIC_DEFAULTS, type LapicOptions, X2apicApi } from "./lapic-options.js";
 import { Lapic } from "./lapic.js";
 import { decodeMsi, isValidMsi } from "./msi.js";
@@ -32,7 +32,7 @@ export class LocalApicSet implements LocalApics, InhibitWatcher {
   /** By vCPU index. A vCPU that is being created is here before it is online. */
   readonly lapics: Lapic[] = [];
   readonly options: LapicOptions;
-  readonly hazards: LapicHazards;
+  readonly hazards: Hazards;
   readonly api = new X2apicApi();
   readonly inhibits: Inhibits;
   readonly map: MapKeeper;
@@ -50,7 +50,7 @@ export class LocalApicSet implements LocalApics, InhibitWatcher {
     options: Partial<LapicOptions> = {},
   ) {
     this.options = { ...LAPIC_DEFAULTS, ...options };
-    this.hazards = this.options.hazards;
+    this.hazards = vm.sim.hazards;
     this.inhibits = new Inhibits(this);
     this.map = new MapKeeper(this);
   }

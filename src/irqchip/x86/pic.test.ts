@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { run, type Step } from "../../sim/step.js";
 import { kvm_pic_state } from "../../uapi/x86.js";
 import { ChipHarness, type ChipHarnessOptions } from "./chips.fixture.js";
-import { NO_CHIP_HAZARDS } from "./chip-hazards.js";
+import type { Hazards } from "../../sim/hazards.js";
 import { CASCADE, Pic } from "./pic-chip.js";
 
 const start = (options: ChipHarnessOptions = {}): ChipHarness => new ChipHarness(options).initialisePics();
@@ -295,8 +295,8 @@ describe("the PIC pair beyond its vectors", () => {
 });
 
 /** A device whose level line 5 is raised again by whoever is told of its end. */
-function raisedByItsListener(hazards: Partial<typeof NO_CHIP_HAZARDS>): ChipHarness {
-  const h = start({ hazards: { ...NO_CHIP_HAZARDS, ...hazards } });
+function raisedByItsListener(hazards: Partial<Hazards>): ChipHarness {
+  const h = start({ hazards });
   h.out(0x4d0, 0x20);
   h.line(5, 1);
   expect(h.ack()).toBe(0x0d);

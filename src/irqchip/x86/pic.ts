@@ -3,7 +3,7 @@ import { Ev } from "../../sim/event.js";
 import { Spinlock } from "../../sim/lock.js";
 import type { Step } from "../../sim/step.js";
 import { CHIP_RULES, type ChipRules, type X86Compat } from "./chip-rules.js";
-import { NO_CHIP_HAZARDS, type ChipHazards } from "./chip-hazards.js";
+import type { Hazards } from "../../sim/hazards.js";
 import type { LocalApics, X86IrqchipVm } from "./contract.js";
 import { LineSources } from "./line-sources.js";
 import { CASCADE, LINES, Pic, PicChip } from "./pic-chip.js";
@@ -13,7 +13,6 @@ import { PicPorts } from "./pic-ports.js";
 export interface ChipOptions {
   /** Default "newest". */
   readonly compat?: X86Compat;
-  readonly hazards?: ChipHazards;
 }
 
 /** Lines of both chips; those of the slave are 8 to 15. */
@@ -30,7 +29,7 @@ export class PicPair {
   readonly master: PicChip;
   readonly slave: PicChip;
   readonly rules: ChipRules;
-  readonly hazards: ChipHazards;
+  readonly hazards: Hazards;
   readonly ports: PicPorts;
   /** INT to the CPUs. Read without the lock. */
   output = false;
@@ -47,7 +46,7 @@ export class PicPair {
     this.master = new PicChip(0, this.lock);
     this.slave = new PicChip(1, this.lock);
     this.rules = CHIP_RULES[options.compat ?? "newest"];
-    this.hazards = options.hazards ?? NO_CHIP_HAZARDS;
+    this.hazards = vm.sim.hazards;
     this.ports = new PicPorts(this);
   }
 

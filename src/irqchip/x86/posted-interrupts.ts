@@ -3,7 +3,6 @@ import { ListLink, KernelList } from "../../sim/list.js";
 import { Spinlock } from "../../sim/lock.js";
 import type { Sim } from "../../sim/sim.js";
 import type { Step } from "../../sim/step.js";
-import type { LapicHazards } from "./lapic-hazards.js";
 import type { ApicAccelerator, Lapic } from "./lapic.js";
 import { POSTED_INTR_VECTOR, POSTED_INTR_WAKEUP_VECTOR, PostedDescriptor } from "../../arch/x86/posted-descriptor.js";
 import { addVectors, highestVector } from "../../arch/x86/vector-set.js";
@@ -47,7 +46,7 @@ export class PostedHost {
   private readonly lists: readonly WakeupList[];
 
   constructor(
-    sim: Sim,
+    readonly sim: Sim,
     cpus: number,
     readonly port: NotificationPort,
   ) {
@@ -110,7 +109,6 @@ export class PostedInterrupts implements ApicAccelerator {
   constructor(
     private readonly host: PostedHost,
     readonly vcpu: PostedVcpu,
-    private readonly hazards: LapicHazards,
     readonly address = 0,
   ) {}
 
@@ -133,9 +131,9 @@ export class PostedInterrupts implements ApicAccelerator {
     const isOn = yield* descriptor.isOn();
     if (!isOn) return;
     // X11: ON goes first. A poster that comes after it finds ON clear and notifies again; cleared last, its vector would sleep.
-    if (!this.hazards.clearOnLate) yield* descriptor.clearOn();
+    if (!this.host.sim.hazards.clearOnLate) yield* descriptor.clearOn();
     yield* this.merge(lapic);
-    if (this.hazards.clearOnLate) yield* descriptor.clearOn();
+    if (this.host.sim.hazards.clearOnLate) yield* descriptor.clearOn();
   }
 
   private *merge(lapic: Lapic): Step<void> {
@@ -173,7 +171,7 @@ export class PostedInterrupts implements ApicAccelerator {
       return;
     }
     // X14: the list of the CPU that it blocked on, which is not this one if the thread was moved.
-    if (wasBlocked) yield* this.host.unlist(this.hazards.unlistFromNewCpu ? cpu : this.cpu, this);
+    if (wasBlocked) yield* this.host.unlist(this.host.sim.hazards.unlistFromNewCpu ? cpu : this.cpu, this);
     this.cpu = cpu;
     yield* descriptor.direct(POSTED_INTR_VECTOR, this.host.ndstOf(cpu));
     yield* this.catchUp();
@@ -181,7 +179,7 @@ export class PostedInterrupts implements ApicAccelerator {
 
   /** X12: what was posted while SN was set has set no ON. */
   private *catchUp(): Step<void> {
-    if (this.hazards.loadWithoutCheck) return;
+    if (this.host.sim.hazards.loadWithoutCheck) return;
     const isEmpty = yield* this.descriptor.isPirEmpty();
     if (!isEmpty) yield* this.descriptor.setOn();
   }
@@ -199,7 +197,7 @@ export class PostedInterrupts implements ApicAccelerator {
     yield* this.host.enlist(this.cpu, this);
     const isOn = yield* descriptor.setNv(POSTED_INTR_WAKEUP_VECTOR);
     // X13: posted before the switch, it was notified by 0xf2, which means nothing outside the guest.
-    if (isOn && !this.hazards.blockWithoutCheck) yield* this.host.port.send(this.host.port.apicId(this.cpu), POSTED_INTR_WAKEUP_VECTOR);
+    if (isOn && !this.host.sim.hazards.blockWithoutCheck) yield* this.host.port.send(this.host.port.apicId(this.cpu), POSTED_INTR_WAKEUP_VECTOR);
   }
 
   /** RVI, the low byte of the guest interrupt status: the highest request, 0 for none. */

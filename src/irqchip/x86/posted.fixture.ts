@@ -44,7 +44,7 @@ export function post(h: LapicHarness, port: FakePort, cpus = 8, address = 0): { 
   const host = new PostedHost(h.sim, cpus, port);
   const all = h.vm.vcpus.map(({ index, id }) => {
     const vcpu = new FakePostedVcpu(id);
-    const posted = new PostedInterrupts(host, vcpu, h.set.hazards, address === 0 ? 0 : address + index * 64);
+    const posted = new PostedInterrupts(host, vcpu, address === 0 ? 0 : address + index * 64);
     run(h.at(index).accelerate(posted));
     run(posted.load(index));
     vcpu.physicalCpu = index;

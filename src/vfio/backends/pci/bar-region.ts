@@ -8,7 +8,6 @@ import type { Sim } from "../../../sim/sim.js";
 import type { Step } from "../../../sim/step.js";
 import { EFAULT, EINVAL, EIO } from "../../../uapi/errno.js";
 import { VFIO_REGION_INFO_FLAG_MMAP, VFIO_REGION_INFO_FLAG_READ, VFIO_REGION_INFO_FLAG_WRITE } from "../../../uapi/vfio.js";
-import type { VfioPciHazards } from "./hazards.js";
 
 const PAGE = 4096;
 
@@ -34,13 +33,12 @@ export class BarRegion {
     private readonly pci: PciDevice,
     private readonly bar: Bar,
     private readonly gate: MemoryGate,
-    hazards: VfioPciHazards,
     /** Linux before 4.16: the pages of the MSI-X table are not mapped. */
     private readonly hidesTable: boolean,
   ) {
     this.size = bar.size;
     this.flags = flagsOf(pci, bar);
-    this.mapping = new BarMapping(pci.root.host.sim, pci, bar.index, gate, !hazards.zapWithoutWait);
+    this.mapping = new BarMapping(pci.root.host.sim, pci, bar.index, gate, !pci.root.host.sim.hazards.zapWithoutWait);
   }
 
   get holdsMsixTable(): boolean {

@@ -25,7 +25,6 @@ import type { Vfio } from "../../vfio.js";
 import { BarRegion, type MemoryGate } from "./bar-region.js";
 import { type ConfigEffects, VirtualConfig } from "./config.js";
 import type { PciDeviceSet } from "./device-set.js";
-import { NO_VFIO_PCI_HAZARDS, type VfioPciHazards } from "./hazards.js";
 import { getHotResetInfo, hotReset } from "./hot-reset.js";
 import { getInfo, getIrqInfo, getRegionInfo, REGION_SHIFT } from "./info.js";
 import { Ioeventfds } from "./ioeventfd.js";
@@ -46,7 +45,6 @@ export interface VfioPciOptions {
   readonly releasesIntxLine?: boolean;
   /** Linux before 4.16: the pages of the MSI-X table are left out of mappings. Default false: a region is mapped whole. */
   readonly msixSparse?: boolean;
-  readonly hazards?: Partial<VfioPciHazards>;
 }
 
 /** A function that vfio-pci holds (vfio.md 7 to 14). */
@@ -79,12 +77,11 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
   ) {
     super(vfio, pci.name, group, set.lock);
     this.memoryLock = new Mutex(vfio.sim, "vfio_pci.memory_lock");
-    const hazards = { ...NO_VFIO_PCI_HAZARDS, ...options.hazards };
-    this.irqs = new PciIrqs(vfio, this, { isUnlazy: options.unlazyIntx ?? true, releasesLine: options.releasesIntxLine ?? false, hazards });
+    this.irqs = new PciIrqs(vfio, this, { isUnlazy: options.unlazyIntx ?? true, releasesLine: options.releasesIntxLine ?? false });
     this.ioeventfds = new Ioeventfds(vfio, this);
     this.regions = [0, 1, 2, 3, 4, 5].map((index) => {
       const bar = pci.fn.barAt(index);
-      return bar === null ? null : new BarRegion(pci, bar, this, hazards, options.msixSparse ?? false);
+      return bar === null ? null : new BarRegion(pci, bar, this, options.msixSparse ?? false);
     });
   }
 

@@ -6,13 +6,13 @@ import type { PciDevice } from "../../../host/pci/pci-device.js";
 import type { Process } from "../../../host/process.js";
 import { guarded, reads, shared, writes } from "../../../sim/access.js";
 import { Ev } from "../../../sim/event.js";
+import type { Hazards } from "../../../sim/hazards.js";
 import { type Mutex, Spinlock } from "../../../sim/lock.js";
 import type { Step } from "../../../sim/step.js";
 import { EINVAL, ENODEV, ENOTTY } from "../../../uapi/errno.js";
 import { VFIO_IRQ_SET_DATA_BOOL, VFIO_IRQ_SET_DATA_EVENTFD, VFIO_IRQ_SET_DATA_NONE, VFIO_PCI_INTX_IRQ_INDEX } from "../../../uapi/vfio.js";
 import type { IrqSet } from "../../set-irqs.js";
 import { type VirqfdQueues, VirqfdSlot } from "../../virqfd.js";
-import type { VfioPciHazards } from "./hazards.js";
 import { NO_IRQS, type PciIrqMode } from "./mode.js";
 
 export interface IntxOptions {
@@ -20,7 +20,6 @@ export interface IntxOptions {
   readonly isUnlazy: boolean;
   /** Before Linux 6.9: the host's line is requested only while there is a trigger (profile v5 of vfio.md 8.6). */
   readonly releasesLine: boolean;
-  readonly hazards: VfioPciHazards;
 }
 
 /**
@@ -33,6 +32,7 @@ export class Intx implements IrqAction {
   /** DisINTx masks it and STATUS tells of it; else the host's interrupt is disabled instead. Decided at open. */
   hasPci23 = false;
   readonly irqlock: Spinlock;
+  readonly hazards: Hazards;
   private masked = false;
   /** The host's line is requested. */
   private hasLine = false;
@@ -47,6 +47,7 @@ export class Intx implements IrqAction {
     readonly igate: Mutex,
     readonly options: IntxOptions,
   ) {
+    this.hazards = host.sim.hazards;
     this.irqlock = new Spinlock(host.sim, "vfio_pci.irqlock");
     this.unmaskSlot = new UnmaskSlot(queues, this);
   }
@@ -106,7 +107,7 @@ export class Intx implements IrqAction {
     let isPending = false;
     if ((yield* this.mode.get()) !== VFIO_PCI_INTX_IRQ_INDEX) {
       if (this.hasPci23) yield* this.pci.setIntx(true);
-    } else if (this.masked && (this.options.hazards.unmaskWhileDisabled || !(yield* this.mode.isVirqDisabled()))) {
+    } else if (this.masked && (this.hazards.unmaskWhileDisabled || !(yield* this.mode.isVirqDisabled()))) {
       if (!this.hasPci23) yield* this.host.enableIrq(this.pci.irq);
       else isPending = !(yield* this.pci.checkAndUnmaskIntx());
       this.masked = isPending;
@@ -236,7 +237,7 @@ export class Intx implements IrqAction {
     const old = this.trigger;
     this.trigger = trigger;
     if (old === null) return;
-    if (!this.options.hazards.swapWithoutSync) {
+    if (!this.hazards.swapWithoutSync) {
       yield* this.host.synchronizeIrq(this.pci.irq);
       yield* this.unmaskSlot.flushThread();
     }
@@ -282,7 +283,7 @@ class UnmaskSlot extends VirqfdSlot {
   // 23.29: the wake-up never signals an eventfd itself; it holds the lock of one.
   override *onSignal(): Step<boolean> {
     const isPending = yield* this.intx.unmaskOrTell();
-    if (!isPending || !this.intx.options.hazards.signalInWakeup) return isPending;
+    if (!isPending || !this.intx.hazards.signalInWakeup) return isPending;
     yield* this.intx.signal();
     return false;
   }

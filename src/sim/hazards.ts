@@ -1,0 +1,72 @@
+/**
+ * Every switch that disables one rule, so that an explorer can find what the rule prevents: its name, the hazard of the
+ * specification that it lets in, and what it does. A world is made with some of them on (`new Sim({ hazards })`); all off
+ * is Linux as specified. The code asks `hazards.name` at the very place of the rule.
+ */
+export const HAZARDS = {
+  // kvm-irq-core.md 10.2
+  sampleBeforeInsert: "H1: the counter is sampled before the wait entry is inserted",
+  readTornRoute: "H4: the callback takes the cached route without asking whether it changed meanwhile",
+  swapWithoutWait: "H5: a routing change frees the old table, and returns, without its grace period",
+  returnBeforeShutdown: "H7: a deassign returns without waiting for the shutdown",
+  flushBeforeUnhook: "H8: shutdown flushes the work before it takes the irqfd off the wait queue",
+  freeResamplerEarly: "H12: the 2012 posting's order, the last leaver frees the resampler before the grace period",
+  dropResamplefdEarly: "H13: the resamplefd context is dropped before the wait of the leave",
+  deassertPerMember: "H14: an acknowledge lowers the line again for each member",
+  notifyBeforeDeassert: "H15: an acknowledge tells the owners before it lowers the line",
+  keepLineAtLeave: "H16: the last leaver does not lower the line",
+  clearRouteOnDeassign: 'H25: until 6.18 a deassign wrote type 0 into the cached route, and the callback did not ask "still active?"',
+  freeBusEarly: "H30: an I/O bus is freed under its readers",
+  forwardWhileSignalling: "H36: forwarding changes while a trigger is installed",
+  unmarkWithoutDeactivate: "H37: an active interrupt loses its mark and stays active",
+  // host-irq.md 7
+  kickBeforeRequest: "K15: the kick comes before what it announces",
+  modeAfterCheck: "K16: the vCPU looks at its requests before it says IN_GUEST_MODE",
+  kickWithoutSwap: "K17: everybody who sees IN_GUEST_MODE sends an IPI",
+  sleepAfterCheck: "K18: a halted vCPU looks for an interrupt before it is on the wait queue",
+  // gic.md D2
+  insertWithoutRecheck: "R30: the target decided before the list's lock was taken is not asked again",
+  moveWithoutRecheck: "R31: nor is it when an interrupt moves between two lists",
+  moveActive: "R32: an active interrupt follows its target",
+  activeWithoutHalt: "R33: ISACTIVER and ICACTIVER do not fold the list registers of running vCPUs first",
+  neverResample: "R36: a mapped line is not sampled at the fold",
+  kickBeforeInsert: "R37: the vCPU is told before the interrupt is on its list",
+  // x86-irqchip.md 18
+  clearRemoteIrrBeforeAck: "X1: an EOI clears remote IRR before it tells the acknowledge listeners",
+  scanWithoutPending: "X3: a vCPU handles only vectors of entries that point to it now, not those still pending on it",
+  scanWithoutMerge: "X4: a rescan of the handled vectors does not merge the PIR first",
+  serviceOnUnmask: "X7: an unmasked level pin with an old request is serviced, without asking a resampler",
+  eoiWithoutPause: "X10: no pause after 10,000 EOIs in a row that found the line high",
+  clearOnLate: "X11: a sync clears ON after it has emptied the PIR",
+  loadWithoutCheck: "X12: a load clears SN and does not look whether something was posted meanwhile",
+  blockWithoutCheck: "X13: a blocking vCPU switches to the wake-up vector and does not look whether ON was set before",
+  unlistFromNewCpu: "X14: a load takes the vCPU off the wake-up list of the CPU that it is loaded on, not of the one that it blocked on",
+  hintBeforeBit: "X15: the hint that IRR is not empty is set before the bit",
+  hintClearedLast: "X15: a take looks for further vectors first, and clears the hint afterwards",
+  picOutputBeforeAck: "X18: a PIC EOI decides on the output before it tells the acknowledge listeners",
+  saveDeliveredEdges: "X20: KVM_GET_IRQCHIP shows edges that were delivered as still requested",
+  exitWithoutRetest: "X23: split mode leaves for a remembered vector without asking whether it is still handled",
+  initKeepsStartup: "X26: INIT keeps a start-up that is pending",
+  ackFirstPinOnly: "X28: an EOI acknowledges only the first pin with its vector",
+  // vfio.md 23
+  swapWithoutSync: "23.5: a replaced trigger is dropped without waiting for the handlers and the worker that still use it",
+  unmaskWhileDisabled: "23.9: an unmask by eventfd does not ask whether the user has disabled INTx",
+  zapWithoutWait: "23.21: the pages of a BAR are taken away without waiting for accesses that are under way",
+  signalInWakeup: "23.29: the receiver of an unmask eventfd signals the trigger itself, inside the wake-up",
+} as const;
+
+export type HazardName = keyof typeof HAZARDS;
+
+/** Which rules are off: true where the hazard is let in. */
+export type Hazards = { readonly [name in HazardName]: boolean };
+
+export const HAZARD_NAMES = Object.keys(HAZARDS) as HazardName[];
+
+/** Every rule in force. A copy of the table keeps its shape: what asks a switch on a hot path reads a plain field. */
+export const NO_HAZARDS: Hazards = allOff();
+
+function allOff(): Hazards {
+  const all: Record<HazardName, unknown> = { ...HAZARDS };
+  for (const name of HAZARD_NAMES) all[name] = false;
+  return all as Hazards;
+}
