@@ -150,5 +150,9 @@ export type { X86Answer, X86Call, X86Step, X86Target, X86Vector } from "./confor
 
 // Interleavings; on the stepped build only.
 export { type Clean, explore, type ExploreOptions, replay, type Violation } from "./explore/explorer.js";
+export type { HazardCase, Impossible, Race, Reproduced, Trap } from "./explore/hazard-case.js";
 export * as irqfdProtocols from "./explore/irqfd-protocols.js";
+export type { Heard, Property } from "./explore/property.js";
+export type { Protocol } from "./explore/protocol.js";
 export type { Program, Scenario as Exploration } from "./explore/trial.js";
+export type { Citation, Exhibit } from "./museum/exhibit.js";

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { reads, shared, writes } from "../sim/access.js";
 import { Context } from "../sim/context.js";
+import { Ev } from "../sim/event.js";
 import { KernelList, ListLink } from "../sim/list.js";
 import { Mutex } from "../sim/lock.js";
 import { PersonError } from "../sim/person-error.js";
@@ -9,6 +10,7 @@ import { SeqCount, Srcu } from "../sim/srcu.js";
 import { run, STRAIGHT, type Step } from "../sim/step.js";
 import { WorkItem, WorkQueue } from "../sim/workqueue.js";
 import { explore, replay } from "./explorer.js";
+import type { Property } from "./property.js";
 import { parseSchedule, printSchedule } from "./schedule.js";
 import type { Scenario } from "./trial.js";
 
@@ -138,6 +140,32 @@ describe("schedules", () => {
 });
 
 describe.skipIf(STRAIGHT)("the explorer", () => {
+  it("asks a program's properties: of every event they hear, after every access, and at the end", () => {
+    const first = (wanted: number): Scenario => () => {
+      const sim = new Sim();
+      const cell = new Cell();
+      const raise = (gsi: number): Task =>
+        new Task(`raise ${gsi}`, function* () {
+          yield* cell.set(gsi);
+          sim.emit(Ev.kvm_set_irq, gsi, 1, 0);
+        });
+      const heard: number[] = [];
+      const order: Property = {
+        name: "order",
+        sentence: "the first event is the wanted one",
+        hears: ["kvm_set_irq"],
+        hear({ args: [gsi] }) {
+          heard.push(Number(gsi));
+          return heard[0] === wanted ? null : `${heard[0]} came first`;
+        },
+      };
+      const last: Property = { name: "last", sentence: "one stays", end: () => (cell.value === 1 ? null : `${cell.value} stays`) };
+      return { sim, contexts: [raise(1), raise(2)], properties: [order, last], check: ok };
+    };
+    expect(explore(first(1))).toMatchObject({ verdict: "violation", message: "2 stays" });
+    expect(explore(first(2))).toMatchObject({ verdict: "violation", message: "1 came first" });
+  });
+
   it("finds a lost update with one preemption, and none with a lock", () => {
     const found = explore(counter(false));
     expect(found).toMatchObject({ verdict: "violation", message: "the count is 1, not 2" });

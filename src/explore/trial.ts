@@ -1,6 +1,8 @@
 import { type Access, AccessKind, announce, beginDriving, clearAnnouncement, describeAccess, endDriving, type Waitable } from "../sim/access.js";
 import { BOOT, type Context, ContextState, setCurrent } from "../sim/context.js";
 import { forgetLockOrder } from "../sim/lock.js";
+import { Ear } from "./ear.js";
+import type { Property } from "./property.js";
 import { PersonError } from "../sim/person-error.js";
 import type { Sim } from "../sim/sim.js";
 import { type Step, STRAIGHT } from "../sim/step.js";
@@ -10,6 +12,7 @@ export interface Program {
   readonly sim: Sim;
   /** Who runs at once; contexts that these wake (workers, handlers, pollers) join by themselves. */
   readonly contexts: readonly Context[];
+  readonly properties?: readonly Property[];
   /** What must hold after every access: null, or a sentence that says what does not. */
   check(): string | null;
   /** What must hold when everything has ended. */
@@ -67,6 +70,8 @@ export class Trial {
   /** One line per access, when asked for. */
   readonly lines: string[] = [];
   private readonly program: Program;
+  private readonly properties: readonly Property[];
+  private readonly ear: Ear;
 
   constructor(
     scenario: Scenario,
@@ -76,6 +81,9 @@ export class Trial {
     forgetLockOrder();
     this.program = scenario();
     this.program.sim.explored = true;
+    this.properties = this.program.properties ?? [];
+    this.ear = new Ear(this.properties);
+    if (this.properties.some(({ hears }) => hears !== undefined)) this.program.sim.traceTo(this.ear);
     for (const context of this.program.contexts) {
       this.program.sim.wake(context, 0);
       this.actors.push(new Actor(context));
@@ -112,14 +120,30 @@ export class Trial {
     }
     if (this.violation !== null) return;
     this.meet();
-    if (isChecked) this.violation = this.program.check();
+    this.violation = this.ear.broken ?? (isChecked ? this.check() : null);
+  }
+
+  private check(): string | null {
+    for (const property of this.properties) {
+      const broken = property.check?.() ?? null;
+      if (broken !== null) return broken;
+    }
+    return this.program.check();
+  }
+
+  private end(): string | null {
+    for (const property of this.properties) {
+      const broken = property.end?.() ?? null;
+      if (broken !== null) return broken;
+    }
+    return this.program.end?.() ?? null;
   }
 
   /** The end of a trial in which nobody can move: everything must have ended, and ended well. */
   finish(): void {
     if (this.violation !== null) return;
     const stuck = this.actors.filter((actor) => actor.step !== null);
-    if (stuck.length === 0) this.violation = this.program.end?.() ?? null;
+    if (stuck.length === 0) this.violation = this.end();
     else
       this.violation = `deadlock: ${stuck
         .map((actor) => `${actor.context.name} ${actor.pending === null ? "" : describeAccess(actor.pending)}`.trim())

@@ -1,0 +1,34 @@
+import type { EventArgument, EventName } from "../sim/event.js";
+
+/** An event as a property hears it. */
+export interface Heard {
+  readonly name: EventName;
+  /** The context in which it happened. */
+  readonly context: string;
+  /** In the order of the vocabulary (sim/event.ts). */
+  readonly args: readonly EventArgument[];
+}
+
+/**
+ * What must hold of a program, whatever the interleaving. One object serves one execution. Each method gives null, or the
+ * sentence that says what does not hold.
+ */
+export interface Property {
+  /** Words joined by hyphens: "no-interrupt-lost". */
+  readonly name: string;
+  /** What it promises, as a person reads it. */
+  readonly sentence: string;
+  /**
+   * The events it hears. A reduction takes two accesses that emit heard events of one property for dependent: their
+   * order is never merged away.
+   */
+  readonly hears?: readonly EventName[];
+  hear?(event: Heard): string | null;
+  /**
+   * After every access. Under a reduction it may rest only on state that the program's own accesses put in order (what one
+   * lock protects, what one object holds); what spans several objects listens to events instead.
+   */
+  check?(): string | null;
+  /** When everything has ended. */
+  end?(): string | null;
+}

@@ -1,0 +1,14 @@
+import type { Hazards } from "../sim/hazards.js";
+import type { Program } from "./trial.js";
+
+/** A small concurrent program of real protocol code that people explore by name: `virq explore NAME`. */
+export interface Protocol {
+  /** Words joined by hyphens: "assign-against-signal". */
+  readonly name: string;
+  /** One sentence: who does what at once, and what must come of it. */
+  readonly title: string;
+  /** Sections and hazards of the specifications: "kvm-irq-core.md 3.1, H1, H2". */
+  readonly source: string;
+  /** Builds the same program each time, in a world of its own, with the given rules off. */
+  program(hazards?: Partial<Hazards>): Program;
+}
