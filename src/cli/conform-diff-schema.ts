@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { COMPATS } from "../conform/target.js";
 
 const total = z.number().int().min(0);
 
@@ -8,8 +9,10 @@ const place = z.object({ path: z.string().describe("ret, errno, status, events, 
 export const conformDiffOutput = z.object({
   source: z.string().describe("the file, or random"),
   seed: total.nullable().describe("of generated sequences"),
+  compat: z.enum(COMPATS).nullable().describe("whose rules the model followed, as asked for; null: the newest"),
   backend: z.object({ endsAtAcceptance: z.boolean().describe("kvm-pvm: a local APIC's interrupt is over when the guest takes it; the model's then too") }),
   sequences: total,
+  leftOut: total.describe("vectors of the file that are no calls to /dev/kvm"),
   steps: total.describe("performed on both sides"),
   same: total,
   known: z.array(z.object({ name: z.string(), flavour: z.string(), reason: z.string(), count: total })).describe("sequences that ended in a declared difference, or steps that met a harmless one"),

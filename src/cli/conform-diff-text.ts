@@ -10,6 +10,7 @@ export function diffText(output: ConformDiffOutput): string {
   for (const { name, flavour, reason, count } of output.known) if (count > 0) lines.push(`known    ${count} x ${name} (${flavour}): ${reason}`);
   for (const { name, at } of output.unsteady) lines.push(`unsteady ${name}: differed once (${at.map(({ path, model, kernel }) => `${path}: model ${model}, kernel ${kernel}`).join("; ")}) and not again: the host's own interrupts fall between`);
   if (output.backend.endsAtAcceptance) lines.push("back end ends a local APIC's interrupt as the guest takes it (kvm-pvm); the model was told to");
+  if (output.leftOut > 0) lines.push(`left out ${output.leftOut} vectors of ${output.source}, which are no calls to /dev/kvm`);
   const known = output.sequences - output.same - output.different - output.unsteady.length;
   lines.push(`${output.sequences} sequences, ${output.steps} steps: ${output.same} same, ${known} known, ${output.unsteady.length} unsteady, ${output.different} different`);
   return `${lines.join("\n")}\n`;

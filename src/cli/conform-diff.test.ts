@@ -25,7 +25,7 @@ function compared(...kernels: number[]) {
   const comparison = new Comparison({ model: () => new Answers(0), kernel: () => new Answers(kernels[Math.min(opened++, kernels.length - 1)]) });
   comparison.add({ name: "cpu 0", calls });
   comparison.add({ name: "cpu 1", calls: calls.slice(0, 2) });
-  return conformDiffOutput.parse({ source: "random", seed: 1, backend: { endsAtAcceptance: false }, sequences: 2, ...comparison.result() });
+  return conformDiffOutput.parse({ source: "random", seed: 1, compat: null, leftOut: 0, backend: { endsAtAcceptance: false }, sequences: 2, ...comparison.result() });
 }
 
 describe("a comparison of model and kernel", () => {

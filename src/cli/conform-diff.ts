@@ -1,24 +1,19 @@
-import type { AnyVector } from "../conform/vector.js";
 import { endsAtAcceptance } from "../conform/x86-backend.js";
 import { X86Calls } from "../conform/x86-calls.js";
 import { diffX86, type DiffResult, type DiffSides, kindOf, shrinkDifference } from "../conform/x86-diff.js";
 import { KNOWN_DIFFERENCES } from "../conform/x86-known.js";
 import { randomSequence } from "../conform/x86-random.js";
 import { describeX86Step } from "../conform/x86-replay.js";
-import { X86_MODEL } from "../conform/x86-targets.js";
-import { isKvmVector, type X86Call, type X86Vector } from "../conform/x86-vector.js";
+import { type Backend, X86_MODEL } from "../conform/x86-targets.js";
+import type { X86Call } from "../conform/x86-vector.js";
 import { RunningKernel } from "../node/kvm/kernel-system.js";
-import { PersonError } from "../sim/person-error.js";
 import { run } from "../sim/step.js";
 import type { ConformDiffOutput } from "./conform-diff-schema.js";
 import { diffText } from "./conform-diff-text.js";
+import type { ConformRequest } from "./conform-request.js";
 import { Progress } from "./progress.js";
 
-interface Options {
-  readonly json?: boolean;
-  readonly seed: number;
-  readonly steps: number;
-}
+type RequestOf<T extends ConformRequest["kind"]> = Extract<ConformRequest, { readonly kind: T }>;
 
 interface Sequence {
   readonly name: string;
@@ -28,35 +23,34 @@ interface Sequence {
 type Found = ConformDiffOutput["differences"][number];
 
 /** `--diff FILE`: the calls of recorded vectors on both sides. True when nothing differs. */
-export async function compareFile(file: string, vectors: readonly AnyVector[], options: Options): Promise<boolean> {
-  const sequences = vectors.filter((vector) => isKvmVector(vector)).map((vector) => ({ name: vector.id, calls: (vector as X86Vector).steps }));
-  if (sequences.length === 0) throw new PersonError(`${file}: no vector of calls to /dev/kvm (schema/kvm-conformance-file.schema.json); --diff has nothing to compare`);
-  return await compare(file, null, sequences.length, (i) => sequences[i], options);
+export async function compareFile({ file, vectors, leftOut, compat }: RequestOf<"diff">, isJson: boolean): Promise<boolean> {
+  const at = (i: number): Sequence => ({ name: vectors[i].id, calls: vectors[i].steps });
+  return await compare({ source: file, seed: null, compat: compat ?? null, sequences: vectors.length, leftOut }, at, isJson);
 }
 
 /** `--diff --random N`: generated sequences on both sides. True when nothing differs. */
-export async function compareRandom(sequences: number, options: Options): Promise<boolean> {
+export async function compareRandom({ sequences, seed, steps, compat }: RequestOf<"random">, isJson: boolean): Promise<boolean> {
   const at = (i: number): Sequence => {
-    const { scene, calls } = randomSequence(options.seed, i, options.steps);
+    const { scene, calls } = randomSequence(seed, i, steps);
     return { name: `${scene} ${i}`, calls };
   };
-  return await compare("random", options.seed, sequences, at, options);
+  return await compare({ source: "random", seed, compat: compat ?? null, sequences, leftOut: 0 }, at, isJson);
 }
 
-async function compare(source: string, seed: number | null, count: number, at: (i: number) => Sequence, options: Options): Promise<boolean> {
+async function compare(of: Pick<ConformDiffOutput, "source" | "seed" | "compat" | "sequences" | "leftOut">, at: (i: number) => Sequence, isJson: boolean): Promise<boolean> {
   const kernel = await RunningKernel.open();
   const progress = new Progress();
   try {
     const backend = { endsAtAcceptance: run(endsAtAcceptance(new X86Calls(kernel.process()))) };
-    const comparison = new Comparison(sidesOf(kernel, backend));
-    for (let i = 0; i < count; i++) {
-      progress.show(`${i} of ${count} sequences, ${comparison.different} different`);
+    const comparison = new Comparison(sidesOf(kernel, { ...backend, ...(of.compat === null ? {} : { compat: of.compat }) }));
+    for (let i = 0; i < of.sequences; i++) {
+      progress.show(`${i} of ${of.sequences} sequences, ${comparison.different} different`);
       comparison.add(at(i));
       await kernel.breathe();
     }
     progress.clear();
-    const output = { source, seed, backend, sequences: count, ...comparison.result() };
-    process.stdout.write(options.json ? `${JSON.stringify(output, null, 2)}\n` : diffText(output));
+    const output = { ...of, backend, ...comparison.result() };
+    process.stdout.write(isJson ? `${JSON.stringify(output, null, 2)}\n` : diffText(output));
     return comparison.different === 0;
   } finally {
     progress.clear();
@@ -64,7 +58,7 @@ async function compare(source: string, seed: number | null, count: number, at: (
   }
 }
 
-function sidesOf(kernel: RunningKernel, backend: ConformDiffOutput["backend"]): DiffSides {
+function sidesOf(kernel: RunningKernel, backend: Backend): DiffSides {
   return { model: () => new X86Calls(X86_MODEL(backend)), kernel: () => new X86Calls(kernel.process()) };
 }
 
@@ -100,7 +94,7 @@ export class Comparison {
     else alike.alike++;
   }
 
-  result(): Omit<ConformDiffOutput, "source" | "seed" | "backend" | "sequences"> {
+  result(): Pick<ConformDiffOutput, "steps" | "same" | "known" | "unsteady" | "different" | "differences"> {
     const known = KNOWN_DIFFERENCES.map(({ name, flavour, reason }) => ({ name, flavour, reason, count: this.known.get(name) ?? 0 }));
     return { steps: this.steps, same: this.same, known, unsteady: this.unsteady, different: this.different, differences: [...this.found.values()] };
   }

@@ -33,7 +33,7 @@ export async function runOnKernel(vectors: readonly AnyVector[]): Promise<Vector
   }
 }
 
-const skipped = ({ id, title }: AnyVector, reason: string): VectorResult => ({ id, title, target: "kvm", outcome: "skipped", reason, difference: null });
+const skipped = ({ id, title }: AnyVector, reason: string): VectorResult => ({ id, title, target: "kvm", outcome: "skipped", reason, difference: null, compared: { answers: 0, kvmAnswers: 0 } });
 
 function runOne(vector: X86Vector, kernel: RunningKernel, isPvm: boolean): VectorResult {
   if (vector.flavour === "pvm" && !isPvm) return skipped(vector, "seen only on kvm-pvm, where an interrupt ends as the guest takes it; this back end keeps the in-service bit");

@@ -11,6 +11,8 @@ export const conformOutput = z.object({
   passed: total,
   failed: total,
   skipped: total,
+  answers: total.describe("held against recorded ones"),
+  kvmAnswers: total.describe("of them against an expectKvm: the kernel's own, other than QEMU's"),
   vectors: z.array(
     z.object({
       id: z.string(),
@@ -22,6 +24,7 @@ export const conformOutput = z.object({
         .object({ step: total.describe("from 0"), text: z.string(), expected: z.string(), got: z.string() })
         .nullable()
         .describe("the first step that showed something else"),
+      compared: z.object({ answers: total, kvmAnswers: total }).describe("as above, in this vector"),
     }),
   ),
 });

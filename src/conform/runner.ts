@@ -2,7 +2,7 @@ import { run } from "../sim/step.js";
 import { reasonToSkip } from "./left-out.js";
 import { isPc, type PcVector } from "./pc-vector.js";
 import { runPcVector } from "./pc-runner.js";
-import { type Compat, shown, type TargetName } from "./target.js";
+import { type Compared, type Compat, expectationOf, shown, type TargetName } from "./target.js";
 import { TARGETS } from "./targets.js";
 import { type AnyVector, type ArmStep, type ArmVector, isArm } from "./vector.js";
 import { runX86Vector } from "./x86-runner.js";
@@ -28,12 +28,13 @@ export interface VectorResult {
   /** Why it was skipped, else null. */
   readonly reason: string | null;
   readonly difference: Difference | null;
+  readonly compared: Readonly<Compared>;
 }
 
 export interface ConformOptions {
   /** Default: of an x86 vector model, of an Arm vector what its oracle says. */
   readonly target?: TargetName | "model";
-  /** Default: linux-6.1 where that kernel answered, else newest. */
+  /** Whose rules a controller of KVM's follows. Default: linux-6.1 where that kernel answered, else newest. */
   readonly compat?: Compat;
 }
 
@@ -41,42 +42,62 @@ const KERNEL_ORACLE = "linux-6.1-kvm";
 
 /** Runs one vector on a fresh machine. */
 export function runVector(vector: AnyVector, options: ConformOptions = {}): VectorResult {
-  if (isKvmVector(vector)) return runOnX86Model(vector as X86Vector, options.target ?? "model");
-  if (isPc(vector.machine)) return runOnPcModel(vector as PcVector, options);
-  if (options.target === "model" && isArm(vector.machine)) return skipped(vector, "model", "model is x86's target");
-  const byKernel = vector.oracle?.includes(KERNEL_ORACLE) ?? vector.oracle === undefined;
-  const target = options.target === undefined || options.target === "model" ? (byKernel ? "virtual" : "physical") : options.target;
-  const of = { id: vector.id, title: vector.title, target, reason: null, difference: null };
-  const reason = reasonToSkip(vector, target);
-  if (reason !== null) return { ...of, outcome: "skipped", reason };
-  const difference = firstDifference(vector as ArmVector, target, options.compat ?? (byKernel ? "linux-6.1" : "newest"));
-  return { ...of, outcome: difference === null ? "passed" : "failed", difference };
+  const target = options.target ?? targetOf(vector);
+  if (target === "model") return isX86(vector) ? runOnModel(vector, options.compat) : skipped(vector, target, "model is x86's target");
+  return isX86(vector) ? skipped(vector, target, `${target} is Arm's target`) : runOnArm(vector, target, options.compat);
 }
 
-const skipped = ({ id, title }: AnyVector, target: VectorResult["target"], reason: string): VectorResult => ({ id, title, target, outcome: "skipped", reason, difference: null });
+/** Is this a vector of calls to /dev/kvm, or of QEMU's `pc`? */
+export const isX86 = (vector: AnyVector): vector is X86Vector | PcVector => isKvmVector(vector) || isPc(vector.machine);
 
-function runOnX86Model(vector: X86Vector, target: TargetName | "model"): VectorResult {
-  if (target !== "model") return skipped(vector, target, `${target} is Arm's target`);
+const runOnModel = (vector: X86Vector | PcVector, compat: Compat | undefined): VectorResult =>
+  isPc(vector.machine) ? runOnPcModel(vector as PcVector, compat) : runOnX86Model(vector as X86Vector, compat);
+
+/** What a vector runs on when nobody says: the model of whoever answered. */
+function targetOf(vector: AnyVector): TargetName | "model" {
+  if (isX86(vector)) return "model";
+  return isByKernel(vector) ? "virtual" : "physical";
+}
+
+const isByKernel = ({ oracle }: AnyVector): boolean => oracle?.includes(KERNEL_ORACLE) ?? oracle === undefined;
+
+/** Is there a controller of KVM's under this vector, whose rules `compat` chooses? */
+export function hasCompat(vector: AnyVector, target: TargetName | "model" = targetOf(vector)): boolean {
+  return target === "model" ? isX86(vector) : target === "virtual" && isArm(vector.machine);
+}
+
+const skipped = ({ id, title }: AnyVector, target: VectorResult["target"], reason: string): VectorResult => ({ id, title, target, outcome: "skipped", reason, difference: null, compared: { answers: 0, kvmAnswers: 0 } });
+
+function runOnArm(vector: AnyVector, target: TargetName, compat: Compat | undefined): VectorResult {
   const reason = reasonToSkip(vector, target);
   if (reason !== null) return skipped(vector, target, reason);
-  return runX86Vector(vector, new X86Calls(X86_MODEL({ endsAtAcceptance: false })), target);
+  const compared: Compared = { answers: 0, kvmAnswers: 0 };
+  const difference = firstDifference(vector as ArmVector, target, compat ?? (isByKernel(vector) ? "linux-6.1" : "newest"), compared);
+  return { id: vector.id, title: vector.title, target, outcome: difference === null ? "passed" : "failed", reason: null, difference, compared };
+}
+
+function runOnX86Model(vector: X86Vector, compat: Compat = "newest"): VectorResult {
+  const reason = reasonToSkip(vector, "model");
+  if (reason !== null) return skipped(vector, "model", reason);
+  return runX86Vector(vector, new X86Calls(X86_MODEL({ endsAtAcceptance: false, compat })), "model");
 }
 
 /** The recording kernel's machine was an AMD one, where CR8 carries the TPR (x86-irqchip.md 7.3). */
-function runOnPcModel(vector: PcVector, { target = "model", compat = "linux-6.1" }: ConformOptions): VectorResult {
-  if (target !== "model") return skipped(vector, target, `${target} is Arm's target`);
-  if (!vector.oracle.includes(KERNEL_ORACLE)) return skipped(vector, target, "no kernel answered, and the model is one");
-  return runPcVector(vector, new X86Calls(X86_MODEL({ endsAtAcceptance: false, compat, losesTprLowNibble: true })), target);
+function runOnPcModel(vector: PcVector, compat: Compat = "linux-6.1"): VectorResult {
+  if (!vector.oracle.includes(KERNEL_ORACLE)) return skipped(vector, "model", "no kernel answered, and the model is one");
+  return runPcVector(vector, new X86Calls(X86_MODEL({ endsAtAcceptance: false, compat, losesTprLowNibble: true })), "model");
 }
 
-function firstDifference(vector: ArmVector, name: TargetName, compat: Compat): Difference | null {
+function firstDifference(vector: ArmVector, name: TargetName, compat: Compat, compared: Compared): Difference | null {
   const maker = TARGETS[name];
   const target = maker.make(vector, compat);
   for (const [i, step] of vector.steps.entries()) {
     const got = run(target.perform(step));
-    const expected = maker.expectation(step, vector);
-    if (expected === undefined || shown(expected) === shown(got)) continue;
-    return { step: i, text: describeStep(step), expected: shown(expected), got: shown(got) };
+    const expected = expectationOf(step, maker.answersAs);
+    if (expected === undefined) continue;
+    compared.answers++;
+    if (expected.isKvm) compared.kvmAnswers++;
+    if (shown(expected.value) !== shown(got)) return { step: i, text: describeStep(step), expected: shown(expected.value), got: shown(got) };
   }
   return null;
 }
@@ -114,7 +135,7 @@ export function describeStep(step: ArmStep): string {
 
 const frameOf = (step: { rd?: number | undefined }): string => (step.rd === undefined ? "" : ` of redistributor ${step.rd}`);
 
-export interface Counts {
+export interface Counts extends Readonly<Compared> {
   readonly passed: number;
   readonly failed: number;
   readonly skipped: number;
@@ -122,8 +143,13 @@ export interface Counts {
 
 export function count(results: readonly VectorResult[]): Counts {
   const of = (outcome: VectorResult["outcome"]): number => results.filter((result) => result.outcome === outcome).length;
-  return { passed: of("passed"), failed: of("failed"), skipped: of("skipped") };
+  const sum = (what: keyof Compared): number => results.reduce((all, { compared }) => all + compared[what], 0);
+  return { passed: of("passed"), failed: of("failed"), skipped: of("skipped"), answers: sum("answers"), kvmAnswers: sum("kvmAnswers") };
 }
 
 /** "167 passed, 0 failed, 0 skipped": the last line of `virq conform`. */
 export const countsLine = (counts: Counts): string => `${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`;
+
+/** "512 answers compared, 30 of them recorded as the kernel's own (expectKvm)": the line before it. */
+export const comparedLine = ({ answers, kvmAnswers }: Readonly<Compared>): string =>
+  `${answers} answer${answers === 1 ? "" : "s"} compared${kvmAnswers === 0 ? "" : `, ${kvmAnswers} of them recorded as the kernel's own, other than QEMU's (expectKvm)`}`;

@@ -160,8 +160,5 @@ function encodingOf(reg: string): number {
 /** Held to what KVM answered, where that differs from QEMU. */
 export const VIRTUAL: TargetMaker = {
   make: (vector: ArmVector, compat: Compat): Target => new VirtualTarget(vector.cpus ?? 1, vector.machine?.includes("its=on") ?? false, compat),
-  expectation: (step: ArmStep): Observation | undefined => {
-    if (!("expect" in step)) return undefined;
-    return "expectKvm" in step && step.expectKvm !== undefined ? step.expectKvm : step.expect;
-  },
+  answersAs: "kvm",
 };

@@ -8,7 +8,8 @@ import type { X86Target, X86Vector } from "./x86-vector.js";
 /** Runs one recorded vector on a fresh target. */
 export function runX86Vector(vector: X86Vector, target: X86Target, name: X86TargetName): VectorResult {
   const found = run(replayX86(vector, target));
-  const of = { id: vector.id, title: vector.title, target: name, reason: null, difference: null };
+  const compared = { answers: found === null ? vector.steps.length : found.step + 1, kvmAnswers: 0 };
+  const of = { id: vector.id, title: vector.title, target: name, reason: null, difference: null, compared };
   if (found === null) return { ...of, outcome: "passed" };
   const expected = shown(found.differences.map(({ path, expected: value }) => [path, value]));
   const got = shown(found.differences.map(({ path, got: value }) => [path, value]));
