@@ -1,16 +1,13 @@
-import { File } from "../host/file.js";
 import type { Process } from "../host/process.js";
 import type { Step } from "../sim/step.js";
 import { KVM_ARM_TARGET_GENERIC_V8, KVM_REG_ARM64_U64_HI } from "../uapi/arm.js";
-import { E2BIG, EFAULT, EINVAL, EIO, ENOEXEC } from "../uapi/errno.js";
-import { _IOC_TYPE } from "../uapi/ioctl.js";
+import { E2BIG, EFAULT, EINVAL, ENOEXEC } from "../uapi/errno.js";
 import {
   KVM_ARM_VCPU_FINALIZE,
   KVM_ARM_VCPU_INIT,
   KVM_GET_MP_STATE,
   KVM_GET_ONE_REG,
   KVM_GET_REG_LIST,
-  KVM_RUN,
   KVM_SET_MP_STATE,
   KVM_SET_ONE_REG,
   KVM_SET_SIGNAL_MASK,
@@ -18,14 +15,13 @@ import {
   kvm_one_reg,
   kvm_reg_list,
   kvm_vcpu_init,
-  KVMIO,
 } from "../uapi/kvm.js";
 import { UserArgument } from "../host/user-argument.js";
 import { signalMask } from "./signal-mask.js";
 import { getOneReg, REGISTER_IDS, RegisterValue, setOneReg } from "./one-reg.js";
 import type { Vcpu } from "./vcpu.js";
 import { checkInit, getMpState, initVcpu, setMpState } from "./vcpu-init.js";
-import { runVcpu } from "./vcpu-run.js";
+import { VcpuDescriptor } from "./vcpu-descriptor.js";
 
 const INIT = new UserArgument(kvm_vcpu_init.size);
 const ONE_REG = new UserArgument(kvm_one_reg.size);
@@ -34,32 +30,14 @@ const REG_LIST = new UserArgument(kvm_reg_list.size);
 const U64 = new UserArgument(8);
 const VALUE = new RegisterValue();
 
-/** The descriptor KVM_CREATE_VCPU returns. Closing it drops the VM's reference; the vCPU stays (host-irq.md 4.3, K27). */
-export class VcpuFile extends File {
-  readonly kind = "kvm-vcpu";
-
-  constructor(readonly vcpu: Vcpu) {
+/** The descriptor of an Arm vCPU. */
+export class VcpuFile extends VcpuDescriptor {
+  constructor(override readonly vcpu: Vcpu) {
     super();
   }
 
-  override *ioctl(process: Process, request: number, argument: number): Step<number> {
-    const { vcpu } = this;
-    if (vcpu.vm.admits(process) < 0) return -EIO;
-    if (_IOC_TYPE(request) !== KVMIO) return -EINVAL;
-    if (request === KVM_RUN) return yield* runVcpu(vcpu, argument);
-    yield* vcpu.mutex.lock();
-    const result = yield* dispatch(vcpu, process, request, argument);
-    yield* vcpu.mutex.unlock();
-    return result;
-  }
-
-  /** The two pages are there since the vCPU was made; the length is not looked at, beyond them is SIGBUS. */
-  override *mmap(process: Process, _length: number, offset: number, _isShared: boolean): Step<number> {
-    return process.memory === this.vcpu.vm.process.memory ? this.vcpu.runAddress + offset : -EIO;
-  }
-
-  override *release(): Step<void> {
-    yield* this.vcpu.vm.put();
+  protected override *dispatch(process: Process, request: number, argument: number): Step<number> {
+    return yield* dispatch(this.vcpu, process, request, argument);
   }
 }
 

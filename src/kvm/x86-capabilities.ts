@@ -26,9 +26,10 @@ const ANSWERS: ReadonlyMap<number, number> = new Map([
   [K.KVM_CAP_MAX_VCPU_ID, MAX_VCPU_IDS],
 ]);
 
-/** @param cpus physical CPUs online */
-export function x86Capability(capability: number, cpus: number, isSplit: boolean): number {
+/** @param cpus physical CPUs online. @param hasApicv the processor has the TPR itself: nothing of it is reported */
+export function x86Capability(capability: number, cpus: number, isSplit: boolean, hasApicv: boolean): number {
   if (capability === K.KVM_CAP_NR_VCPUS) return Math.min(cpus, MAX_VCPUS);
+  if (capability === X.KVM_CAP_VAPIC) return hasApicv ? 0 : 1;
   // EOI broadcast suppression can be enabled where the IOAPIC is user space's (x86-irqchip.md 8.5).
   if (capability === K.KVM_CAP_X2APIC_API) return isSplit ? 0xf : 0xb;
   return ANSWERS.get(capability) ?? 0;

@@ -6,6 +6,7 @@ import { BusKind } from "./io-bus.js";
 import { CONTINUE, TO_USER } from "./run-result.js";
 import { setExitReason } from "./run-page.js";
 import { PIO_DATA } from "./x86-run-page.js";
+import { noteWindowAccess } from "./x86-vapic.js";
 import type { VcpuX86 } from "./x86-vcpu.js";
 
 // IN, OUT, and accesses to addresses that are no memory: an in-kernel device answers, or user space does.
@@ -44,6 +45,7 @@ export function* handleX86Mmio(vcpu: VcpuX86): Step<number> {
       trap.low = yield* apic.mmioRead(offset | 0, trap.size);
       trap.high = 0;
     }
+    if (vcpu.vapic.isReported) yield* noteWindowAccess(vcpu, apic, offset | 0);
     stat.mmioExitKernel++;
     return CONTINUE;
   }

@@ -27,6 +27,12 @@ export class PvEoi {
     return true;
   }
 
+  /** INIT: as if the guest had never asked for it. */
+  reset(): void {
+    this.address = -1;
+    this.isOffered = false;
+  }
+
   /** After injection. Not while another interrupt waits, nor for a vector whose end somebody else has to hear of. */
   *toGuest(vcpu: VcpuX86, lapic: Lapic): Step<void> {
     if (this.address < 0 || this.isOffered) return;

@@ -1,3 +1,4 @@
+import type { Lapic } from "../irqchip/x86/lapic.js";
 import { reads, writes } from "../sim/access.js";
 import type { Step } from "../sim/step.js";
 import { EAGAIN, EINTR, EIO, ENOSYS } from "../uapi/errno.js";
@@ -7,6 +8,7 @@ import {
   KVM_EXIT_IOAPIC_EOI,
   KVM_EXIT_IRQ_WINDOW_OPEN,
   KVM_EXIT_SET_TPR,
+  KVM_EXIT_TPR_ACCESS,
   KVM_MP_STATE_HALTED,
   KVM_MP_STATE_RUNNABLE,
   KVM_MP_STATE_UNINITIALIZED,
@@ -21,6 +23,7 @@ import { X86Exit } from "./x86-guest.js";
 import { handlePio, handleX86Mmio } from "./x86-io.js";
 import { readMsr, writeMsr } from "./x86-msr.js";
 import { isWindowRequested } from "./x86-run-page.js";
+import { noteMsrAccess } from "./x86-vapic.js";
 import { GP_VECTOR, type VcpuX86, X86Request } from "./x86-vcpu.js";
 
 // What KVM_RUN does on x86 alone (x86-irqchip.md 7.4, 7.6, 8.2, 14.2); the rest is in vcpu-run.ts.
@@ -42,9 +45,18 @@ export function* beforeX86Entry(vcpu: VcpuX86): Step<number> {
   yield* vcpu.acceptInitEvents();
   if (vcpu.waitsForStartup()) return yield* blockVcpu(vcpu);
   yield* injectEvents(vcpu);
-  if (vcpu.apic !== null) yield* vcpu.pvEoi.toGuest(vcpu, vcpu.apic);
+  if (vcpu.apic !== null) yield* showToGuest(vcpu, vcpu.apic);
   if (needsWindow) vcpu.wantsIrqWindow = true;
   return CONTINUE;
+}
+
+/** What the guest reads of its local APIC in its own memory: only of one that is enabled, by base and by SPIV. */
+function* showToGuest(vcpu: VcpuX86, apic: Lapic): Step<void> {
+  if (!apic.base.isEnabled()) return;
+  yield reads(apic, "isSwEnabled");
+  if (!apic.isSwEnabled) return;
+  yield* vcpu.pvEoi.toGuest(vcpu, apic);
+  yield* vcpu.vapic.toGuest(vcpu, apic);
 }
 
 /** Takes one request bit: was it set? */
@@ -62,6 +74,11 @@ function* handleX86Requests(vcpu: VcpuX86): Step<number> {
   const mustSleep = yield* takeRequest(vcpu, Request.SLEEP);
   if (mustSleep) return yield* sleepVcpu(vcpu);
   yield* takeRequest(vcpu, X86Request.UNBLOCK);
+  const mustReport = yield* takeRequest(vcpu, X86Request.REPORT_TPR_ACCESS);
+  if (mustReport) {
+    setExitReason(vcpu, KVM_EXIT_TPR_ACCESS);
+    return TO_USER;
+  }
   const hasNmi = yield* takeRequest(vcpu, X86Request.NMI);
   if (hasNmi) yield* processNmi(vcpu);
   const hasEoi = yield* takeRequest(vcpu, X86Request.IOAPIC_EOI_EXIT);
@@ -166,7 +183,10 @@ function* handleHlt(vcpu: VcpuX86): Step<number> {
 function* handleMsr(vcpu: VcpuX86, isWrite: boolean): Step<number> {
   const msr = vcpu.trap.address | 0;
   const isDone = isWrite ? yield* writeMsr(vcpu, msr, false) : yield* readMsr(vcpu, msr);
-  if (isDone) return CONTINUE;
+  if (isDone) {
+    if (vcpu.vapic.isReported) yield* noteMsrAccess(vcpu, msr);
+    return CONTINUE;
+  }
   vcpu.exceptionVector = GP_VECTOR;
   yield* vcpu.request(X86Request.EVENT);
   return CONTINUE;

@@ -1,16 +1,15 @@
-import { File } from "../host/file.js";
 import type { Process } from "../host/process.js";
 import { UserArgument } from "../host/user-argument.js";
 import { reads } from "../sim/access.js";
 import type { Step } from "../sim/step.js";
-import { EEXIST, EFAULT, EINVAL, EIO, ENXIO } from "../uapi/errno.js";
-import { _IOC_TYPE } from "../uapi/ioctl.js";
+import { EEXIST, EFAULT, EINVAL, ENXIO } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
 import * as X from "../uapi/x86.js";
 import { signalMask } from "./signal-mask.js";
-import { runVcpu } from "./vcpu-run.js";
+import { VcpuDescriptor } from "./vcpu-descriptor.js";
 import { vcpuAttr } from "./x86-attr.js";
 import { setCpuid } from "./x86-cpuid.js";
+import { setTprReporting, setVapicAddress } from "./x86-vapic.js";
 import { getVcpuEvents, setVcpuEvents } from "./x86-vcpu-events.js";
 import { getMsrs, getRegs, getSregs, setMsrs, setRegs, setSregs } from "./x86-vcpu-state.js";
 import { type VcpuX86, X86Request } from "./x86-vcpu.js";
@@ -19,31 +18,14 @@ const MP_STATE = new UserArgument(K.kvm_mp_state.size);
 const INTERRUPT = new UserArgument(K.kvm_interrupt.size);
 const NR_INTERRUPTS = 256;
 
-/** The descriptor KVM_CREATE_VCPU returns. Closing it drops the VM's reference; the vCPU stays. */
-export class X86VcpuFile extends File {
-  readonly kind = "kvm-vcpu";
-
-  constructor(readonly vcpu: VcpuX86) {
+/** The descriptor of an x86 vCPU. */
+export class X86VcpuFile extends VcpuDescriptor {
+  constructor(override readonly vcpu: VcpuX86) {
     super();
   }
 
-  override *ioctl(process: Process, request: number, argument: number): Step<number> {
-    const { vcpu } = this;
-    if (vcpu.vm.admits(process) < 0) return -EIO;
-    if (_IOC_TYPE(request) !== K.KVMIO) return -EINVAL;
-    if (request === K.KVM_RUN) return yield* runVcpu(vcpu, argument);
-    yield* vcpu.mutex.lock();
-    const result = yield* dispatch(vcpu, process, request, argument);
-    yield* vcpu.mutex.unlock();
-    return result;
-  }
-
-  override *mmap(process: Process, _length: number, offset: number, _isShared: boolean): Step<number> {
-    return process.memory === this.vcpu.vm.process.memory ? this.vcpu.runAddress + offset : -EIO;
-  }
-
-  override *release(): Step<void> {
-    yield* this.vcpu.vm.put();
+  protected override *dispatch(process: Process, request: number, argument: number): Step<number> {
+    return yield* dispatch(this.vcpu, process, request, argument);
   }
 }
 
@@ -80,6 +62,10 @@ function* dispatch(vcpu: VcpuX86, process: Process, request: number, argument: n
       return yield* setMsrs(vcpu, process, argument);
     case X.KVM_SET_CPUID2:
       return yield* setCpuid(vcpu, process, argument);
+    case X.KVM_TPR_ACCESS_REPORTING:
+      return setTprReporting(vcpu, process, argument);
+    case X.KVM_SET_VAPIC_ADDR:
+      return yield* setVapicAddress(vcpu, process, argument);
     case K.KVM_HAS_DEVICE_ATTR:
     case K.KVM_GET_DEVICE_ATTR:
     case K.KVM_SET_DEVICE_ATTR:

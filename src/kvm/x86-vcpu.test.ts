@@ -101,8 +101,7 @@ describe("exits per interrupt, as KVM's tracepoint counted them (exits-per-inter
 
   it("in x2APIC mode the EOI is a write to a register", () => {
     const { m, vm, fd, guest, count } = running({ idle: "spin", handler: [{ wrmsr: 0x80b, value: 0 }] });
-    run(m.apic(fd).setCpuid({ hasX2apic: true, hasTscDeadline: false, physicalBits: 46 }));
-    expect(run(m.apic(fd).base.write(0xfee00d00 | 0, 0, true))).toBe(true);
+    m.x2apic(fd);
     expect(m.msi(vm, LAPIC, MSI_VECTOR)).toBe(1);
     expect([guest.taken, count()]).toEqual([[MSI_VECTOR], { EXTERNAL_INTERRUPT: 1, MSR_WRITE: 1 }]);
   });
@@ -174,13 +173,5 @@ describe("events on their way into an x86 vCPU", () => {
     const m = new X86Machine();
     const fd = m.vcpu(m.xf(), 0);
     expect(m.guest(fd, [{ wrmsr: 0x80b, value: 0 }, "nop"])).toEqual([13]);
-  });
-
-  it("without in-kernel controllers a fall of CR8 leaves KVM_RUN, a rise does not", () => {
-    const m = new X86Machine();
-    const fd = m.vcpu(m.createVm(), 0);
-    expect(m.runOnce(fd, [{ cr8: 9 }, "nop"])).toBe(K.KVM_EXIT_IO);
-    expect(m.runOnce(fd, [{ cr8: 3 }, "nop"])).toBe(K.KVM_EXIT_SET_TPR);
-    expect(m.page(fd, K.kvm_run.cr8.offset)).toBe(3);
   });
 });

@@ -11,6 +11,7 @@ import { POSTED_INTR_VECTOR } from "../arch/x86/posted-descriptor.js";
 import { kick } from "./kick.js";
 import type { Apicv } from "./x86-apicv.js";
 import { PvEoi } from "./x86-pv-eoi.js";
+import { Vapic } from "./x86-vapic.js";
 import { hasEvents } from "./x86-events.js";
 import { X86Exit, type X86GuestCpu, X86_EXIT_NAMES, X86Registers, X86Trap } from "./x86-guest.js";
 import { completeIo } from "./x86-io.js";
@@ -27,6 +28,8 @@ export const enum X86Request {
   SCAN_IOAPIC = 1 << 1,
   IOAPIC_EOI_EXIT = 1 << 2,
   NMI = 1 << 3,
+  /** An access to the TPR that user space wants to hear of. */
+  REPORT_TPR_ACCESS = 1 << 4,
   /** A timer expired: out of the halt, or out of the guest. */
   UNBLOCK = 1 << 6,
 }
@@ -83,6 +86,7 @@ export class VcpuX86 extends VcpuCore implements X86Vcpu, InitTarget {
   /** APIC virtualisation by the processor; null without. */
   apicv: Apicv | null = null;
   readonly pvEoi = new PvEoi();
+  readonly vapic = new Vapic();
 
   /** KVM_MP_STATE_*; its own thread and user space, vcpu.mutex held. */
   mpState: number;
@@ -222,6 +226,7 @@ export class VcpuX86 extends VcpuCore implements X86Vcpu, InitTarget {
     if (this.apic === null) return;
     yield* this.apic.syncCr8();
     yield* this.pvEoi.fromGuest(this, this.apic);
+    yield* this.vapic.fromGuest(this, this.apic);
   }
 
   override *runGuest(): Step<number> {
@@ -376,6 +381,8 @@ export class VcpuX86 extends VcpuCore implements X86Vcpu, InitTarget {
     this.nmiPending = 0;
     yield writes(this, "nmiQueued");
     this.nmiQueued = 0;
+    this.pvEoi.reset();
+    this.vapic.reset();
     if (this.apic !== null) yield* this.apic.reset(true);
   }
 }

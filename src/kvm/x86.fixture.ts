@@ -212,6 +212,13 @@ export class X86Machine extends TestMachine {
     return apic;
   }
 
+  /** The vCPU's local APIC in x2APIC mode. */
+  x2apic(vcpu: number): void {
+    const apic = this.apic(vcpu);
+    run(apic.setCpuid({ hasX2apic: true, hasTscDeadline: false, physicalBits: 46 }));
+    if (!run(apic.base.write(0xfee00d00 | 0, 0, true))) throw new Error("no x2APIC mode");
+  }
+
   arch(vm: number): X86Vm {
     const { arch } = this.vm(vm);
     if (!(arch instanceof X86Vm)) throw new Error("no x86 VM");

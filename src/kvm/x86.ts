@@ -62,12 +62,16 @@ export class X86 implements Arch {
     readonly options: X86Options = {},
   ) {}
 
+  get hasApicv(): boolean {
+    return (this.options.posting ?? null) !== null;
+  }
+
   ipaBits(type: number): number {
     return type === 0 ? IPA_BITS : -EINVAL;
   }
 
   capability(capability: number): number {
-    return x86Capability(capability, this.cpus, true);
+    return x86Capability(capability, this.cpus, true, this.hasApicv);
   }
 
   systemIoctl(process: Process, request: number, argument: number): number {
@@ -125,7 +129,7 @@ export class X86Vm implements VmArch, X86IrqchipVm {
   // VmArch: what the core asks.
 
   capability(capability: number): number {
-    return x86Capability(capability, this.arch.cpus, this.irqchipMode === "split");
+    return x86Capability(capability, this.arch.cpus, this.irqchipMode === "split", this.arch.hasApicv);
   }
 
   enableCapability(capability: number, arg0: number): number {

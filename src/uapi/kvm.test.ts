@@ -135,6 +135,7 @@ describe("linux/kvm.h", () => {
       mmio: { phys_addr: 32, data: 40, len: 48, is_write: 52 },
       internal: { suberror: 32, ndata: 36, data },
       system_event: { type: 32, ndata: 36, data },
+      tpr_access: { rip: 32, is_write: 40 },
       eoi: { vector: 32 },
       arm_nisv: { esr_iss: 32, fault_ipa: 40 },
       kvm_valid_regs: 288,

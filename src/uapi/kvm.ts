@@ -114,6 +114,7 @@ export const kvm_run = struct("kvm_run", 2352, {
   mmio: { phys_addr: u64(32), data: bytes(40, 8), len: u32(48), is_write: u8(52) },
   internal: { suberror: u32(32), ndata: u32(36), data: u64s(40, 16) },
   system_event: { type: u32(32), ndata: u32(36), data: u64s(40, 16) },
+  tpr_access: { rip: u64(32), is_write: u32(40) },
   eoi: { vector: u8(32) },
   arm_nisv: { esr_iss: u64(32), fault_ipa: u64(40) },
   kvm_valid_regs: u64(288),

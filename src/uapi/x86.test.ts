@@ -17,6 +17,8 @@ describe("x86's asm/kvm.h", () => {
       KVM_GET_MSRS: 0xc008ae88,
       KVM_SET_MSRS: 0x4008ae89,
       KVM_SET_CPUID2: 0x4008ae90,
+      KVM_TPR_ACCESS_REPORTING: 0xc028ae92,
+      KVM_SET_VAPIC_ADDR: 0x4008ae93,
       KVM_NMI: 0xae9a,
       KVM_GET_VCPU_EVENTS: 0x8040ae9f,
       KVM_SET_VCPU_EVENTS: 0x4040aea0,

@@ -132,6 +132,9 @@ export const kvm_sregs = struct("kvm_sregs", 312, {
   interrupt_bitmap: u64s(280, 4),
 });
 
+export const kvm_tpr_access_ctl = struct("kvm_tpr_access_ctl", 40, { enabled: u32(0), flags: u32(4) });
+export const kvm_vapic_addr = struct("kvm_vapic_addr", 8, { vapic_addr: u64(0) });
+
 /** The entries follow. */
 export const kvm_cpuid2 = struct("kvm_cpuid2", 8, { nent: u32(0), padding: u32(4) });
 export const kvm_cpuid_entry2 = struct("kvm_cpuid_entry2", 40, {
@@ -176,10 +179,13 @@ export const KVM_SET_SREGS = _IOW(KVMIO, 0x84, kvm_sregs.size);
 export const KVM_GET_MSRS = _IOWR(KVMIO, 0x88, kvm_msrs.size);
 export const KVM_SET_MSRS = _IOW(KVMIO, 0x89, kvm_msrs.size);
 export const KVM_SET_CPUID2 = _IOW(KVMIO, 0x90, kvm_cpuid2.size);
+export const KVM_TPR_ACCESS_REPORTING = _IOWR(KVMIO, 0x92, kvm_tpr_access_ctl.size);
+export const KVM_SET_VAPIC_ADDR = _IOW(KVMIO, 0x93, kvm_vapic_addr.size);
 export const KVM_NMI = _IO(KVMIO, 0x9a);
 export const KVM_GET_VCPU_EVENTS = _IOR(KVMIO, 0x9f, kvm_vcpu_events.size);
 export const KVM_SET_VCPU_EVENTS = _IOW(KVMIO, 0xa0, kvm_vcpu_events.size);
 
+export const KVM_CAP_VAPIC = 6;
 export const KVM_CAP_EXT_CPUID = 7;
 export const KVM_CAP_COALESCED_MMIO = 15;
 export const KVM_CAP_USER_NMI = 22;
