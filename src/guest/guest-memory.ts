@@ -1,3 +1,4 @@
+import { SigBus } from "../host/memory.js";
 import type { Vcpu } from "../kvm/vcpu.js";
 import { Cost } from "../sim/cost.js";
 import type { Step } from "../sim/step.js";
@@ -13,7 +14,11 @@ export function* guestStore(vcpu: Vcpu, address: number, size: number, value: nu
   if (area === null || !area.writable) return abort(vcpu, address, size, true, value, 31);
   if (area.region !== null) {
     sim.charge(Cost.deviceAccess);
-    yield* area.region.write(hva - area.start + area.regionOffset, size, value);
+    try {
+      yield* area.region.write(hva - area.start + area.regionOffset, size, value);
+    } catch (error) {
+      return withoutPage(vcpu, error);
+    }
   } else if (size === 4) memory.setU32(hva, value >>> 0);
   else for (let i = 0; i < size; i++) memory.setU8(hva + i, (value >>> (8 * i)) & 0xff);
   return true;
@@ -29,7 +34,11 @@ export function* guestLoad(vcpu: Vcpu, address: number, size: number, register: 
   let value = 0;
   if (area.region !== null) {
     sim.charge(Cost.deviceAccess);
-    value = yield* area.region.read(hva - area.start + area.regionOffset, size);
+    try {
+      value = yield* area.region.read(hva - area.start + area.regionOffset, size);
+    } catch (error) {
+      return withoutPage(vcpu, error);
+    }
   } else if (size === 4) value = memory.getU32(hva);
   else for (let i = 0; i < size; i++) value |= memory.getU8(hva + i) << (8 * i);
   vcpu.regs.xLo[register] = value;
@@ -37,8 +46,16 @@ export function* guestLoad(vcpu: Vcpu, address: number, size: number, register: 
   return true;
 }
 
+/** The page behind a mapping cannot be had, which KVM finds out at the abort: it has nothing to map (vfio.md 14). */
+function withoutPage(vcpu: Vcpu, error: unknown): boolean {
+  if (!(error instanceof SigBus)) throw error;
+  vcpu.trap.hasNoPage = true;
+  return false;
+}
+
 function abort(vcpu: Vcpu, address: number, size: number, isWrite: boolean, value: number, register: number): boolean {
   const { trap } = vcpu;
+  trap.hasNoPage = false;
   trap.address = address;
   trap.size = size;
   trap.isWrite = isWrite;

@@ -1,3 +1,4 @@
+import { SigBus } from "../host/memory.js";
 import { X86Exit, type X86GuestCpu } from "../kvm/x86-guest.js";
 import type { VcpuX86 } from "../kvm/x86-vcpu.js";
 import { Cost } from "../sim/cost.js";
@@ -164,9 +165,15 @@ function* memoryAccess(vcpu: VcpuX86, address: number, size: number, isWrite: bo
   }
   sim.charge(Cost.deviceAccess);
   const offset = hva - area.start + area.regionOffset;
-  if (isWrite) yield* area.region.write(offset, size, value);
-  else yield* area.region.read(offset, size);
-  return LOOK;
+  try {
+    if (isWrite) yield* area.region.write(offset, size, value);
+    else yield* area.region.read(offset, size);
+    return LOOK;
+  } catch (error) {
+    if (!(error instanceof SigBus)) throw error;
+    vcpu.regs.rip -= X86_OP_SIZE;
+    return X86Exit.EPT_VIOLATION;
+  }
 }
 
 function* clearBit(vcpu: VcpuX86, address: number): Step<boolean> {

@@ -4,7 +4,10 @@ import type { Step } from "../sim/step.js";
 const LONG = 512;
 const PAGE = 4096;
 
-/** Device registers behind an address: what a mapped device region reaches. Values are the low 32 bits. */
+/** A load or store to a mapping whose page cannot be had: a BAR that does not decode (vfio.md 14). */
+export class SigBus extends Error {}
+
+/** Device registers behind an address: what a mapped device region reaches. Values are the low 32 bits; throws {@link SigBus}. */
 export interface DeviceRegion {
   read(offset: number, size: number): Step<number>;
   write(offset: number, size: number, value: number): Step<void>;

@@ -1,7 +1,7 @@
 import { writes } from "../sim/access.js";
 import { Ev } from "../sim/event.js";
 import type { Step } from "../sim/step.js";
-import { EIO, ENOSYS } from "../uapi/errno.js";
+import { EFAULT, EIO, ENOSYS } from "../uapi/errno.js";
 import { GuestExit } from "./guest-cpu.js";
 import { haltVcpu, sleepVcpu } from "./halt.js";
 import { handleMmio } from "./mmio-exit.js";
@@ -46,7 +46,7 @@ export function* handleExit(vcpu: Vcpu, exit: GuestExit): Step<number> {
     case GuestExit.WFX:
       return yield* handleWfx(vcpu);
     case GuestExit.DABT:
-      return yield* handleMmio(vcpu);
+      return vcpu.trap.hasNoPage ? -EFAULT : yield* handleMmio(vcpu);
     case GuestExit.SYSREG:
       return yield* handleSysreg(vcpu);
     case GuestExit.HVC:

@@ -35,6 +35,8 @@ export class GuestTrap {
   register = 31;
   isSignExtending = false;
   is64 = false;
+  /** A memory slot covers the address, and its page cannot be had. */
+  hasNoPage = false;
   /** False: no syndrome, the access cannot be decoded (host-irq.md 4.5). */
   hasSyndrome = true;
   /** System register, encoded as in the attribute of CPU_SYSREGS. */

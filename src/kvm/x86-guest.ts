@@ -22,6 +22,8 @@ export const enum X86Exit {
   CPUID,
   /** An EOI of a vector in the EOI-exit bitmap; with APIC virtualisation only. */
   EOI_INDUCED,
+  /** An access to an address of a memory slot whose page cannot be had: the instruction is to be done again. */
+  EPT_VIOLATION,
 }
 
 /** The names of KVM's tracepoint, by {@link X86Exit}. */
@@ -38,6 +40,7 @@ export const X86_EXIT_NAMES: readonly string[] = [
   "HLT",
   "CPUID",
   "EOI_INDUCED",
+  "EPT_VIOLATION",
 ];
 
 /** What a guest instruction that exited wants; one per vCPU, reused. */

@@ -1,7 +1,7 @@
 import type { Lapic } from "../irqchip/x86/lapic.js";
 import { reads, writes } from "../sim/access.js";
 import type { Step } from "../sim/step.js";
-import { EAGAIN, EINTR, EIO, ENOSYS } from "../uapi/errno.js";
+import { EAGAIN, EFAULT, EINTR, EIO, ENOSYS } from "../uapi/errno.js";
 import {
   KVM_EXIT_HLT,
   KVM_EXIT_INTR,
@@ -160,6 +160,8 @@ function* dispatchExit(vcpu: VcpuX86, exit: X86Exit): Step<number> {
       if (vcpu.apic !== null) yield* vcpu.apic.handled.ended(vcpu.trap.low);
       yield* vcpu.request(X86Request.EVENT);
       return CONTINUE;
+    case X86Exit.EPT_VIOLATION:
+      return -EFAULT;
     default:
       return -ENOSYS;
   }

@@ -5,7 +5,7 @@ import { Context } from "../sim/context.js";
 import { run, type Step } from "../sim/step.js";
 import { EAGAIN, EBADF, EBUSY, EEXIST, EINVAL, EIO, ENODEV, ENOSPC, ENOTTY, EPERM } from "../uapi/errno.js";
 import * as uapi from "../uapi/vfio.js";
-import { SigBus } from "./backends/pci/bar-region.js";
+import { SigBus } from "../host/memory.js";
 import { CLOSED, CONFIG, EVENTFD, Holder, INTX, MSI, MSIX, NONE, PciWorld, type PciWorldOptions, pipeOf, REGION, REQ, TRIGGER, UNMASK } from "./pci.fixture.js";
 
 function ready(options: PciWorldOptions = {}) {

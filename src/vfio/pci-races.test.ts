@@ -2,10 +2,10 @@ import { describe, expect, it } from "vitest";
 import { eventfdContextOf } from "../host/eventfd.js";
 import { explore } from "../explore/explorer.js";
 import type { Program } from "../explore/trial.js";
+import { SigBus } from "../host/memory.js";
 import { Context } from "../sim/context.js";
 import { run, STRAIGHT, type Step } from "../sim/step.js";
 import * as uapi from "../uapi/vfio.js";
-import { SigBus } from "./backends/pci/bar-region.js";
 import type { Hazards } from "../sim/hazards.js";
 import { CONFIG, EVENTFD, INTX, MSI, NONE, PciWorld, TRIGGER, UNMASK } from "./pci.fixture.js";
 

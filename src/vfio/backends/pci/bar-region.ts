@@ -1,6 +1,6 @@
 import { Pci } from "../../../arch/pci/config-registers.js";
 import { addressMask, type Bar } from "../../../device/pci/bar.js";
-import type { DeviceRegion } from "../../../host/memory.js";
+import { type DeviceRegion, SigBus } from "../../../host/memory.js";
 import type { PciDevice } from "../../../host/pci/pci-device.js";
 import type { Process } from "../../../host/process.js";
 import { shared, type Waitable, writes } from "../../../sim/access.js";
@@ -10,9 +10,6 @@ import { EFAULT, EINVAL, EIO } from "../../../uapi/errno.js";
 import { VFIO_REGION_INFO_FLAG_MMAP, VFIO_REGION_INFO_FLAG_READ, VFIO_REGION_INFO_FLAG_WRITE } from "../../../uapi/vfio.js";
 
 const PAGE = 4096;
-
-/** A load or store through a mapping of a BAR that does not decode (vfio.md 14). */
-export class SigBus extends Error {}
 
 /** May the user reach the function's memory now? */
 export interface MemoryGate {
