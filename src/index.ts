@@ -131,6 +131,7 @@ export { Vmm, type VmmOptions } from "./vmm/vmm.js";
 export { type CostProfile, readProfile } from "./scenario/profile.js";
 export { COST_PROFILES, DEFAULT_PROFILE } from "./scenario/profiles.js";
 export { readScenario, type Scenario, type Workload as WorkloadSettings, workloadSchema } from "./scenario/scenario.js";
+export { type ExplorationFile, readExploration } from "./scenario/exploration.js";
 export { compare, runOne } from "./delivery/compare.js";
 export { Machine } from "./delivery/machine.js";
 export type { DeliveryRequest } from "./delivery/request.js";
@@ -149,9 +150,13 @@ export type { X86Answer, X86Call, X86Step, X86Target, X86Vector } from "./confor
 
 // Interleavings; on the stepped build only.
 export { type Clean, explore, type ExploreOptions, replay, type Violation } from "./explore/explorer.js";
+export { asking } from "./explore/asking.js";
+export { type ColumnOptions, columns, type Execution, type Hop, type Lane, meetings, type Paint } from "./explore/columns.js";
+export { deliveryProtocol } from "./explore/delivery-protocol.js";
 export type { HazardCase, Impossible, Race, Reproduced, Trap } from "./explore/hazard-case.js";
 export * as irqfdProtocols from "./explore/irqfd-protocols.js";
 export type { Heard, Property } from "./explore/property.js";
 export type { Protocol } from "./explore/protocol.js";
+export { RULE_FORMS, ruleProperty } from "./explore/rule.js";
 export type { Program, Scenario as Exploration } from "./explore/trial.js";
 export type { Citation, Exhibit } from "./museum/exhibit.js";

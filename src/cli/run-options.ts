@@ -12,6 +12,7 @@ import { type CostProfile, readProfile } from "../scenario/profile.js";
 import { COST_PROFILES, DEFAULT_PROFILE, DEFAULT_X86_PROFILE } from "../scenario/profiles.js";
 import { readScenario, type Scenario, scenarioSchema, type Workload, workloadSchema } from "../scenario/scenario.js";
 import { PersonError } from "../sim/person-error.js";
+import { given } from "./given.js";
 import { addPciOption, withPciFunctions } from "./pci-option.js";
 
 /** What a person can say instead of, or on top of, a scenario file. */
@@ -74,9 +75,14 @@ export function addRunOptions(command: Command): Command {
 /** A scenario file, the options on top of it, and everything they name. */
 export function deliveryRequest(file: string | undefined, options: RunOptions): DeliveryRequest {
   const scenario = file === undefined ? scenarioOfOptions(options) : readScenario(readText(file), file);
-  const base = file === undefined ? "." : dirname(file);
+  const isOnOptions = file === undefined && options.device === undefined;
+  return requestOf(scenario, file === undefined ? "." : dirname(file), options, isOnOptions);
+}
+
+/** What a scenario asks for. Options win over it; paths in it are relative to `base`. */
+export function requestOf(scenario: Scenario, base: string, options: RunOptions = {}, takesSubject = false): DeliveryRequest {
   const board = boardOf(scenario, options, base);
-  const subject = file === undefined && options.device === undefined ? subjectOf(board) : null;
+  const subject = takesSubject ? subjectOf(board) : null;
   const device = findDevice(board, options.device ?? subject?.device ?? scenario.device);
   return {
     board,
@@ -102,11 +108,6 @@ function boardOf(scenario: Scenario, options: RunOptions, base: string): Board {
   const board = loadBoard(isFile ? resolve(base, named) : named, { assumeIommu });
   const functions = scenario.pciFunctions.map(({ pin, ...rest }) => ({ intxPin: pin, ...given(rest) }));
   return withPciFunctions(board, [...functions, ...(options.pci ?? [])]);
-}
-
-/** Without the keys that have no value. */
-function given<T extends object>(values: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as { [K in keyof T]: Exclude<T[K], undefined> };
 }
 
 /** The option that says each part of a workload. */

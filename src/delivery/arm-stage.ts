@@ -13,8 +13,8 @@ const LAST_SGI = 15;
 
 /** A board with a GIC, powered on. */
 export function armMachine({ request }: StageRequest): Machine {
-  const { board, device, workload, profile } = request;
-  return new Machine({ board, device, seed: workload.seed, costs: costTable(profile), accessesToService: workload.accessesPerService });
+  const { board, device, workload, profile, hazards } = request;
+  return new Machine({ board, device, seed: workload.seed, costs: costTable(profile), accessesToService: workload.accessesPerService, hazards });
 }
 
 /** Boots it, with a guest that has an in-kernel GIC. */

@@ -26,12 +26,18 @@ export function compare(request: DeliveryRequest, progress: (mechanism: Mechanis
 
 /** Runs the first mechanism asked for that fits; `recorder` gets its events. @throws PersonError when none fits */
 export function runOne(request: DeliveryRequest, recorder: EventSink | null = null): Comparison {
+  const { mechanism, interrupts } = firstFitting(request);
+  return comparisonOf(request, [runMechanism(request, mechanism, interrupts, recorder)]);
+}
+
+/** The first mechanism asked for that fits, and the interrupts that it serves. @throws PersonError when none fits */
+export function firstFitting(request: DeliveryRequest): { readonly mechanism: MechanismName; readonly interrupts: readonly Interrupt[] } {
   checkWorkload(request);
   const reasons: string[] = [];
   for (const mechanism of request.mechanisms) {
-    const fit = fitting(request, mechanism);
-    if (typeof fit !== "string") return comparisonOf(request, [runMechanism(request, mechanism, fit, recorder)]);
-    reasons.push(`${mechanism}: ${fit}`);
+    const interrupts = fitting(request, mechanism);
+    if (typeof interrupts !== "string") return { mechanism, interrupts };
+    reasons.push(`${mechanism}: ${interrupts}`);
   }
   throw new PersonError(`${request.device.path}: no mechanism fits (${reasons.join("; ")})`);
 }

@@ -15,6 +15,7 @@ import { KvmNode } from "../kvm/system.js";
 import { X86 } from "../kvm/x86.js";
 import { X86Module, type X86ModuleOptions } from "../kvm/x86-module.js";
 import { type CostTable } from "../sim/cost.js";
+import type { Hazards } from "../sim/hazards.js";
 import { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
 import { Type1Backend } from "../vfio/iommu/type1.js";
@@ -33,6 +34,8 @@ export interface MachineOptions {
   readonly costs: CostTable;
   /** Register accesses that one service takes. */
   readonly accessesToService: number;
+  /** Rules switched off. */
+  readonly hazards?: Partial<Hazards> | undefined;
 }
 
 /** An interrupt of the device: the board's index, its numbers on the host, and what raises it. */
@@ -117,8 +120,8 @@ export abstract class BoardMachine {
   }
 }
 
-function simOf({ board, seed, costs }: MachineOptions): Sim {
-  return new Sim({ cpus: clocksOf(board), seed, costs });
+function simOf({ board, seed, costs, hazards }: MachineOptions): Sim {
+  return new Sim({ cpus: clocksOf(board), seed, costs, hazards });
 }
 
 /** A board with a GIC. */

@@ -2,6 +2,7 @@ import type { MechanismName } from "../board/assign.js";
 import type { Board, Device, Interrupt } from "../board/board.js";
 import type { CostProfile } from "../scenario/profile.js";
 import type { Workload } from "../scenario/scenario.js";
+import type { Hazards } from "../sim/hazards.js";
 
 /** What to run: one device of one board, under one workload, by some mechanisms. */
 export interface DeliveryRequest {
@@ -12,4 +13,6 @@ export interface DeliveryRequest {
   readonly workload: Workload;
   readonly profile: CostProfile;
   readonly mechanisms: readonly MechanismName[];
+  /** Rules switched off. */
+  readonly hazards?: Partial<Hazards>;
 }

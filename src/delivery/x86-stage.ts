@@ -35,9 +35,9 @@ export function whyNoGuestNumbers(device: Device, interrupts: readonly Interrupt
 
 /** A PC, powered on. Posting needs APIC virtualisation, the other mechanisms have it where the workload asks for it. */
 export function pcMachine({ request, mechanism }: StageRequest): PcMachine {
-  const { board, device, workload, profile } = request;
+  const { board, device, workload, profile, hazards } = request;
   const postsDevices = mechanism === "posted";
-  const options = { board, device, seed: workload.seed, costs: costTable(profile), accessesToService: workload.accessesPerService };
+  const options = { board, device, seed: workload.seed, costs: costTable(profile), accessesToService: workload.accessesPerService, hazards };
   return new PcMachine(options, { apicv: workload.apicv || postsDevices, postsDevices });
 }
 

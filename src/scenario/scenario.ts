@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { MECHANISMS } from "../board/assign.js";
 import { readDocument } from "./document.js";
+import { searchSchema } from "./exploration.js";
 
 const count = (least: number, most: number) => z.int().min(least).max(most);
 
@@ -53,6 +54,10 @@ export const scenarioSchema = z
       .refine((names) => new Set(names).size === names.length, "a mechanism is named twice: name each once")
       .optional()
       .describe("only these, in this order"),
+    explore: searchSchema
+      .extend({ raises: count(1, 100).default(1).describe("how often each interrupt is raised, at any moment") })
+      .optional()
+      .describe("how virq explore searches this delivery; the first of the mechanisms that fits"),
   })
   .describe("A virq scenario: one device of one board under one workload");
 export type Scenario = z.infer<typeof scenarioSchema>;
