@@ -49,6 +49,7 @@ export abstract class VcpuThread extends SignalledContext {
   *signal(signal: number): Step<void> {
     yield* this.signals.raise(signal);
     this.signalPending = true;
-    if (this.isInside) yield* interruptVcpu(this.vcpu);
+    // In its first pass through KVM_RUN, too, behind the last look for signals.
+    if (this.vcpu.thread === this) yield* interruptVcpu(this.vcpu);
   }
 }
