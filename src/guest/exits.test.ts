@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { binding } from "./bindings.js";
 import { run, type Step } from "../sim/step.js";
-import { DEVICE, DISTRIBUTOR, GuestMachine } from "./guest.fixture.js";
+import { DEVICE, DISTRIBUTOR, GuestMachine } from "../explore/stages/guest-machine.js";
 import { type Assembler, Label, Op } from "./op.js";
 import { writeSgi } from "./software.js";
 

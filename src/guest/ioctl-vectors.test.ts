@@ -3,7 +3,7 @@ import { PSCI_SYSTEM_OFF, PSCI_SYSTEM_RESET } from "../kvm/psci.js";
 import { run } from "../sim/step.js";
 import { E2BIG, EBUSY, EEXIST, EFAULT, EINTR, EINVAL, EIO, ENOENT, ENOEXEC } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
-import { DEVICE, GuestMachine, RAM } from "./guest.fixture.js";
+import { DEVICE, GuestMachine, RAM } from "../explore/stages/guest-machine.js";
 import type { Assembler } from "./op.js";
 import { writeHvc } from "./software.js";
 

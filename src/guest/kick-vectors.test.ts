@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { setEnabled, writeDistEnable } from "../irqchip/gic/vgic-state.js";
 import { kick } from "../kvm/kick.js";
 import { run, type Step } from "../sim/step.js";
-import { GuestMachine, type MachineOptions } from "./guest.fixture.js";
+import { GuestMachine, type MachineOptions } from "../explore/stages/guest-machine.js";
 
 const EDGE = [{ intid: 40, trigger: "edge" }] as const;
 const machine = (idle: "spin" | "wfi", options: MachineOptions = {}): GuestMachine =>

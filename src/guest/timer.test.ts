@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { run } from "../sim/step.js";
-import { DEVICE, GuestMachine } from "./guest.fixture.js";
+import { DEVICE, GuestMachine } from "../explore/stages/guest-machine.js";
 import type { Assembler } from "./op.js";
 
 const MASK_TIMER = -1;

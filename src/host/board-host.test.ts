@@ -7,7 +7,7 @@ import { PersonError } from "../sim/person-error.js";
 import { Sim } from "../sim/sim.js";
 import { run } from "../sim/step.js";
 import { clocksOf, connectInterrupt, hostFromBoard } from "./board-host.js";
-import { Handler } from "./irq.fixture.js";
+import { Handler } from "../explore/stages/host-stage.js";
 import { connectPin, x86HostFromBoard } from "./x86/board-host.js";
 import { IrqReturn } from "./irq-types.js";
 

@@ -6,7 +6,8 @@ import { run, type Step } from "../sim/step.js";
 import { type GuestMode, Ipi } from "./cpu.js";
 import { GicV2 } from "./gic/gicv2.js";
 import { GicV3 } from "./gic/gicv3.js";
-import { Fixture, Handler, Task } from "./irq.fixture.js";
+import { HostStage, Handler } from "../explore/stages/host-stage.js";
+import { Thread } from "../explore/stages/threads.js";
 import { GicHost } from "./gic/gic-host.js";
 
 class Guest implements GuestMode {
@@ -19,7 +20,7 @@ class Guest implements GuestMode {
 
 describe.each([2, 3] as const)("a physical CPU, GICv%i", (version) => {
   it("vector 61 (host half): kicks that meet one pending SGI are one interrupt", () => {
-    const f = new Fixture(version);
+    const f = new HostStage(version);
     const guest = new Guest();
     run(f.host.cpus[1].enterGuest(guest));
     for (let i = 0; i < 3; i++) run(f.host.cpus[0].sendIpi(1, Ipi.RESCHEDULE));
@@ -33,7 +34,7 @@ describe.each([2, 3] as const)("a physical CPU, GICv%i", (version) => {
   });
 
   it("takes nothing while its guest runs, and everything after", () => {
-    const f = new Fixture(version);
+    const f = new HostStage(version);
     const h = new Handler(function* () {});
     f.request(f.edge, h);
     const guest = new Guest();
@@ -46,7 +47,7 @@ describe.each([2, 3] as const)("a physical CPU, GICv%i", (version) => {
   });
 
   it("forces a guest out that enters with an interrupt pending", () => {
-    const f = new Fixture(version);
+    const f = new HostStage(version);
     const h = new Handler(function* () {});
     f.request(f.edge, h);
     run(f.gic.setSpi(41, true));
@@ -59,7 +60,7 @@ describe.each([2, 3] as const)("a physical CPU, GICv%i", (version) => {
   });
 
   it("an interrupt withdrawn before the CPU comes to it is not taken", () => {
-    const f = new Fixture(version);
+    const f = new HostStage(version);
     f.request(f.level, new Handler(function* () {}));
     run(f.gic.setSpi(40, true));
     run(f.gic.setSpi(40, false));
@@ -68,7 +69,7 @@ describe.each([2, 3] as const)("a physical CPU, GICv%i", (version) => {
   });
 
   it("ends an interrupt that nobody has mapped", () => {
-    const f = new Fixture(version);
+    const f = new HostStage(version);
     run(f.gic.setTrigger(0, 60, "edge"));
     run(f.gic.setEnabled(0, 60, true));
     f.pulse(60);
@@ -78,7 +79,7 @@ describe.each([2, 3] as const)("a physical CPU, GICv%i", (version) => {
 });
 
 it("K28: each source of a GICv2 SGI is ended with its own value", () => {
-  const f = new Fixture(2);
+  const f = new HostStage(2);
   for (const from of [0, 2]) run(f.host.cpus[from].sendIpi(1, Ipi.FUNCTION_CALL));
   f.settle();
   expect(f.host.cpus[1].ipisTaken[1]).toBe(2);
@@ -87,17 +88,17 @@ it("K28: each source of a GICv2 SGI is ended with its own value", () => {
 
 describe("threads", () => {
   it("a wake-up from another CPU sends the function call IPI to an idle one, none to a busy one, a rescheduling IPI to a guest's", () => {
-    const f = new Fixture();
+    const f = new HostStage();
     const cpu1 = f.host.cpus[1];
-    const thread = new Task("vcpu", 1, function* () {
+    const thread = new Thread("vcpu", "user", function* () {
       yield* cpu1.switchTo(thread);
       yield* cpu1.switchTo(null);
-    });
+    }, 1);
     expect(run(f.host.wakeThread(thread))).toBe(true);
     expect(run(f.host.wakeThread(thread))).toBe(false);
     f.settle();
     expect([cpu1.ipisTaken[1], cpu1.wakeups, cpu1.contextSwitches]).toEqual([1, 1, 2]);
-    const other = new Task("vmm", 1, function* () {});
+    const other = new Thread("vmm", "user", function* () {}, 1);
     run(cpu1.switchTo(thread));
     run(f.host.wakeThread(other));
     f.settle();
@@ -108,8 +109,8 @@ describe("threads", () => {
   });
 
   it("a wake-up on the same CPU sends none", () => {
-    const f = new Fixture();
-    run(f.host.wakeThread(new Task("irq", 0, function* () {})));
+    const f = new HostStage();
+    run(f.host.wakeThread(new Thread("irq", "user", function* () {}, 0)));
     f.settle();
     expect(f.host.cpus[0].ipisSent[1]).toBe(0);
   });
@@ -124,9 +125,9 @@ describe("threads", () => {
     const gic = new GicV3({ cpus: 2 });
     gic.boot();
     const host = new GicHost(sim, gic);
-    const thread = new Task("vcpu", 1, function* () {
+    const thread = new Thread("vcpu", "user", function* () {
       yield* host.cpus[1].switchTo(thread);
-    });
+    }, 1);
     run(host.wakeThread(thread));
     run(sim.settle());
     const at = (name: string): number => trace.events.find((e) => e.name === name)?.timeNs ?? -1;

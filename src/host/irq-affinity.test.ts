@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { run, type Step } from "../sim/step.js";
 import { EBUSY, EINVAL, ENOSYS, EPERM } from "../uapi/errno.js";
-import { Fixture, Handler, Task } from "./irq.fixture.js";
+import { HostStage, Handler } from "../explore/stages/host-stage.js";
+import { Thread } from "../explore/stages/threads.js";
 import { Irqs } from "./irq-desc.js";
 import { IrqReturn, IrqType } from "./irq-types.js";
 
@@ -12,7 +13,7 @@ const h = (): Handler => new Handler(nothing);
 
 describe.each([2, 3] as const)("affinity, GICv%i", (version) => {
   it("vector 26: the chip picks one CPU of the mask", () => {
-    const f = new Fixture(version);
+    const f = new HostStage(version);
     f.request(f.edge, h());
     expect(run(f.host.setAffinity(f.edge, [2, 3]))).toBe(0);
     expect([f.desc(f.edge).affinity, f.desc(f.edge).effectiveCpu]).toEqual([[2, 3], 2]);
@@ -22,7 +23,7 @@ describe.each([2, 3] as const)("affinity, GICv%i", (version) => {
   });
 
   it("vector 27, K22: hot-unplug moves, then overwrites the mask; coming back changes nothing", () => {
-    const f = new Fixture(version);
+    const f = new HostStage(version);
     f.request(f.edge, h());
     run(f.host.setAffinity(f.edge, [2, 3]));
     const desc = f.desc(f.edge);
@@ -39,7 +40,7 @@ describe.each([2, 3] as const)("affinity, GICv%i", (version) => {
   });
 
   it("a managed interrupt is shut down with its last CPU and returns with it", () => {
-    const f = new Fixture(version);
+    const f = new HostStage(version);
     run(f.host.setManagedAffinity(f.edge, [2]));
     const handler = h();
     f.request(f.edge, handler);
@@ -55,7 +56,7 @@ describe.each([2, 3] as const)("affinity, GICv%i", (version) => {
   });
 
   it("vector 28: no online CPU in the mask", () => {
-    const f = new Fixture(version);
+    const f = new HostStage(version);
     f.request(f.edge, h());
     run(f.host.cpuDown(3));
     expect(run(f.host.setAffinity(f.edge, [3]))).toBe(-EINVAL);
@@ -63,7 +64,7 @@ describe.each([2, 3] as const)("affinity, GICv%i", (version) => {
   });
 
   it("a pending interrupt follows its new target, an active one stays", () => {
-    const f = new Fixture(version);
+    const f = new HostStage(version);
     const handler = new Handler(function* () {
       yield* f.host.setAffinity(f.level, [1]);
       yield* f.host.disableIrqNosync(f.level);
@@ -74,7 +75,7 @@ describe.each([2, 3] as const)("affinity, GICv%i", (version) => {
   });
 
   it("threads follow the effective CPU", () => {
-    const f = new Fixture(version);
+    const f = new HostStage(version);
     const wake = new Handler(function* () {
       return IrqReturn.WAKE_THREAD;
     });
@@ -90,7 +91,7 @@ describe.each([2, 3] as const)("affinity, GICv%i", (version) => {
 
 describe("trigger types", () => {
   it("vector 29: the GIC knows LEVEL_HIGH and EDGE_RISING for SPIs, EDGE_RISING for SGIs", () => {
-    const f = new Fixture();
+    const f = new HostStage();
     const sgi = run(f.host.mapIrq(3, IrqType.EDGE_RISING));
     expect(run(f.host.setIrqType(f.level, IrqType.EDGE_FALLING))).toBe(-EINVAL);
     expect(run(f.host.setIrqType(f.level, IrqType.LEVEL_LOW))).toBe(-EINVAL);
@@ -98,13 +99,13 @@ describe("trigger types", () => {
   });
 
   it("a PPI with the wrong type is a warning", () => {
-    const f = new Fixture();
+    const f = new HostStage();
     const ppi = run(f.host.mapIrq(27, IrqType.LEVEL_LOW));
     expect([ppi > 0, f.host.irqs.lastWarning]).toEqual([true, "GIC: PPI11 is secure or misconfigured"]);
   });
 
   it("an SPI whose type does not fit is not mapped", () => {
-    const f = new Fixture();
+    const f = new HostStage();
     expect(run(f.host.mapIrq(50, IrqType.LEVEL_LOW))).toBe(0);
     expect(run(f.host.mapIrq(40, IrqType.EDGE_RISING))).toBe(0);
     expect(run(f.host.mapIrq(40, IrqType.LEVEL_HIGH))).toBe(f.level);
@@ -112,8 +113,8 @@ describe("trigger types", () => {
 });
 
 describe.each([2, 3] as const)("forwarding, GICv%i", (version) => {
-  function forwarded(): Fixture {
-    const f = new Fixture(version);
+  function forwarded(): HostStage {
+    const f = new HostStage(version);
     f.request(f.level, h());
     expect(run(f.host.setIrqVcpuAffinity(f.level, f))).toBe(0);
     f.zero();
@@ -122,10 +123,10 @@ describe.each([2, 3] as const)("forwarding, GICv%i", (version) => {
   }
 
   it("vector 30: only with EOImode 1, and not for SGIs", () => {
-    const f = new Fixture(version);
+    const f = new HostStage(version);
     expect(run(f.host.setIrqVcpuAffinity(f.level, f))).toBe(0);
     expect(run(f.host.setIrqVcpuAffinity(run(f.host.mapIrq(3, IrqType.EDGE_RISING)), f))).toBe(-EINVAL);
-    const noEl2 = new Fixture(version, 0);
+    const noEl2 = new HostStage(version, 0);
     expect(run(noEl2.host.setIrqVcpuAffinity(noEl2.level, f))).toBe(-ENOSYS);
     expect(run(f.host.setIrqVcpuAffinity(99, f))).toBe(-EINVAL);
   });
@@ -173,7 +174,7 @@ describe.each([2, 3] as const)("forwarding, GICv%i", (version) => {
 
 describe("per-CPU interrupts", () => {
   it("are enabled CPU by CPU, never lazily, and run the handler of the CPU that took them", () => {
-    const f = new Fixture();
+    const f = new HostStage();
     const ppi = run(f.host.mapIrq(27, IrqType.LEVEL_HIGH));
     const lower = new Handler(function* () {
       yield* f.gic.setPpi(1, 27, false);
@@ -184,21 +185,21 @@ describe("per-CPU interrupts", () => {
     run(f.gic.setPpi(1, 27, true));
     f.settle();
     expect(lower.runs).toBe(0);
-    f.sim.wake(new Task("enable", 1, function* () {
+    f.sim.wake(new Thread("enable", "user", function* () {
       yield* f.host.setPercpuEnabled(ppi, true);
-    }), 0);
+    }, 1), 0);
     f.settle();
     expect([lower.runs, Array.from(f.desc(ppi).taken), Array.from(f.desc(ppi).kstat)]).toEqual([1, [0, 1, 0, 0], [0, 1, 0, 0]]);
     expect(run(f.host.freePercpuIrq(ppi))).toBe(-EBUSY);
-    f.sim.wake(new Task("disable", 1, function* () {
+    f.sim.wake(new Thread("disable", "user", function* () {
       yield* f.host.setPercpuEnabled(ppi, false);
-    }), 0);
+    }, 1), 0);
     f.settle();
     expect([f.gic.isEnabled(1, 27), run(f.host.freePercpuIrq(ppi))]).toEqual([false, 0]);
   });
 
   it("forwarded, stay active on their CPU only", () => {
-    const f = new Fixture();
+    const f = new HostStage();
     const ppi = run(f.host.mapIrq(27, IrqType.LEVEL_HIGH));
     run(f.host.requestPercpuIrq(ppi, h(), "kvm guest vtimer", f));
     run(f.host.setIrqVcpuAffinity(ppi, f));

@@ -72,7 +72,9 @@ function* migrate(desc: IrqDesc, cpu: number): Step<void> {
     desc.state |= Irqs.MANAGED_SHUTDOWN;
     return;
   }
+  const before = desc.affinity;
   if ((yield* setLocked(desc, online)) === 0) desc.table.warn(desc.irq, `IRQ ${desc.irq}: no longer affine to CPU${cpu}`);
+  if (desc.table.sim.hazards.returnUnmanaged) desc.affinity = before;
 }
 
 /** A CPU comes: only managed interrupts return to it. */
@@ -82,7 +84,8 @@ export function* restoreManaged(table: IrqTable, cpu: number): Step<void> {
     if (desc === null) continue;
     yield* desc.lock.lock();
     yield reads(desc, "actions");
-    const isMine = desc.state & Irqs.AFFINITY_MANAGED && desc.actions !== null && desc.affinity.includes(cpu);
+    const returns = table.sim.hazards.returnUnmanaged || (desc.state & Irqs.AFFINITY_MANAGED) !== 0;
+    const isMine = returns && desc.actions !== null && desc.affinity.includes(cpu);
     if (isMine && desc.state & Irqs.MANAGED_SHUTDOWN) {
       if ((yield* irqActivate(desc)) === 0) yield* irqStartup(desc, true);
     } else if (isMine) yield* setLocked(desc, desc.affinity);

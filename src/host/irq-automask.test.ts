@@ -3,7 +3,7 @@ import { EdgeDevice, LevelDevice } from "../device/line-device.js";
 import { Deadlock } from "../sim/sim.js";
 import { run, type Step } from "../sim/step.js";
 import { GicEdgeInput, GicLevelInput } from "./gic-input.js";
-import { Fixture, Handler } from "./irq.fixture.js";
+import { HostStage, Handler } from "../explore/stages/host-stage.js";
 import { type IrqAction, Irqf, IrqReturn } from "./irq-types.js";
 
 // What automask costs (host-irq.md 1.12) with handlers that behave as VFIO's do, and the hazards around it.
@@ -17,7 +17,7 @@ class Automask implements IrqAction {
   masked = false;
   signals = 0;
   constructor(
-    private readonly f: Fixture,
+    private readonly f: HostStage,
     private readonly irq: number,
   ) {}
   *handler(): Step<number> {
@@ -40,13 +40,13 @@ class Automask implements IrqAction {
   }
 }
 
-function levelLine(version: 2 | 3, eoiMode: 0 | 1 = 1): { f: Fixture; device: LevelDevice; vfio: Automask } {
-  const f = new Fixture(version, eoiMode);
+function levelLine(version: 2 | 3, eoiMode: 0 | 1 = 1): { f: HostStage; device: LevelDevice; vfio: Automask } {
+  const f = new HostStage(version, eoiMode);
   const device = new LevelDevice(f.sim, "nic", new GicLevelInput(f.gic, 40));
   return { f, device, vfio: new Automask(f, f.level) };
 }
 
-function raise(f: Fixture, device: LevelDevice | EdgeDevice): void {
+function raise(f: HostStage, device: LevelDevice | EdgeDevice): void {
   run(device.raise());
   f.settle();
 }
@@ -86,7 +86,7 @@ describe.each([
   });
 
   it("an edge costs one and no mask", () => {
-    const f = new Fixture(version, eoiMode);
+    const f = new HostStage(version, eoiMode);
     const device = new EdgeDevice(f.sim, "timer", new GicEdgeInput(f.gic, 41));
     f.request(f.edge, new Handler(function* () {
       yield* device.service();
@@ -153,7 +153,7 @@ describe("hazards", () => {
   });
 
   it("K3: an edge that came while masked is sent again, once", () => {
-    const f = new Fixture();
+    const f = new HostStage();
     const device = new EdgeDevice(f.sim, "timer", new GicEdgeInput(f.gic, 41));
     const vfio = new Automask(f, f.edge);
     f.request(f.edge, vfio);
@@ -164,7 +164,7 @@ describe("hazards", () => {
   });
 
   it("K4: while a resend is on its way there is no second", () => {
-    const f = new Fixture();
+    const f = new HostStage();
     const h = new Handler(function* () {});
     f.request(f.edge, h);
     run(f.host.disableIrq(f.edge));
@@ -220,7 +220,7 @@ describe("hazards", () => {
   });
 
   it("K7: the synchronising disable in a handler, or under a spinlock, is reported", () => {
-    const f = new Fixture();
+    const f = new HostStage();
     f.request(f.edge, new Handler(function* (irq) {
       yield* f.host.disableIrq(irq);
     }));
@@ -231,8 +231,8 @@ describe("hazards", () => {
   });
 
   it("K8: the mark cleared while the guest holds it active: free waits for ever; masked first, the next owner gets interrupts", () => {
-    const start = (): { f: Fixture; h: Handler } => {
-      const f = new Fixture();
+    const start = (): { f: HostStage; h: Handler } => {
+      const f = new HostStage();
       const h = new Handler(function* () {});
       f.request(f.level, h, 0, h);
       run(f.host.setIrqVcpuAffinity(f.level, f));

@@ -101,12 +101,12 @@ export class GicEoimode1Chip extends GicChip {
   /** Nobody else would deactivate a forwarded interrupt when its guest goes away (K8). */
   override *mask(data: IrqData): Step<void> {
     yield* this.gic.setEnabled(current().cpu, data.hwirq, false);
-    if (data.desc.isForwarded) yield* this.gic.setActive(current().cpu, data.hwirq, false);
+    if (data.desc.isForwarded && !this.sim.hazards.maskKeepsActive) yield* this.gic.setActive(current().cpu, data.hwirq, false);
   }
 
   /** Nothing for an LPI, and nothing for a forwarded interrupt: its guest deactivates it (K9). */
   override *eoi(data: IrqData): Step<void> {
-    if (data.hwirq >= FIRST_LPI || data.desc.isForwarded) return;
+    if (data.hwirq >= FIRST_LPI || (data.desc.isForwarded && !this.sim.hazards.deactivateForwarded)) return;
     yield* this.gic.deactivate(current().cpu, data.hwirq);
     this.sim.charge(Cost.irqDir);
     this.sim.emit(Ev.host_dir, current().cpu, data.hwirq);

@@ -36,6 +36,10 @@ export class GicDomain implements InterruptHandler {
     } else yield* this.unexpected(intid);
   }
 
+  isForwarded(intid: number): boolean {
+    return this.descOf(intid)?.isForwarded ?? false;
+  }
+
   /** host-irq.md 1.5 row 5. */
   private *unexpected(intid: number): Step<void> {
     const { sim } = this.table;

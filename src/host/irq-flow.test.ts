@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { run, type Step } from "../sim/step.js";
 import { EBUSY } from "../uapi/errno.js";
-import { Fixture, Handler } from "./irq.fixture.js";
+import { HostStage, Handler } from "../explore/stages/host-stage.js";
 import type { IrqChip } from "./irq-chip.js";
 import { Flow, type IrqDesc, IrqSetting, Irqs } from "./irq-desc.js";
 import { handleIrq } from "./irq-flow.js";
@@ -31,7 +31,7 @@ class Notebook implements IrqChip {
 }
 
 function line(flow: Flow, type: number, what: (line: Line) => Step<void>): Line {
-  const f = new Fixture();
+  const f = new HostStage();
   const chip = new Notebook();
   const desc = f.host.irqs.allocate(chip, 7, flow);
   run(f.host.setIrqType(desc.irq, type));
@@ -42,7 +42,7 @@ function line(flow: Flow, type: number, what: (line: Line) => Step<void>): Line 
 }
 
 interface Line {
-  f: Fixture;
+  f: HostStage;
   chip: Notebook;
   desc: IrqDesc;
   handler: Handler;

@@ -33,8 +33,16 @@ function* canHandleActions(desc: IrqDesc): Step<boolean> {
   desc.state &= ~Irqs.REPLAY;
   yield reads(desc, "actions");
   if (desc.actions !== null && !(desc.state & Irqs.DISABLED)) return true;
-  desc.state |= Irqs.PENDING;
+  if (!desc.table.sim.hazards.forgetMaskedEdge) desc.state |= Irqs.PENDING;
   return false;
+}
+
+/** K5 without its rule: when the lock is taken again, what was seen may hold no more. */
+function* canHandleUnlocked(desc: IrqDesc): Step<boolean> {
+  const can = yield* canHandleActions(desc);
+  yield* desc.lock.unlock();
+  yield* desc.lock.lock();
+  return can;
 }
 
 /** Not while handlers run; a poll on another CPU is waited for. */
@@ -46,12 +54,13 @@ function* isBusy(desc: IrqDesc): Step<boolean> {
 }
 
 function* handleFasteoi(desc: IrqDesc): Step<void> {
+  const { hazards } = desc.table.sim;
   yield* desc.lock.lock();
   if (yield* isBusy(desc)) {
     // An LPI that came on its new CPU while the old one still handles it (K21).
-    if (desc.settings & IrqSetting.RESEND_WHEN_IN_PROGRESS) desc.state |= Irqs.PENDING;
+    if (desc.settings & IrqSetting.RESEND_WHEN_IN_PROGRESS && !hazards.dropInProgress) desc.state |= Irqs.PENDING;
     yield* desc.data.chip.eoi(desc.data);
-  } else if (yield* canHandleActions(desc)) {
+  } else if (hazards.actOnOldDisabled ? yield* canHandleUnlocked(desc) : yield* canHandleActions(desc)) {
     desc.kstat[current().cpu]++;
     if (desc.state & Irqs.ONESHOT) yield* maskIrq(desc);
     yield* handleEvent(desc);

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { Icc } from "../arch/gic/icc.js";
 import { run } from "../sim/step.js";
 import { GicV3 } from "./gic/gicv3.js";
-import { CPUS, Fixture, Handler } from "./irq.fixture.js";
+import { CPUS, HostStage, Handler } from "../explore/stages/host-stage.js";
 import { Irqs } from "./irq-desc.js";
 import { Irqf } from "./irq-types.js";
 
@@ -15,7 +15,7 @@ const operation = fc.record({ what: fc.constantFrom(...OPERATIONS), onLevel: fc.
 
 /** A host with both lines requested, driven by operations that a careful owner would make. */
 class Owner {
-  readonly f: Fixture;
+  readonly f: HostStage;
   runs = 0;
   runsAfterFree = 0;
   private readonly disables = new Map<number, number>();
@@ -26,7 +26,7 @@ class Owner {
     version: 2 | 3,
     private readonly eoiMode: 0 | 1,
   ) {
-    this.f = new Fixture(version, eoiMode);
+    this.f = new HostStage(version, eoiMode);
     this.f.sim.traceTo(null);
     for (const irq of [this.f.level, this.f.edge]) this.request(irq);
   }

@@ -4,7 +4,8 @@ import { type Context, setCurrent } from "../sim/context.js";
 import { Deadlock } from "../sim/sim.js";
 import { run, STRAIGHT, type Step } from "../sim/step.js";
 import { EBUSY, EINVAL, ENOSYS, ENOTCONN } from "../uapi/errno.js";
-import { Fixture, Handler, Task } from "./irq.fixture.js";
+import { HostStage, Handler } from "../explore/stages/host-stage.js";
+import { Thread as UserThread } from "../explore/stages/threads.js";
 import { NO_IRQ_CHIP } from "./irq-chip.js";
 import { Flow } from "./irq-desc.js";
 import { IRQ_NOTCONNECTED } from "./irq-request.js";
@@ -32,35 +33,35 @@ class Thread implements IrqThreadAction {
 
 describe("request_irq", () => {
   it("vector 13: a sharer meets a line that is not shared", () => {
-    const f = new Fixture();
+    const f = new HostStage();
     expect(f.request(f.level, h(), Irqf.SHARED)).toBe(0);
     expect(f.request(f.level, h())).toBe(-EBUSY);
     expect(f.host.irqs.lastWarning).toContain("Flags mismatch");
   });
 
   it("vector 14: sharers disagree about the trigger, or about ONESHOT", () => {
-    const f = new Fixture();
+    const f = new HostStage();
     expect(f.request(f.level, h(), Irqf.SHARED | Irqf.TRIGGER_HIGH)).toBe(0);
     expect(f.request(f.level, h(), Irqf.SHARED | Irqf.TRIGGER_RISING)).toBe(-EBUSY);
     expect(f.request(f.level, h(), Irqf.SHARED | Irqf.ONESHOT)).toBe(-EBUSY);
   });
 
   it("is silent about a mismatch with PROBE_SHARED", () => {
-    const f = new Fixture();
+    const f = new HostStage();
     f.request(f.level, h(), Irqf.SHARED);
     expect(f.request(f.level, h(), Irqf.PROBE_SHARED)).toBe(-EBUSY);
     expect(f.host.irqs.warnings).toBe(0);
   });
 
   it("vector 15: SHARED without a device, SHARED with NO_AUTOEN, and no handler at all", () => {
-    const f = new Fixture();
+    const f = new HostStage();
     expect(run(f.host.requestIrq(f.level, h(), Irqf.SHARED, "test", null))).toBe(-EINVAL);
     expect(f.request(f.level, h(), Irqf.SHARED | Irqf.NO_AUTOEN)).toBe(-EINVAL);
     expect(run(f.host.requestThreadedIrq(f.level, null, null, 0, "test", f))).toBe(-EINVAL);
   });
 
   it("checks in the kernel's order: connection, flags, descriptor, handler, chip", () => {
-    const f = new Fixture();
+    const f = new HostStage();
     expect(run(f.host.requestIrq(IRQ_NOTCONNECTED, h(), Irqf.SHARED, "test", null))).toBe(-ENOTCONN);
     expect(run(f.host.requestIrq(99, h(), 0, "test", f))).toBe(-EINVAL);
     const nowhere = f.host.irqs.allocate(NO_IRQ_CHIP, 0, Flow.FASTEOI);
@@ -69,7 +70,7 @@ describe("request_irq", () => {
   });
 
   it("vector 16: a thread alone needs ONESHOT, except on a message-signalled interrupt", () => {
-    const f = new Fixture();
+    const f = new HostStage();
     const thread = new Thread(nothing);
     expect(run(f.host.requestThreadedIrq(f.level, null, thread, 0, "test", f))).toBe(-EINVAL);
     const device = { name: "nic", deviceId: 1, *writeMessage(): Step<void> {}, *setMasked(): Step<void> {} };
@@ -79,7 +80,7 @@ describe("request_irq", () => {
   });
 
   it("refuses a trigger that the chip does not have, and leaves the line as it was", () => {
-    const f = new Fixture();
+    const f = new HostStage();
     expect(f.request(f.level, h(), Irqf.TRIGGER_LOW)).toBe(-EINVAL);
     expect(f.request(f.level, h())).toBe(0);
   });
@@ -87,7 +88,7 @@ describe("request_irq", () => {
 
 describe("threaded handlers", () => {
   it("vector 17: ONESHOT masks before the handler, ends the interrupt, and unmasks after the thread", () => {
-    const f = new Fixture();
+    const f = new HostStage();
     const thread = new Thread(function* () {
       yield* f.gic.setSpi(40, false);
     });
@@ -109,7 +110,7 @@ describe("threaded handlers", () => {
   });
 
   it("vector 18: a shared ONESHOT line opens with the last of its threads", () => {
-    const f = new Fixture();
+    const f = new HostStage();
     const maskedAfter: boolean[] = [];
     const first = new Thread(nothing);
     const second = new Thread(function* () {
@@ -126,14 +127,14 @@ describe("threaded handlers", () => {
   });
 
   it("warns when a handler wakes a thread that does not exist", () => {
-    const f = new Fixture();
+    const f = new HostStage();
     f.request(f.edge, waker());
     f.pulse(41);
     expect(f.host.irqs.lastWarning).toContain("no thread function available");
   });
 
   it("is waited for by synchronize_irq", () => {
-    const f = new Fixture();
+    const f = new HostStage();
     const thread = new Thread(function* () {
       yield* f.gic.setSpi(40, false);
     });
@@ -156,7 +157,7 @@ function advance(context: Context, step: Step<unknown>): boolean {
 
 describe("free_irq", () => {
   it.skipIf(STRAIGHT)("vector 19: free on one CPU waits for the handler that runs on another; only interleaving can show it", () => {
-    const f = new Fixture();
+    const f = new HostStage();
     const where = { isInside: false };
     const slow = new Handler(function* () {
       where.isInside = true;
@@ -166,7 +167,7 @@ describe("free_irq", () => {
     f.request(f.level, slow, 0, f);
     run(f.gic.setSpi(40, true));
     const cpu0 = f.host.cpus[0];
-    const cpu1 = new Task("rmmod", 1, nothing);
+    const cpu1 = new UserThread("rmmod", "user", nothing, 1);
     f.sim.explored = true;
     const handling = cpu0.takeInterrupts();
     while (!where.isInside) expect(advance(cpu0, handling)).toBe(false);
@@ -181,7 +182,7 @@ describe("free_irq", () => {
   });
 
   it("vector 19: free masks for real, and no handler runs any more", () => {
-    const f = new Fixture();
+    const f = new HostStage();
     const handler = h();
     f.host.setUnlazy(f.level, true);
     f.request(f.level, handler, 0, f);
@@ -192,7 +193,7 @@ describe("free_irq", () => {
   });
 
   it("vector 20: an unknown device is a warning, null, and no change", () => {
-    const f = new Fixture();
+    const f = new HostStage();
     const handler = h();
     f.request(f.edge, handler);
     expect(run(f.host.freeIrq(f.edge, f))).toBeNull();
@@ -202,7 +203,7 @@ describe("free_irq", () => {
   });
 
   it("stops the thread after its pending round", () => {
-    const f = new Fixture();
+    const f = new HostStage();
     const thread = new Thread(function* () {
       yield* f.gic.setSpi(40, false);
     });
@@ -214,7 +215,7 @@ describe("free_irq", () => {
   });
 
   it("from its own handler is reported, not endured", () => {
-    const f = new Fixture();
+    const f = new HostStage();
     f.request(f.edge, new Handler(function* () {
       yield* f.host.freeIrq(f.edge, f);
     }), 0, f);

@@ -48,7 +48,7 @@ export function* irqDisable(desc: IrqDesc, isUnlazy: boolean): Step<void> {
   if (chip.disable) {
     yield* chip.disable(desc.data);
     wroteMask(desc);
-  } else if (isUnlazy) yield* maskIrq(desc);
+  } else if (isUnlazy || desc.table.sim.hazards.maskAtDisable) yield* maskIrq(desc);
 }
 
 export function* irqEnable(desc: IrqDesc): Step<void> {
@@ -138,14 +138,15 @@ export function* irqShutdown(desc: IrqDesc): Step<void> {
  * again once (K3), and not while an earlier resend is on its way (K4).
  */
 export function* checkResend(desc: IrqDesc): Step<number> {
-  if (desc.state & Irqs.LEVEL) {
+  const { table } = desc;
+  const { hazards } = table.sim;
+  if (desc.state & Irqs.LEVEL && !hazards.resendLevel) {
     desc.state &= ~Irqs.PENDING;
     return 0;
   }
-  if (desc.state & Irqs.REPLAY) return -EBUSY;
+  if (desc.state & Irqs.REPLAY && !hazards.resendAgain) return -EBUSY;
   if (!(desc.state & Irqs.PENDING)) return 0;
-  desc.state &= ~Irqs.PENDING;
-  const { table } = desc;
+  if (!hazards.resendAgain) desc.state &= ~Irqs.PENDING;
   for (let data = desc.data; ; data = data.parent) {
     if (data.chip.retrigger) {
       desc.state |= Irqs.REPLAY;

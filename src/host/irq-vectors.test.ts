@@ -1,18 +1,18 @@
 import { describe, expect, it } from "vitest";
 import { run, type Step } from "../sim/step.js";
-import { Fixture, Handler } from "./irq.fixture.js";
+import { HostStage, Handler } from "../explore/stages/host-stage.js";
 import { Irqf } from "./irq-types.js";
 
 // Vectors 1-12 of host-irq.md 8.1, and its counts 1.12 as far as the descriptor layer alone makes them.
 
 function* nothing(): Step<void> {}
 
-const disabler = (f: Fixture): Handler =>
+const disabler = (f: HostStage): Handler =>
   new Handler(function* (irq) {
     yield* f.host.disableIrqNosync(irq);
   });
 
-const lowerer = (f: Fixture): Handler =>
+const lowerer = (f: HostStage): Handler =>
   new Handler(function* () {
     yield* f.gic.setSpi(40, false);
   });
@@ -24,7 +24,7 @@ describe.each([
   [3, 0],
 ] as const)("GICv%i, EOImode %i", (version, eoiMode) => {
   it("vector 1: one level interrupt, lowered by its handler", () => {
-    const f = new Fixture(version, eoiMode);
+    const f = new HostStage(version, eoiMode);
     expect(f.request(f.level, lowerer(f))).toBe(0);
     f.line(40, 1);
     expect(f.counts(f.level)).toBe("t1 k1 m0 u0");
@@ -33,7 +33,7 @@ describe.each([
   });
 
   it("vector 2: a lazy disable in the handler is masked by the second shot", () => {
-    const f = new Fixture(version, eoiMode);
+    const f = new HostStage(version, eoiMode);
     f.request(f.level, disabler(f));
     f.line(40, 1);
     expect(f.counts(f.level)).toBe("t2 k1 m1 u0");
@@ -42,7 +42,7 @@ describe.each([
   });
 
   it("vector 3: enabling after the line fell unmasks and resends nothing", () => {
-    const f = new Fixture(version, eoiMode);
+    const f = new HostStage(version, eoiMode);
     const h = disabler(f);
     f.request(f.level, h);
     f.line(40, 1);
@@ -56,7 +56,7 @@ describe.each([
   });
 
   it("vector 4: enabling with the line high takes the interrupt again at once", () => {
-    const f = new Fixture(version, eoiMode);
+    const f = new HostStage(version, eoiMode);
     f.request(f.level, disabler(f));
     f.line(40, 1);
     run(f.host.enableIrq(f.level));
@@ -65,7 +65,7 @@ describe.each([
   });
 
   it("vector 5: disabling and enabling an idle line touches no chip", () => {
-    const f = new Fixture(version, eoiMode);
+    const f = new HostStage(version, eoiMode);
     f.request(f.level, new Handler(nothing));
     run(f.host.disableIrq(f.level));
     run(f.host.enableIrq(f.level));
@@ -73,7 +73,7 @@ describe.each([
   });
 
   it("vector 6: disabling nests", () => {
-    const f = new Fixture(version, eoiMode);
+    const f = new HostStage(version, eoiMode);
     const h = lowerer(f);
     f.request(f.level, h);
     run(f.host.disableIrq(f.level));
@@ -89,7 +89,7 @@ describe.each([
   });
 
   it("vector 7: an unbalanced enable is a warning and nothing else", () => {
-    const f = new Fixture(version, eoiMode);
+    const f = new HostStage(version, eoiMode);
     f.request(f.level, new Handler(nothing));
     run(f.host.enableIrq(f.level));
     expect(f.host.irqs.lastWarning).toBe(`Unbalanced enable for IRQ ${f.level}`);
@@ -98,7 +98,7 @@ describe.each([
   });
 
   it("vector 8: edges that come while disabled run the handler once", () => {
-    const f = new Fixture(version, eoiMode);
+    const f = new HostStage(version, eoiMode);
     const h = new Handler(nothing);
     f.request(f.edge, h);
     run(f.host.disableIrq(f.edge));
@@ -111,7 +111,7 @@ describe.each([
   });
 
   it("vector 9: without an edge in between, enabling resends nothing", () => {
-    const f = new Fixture(version, eoiMode);
+    const f = new HostStage(version, eoiMode);
     f.request(f.edge, new Handler(nothing));
     run(f.host.disableIrq(f.edge));
     run(f.host.enableIrq(f.edge));
@@ -121,7 +121,7 @@ describe.each([
   });
 
   it("vector 10: DISABLE_UNLAZY masks in the handler, so that there is no second shot", () => {
-    const f = new Fixture(version, eoiMode);
+    const f = new HostStage(version, eoiMode);
     f.host.setUnlazy(f.level, true);
     f.request(f.level, disabler(f));
     f.line(40, 1);
@@ -129,7 +129,7 @@ describe.each([
   });
 
   it("vector 11: DISABLE_UNLAZY masks an idle line too", () => {
-    const f = new Fixture(version, eoiMode);
+    const f = new HostStage(version, eoiMode);
     f.host.setUnlazy(f.level, true);
     f.request(f.level, new Handler(nothing));
     run(f.host.disableIrq(f.level));
@@ -138,7 +138,7 @@ describe.each([
   });
 
   it("vector 12: a line requested with NO_AUTOEN stays quiet until it is enabled", () => {
-    const f = new Fixture(version, eoiMode);
+    const f = new HostStage(version, eoiMode);
     const h = lowerer(f);
     f.request(f.level, h, Irqf.NO_AUTOEN);
     f.line(40, 1);

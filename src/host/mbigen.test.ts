@@ -1,58 +1,15 @@
 import { describe, expect, it } from "vitest";
 import { LevelDevice } from "../device/line-device.js";
-import { Sim } from "../sim/sim.js";
-import { run, type Step } from "../sim/step.js";
+import { run } from "../sim/step.js";
 import { EINVAL } from "../uapi/errno.js";
-import { Handler } from "./irq.fixture.js";
-import type { IrqChip, IrqData } from "./irq-chip.js";
+import { Handler } from "../explore/stages/host-stage.js";
 import { IrqReturn, IrqType } from "./irq-types.js";
-import { LpiGic } from "./lpi-gic.fixture.js";
-import { GicHost } from "./gic/gic-host.js";
-import { clearRegister, type EventDomain, isMbigenPin, Mbigen, MbigenDomain, MbigenEdgePin, MbigenLevelPin, typeRegister, vectorRegister } from "./mbigen.js";
+import { LpiStage } from "../explore/stages/lpi-stage.js";
+import { clearRegister, isMbigenPin, MbigenEdgePin, MbigenLevelPin, typeRegister, vectorRegister } from "./mbigen.js";
 
 // Vectors 59, 60 and the host half of 43 of host-irq.md 8, with an ITS that maps event n to LPI 8192 + n.
 
-class LpiChip implements IrqChip {
-  readonly name = "ITS";
-  readonly isOneshotSafe = false;
-  readonly eoiAfterThread = false;
-  readonly allowsSoftwareResend = false;
-  constructor(private readonly gic: LpiGic) {}
-  *mask(data: IrqData): Step<void> {
-    yield* this.gic.setEnabled(0, data.hwirq, false);
-  }
-  *unmask(data: IrqData): Step<void> {
-    yield* this.gic.setEnabled(0, data.hwirq, true);
-  }
-  *eoi(): Step<void> {}
-}
-
-class Its implements EventDomain {
-  readonly chip: IrqChip;
-  private next = 5;
-  readonly writes: string[] = [];
-  constructor(private readonly gic: LpiGic) {
-    this.chip = new LpiChip(gic);
-  }
-  *allocEvent(): Step<{ intid: number; eventId: number }> {
-    const eventId = this.next++;
-    return { intid: 8192 + eventId, eventId };
-  }
-  *write(deviceId: number, eventId: number): Step<void> {
-    this.writes.push(`${deviceId}:${eventId}`);
-    yield* this.gic.setPending(0, 8192 + eventId, true);
-  }
-}
-
-function machine() {
-  const sim = new Sim({ cpus: 4 });
-  const gic = new LpiGic();
-  const host = new GicHost(sim, gic);
-  const its = new Its(gic);
-  const mbigen = new Mbigen(its, 0x40);
-  const domain = new MbigenDomain(host.irqs, host.domain, its, mbigen);
-  return { sim, host, its, mbigen, domain };
-}
+const machine = (): LpiStage => new LpiStage();
 
 const registers = (pin: number) => ({ vector: vectorRegister(pin), type: typeRegister(pin), clear: clearRegister(pin) });
 

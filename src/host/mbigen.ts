@@ -126,7 +126,7 @@ class MbigenChip implements IrqChip {
   }
 
   *eoi(data: IrqData): Step<void> {
-    const { offset, bit } = clearRegister(data.hwirq);
+    const { offset, bit } = clearRegister(data.desc.table.sim.hazards.clearByIndex ? indexOf(data.hwirq) : data.hwirq);
     this.clears++;
     yield* this.mbigen.writeClear(offset, bit);
     if (data.parent !== null) yield* this.parent.eoi(data.parent);

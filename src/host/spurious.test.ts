@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { run, STRAIGHT, type Step } from "../sim/step.js";
-import { Fixture, Handler } from "./irq.fixture.js";
+import { HostStage, Handler } from "../explore/stages/host-stage.js";
 import { Irqs } from "./irq-desc.js";
 import { Irqf, IrqReturn, type IrqThreadAction } from "./irq-types.js";
 import { noteInterrupt } from "./spurious.js";
@@ -10,14 +10,14 @@ import { noteInterrupt } from "./spurious.js";
 const MS = 1e6;
 
 /** Answers what the test says and lowers the line. */
-function answering(f: Fixture, answer: () => number): Handler {
+function answering(f: HostStage, answer: () => number): Handler {
   return new Handler(function* () {
     yield* f.gic.setSpi(40, false);
     return answer();
   });
 }
 
-function interrupts(f: Fixture, times: number, spacingNs: number): void {
+function interrupts(f: HostStage, times: number, spacingNs: number): void {
   for (let i = 0; i < times; i++) {
     f.sim.spend(spacingNs);
     run(f.gic.setSpi(40, true));
@@ -25,8 +25,8 @@ function interrupts(f: Fixture, times: number, spacingNs: number): void {
   }
 }
 
-function untraced(): Fixture {
-  const f = new Fixture();
+function untraced(): HostStage {
+  const f = new HostStage();
   f.sim.traceTo(null);
   return f;
 }

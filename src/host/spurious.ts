@@ -19,6 +19,7 @@ const TOO_MANY = 99_900;
  */
 export function* noteInterrupt(desc: IrqDesc, result: number): Step<void> {
   if (desc.isPolled) return;
+  const { hazards } = desc.table.sim;
   if (result > (IrqReturn.HANDLED | IrqReturn.WAKE_THREAD)) {
     desc.table.warn(desc.irq, `irq event ${desc.irq}: bogus return value ${result}`);
     return;
@@ -34,10 +35,11 @@ export function* noteInterrupt(desc: IrqDesc, result: number): Step<void> {
   } else if (result & IrqReturn.WAKE_THREAD) desc.judgesThreads = false;
   if (verdict === IrqReturn.NONE) {
     const now = desc.table.sim.now();
-    desc.irqsUnhandled = now > desc.lastUnhandledNs + UNHANDLED_WINDOW_NS ? 1 : desc.irqsUnhandled + 1;
+    const isNew = now > desc.lastUnhandledNs + UNHANDLED_WINDOW_NS && !hazards.countForEver;
+    desc.irqsUnhandled = isNew ? 1 : desc.irqsUnhandled + 1;
     desc.lastUnhandledNs = now;
   }
-  if (desc.irqsUnhandled === 0 || ++desc.irqCount < WINDOW) return;
+  if ((desc.irqsUnhandled === 0 && !hazards.countHandled) || ++desc.irqCount < WINDOW) return;
   desc.irqCount = 0;
   if (desc.irqsUnhandled > TOO_MANY) yield* disableForGood(desc);
   desc.irqsUnhandled = 0;

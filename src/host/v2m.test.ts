@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { run, type Step } from "../sim/step.js";
 import { EINVAL, ENOSPC } from "../uapi/errno.js";
-import { Fixture, Handler } from "./irq.fixture.js";
+import { HostStage, Handler } from "../explore/stages/host-stage.js";
 import type { MsiDevice } from "./msi.js";
 import { V2mDomain, V2mFrame, type V2mFrameDescription } from "./v2m.js";
 
@@ -22,8 +22,8 @@ class Nic implements MsiDevice {
 
 const FRAME: V2mFrameDescription = { address: 0x8020000, baseSpi: 64, spiCount: 32 };
 
-function domain(description: Partial<V2mFrameDescription> = {}): { f: Fixture; v2m: V2mDomain; nic: Nic } {
-  const f = new Fixture(2);
+function domain(description: Partial<V2mFrameDescription> = {}): { f: HostStage; v2m: V2mDomain; nic: Nic } {
+  const f = new HostStage(2);
   const frame = V2mFrame.create(f.gic, { ...FRAME, ...description });
   if (typeof frame === "number") throw new Error(`the frame is refused: ${frame}`);
   return { f, v2m: new V2mDomain(f.host.irqs, f.host.domain, [frame]), nic: new Nic() };
@@ -43,7 +43,7 @@ describe("GICv2m", () => {
   });
 
   it("vector 58: the frame's SPIs start at 32 and end before 1019", () => {
-    const f = new Fixture(2);
+    const f = new HostStage(2);
     const create = (baseSpi: number, spiCount: number) => V2mFrame.create(f.gic, { address: 0, baseSpi, spiCount });
     expect([create(31, 1), create(1000, 20), create(64, 0)]).toEqual([-EINVAL, -EINVAL, -EINVAL]);
     expect(create(1000, 19)).toBeInstanceOf(V2mFrame);

@@ -89,7 +89,7 @@ export class ArchTimer extends Context {
       yield* armIrqchip.inject(this.vcpu.index, this.intid, isActive, this);
       if (!isActive) isActive = yield* armIrqchip.isMappedActive(this.vcpu.index, this.intid);
     }
-    if (gic.isActive(cpu, this.intid) !== isActive) yield* gic.setActive(cpu, this.intid, isActive);
+    if (gic.isActive(cpu, this.intid) !== isActive && !this.vcpu.vm.hazards.keepPpiActive) yield* gic.setActive(cpu, this.intid, isActive);
     yield writes(this, "CNT");
     this.cpu = cpu;
     this.isLoaded = true;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { GuestMachine } from "../guest/guest.fixture.js";
+import { GuestMachine } from "../explore/stages/guest-machine.js";
 import { eventfd2, EventfdFile } from "../host/eventfd.js";
 import { run } from "../sim/step.js";
 import { EAGAIN, EBUSY, EEXIST, EFAULT, EINVAL, ENODEV, ENXIO } from "../uapi/errno.js";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { binding } from "../guest/bindings.js";
-import { ARGUMENT, DEVICE, GuestMachine } from "../guest/guest.fixture.js";
+import { ARGUMENT, DEVICE, GuestMachine } from "../explore/stages/guest-machine.js";
 import { eventfd2, EventfdFile } from "../host/eventfd.js";
 import { run, type Step } from "../sim/step.js";
 import { EAGAIN, EBADF, EBUSY, EEXIST, EFAULT, EINVAL, ENODEV, ENOENT } from "../uapi/errno.js";

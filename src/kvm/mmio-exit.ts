@@ -53,7 +53,7 @@ function publish(vcpu: Vcpu): void {
 /** The next KVM_RUN completes the access once: the loaded value goes to its register, the instruction is over (K26). */
 export function completeMmio(vcpu: Vcpu): void {
   if (!vcpu.isMmioNeeded) return;
-  vcpu.isMmioNeeded = false;
+  if (!vcpu.vm.hazards.completeTwice) vcpu.isMmioNeeded = false;
   if (!vcpu.trap.isWrite) {
     const { memory } = vcpu.vm.process;
     const data = vcpu.runAddress + kvm_run.mmio.data.offset;

@@ -35,6 +35,8 @@ export abstract class VcpuDescriptor extends File {
   }
 
   override *release(): Step<void> {
-    yield* this.vcpu.vm.put();
+    const { vm, id } = this.vcpu;
+    if (vm.hazards.freeVcpuAtClose) vm.armVcpus.splice(vm.armVcpus.findIndex((each) => each.id === id), 1);
+    yield* vm.put();
   }
 }

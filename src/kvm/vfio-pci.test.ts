@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { run } from "../sim/step.js";
 import * as K from "../uapi/kvm.js";
 import { KVM_IRQCHIP_IOAPIC } from "../uapi/x86.js";
-import { EVENTFD, INTX, MASK, MSI, NONE, PciWorld, TRIGGER, UNMASK } from "../vfio/pci.fixture.js";
-import { ARGUMENTS } from "../vfio/vfio.fixture.js";
+import { EVENTFD, INTX, MASK, MSI, NONE, PciStage, TRIGGER, UNMASK } from "../explore/stages/pci-stage.js";
+import { ARGUMENTS } from "../explore/stages/vfio-stage.js";
 import { routingBytes } from "./kvm.fixture.js";
 import { LineChip, LineChipVm } from "./line-chip.fixture.js";
 import { KvmModule } from "./module.js";
@@ -13,7 +13,7 @@ const GSI = 10;
 
 /** A VM in the process that has function A open, with a wire behind GSI 10 and an MSI behind GSI 24. */
 function ready() {
-  const world = new PciWorld();
+  const world = new PciStage();
   const { process } = world;
   const { d, c, g } = world.ready();
   const kvm = process.install(new KvmFile(new KvmModule(world.machine.host), new LineChip()));

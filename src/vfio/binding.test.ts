@@ -1,17 +1,17 @@
 import { describe, expect, it } from "vitest";
 import { IommuGroup, SW_MSI_REGION } from "../host/iommu-group.js";
-import { Task } from "../host/irq.fixture.js";
+import { Thread } from "../explore/stages/threads.js";
 import { PlatformDevice } from "../host/platform-device.js";
 import { run } from "../sim/step.js";
 import { EBUSY, EINVAL, ENODEV, ENOENT } from "../uapi/errno.js";
 import * as uapi from "../uapi/vfio.js";
-import { Reset, World } from "./vfio.fixture.js";
+import { Reset, VfioStage } from "../explore/stages/vfio-stage.js";
 
 const { VFIO_IRQ_SET_DATA_EVENTFD: EVENTFD, VFIO_IRQ_SET_ACTION_TRIGGER: TRIGGER } = uapi;
 const BUS = "/sys/bus/platform";
 
 /** A device on the world's bus; the result of binding it to vfio-platform. */
-function bind(world: World, device: PlatformDevice): number {
+function bind(world: VfioStage, device: PlatformDevice): number {
   world.bus.addDevice(device);
   world.write(`${BUS}/devices/${device.name}/driver_override`, "vfio-platform");
   return world.write(`${BUS}/drivers/vfio-platform/bind`, device.name);
@@ -19,7 +19,7 @@ function bind(world: World, device: PlatformDevice): number {
 
 describe("driver files", () => {
   it("vector 102: an override binds to its driver alone; cleared, the host's driver comes back", () => {
-    const world = new World();
+    const world = new VfioStage();
     const device = `${BUS}/devices/${world.a.name}`;
     expect(run(world.sysfs.readlink(`${device}/driver`))).toBe(`${BUS}/drivers/vfio-platform`);
     expect(world.sysfs.read(`${device}/driver_override`)).toBe("vfio-platform\n");
@@ -35,7 +35,7 @@ describe("driver files", () => {
   });
 
   it("answer bind and unbind in their order", () => {
-    const world = new World();
+    const world = new VfioStage();
     const drivers = `${BUS}/drivers`;
     expect(world.write(`${drivers}/calxedaxgmac/bind`, "nothing")).toBe(-ENODEV);
     expect(world.write(`${drivers}/calxedaxgmac/bind`, world.a.name)).toBe(-ENODEV);
@@ -48,7 +48,7 @@ describe("driver files", () => {
   });
 
   it("accept an override that names no driver, and then bind to nothing", () => {
-    const world = new World();
+    const world = new VfioStage();
     world.write(`${BUS}/drivers/vfio-platform/unbind`, world.a.name);
     world.write(`${BUS}/devices/${world.a.name}/driver_override`, "nobody");
     expect(world.write(`${BUS}/drivers_probe`, world.a.name)).toBe(world.a.name.length);
@@ -56,7 +56,7 @@ describe("driver files", () => {
   });
 
   it("lead from a device to its group and the group's reserved regions", () => {
-    const world = new World({ reserved: [SW_MSI_REGION, { start: 0n, end: 0xfffn, kind: "direct-relaxable" }] });
+    const world = new VfioStage({ reserved: [SW_MSI_REGION, { start: 0n, end: 0xfffn, kind: "direct-relaxable" }] });
     expect(run(world.sysfs.readlink(`${BUS}/devices/${world.a.name}/iommu_group`))).toBe("/sys/kernel/iommu_groups/12");
     expect(world.sysfs.listGroup(12)).toEqual([world.a.name, world.b.name]);
     expect(world.sysfs.read("/sys/kernel/iommu_groups/12/reserved_regions")).toBe(
@@ -67,7 +67,7 @@ describe("driver files", () => {
 
 describe("vfio-platform's probe", () => {
   it("refuses a device without a reset, without a group, without a compatible string, or whose DMA is not coherent", () => {
-    const world = new World();
+    const world = new VfioStage();
     const { sim } = world;
     const compatible = ["acme,x"];
     const group = new IommuGroup(sim, 13);
@@ -81,29 +81,29 @@ describe("vfio-platform's probe", () => {
   });
 
   it("a group that needs an identity mapping cannot be claimed (20.2)", () => {
-    const world = new World({ reserved: [{ start: 0x1000n, end: 0x1fffn, kind: "direct" }] });
+    const world = new VfioStage({ reserved: [{ start: 0x1000n, end: 0x1fffn, kind: "direct" }] });
     expect(world.setContainer(world.open("/dev/vfio/12"), world.open("/dev/vfio/vfio"))).toBe(-EINVAL);
   });
 });
 
 describe("unbinding a device in use (5.5)", () => {
   it("vectors 22, 23: blocks until the last file is closed; the device cannot be opened meanwhile, and works", () => {
-    const world = new World();
+    const world = new VfioStage();
     const { g, d } = world.ready();
     const log: (string | number)[] = [];
     world.sim.wake(
-      new Task("unbinder", 1, function* () {
+      new Thread("unbinder", "user", function* () {
         log.push(yield* world.sysfs.write(`${BUS}/drivers/vfio-platform/unbind`, world.a.name));
-      }),
+      }, 1),
       0,
     );
     world.sim.wake(
-      new Task("user", 0, function* () {
+      new Thread("user", "user", function* () {
         log.push(world.deviceFd(g, world.a.name));
         log.push(world.setIrqs(d, 0, EVENTFD | TRIGGER, 0, 1, world.eventfd()));
         log.push("close");
         yield* world.process.close(d);
-      }),
+      }, 0),
       1,
     );
     world.settle();
@@ -111,7 +111,7 @@ describe("unbinding a device in use (5.5)", () => {
   });
 
   it("the last device takes the group out of its container; its open file answers ENODEV", () => {
-    const world = new World();
+    const world = new VfioStage();
     const { c, g, d } = world.ready();
     world.map(c, 0n, 0x1000n);
     world.close(d);

@@ -14,7 +14,7 @@ import {
   KVM_SET_DEVICE_ATTR,
 } from "../uapi/kvm.js";
 import * as uapi from "../uapi/vfio.js";
-import { ARGUMENTS, EDGE_SPI, World } from "./vfio.fixture.js";
+import { ARGUMENTS, EDGE_SPI, VfioStage } from "../explore/stages/vfio-stage.js";
 
 const { VFIO_IRQ_SET_DATA_NONE: NONE, VFIO_IRQ_SET_DATA_EVENTFD: EVENTFD, VFIO_IRQ_SET_ACTION_TRIGGER: TRIGGER } = uapi;
 const GROUP = "/dev/vfio/12";
@@ -23,7 +23,7 @@ const DRIVERS = "/sys/bus/platform/drivers";
 
 describe("a container", () => {
   it("vector 1: answers version and extensions, and takes no IOMMU without a group", () => {
-    const world = new World();
+    const world = new VfioStage();
     const c = world.open(CONTAINER);
     expect(world.ioctl(c, uapi.VFIO_GET_API_VERSION, 0)).toBe(0);
     expect(world.ioctl(c, uapi.VFIO_CHECK_EXTENSION, 3)).toBe(1);
@@ -32,7 +32,7 @@ describe("a container", () => {
   });
 
   it("vector 2: without a driver every other request is invalid, with one an unknown request is nobody's", () => {
-    const world = new World();
+    const world = new VfioStage();
     const empty = world.open(CONTAINER);
     expect(world.map(empty, 0n, 0x1000n)).toBe(-EINVAL);
     expect(world.ioctl(empty, 0x3bff, 0)).toBe(-EINVAL);
@@ -40,7 +40,7 @@ describe("a container", () => {
   });
 
   it("vectors 12, 13, 14: takes an IOMMU once, of a type that a backend opens", () => {
-    const world = new World();
+    const world = new VfioStage();
     const { c, g, d } = world.ready();
     expect(world.ioctl(c, uapi.VFIO_SET_IOMMU, 3)).toBe(-EINVAL);
     world.close(d);
@@ -55,7 +55,7 @@ describe("a container", () => {
   });
 
   it("tells coherency only when there is a domain", () => {
-    const world = new World();
+    const world = new VfioStage();
     const c = world.open(CONTAINER);
     expect(world.ioctl(c, uapi.VFIO_CHECK_EXTENSION, uapi.VFIO_DMA_CC_IOMMU)).toBe(0);
     const ready = world.ready();
@@ -66,7 +66,7 @@ describe("a container", () => {
 
   it("vector 15: refuses a group that could forge messages, unless it is told not to mind", () => {
     for (const [allowUnsafeInterrupts, expected] of [[false, -EPERM], [true, 0]] as const) {
-      const world = new World({ isMsiIsolated: false, allowUnsafeInterrupts });
+      const world = new VfioStage({ isMsiIsolated: false, allowUnsafeInterrupts });
       const c = world.open(CONTAINER);
       world.setContainer(world.open(GROUP), c);
       expect(world.ioctl(c, uapi.VFIO_SET_IOMMU, 3)).toBe(expected);
@@ -76,7 +76,7 @@ describe("a container", () => {
 
 describe("a container that gets a group with no address left", () => {
   it("refuses it for that before it asks for its messages", () => {
-    const world = new World({ isMsiIsolated: false, reserved: [{ start: 0n, end: 0x7f_ffff_ffffn, kind: "reserved" }] });
+    const world = new VfioStage({ isMsiIsolated: false, reserved: [{ start: 0n, end: 0x7f_ffff_ffffn, kind: "reserved" }] });
     const c = world.open(CONTAINER);
     world.setContainer(world.open(GROUP), c);
     expect(world.ioctl(c, uapi.VFIO_SET_IOMMU, 3)).toBe(-EINVAL);
@@ -85,7 +85,7 @@ describe("a container that gets a group with no address left", () => {
 
 describe("a group", () => {
   it("vector 3: tells its status by argsz", () => {
-    const world = new World();
+    const world = new VfioStage();
     const g = world.open(GROUP);
     expect(world.call(g, uapi.VFIO_GROUP_GET_STATUS, 7)).toBe(-EINVAL);
     expect(world.call(g, uapi.VFIO_GROUP_GET_STATUS, 8)).toBe(0);
@@ -98,7 +98,7 @@ describe("a group", () => {
   });
 
   it("vector 4: is not viable, and not to be taken, while a host driver holds a member", () => {
-    const world = new World();
+    const world = new VfioStage();
     world.write(`${DRIVERS}/vfio-platform/unbind`, world.b.name);
     world.write(`/sys/bus/platform/devices/${world.b.name}/driver_override`, "\n");
     expect(world.write(`${DRIVERS}/calxedaxgmac/bind`, world.b.name)).toBeGreaterThan(0);
@@ -109,7 +109,7 @@ describe("a group", () => {
   });
 
   it("vector 5: is viable with an unbound member", () => {
-    const world = new World();
+    const world = new VfioStage();
     world.write(`${DRIVERS}/vfio-platform/unbind`, world.b.name);
     const g = world.open(GROUP);
     world.call(g, uapi.VFIO_GROUP_GET_STATUS, 8, 0);
@@ -118,7 +118,7 @@ describe("a group", () => {
   });
 
   it("vector 6: keeps host drivers from its members while it is in a container", () => {
-    const world = new World();
+    const world = new VfioStage();
     const { d } = world.ready();
     world.write(`${DRIVERS}/vfio-platform/unbind`, world.b.name);
     world.write(`/sys/bus/platform/devices/${world.b.name}/driver_override`, "");
@@ -128,7 +128,7 @@ describe("a group", () => {
   });
 
   it("vector 7: opens once, for whoever comes first", () => {
-    const world = new World();
+    const world = new VfioStage();
     const other = world.newProcess("other");
     const g = world.open(GROUP);
     expect(g).toBeGreaterThanOrEqual(0);
@@ -140,7 +140,7 @@ describe("a group", () => {
   });
 
   it("vector 8: joins a container only", () => {
-    const world = new World();
+    const world = new VfioStage();
     const c = world.open(CONTAINER);
     const g = world.open(GROUP);
     expect(world.setContainer(g, 99)).toBe(-EBADF);
@@ -152,7 +152,7 @@ describe("a group", () => {
   });
 
   it("vector 9: gives no device before the container has an IOMMU", () => {
-    const world = new World();
+    const world = new VfioStage();
     const g = world.open(GROUP);
     expect(world.deviceFd(g, world.a.name)).toBe(-EINVAL);
     world.setContainer(g, world.open(CONTAINER));
@@ -161,7 +161,7 @@ describe("a group", () => {
   });
 
   it("vector 10: finds devices by their whole name, and shares one that is open", () => {
-    const world = new World();
+    const world = new VfioStage();
     const { g } = world.ready();
     expect(world.deviceFd(g, "fff52000.ethernet")).toBe(-ENODEV);
     expect(world.deviceFd(g, `${world.a.name}x`)).toBe(-ENODEV);
@@ -176,7 +176,7 @@ describe("a group", () => {
   });
 
   it("vector 11, 23.15: leaves its container only when no device is open", () => {
-    const world = new World();
+    const world = new VfioStage();
     const { g, d } = world.ready();
     const unset = (): number => world.ioctl(g, uapi.VFIO_GROUP_UNSET_CONTAINER, 0);
     expect(unset()).toBe(-EBUSY);
@@ -187,7 +187,7 @@ describe("a group", () => {
   });
 
   it("rolls back an open that fails: full table, failing reset", () => {
-    const world = new World();
+    const world = new VfioStage();
     const { g, d } = world.ready();
     world.close(d);
     const before = world.counters();
@@ -209,7 +209,7 @@ describe("a group", () => {
 });
 
 describe("closing", () => {
-  const state = (world: World) => ({ owner: world.group.describeOwnership(), locked: world.process.lockedMemory });
+  const state = (world: VfioStage) => ({ owner: world.group.describeOwnership(), locked: world.process.lockedMemory });
   const LIVE = { owner: "user 1 user", locked: 0x2000 };
   const GONE = { owner: "kernel 0 default", locked: 0 };
 
@@ -224,7 +224,7 @@ describe("closing", () => {
   };
   for (const [order, expected] of Object.entries(ORDERS))
     it(`5.2, 23.14: in the order ${[...order].join(", ")}`, () => {
-      const world = new World();
+      const world = new VfioStage();
       const fds: Record<string, number> = world.ready();
       world.map(fds.c, 0n, 0x2000n);
       const E = world.eventfd();
@@ -241,7 +241,7 @@ describe("closing", () => {
     });
 
   it("vector 19: mappings live until the last group leaves, whatever happens to the container's descriptor", () => {
-    const world = new World();
+    const world = new VfioStage();
     const { c, g, d } = world.ready();
     world.map(c, 0n, 0x1000n);
     for (const fd of [c, d]) {
@@ -254,7 +254,7 @@ describe("closing", () => {
   });
 
   it("vectors 20, 21: a device outlives its group's descriptor, and keeps the group from a second open", () => {
-    const world = new World();
+    const world = new VfioStage();
     const { c, g, d } = world.ready();
     const E = world.eventfd();
     world.setIrqs(d, 0, EVENTFD | TRIGGER, 0, 1, E);
@@ -268,7 +268,7 @@ describe("closing", () => {
   });
 
   it("5.4: a device descriptor that was passed on keeps all of it alive", () => {
-    const world = new World();
+    const world = new VfioStage();
     const { c, d } = world.ready();
     world.map(c, 0n, 0x2000n);
     const heir = world.newProcess("heir");
@@ -280,7 +280,7 @@ describe("closing", () => {
   });
 
   it("vector 106, 23.26: KVM's reference to the group keeps mappings and ownership until it lets go", () => {
-    const world = new World();
+    const world = new VfioStage();
     const { c, g, d } = world.ready();
     world.map(c, 0n, 0x2000n);
     const kvm = world.process.install(new KvmFile(new BareHost(world.sim), new Arm64({ cpus: 1, gicVersion: 3 })));
@@ -304,7 +304,7 @@ describe("closing", () => {
   });
 
   it("of the last device file leaves nothing that signals (23.13), and a reset device", () => {
-    const world = new World();
+    const world = new VfioStage();
     const { g, d } = world.ready();
     const [E, U] = [world.eventfd(), world.eventfd()];
     world.setIrqs(d, 0, EVENTFD | TRIGGER, 0, 1, E);

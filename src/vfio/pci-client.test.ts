@@ -1,13 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { run, type Step } from "../sim/step.js";
 import * as uapi from "../uapi/vfio.js";
-import { EVENTFD, MSI, MSIX, NONE, PciWorld, REGION, RemappingStub, TRIGGER } from "./pci.fixture.js";
+import { EVENTFD, MSI, MSIX, NONE, PciStage, REGION, RemappingStub, TRIGGER } from "../explore/stages/pci-stage.js";
 
 // What clients rely on (vfio.md 22.1: the kernel's self tests, translated), and what isolation is for (20.1).
 
 describe("22.1: the kernel's self tests", () => {
   it("tell a device before they use it: info, every region, every interrupt; each region with MMAP is mapped", () => {
-    const world = new PciWorld();
+    const world = new PciStage();
     const { d } = world.ready();
     expect(world.call(d, uapi.VFIO_DEVICE_GET_INFO, 24)).toBe(0);
     const [regions, irqs] = [world.answer(8), world.answer(12)];
@@ -26,7 +26,7 @@ describe("22.1: the kernel's self tests", () => {
   });
 
   it.each([MSI, MSIX])("index %i: enable all in one call, trigger each, read 1, disable; and again", (index) => {
-    const world = new PciWorld();
+    const world = new PciStage();
     const { d } = world.ready();
     world.call(d, uapi.VFIO_DEVICE_GET_IRQ_INFO, 16, 0, index, 0);
     const count = Math.min(world.answer(12), 16);
@@ -42,7 +42,7 @@ describe("22.1: the kernel's self tests", () => {
   });
 
   it("DMA: a mapping ends at the very top of what there is, and the whole of it is told when it goes", () => {
-    const world = new PciWorld();
+    const world = new PciStage();
     const { c } = world.ready();
     expect(world.map(c, 0x7f_ffff_f000n, 0x1000n)).toBe(0);
     expect(world.unmap(c, 0n, 0n, uapi.VFIO_DMA_UNMAP_FLAG_ALL)).toEqual([0, 0x1000n]);
@@ -51,7 +51,7 @@ describe("22.1: the kernel's self tests", () => {
 
 describe("20.1: messages of a function that writes another's", () => {
   it("arrive where the controller does not know who writes", () => {
-    const world = new PciWorld({ isMsiIsolated: false, allowUnsafeInterrupts: true });
+    const world = new PciStage({ isMsiIsolated: false, allowUnsafeInterrupts: true });
     const { d } = world.ready();
     const E = world.eventfd();
     world.setIrqs(d, MSI, EVENTFD | TRIGGER, 0, 1, E);
@@ -61,7 +61,7 @@ describe("20.1: messages of a function that writes another's", () => {
   });
 
   it("end in the memory that their address is mapped to, and nowhere else", () => {
-    const world = new PciWorld();
+    const world = new PciStage();
     const { c, d } = world.ready();
     const E = world.eventfd();
     world.setIrqs(d, MSI, EVENTFD | TRIGGER, 0, 1, E);
@@ -73,7 +73,7 @@ describe("20.1: messages of a function that writes another's", () => {
   });
 
   it("are dropped by a group that nobody has attached", () => {
-    const world = new PciWorld({ smmu: "smmuv2", reserved: [] });
+    const world = new PciStage({ smmu: "smmuv2", reserved: [] });
     const doorbell = 0xfee0_0000;
     let reached = 0;
     const msi = new RemappingStub(world, { baseSpi: 128 });

@@ -7,10 +7,10 @@ import { PciDevice } from "../host/pci/pci-device.js";
 import { run } from "../sim/step.js";
 import { EFAULT, EIO } from "../uapi/errno.js";
 import { VirtualConfig } from "./backends/pci/config.js";
-import { CONFIG, EVENTFD, MSI, PciWorld, type PciWorldOptions, TRIGGER } from "./pci.fixture.js";
+import { CONFIG, EVENTFD, MSI, PciStage, type PciStageOptions, TRIGGER } from "../explore/stages/pci-stage.js";
 
-function ready(options: PciWorldOptions = {}) {
-  const world = new PciWorld(options);
+function ready(options: PciStageOptions = {}) {
+  const world = new PciStage(options);
   const fds = world.ready();
   const { d } = fds;
   const read = (offset: number, size: number): number => world.configRead(d, offset, size);
@@ -65,7 +65,7 @@ describe("configuration space", () => {
   });
 
   it("13.4: the upper half of a 64-bit BAR is the user's", () => {
-    const world = new PciWorld();
+    const world = new PciStage();
     const c = world.open("/dev/vfio/vfio");
     const g = world.open("/dev/vfio/12");
     world.setContainer(g, c);
@@ -224,7 +224,7 @@ describe("capabilities", () => {
 });
 
 describe("extended capabilities", () => {
-  const extended = (world: PciWorld, ...list: { at: number; header: number; words?: number[] }[]) => {
+  const extended = (world: PciStage, ...list: { at: number; header: number; words?: number[] }[]) => {
     const fn = new PciFunction({ name: "0000:06:00.2", requesterId: 0x602, vendor: 1, device: 2, classCode: 0, capabilities: [pmCapability(), msiCapability({ vectors: 1 }), expressCapability()], bars: [{ index: 0, size: 4096, kind: "mem32", registers: NO_REGISTERS }] });
     for (const { at, header, words = [] } of list) [header, ...words].forEach((word, i) => fn.setRegister(at + 4 * i, 4, word | 0));
     const device = new PciDevice(world.root, fn, { bus: world.A.bus });
@@ -235,7 +235,7 @@ describe("extended capabilities", () => {
   };
 
   it("13.5: a hidden one is unlinked; a hidden first one keeps only its next pointer", () => {
-    const world = new PciWorld();
+    const world = new PciStage();
     const later = extended(world, { at: 0x100, header: 0x1401_0001 }, { at: 0x140, header: 0x1501_001b }, { at: 0x150, header: 0x0001_0003 });
     expect([later.read(0x100), later.read(0x140), later.read(0x150)]).toEqual([0x1501_0001, 0x1501_001b, 0x0001_0003]);
     const first = extended(world, { at: 0x100, header: 0x1401_0019 }, { at: 0x140, header: 0x0001_0003 });
@@ -243,7 +243,7 @@ describe("extended capabilities", () => {
   });
 
   it("13.5: headers are not written, error masks are, a vendor's own bytes go through", () => {
-    const world = new PciWorld();
+    const world = new PciStage();
     const { config, read, fn } = extended(world, { at: 0x100, header: 0x1401_0001 }, { at: 0x140, header: 0x0001_000b, words: [0x0101_0000] });
     world.process.memory.setU32(0x2000, 0xffff_ffff);
     for (const at of [0x100, 0x108, 0x140, 0x14c]) run(config.write(world.process, 0x2000, 4, at));

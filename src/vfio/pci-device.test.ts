@@ -6,10 +6,10 @@ import { run, type Step } from "../sim/step.js";
 import { EAGAIN, EBADF, EBUSY, EEXIST, EINVAL, EIO, ENODEV, ENOSPC, ENOTTY, EPERM } from "../uapi/errno.js";
 import * as uapi from "../uapi/vfio.js";
 import { SigBus } from "../host/memory.js";
-import { CLOSED, CONFIG, EVENTFD, Holder, INTX, MSI, MSIX, NONE, PciWorld, type PciWorldOptions, pipeOf, REGION, REQ, TRIGGER, UNMASK } from "./pci.fixture.js";
+import { CLOSED, CONFIG, EVENTFD, Holder, INTX, MSI, MSIX, NONE, PciStage, type PciStageOptions, pipeOf, REGION, REQ, TRIGGER, UNMASK } from "../explore/stages/pci-stage.js";
 
-function ready(options: PciWorldOptions = {}) {
-  const world = new PciWorld(options);
+function ready(options: PciStageOptions = {}) {
+  const world = new PciStage(options);
   return { world, ...world.ready() };
 }
 
@@ -146,7 +146,7 @@ describe("resets", () => {
   });
 
   it("12.1: an open that finds the device taken is tried again by the user", () => {
-    const world = new PciWorld();
+    const world = new PciStage();
     const c = world.open("/dev/vfio/vfio");
     const g = world.open("/dev/vfio/12");
     world.setContainer(g, c);
@@ -316,7 +316,7 @@ describe("binding", () => {
   });
 
   it("vector 103: a bridge is never assigned; with its own driver, or none, the group stays viable", () => {
-    const world = new PciWorld();
+    const world = new PciStage();
     const { name } = world.bridge;
     const write = (file: string, text = name): number => world.write(`/sys/bus/pci/${file}`, text);
     write(`devices/${name}/driver_override`, "vfio-pci");
@@ -328,7 +328,7 @@ describe("binding", () => {
   });
 
   it("vectors 4, 5, 6, 102: siblings, host drivers and overrides", () => {
-    const world = new PciWorld();
+    const world = new PciStage();
     const { name } = world.B;
     const write = (file: string, text = name): number => world.write(`/sys/bus/pci/${file}`, text);
     const g = world.open("/dev/vfio/12");
@@ -345,7 +345,7 @@ describe("binding", () => {
   });
 
   it("vector 104: new_id and remove_id", () => {
-    const world = new PciWorld();
+    const world = new PciStage();
     const write = (file: string, text: string): number => world.write(`/sys/bus/pci/${file}`, text);
     const ids = (text: string, file = "new_id", driver = "vfio-pci"): number => write(`drivers/${driver}/${file}`, text);
     const bound = (): string | null => run(world.sysfs.readlink(`/sys/bus/pci/devices/${world.B.name}/driver`));
@@ -359,7 +359,7 @@ describe("binding", () => {
   });
 
   it("2.1: an id can ask for subsystem and class too", () => {
-    const world = new PciWorld();
+    const world = new PciStage();
     const ids = (text: string): string | null => {
       world.write(`/sys/bus/pci/drivers/vfio-pci/new_id`, text);
       return run(world.sysfs.readlink(`/sys/bus/pci/devices/${world.B.name}/driver`));

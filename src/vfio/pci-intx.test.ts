@@ -1,19 +1,19 @@
 import { describe, expect, it } from "vitest";
-import { Handler } from "../host/irq.fixture.js";
+import { Handler } from "../explore/stages/host-stage.js";
 import { Irqf } from "../host/irq-types.js";
 import { run } from "../sim/step.js";
 import { EAGAIN, EBADF, EBUSY, EINVAL, ENOTTY } from "../uapi/errno.js";
-import { BOOL, CLOSED, EVENTFD, INTX, MASK, NONE, PciWorld, type PciWorldOptions, pipeOf, TRIGGER, UNMASK } from "./pci.fixture.js";
+import { BOOL, CLOSED, EVENTFD, INTX, MASK, NONE, PciStage, type PciStageOptions, pipeOf, TRIGGER, UNMASK } from "../explore/stages/pci-stage.js";
 
-function ready(options: PciWorldOptions = {}) {
-  const world = new PciWorld(options);
+function ready(options: PciStageOptions = {}) {
+  const world = new PciStage(options);
   const fds = world.ready();
   expect(fds.d).toBeGreaterThanOrEqual(0);
   return { world, ...fds };
 }
 
 /** Vector 31's start: INTx with trigger E. */
-function triggered(options: PciWorldOptions = {}) {
+function triggered(options: PciStageOptions = {}) {
   const { world, ...fds } = ready(options);
   const E = world.eventfd();
   expect(world.setIrqs(fds.d, INTX, EVENTFD | TRIGGER, 0, 1, E)).toBe(0);
@@ -22,7 +22,7 @@ function triggered(options: PciWorldOptions = {}) {
 }
 
 /** Vector 31's end: asserted once, signalled, masked. */
-function masked(options: PciWorldOptions = {}) {
+function masked(options: PciStageOptions = {}) {
   const all = triggered(options);
   all.world.intx(true);
   expect(all.world.take(all.E)).toBe(1);
@@ -201,7 +201,7 @@ describe("INTx", () => {
 });
 
 describe("what automasking costs (host-irq.md 1.12)", () => {
-  function oneInterrupt(options: PciWorldOptions) {
+  function oneInterrupt(options: PciStageOptions) {
     const { world, d, E } = triggered(options);
     const before = run(world.A.configCycles());
     world.intx(true);
@@ -250,7 +250,7 @@ describe("INTx without DisINTx", () => {
 });
 
 describe("INTx before Linux 6.9 (profile v5)", () => {
-  const isRequested = (world: PciWorld): boolean => world.machine.desc(world.machine.level).depth === 0;
+  const isRequested = (world: PciStage): boolean => world.machine.desc(world.machine.level).depth === 0;
 
   it.each([{}, { hasBrokenIntxMasking: true }])("vectors 42, 43: -1 gives the host's line back, and the mode stays: %o", (options) => {
     const { world, d } = triggered({ ...options, vfio: { releasesIntxLine: true } });

@@ -3,12 +3,12 @@ import { eventfdContextOf } from "../host/eventfd.js";
 import { IrqBypassConsumer, type IrqBypassProducer } from "../host/irqbypass.js";
 import { run, type Step } from "../sim/step.js";
 import { EAGAIN, EBADF, EINVAL, ENOTTY, ERANGE } from "../uapi/errno.js";
-import { BOOL, CLOSED, ERR, EVENTFD, INTX, MASK, MSI, MSIX, NONE, PciWorld, type PciWorldOptions, REQ, TRIGGER } from "./pci.fixture.js";
+import { BOOL, CLOSED, ERR, EVENTFD, INTX, MASK, MSI, MSIX, NONE, PciStage, type PciStageOptions, REQ, TRIGGER } from "../explore/stages/pci-stage.js";
 
 const MASTER = 0x0006;
 
-function ready(options: PciWorldOptions = {}) {
-  const world = new PciWorld(options);
+function ready(options: PciStageOptions = {}) {
+  const world = new PciStage(options);
   const fds = world.ready();
   world.configWrite(fds.d, 4, 2, MASTER);
   const eventfds = (count: number): number[] => Array.from({ length: count }, () => world.eventfd());

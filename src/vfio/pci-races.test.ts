@@ -7,7 +7,7 @@ import { Context } from "../sim/context.js";
 import { run, STRAIGHT, type Step } from "../sim/step.js";
 import * as uapi from "../uapi/vfio.js";
 import type { Hazards } from "../sim/hazards.js";
-import { CONFIG, EVENTFD, INTX, MSI, NONE, PciWorld, TRIGGER, UNMASK } from "./pci.fixture.js";
+import { CONFIG, EVENTFD, INTX, MSI, NONE, PciStage, TRIGGER, UNMASK } from "../explore/stages/pci-stage.js";
 
 // vfio.md 23 for PCI functions: each rule over all interleavings within a bound, and found broken without it.
 
@@ -24,19 +24,19 @@ class Does extends Context {
 }
 
 /** A SET_IRQS by a thread, its argument at a place of its own. */
-function setIrqs(world: PciWorld, d: number, at: number, index: number, flags: number, start: number, count: number, ...fds: number[]): Does {
+function setIrqs(world: PciStage, d: number, at: number, index: number, flags: number, start: number, count: number, ...fds: number[]): Does {
   [20 + 4 * fds.length, flags, index, start, count, ...fds].forEach((word, i) => world.process.memory.setU32(at + 4 * i, word >>> 0));
   return new Does(`SET_IRQS ${flags}`, () => world.process.ioctl(d, uapi.VFIO_DEVICE_SET_IRQS, at));
 }
 
-function pin(world: PciWorld, ...levels: boolean[]): Does {
+function pin(world: PciStage, ...levels: boolean[]): Does {
   return new Does("device", function* () {
     for (let i = 0; i < levels.length; i++) yield* world.A.fn.intx.setLevel(levels[i]);
     return 0;
   });
 }
 
-function signal(world: PciWorld, fd: number): Does {
+function signal(world: PciStage, fd: number): Does {
   const context = eventfdContextOf(world.process, fd);
   if (typeof context === "number") throw new Error(`descriptor ${fd} is no eventfd`);
   return new Does("signal", function* () {
@@ -46,7 +46,7 @@ function signal(world: PciWorld, fd: number): Does {
 }
 
 /** Writes COMMAND of A's user, once for each value. */
-function command(world: PciWorld, d: number, ...values: number[]): Does {
+function command(world: PciStage, d: number, ...values: number[]): Does {
   values.forEach((value, i) => world.process.memory.setU32(0x3000 + 4 * i, value));
   return new Does("COMMAND", function* () {
     for (let i = 0; i < values.length; i++) yield* world.process.write(d, 0x3000 + 4 * i, 2, CONFIG + 4);
@@ -56,7 +56,7 @@ function command(world: PciWorld, d: number, ...values: number[]): Does {
 
 /** INTx with trigger E and unmask eventfd U, asserted, masked and signalled once. */
 function masked(hazards: Partial<Hazards> = {}) {
-  const world = new PciWorld({ hazards });
+  const world = new PciStage({ hazards });
   const fds = world.ready();
   const [E, U] = [world.eventfd(), world.eventfd()];
   world.setIrqs(fds.d, INTX, EVENTFD | TRIGGER, 0, 1, E);
@@ -66,7 +66,7 @@ function masked(hazards: Partial<Hazards> = {}) {
 }
 
 /** 23.1 and 23.3 when nothing is under way. */
-function atRest(world: PciWorld): string | null {
+function atRest(world: PciStage): string | null {
   const { intx, mode } = world.vfioA.irqs;
   if (run(mode.get()) !== INTX) return null;
   const isMasked = run(intx.isMasked());
@@ -160,7 +160,7 @@ function toggleAgainstResample(): Program {
 
 /** 23.13: the last close against a message. */
 function closeAgainstMessage(): Program {
-  const world = new PciWorld();
+  const world = new PciStage();
   const { d, g, c } = world.ready();
   const E = world.eventfd();
   world.configWrite(d, 4, 2, 6);
@@ -185,7 +185,7 @@ function closeAgainstMessage(): Program {
 
 /** 23.21: memory enable is cleared while another thread writes a register through its mapping. */
 function memoryOffAgainstStore(hazards: Partial<Hazards> = {}): Program {
-  const world = new PciWorld({ hazards });
+  const world = new PciStage({ hazards });
   const { d } = world.ready();
   const address = run(world.process.mmap(d, 0x1000, 0, true));
   const region = world.process.memory.areaAt(address)?.region;
@@ -215,7 +215,7 @@ function memoryOffAgainstStore(hazards: Partial<Hazards> = {}): Program {
 
 /** 23.22: a reset against a message: afterwards messages go as before. */
 function resetAgainstMessage(): Program {
-  const world = new PciWorld();
+  const world = new PciStage();
   const { d } = world.ready();
   const E = world.eventfd();
   world.configWrite(d, 4, 2, 6);
@@ -240,7 +240,7 @@ function resetAgainstMessage(): Program {
 
 /** 23.11: a block of vectors fails while messages of another vector come: none of those is lost. */
 function failingBlockAgainstMessages(): Program {
-  const world = new PciWorld();
+  const world = new PciStage();
   const { d } = world.ready();
   const [E0, E1] = [world.eventfd(), world.eventfd()];
   world.configWrite(d, 4, 2, 6);

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { Random } from "../sim/random.js";
 import { run } from "../sim/step.js";
 import * as uapi from "../uapi/vfio.js";
-import { INTX, MSI, MSIX, PciWorld, type PciWorldOptions, pipeOf, REGION } from "./pci.fixture.js";
+import { INTX, MSI, MSIX, PciStage, type PciStageOptions, pipeOf, REGION } from "../explore/stages/pci-stage.js";
 
 const OPERATIONS = 150;
 const EXPRESS_DEVCTL = 0x60;
@@ -11,16 +11,16 @@ const MSI_FLAGS = 0x4a;
 
 /** A user who does anything, a function that does anything: what must hold whenever everything is quiet (vfio.md 23). */
 class Chaos {
-  readonly world: PciWorld;
+  readonly world: PciStage;
   private fds: { c: number; g: number; d: number };
   private readonly eventfds: number[];
   private readonly log: string[] = [];
 
   constructor(
     private readonly random: Random,
-    options: PciWorldOptions,
+    options: PciStageOptions,
   ) {
-    this.world = new PciWorld(options);
+    this.world = new PciStage(options);
     this.fds = this.world.ready();
     this.eventfds = [...Array.from({ length: 4 }, () => this.world.eventfd()), -1, -1, 77, pipeOf(this.world)];
   }
@@ -151,7 +151,7 @@ class Chaos {
 }
 
 describe("a user and a function that do anything", () => {
-  const variants: [string, PciWorldOptions][] = [
+  const variants: [string, PciStageOptions][] = [
     ["with DisINTx", {}],
     ["without DisINTx", { hasBrokenIntxMasking: true }],
     ["without DisINTx, lazily", { hasBrokenIntxMasking: true, vfio: { unlazyIntx: false } }],

@@ -5,7 +5,7 @@ import { SW_MSI_REGION } from "../host/iommu-group.js";
 import { run } from "../sim/step.js";
 import { EINVAL, ENOMEM, EPERM } from "../uapi/errno.js";
 import * as uapi from "../uapi/vfio.js";
-import { EVENTFD, MSI, MSIX, PciWorld, type PciWorldOptions, RemappingStub, TRIGGER } from "./pci.fixture.js";
+import { EVENTFD, MSI, MSIX, PciStage, type PciStageOptions, RemappingStub, TRIGGER } from "../explore/stages/pci-stage.js";
 
 // Vectors 91 to 94 of host-irq.md 8.6: messages through an SMMU (5.4).
 
@@ -13,20 +13,20 @@ import { EVENTFD, MSI, MSIX, PciWorld, type PciWorldOptions, RemappingStub, TRIG
 const DOORBELL = 0x0809_0040;
 const MSI_CAP = 0x48;
 
-function ready(options: PciWorldOptions = {}) {
-  const world = new PciWorld({ reserved: [SW_MSI_REGION], doorbell: DOORBELL, ...options });
+function ready(options: PciStageOptions = {}) {
+  const world = new PciStage({ reserved: [SW_MSI_REGION], doorbell: DOORBELL, ...options });
   const fds = world.ready();
   world.configWrite(fds.d, 4, 2, 6);
   return { world, ...fds };
 }
 
-function pages(world: PciWorld): string[] {
+function pages(world: PciStage): string[] {
   const domain = run(world.pciGroup.current());
   if (typeof domain === "string") throw new Error(`the group is ${domain}`);
   return run(domain.doorbellPages()).map((page) => `${page.iova.toString(16)} to ${page.address.toString(16)}`);
 }
 
-const addressOf = (world: PciWorld): string => (world.A.fn.peek(MSI_CAP + Msi.ADDRESS_LO, 4) >>> 0).toString(16);
+const addressOf = (world: PciStage): string => (world.A.fn.peek(MSI_CAP + Msi.ADDRESS_LO, 4) >>> 0).toString(16);
 
 describe("messages behind an SMMU", () => {
   it("vector 91: the function is told where the doorbell is mapped for it, in the window; the message arrives", () => {
@@ -63,7 +63,7 @@ describe("messages behind an SMMU", () => {
 
   it("vector 94: functions whose messages are not isolated are refused, unless the option says otherwise", () => {
     for (const [allowUnsafeInterrupts, result] of [[false, -EPERM], [true, 0]] as const) {
-      const world = new PciWorld({ isMsiIsolated: false, allowUnsafeInterrupts, reserved: [SW_MSI_REGION] });
+      const world = new PciStage({ isMsiIsolated: false, allowUnsafeInterrupts, reserved: [SW_MSI_REGION] });
       const [c, g] = [world.open("/dev/vfio/vfio"), world.open("/dev/vfio/12")];
       world.setContainer(g, c);
       expect(world.ioctl(c, uapi.VFIO_SET_IOMMU, uapi.VFIO_TYPE1v2_IOMMU)).toBe(result);
@@ -93,7 +93,7 @@ describe("messages behind an SMMU", () => {
   });
 
   it("x86's doorbell is the hardware's: no mapping, even while DMA is blocked", () => {
-    const world = new PciWorld();
+    const world = new PciStage();
     const { d } = world.ready();
     const E = world.eventfd();
     world.configWrite(d, 4, 2, 6);

@@ -4,13 +4,13 @@ import { PlatformDevice } from "../host/platform-device.js";
 import { run } from "../sim/step.js";
 import { EAGAIN, EBADF, EBUSY, EFAULT, EINVAL, ENOTTY } from "../uapi/errno.js";
 import * as uapi from "../uapi/vfio.js";
-import { ARGUMENTS, EDGE_SPI, Reset, World } from "./vfio.fixture.js";
+import { ARGUMENTS, EDGE_SPI, Reset, VfioStage } from "../explore/stages/vfio-stage.js";
 
 const { VFIO_IRQ_SET_DATA_NONE: NONE, VFIO_IRQ_SET_DATA_BOOL: BOOL, VFIO_IRQ_SET_DATA_EVENTFD: EVENTFD } = uapi;
 const { VFIO_IRQ_SET_ACTION_MASK: MASK, VFIO_IRQ_SET_ACTION_UNMASK: UNMASK, VFIO_IRQ_SET_ACTION_TRIGGER: TRIGGER } = uapi;
 
 function triggered(index = 0) {
-  const world = new World();
+  const world = new VfioStage();
   const fds = world.ready();
   const E = world.eventfd();
   expect(world.setIrqs(fds.d, index, EVENTFD | TRIGGER, 0, 1, E)).toBe(0);
@@ -57,7 +57,7 @@ describe("a platform device's interrupt", () => {
   });
 
   it("vector 96: a forwarded interrupt is signalled per activation, never masked; forwarding is decided at installation", () => {
-    const world = new World();
+    const world = new VfioStage();
     const { d } = world.ready();
     const irq = world.driver.deviceOf(world.a.name)?.irqs[0];
     if (irq === undefined) throw new Error("no irq");
@@ -149,7 +149,7 @@ describe("a platform device's interrupt", () => {
   });
 
   it("of a line that another driver holds opens all the same; each SET_IRQS tells why it has none", () => {
-    const world = new World();
+    const world = new VfioStage();
     world.ready();
     const group = new IommuGroup(world.sim, 20);
     const irqs = [world.machine.level];
@@ -181,7 +181,7 @@ describe("a platform device's interrupt", () => {
 });
 
 describe("SET_IRQS validation (7.5)", () => {
-  const world = new World();
+  const world = new VfioStage();
   const { d } = world.ready();
   const E = world.eventfd();
   const raw = (...words: number[]): number => world.call(d, uapi.VFIO_DEVICE_SET_IRQS, ...words);
@@ -214,7 +214,7 @@ describe("SET_IRQS validation (7.5)", () => {
 });
 
 describe("a platform device's regions", () => {
-  const world = new World();
+  const world = new VfioStage();
   const { d } = world.ready();
 
   it("are told with their flags (16.1)", () => {

@@ -6,13 +6,13 @@ import { Smmu } from "../host/smmu.js";
 import { run } from "../sim/step.js";
 import { EACCES, EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, ENOSPC, ENOTTY, EOVERFLOW, EPERM } from "../uapi/errno.js";
 import * as uapi from "../uapi/vfio.js";
-import { ARGUMENTS, MEMORY, MEMORY_SIZE, Registers, Reset, World, type WorldOptions } from "./vfio.fixture.js";
+import { ARGUMENTS, MEMORY, MEMORY_SIZE, Registers, Reset, VfioStage, type VfioStageOptions } from "../explore/stages/vfio-stage.js";
 
 const { VFIO_DMA_MAP_FLAG_READ: READ, VFIO_DMA_MAP_FLAG_VADDR: VADDR } = uapi;
 const ALL = uapi.VFIO_DMA_UNMAP_FLAG_ALL;
 
-function ready(options: WorldOptions = {}, type = uapi.VFIO_TYPE1v2_IOMMU) {
-  const world = new World(options);
+function ready(options: VfioStageOptions = {}, type = uapi.VFIO_TYPE1v2_IOMMU) {
+  const world = new VfioStage(options);
   return { world, ...world.ready(type) };
 }
 
@@ -244,7 +244,7 @@ describe("DMA through a domain", () => {
   it("host-irq 90: a stream without a domain is aborted: in silence by SMMUv3, with a global fault by SMMUv2, with an event beyond the table", () => {
     const bytes = new Uint8Array(4);
     for (const [smmu, globalFaults] of [["smmuv3", 0], ["smmuv2", 1]] as const) {
-      const world = new World({ smmu });
+      const world = new VfioStage({ smmu });
       expect(run(world.dma.write(0, bytes))).toBe(false);
       expect(world.smmu.events).toEqual({ records: [], lost: 0, globalFaults });
     }
@@ -265,7 +265,7 @@ describe("DMA through a domain", () => {
   });
 
   it("events beyond the queue are lost, and the device goes on", () => {
-    const world = new World();
+    const world = new VfioStage();
     const smmu = new Smmu(world.sim, "smmuv3", { queueLength: 2 });
     world.ready();
     const dma = new IommuDma(smmu, world.group, 6);
@@ -274,7 +274,7 @@ describe("DMA through a domain", () => {
   });
 
   it("4.1: SET_IOMMU that fails for one group gives back those it had attached", () => {
-    const world = new World();
+    const world = new VfioStage();
     const group = new IommuGroup(world.sim, 20, { isMsiIsolated: false });
     const device = new PlatformDevice(world.sim, "second", { compatible: ["acme,x"], group, reset: new Reset() });
     world.bus.addDevice(device);

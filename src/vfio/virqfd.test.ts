@@ -4,7 +4,7 @@ import { run, type Step } from "../sim/step.js";
 import { EBADF, EBUSY, EINVAL } from "../uapi/errno.js";
 import * as uapi from "../uapi/vfio.js";
 import { VirqfdSlot } from "./virqfd.js";
-import { World } from "./vfio.fixture.js";
+import { VfioStage } from "../explore/stages/vfio-stage.js";
 
 const { VFIO_IRQ_SET_DATA_NONE: NONE, VFIO_IRQ_SET_DATA_EVENTFD: EVENTFD } = uapi;
 const { VFIO_IRQ_SET_ACTION_MASK: MASK, VFIO_IRQ_SET_ACTION_UNMASK: UNMASK, VFIO_IRQ_SET_ACTION_TRIGGER: TRIGGER } = uapi;
@@ -25,7 +25,7 @@ class Slot extends VirqfdSlot {
 }
 
 function slot() {
-  const world = new World();
+  const world = new VfioStage();
   return { world, slot: new Slot(world.vfio.virqfds), U: world.eventfd() };
 }
 
@@ -103,7 +103,7 @@ const ACTIONS: Action[] = ["line up", "line down", "unmask", "mask", "signal U",
 
 /** A level interrupt under any order of what user space and the device can do. */
 class Level {
-  readonly world = new World();
+  readonly world = new VfioStage();
   readonly d = this.world.ready().d;
   readonly U = this.world.eventfd();
   private readonly M = this.world.eventfd();

@@ -9,6 +9,8 @@ import { HostCpu, type Ipi, IPIS } from "../cpu.js";
 export interface InterruptHandler {
   /** `intid` is 16 or above, its priority already dropped where EOImode is 1. */
   handle(intid: number): Step<void>;
+  /** Does a guest complete it? */
+  isForwarded(intid: number): boolean;
 }
 
 /** A physical CPU that a GIC interrupts; its IPIs are SGIs. */
@@ -26,6 +28,7 @@ export class GicCpu extends HostCpu {
   /** host-irq.md 1.5: acknowledge, drop the priority (EOImode 1), flow handler. */
   protected override *takeOne(): Step<void> {
     const { gic, sim, cpu } = this;
+    const { hazards } = sim;
     const iar = yield* gic.acknowledge(cpu);
     sim.charge(Cost.irqAck);
     const intid = gic.version === 2 ? iar & 0x3ff : iar & 0xffffff;
@@ -35,9 +38,10 @@ export class GicCpu extends HostCpu {
     }
     this.interrupts++;
     sim.emit(Ev.host_ack, cpu, intid);
-    if (gic.eoiMode === 1 || intid < IPIS) {
+    // For a forwarded interrupt, too: its guest ends what it sees, not what this CPU acknowledged (K10).
+    if (intid < IPIS || (gic.eoiMode === 1 && !(hazards.keepForwardedPriority && this.handler.isForwarded(intid)))) {
       // The whole value: on GICv2 it carries the sender of an SGI (K28).
-      yield* gic.endOfInterrupt(cpu, iar);
+      yield* gic.endOfInterrupt(cpu, hazards.eoiWithoutSource ? intid : iar);
       sim.charge(Cost.irqEoi);
       sim.emit(Ev.host_eoi, cpu, intid);
     }
@@ -49,7 +53,7 @@ export class GicCpu extends HostCpu {
   private *takeIpi(sgi: number, iar: number): Step<void> {
     this.ipisTaken[sgi]++;
     if (this.gic.eoiMode === 0) return;
-    yield* this.gic.deactivate(this.cpu, iar);
+    yield* this.gic.deactivate(this.cpu, this.sim.hazards.eoiWithoutSource ? sgi : iar);
     this.sim.charge(Cost.irqDir);
     this.sim.emit(Ev.host_dir, this.cpu, sgi);
   }

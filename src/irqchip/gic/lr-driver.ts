@@ -1,3 +1,4 @@
+import type { Hazards } from "../../sim/hazards.js";
 import type { VgicIrq } from "./vgic-irq.js";
 import { VgicConfig } from "./vgic-irq.js";
 
@@ -31,7 +32,7 @@ export interface LrDriver {
  * edge interrupts without a physical one: a level one is sampled again when it has ended, and a physical one keeps its
  * pending state in the physical distributor.
  */
-export function lrFlags(irq: VgicIrq): number {
+export function lrFlags(irq: VgicIrq, hazards: Hazards): number {
   let flags = 0;
   let mayPend = true;
   if (irq.active) {
@@ -43,7 +44,7 @@ export function lrFlags(irq: VgicIrq): number {
   }
   if (irq.hw && !irq.needsSwResample()) {
     flags |= LrFlag.HW;
-    if (irq.active) mayPend = false;
+    if (irq.active && !hazards.pendingActiveHw) mayPend = false; // K12
   } else if (irq.config === VgicConfig.LEVEL) {
     flags |= LrFlag.EOI;
     if (irq.active) mayPend = false;

@@ -6,7 +6,7 @@ import { run, type Step } from "../../sim/step.js";
 import * as A from "../../uapi/arm.js";
 import { createVgic, type Vgic } from "./vgic.js";
 import type { VgicCompat, VgicDist } from "./vgic-dist.js";
-import { FakeVm, hostGicV2, hostGicV3 } from "./vgic.fixture.js";
+import { FakeVm, hostGicV2, hostGicV3 } from "../../explore/stages/vgic-stage.js";
 
 export const GICD = 0x08000000;
 export const GICR = 0x080a0000;

@@ -3,14 +3,14 @@ import { IchHcr, IchVmcr } from "../../arch/gic/gich.js";
 import { Icc } from "../../arch/gic/icc.js";
 import { EBUSY, EEXIST, EINVAL } from "../../uapi/errno.js";
 import { run } from "../../sim/step.js";
-import { hostGicV3, VgicHarness } from "./vgic.fixture.js";
+import { hostGicV3, VgicStage } from "../../explore/stages/vgic-stage.js";
 import { VgicConfig } from "./vgic-irq.js";
 import * as state from "./vgic-state.js";
 
 
 describe("gic.md D3, the core", () => {
   it("vector VA35: an SPI routed to no vCPU stays latched, and a new target alone does not deliver it", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     const irq = h.enable(40);
     run(state.writeRouter(h.dist, irq, 0x77));
     h.inject(40);
@@ -24,7 +24,7 @@ describe("gic.md D3, the core", () => {
   });
 
   it("vector VA36: ICPENDR does not lower a high wire", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     const irq = h.irq(40);
     run(state.writeConfig(irq, VgicConfig.LEVEL));
     h.inject(40);
@@ -35,7 +35,7 @@ describe("gic.md D3, the core", () => {
   });
 
   it("vector VA37: a level interrupt written pending is cleared by ICPENDR", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     const irq = h.irq(40);
     run(state.writeConfig(irq, VgicConfig.LEVEL));
     run(state.setPending(h.dist, irq, false));
@@ -45,7 +45,7 @@ describe("gic.md D3, the core", () => {
   });
 
   it("vector VA38: edges before the acknowledge coalesce; one after it makes active and pending", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     h.enable(40, 0xa0, VgicConfig.EDGE);
     for (const level of [true, true, false, true]) h.inject(40, level);
     expect(h.iar()).toBe(40);
@@ -62,14 +62,14 @@ describe("gic.md D3, the core", () => {
   });
 
   it("vector VA39: user space writes a zero to ISPENDR and the latch is gone", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     h.inject(40);
     run(state.assignPending(h.dist, h.irq(40), false));
     expect(h.isPending(40, 0, true)).toBe(false);
   });
 
   it("vector VA40: LEVEL_INFO carries the wire, not the latch", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     const irq = h.irq(40);
     run(state.writeConfig(irq, VgicConfig.LEVEL));
     run(state.writeLineLevel(h.dist, irq, true));
@@ -78,7 +78,7 @@ describe("gic.md D3, the core", () => {
   });
 
   it("vector VA41: an interrupt written active is listed so; ICACTIVER ends it without an EOI", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     h.enable(40, 0xa0);
     h.enable(41, 0x80);
     h.changeActive(40, true);
@@ -94,7 +94,7 @@ describe("gic.md D3, the core", () => {
   });
 
   it("vector VA42: interrupts that do not exist are refused", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     expect(h.inject(256)).toBe(-EINVAL);
     expect(h.inject(20)).toBe(-EINVAL);
     expect(h.inject(1023)).toBe(-EINVAL);
@@ -102,7 +102,7 @@ describe("gic.md D3, the core", () => {
   });
 
   it("vector VA43: the most urgent first, the other after its end", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     h.enable(40, 0xa0);
     h.enable(41, 0x40);
     h.inject(40);
@@ -114,7 +114,7 @@ describe("gic.md D3, the core", () => {
   });
 
   it("vector VA44: an interrupt at the mask is not taken but is the highest pending", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     h.vmcr(0x40 << IchVmcr.PMR_SHIFT, 0xff << IchVmcr.PMR_SHIFT);
     h.enable(40, 0x40);
     h.inject(40);
@@ -126,7 +126,7 @@ describe("gic.md D3, the core", () => {
   });
 
   it("vector VA45: the binary point groups priorities", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     h.vmcr(5 << IchVmcr.BPR1_SHIFT, 7 << IchVmcr.BPR1_SHIFT);
     h.enable(40, 0xa8);
     h.inject(40);
@@ -142,7 +142,7 @@ describe("gic.md D3, the core", () => {
   });
 
   it("vector VA47: with EOImode 1 the end drops the priority and DIR deactivates", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     h.vmcr(IchVmcr.EOIM);
     h.enable(40);
     h.enable(41);
@@ -161,7 +161,7 @@ describe("gic.md D3, the core", () => {
   });
 
   it("vector VA48: with EOImode 0 DIR is ignored", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     h.enable(40);
     h.inject(40);
     expect(h.iar()).toBe(40);
@@ -171,7 +171,7 @@ describe("gic.md D3, the core", () => {
   });
 
   it("vector VA49: the end of an INTID that is not listed drops the priority, and is counted", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     h.enable(40);
     h.inject(40);
     expect(h.iar()).toBe(40);
@@ -182,7 +182,7 @@ describe("gic.md D3, the core", () => {
   });
 
   it("vector VA50: IAR0 does not take group 1", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     h.enable(40);
     h.inject(40);
     expect(h.iar(0, 0)).toBe(1023);
@@ -190,19 +190,19 @@ describe("gic.md D3, the core", () => {
   });
 
   it("vector VA54: SGI1R reaches the vCPUs of its list alone", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     expect(h.sysreg(Icc.SGI1R, 0x0500000a)).toBe(true);
     expect([0, 1, 2, 3].map((vcpu) => h.isPending(5, vcpu))).toEqual([false, true, false, true]);
   });
 
   it("vector VA55: IRM reaches everyone but the sender", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     h.sysreg(Icc.SGI1R, 2 << 24, 1 << 8);
     expect([0, 1, 2, 3].map((vcpu) => h.isPending(2, vcpu))).toEqual([false, true, true, true]);
   });
 
   it("vector VA56: SGI0R generates group 0 alone", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     h.vmcr(IchVmcr.ENG0);
     h.sysreg(Icc.SGI0R, (3 << 24) | 1);
     h.sysreg(Icc.ASGI1R, (3 << 24) | 1);
@@ -213,14 +213,14 @@ describe("gic.md D3, the core", () => {
   });
 
   it("vector VA57: an SGI sent twice before the acknowledge is taken once", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     h.sysreg(Icc.SGI1R, 0x05000002);
     h.sysreg(Icc.SGI1R, 0x05000002);
     expect(h.drain(1)).toEqual([5]);
   });
 
   it("vector VA59: the image of a level SPI", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     h.enable(40, 0x80, VgicConfig.LEVEL);
     h.inject(40);
     h.enter(0);
@@ -228,7 +228,7 @@ describe("gic.md D3, the core", () => {
   });
 
   it("vector VA60: the image of a mapped PPI", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     run(h.vgic.mapPhysicalIrq(0, 27, 27));
     h.enable(27, 0xa0);
     h.inject(27, true, 0);
@@ -242,7 +242,7 @@ describe("gic.md D3, the core", () => {
     [2, IchHcr.UIE],
   ] as const)
     it(`vector VA61: with ${nrLr} list register(s) 20 interrupts are delivered in order of priority`, () => {
-      const h = new VgicHarness({ nrLr });
+      const h = new VgicStage({ nrLr });
       for (let intid = 40; intid < 60; intid++) h.enable(intid, 0xf0 - 8 * (intid - 39));
       for (let intid = 40; intid < 60; intid++) h.inject(intid);
       h.enter(0);
@@ -259,7 +259,7 @@ describe("gic.md D3, the core", () => {
     });
 
   it("vector VA62: an edge while active makes the list register active and pending", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     const irq = h.enable(40);
     h.inject(40);
     expect(h.iar()).toBe(40);
@@ -272,7 +272,7 @@ describe("gic.md D3, the core", () => {
   });
 
   it("vector VA64: a line has one owner; others are ignored", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     const [a, b] = [{}, {}];
     expect(run(h.vgic.setOwner(0, 27, a))).toBe(0);
     expect(run(h.vgic.setOwner(0, 27, b))).toBe(-EEXIST);
@@ -284,7 +284,7 @@ describe("gic.md D3, the core", () => {
   });
 
   it("vector VA67: what was latched while the distributor was off stays unlisted until its next event", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     h.enable(40);
     run(state.writeDistEnable(h.dist, false, false));
     h.inject(40);
@@ -300,19 +300,19 @@ describe("gic.md D3, the core", () => {
 
 describe("creation and order", () => {
   it("GICv3 answers EBUSY to an injection before INIT", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     h.dist.initialized = false;
     expect(h.inject(40)).toBe(-EBUSY);
   });
 
   it("equal priorities are taken in the order of queueing (vector VA78)", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     for (const intid of [51, 44, 46]) h.enable(intid);
     for (const intid of [51, 44, 46]) h.inject(intid);
     expect(h.drain()).toEqual([51, 44, 46]);
   });
 
   it("a host has as many list registers as it says", () => {
-    expect(new VgicHarness({ host: hostGicV3(4, 16) }).dist.nrLr).toBe(16);
+    expect(new VgicStage({ host: hostGicV3(4, 16) }).dist.nrLr).toBe(16);
   });
 });

@@ -4,7 +4,7 @@ import { Icc } from "../../arch/gic/icc.js";
 import { EINVAL } from "../../uapi/errno.js";
 import { run, STRAIGHT } from "../../sim/step.js";
 import { interleave } from "./interleave.fixture.js";
-import { hostGicV2, hostGicV3, VgicHarness } from "./vgic.fixture.js";
+import { hostGicV2, hostGicV3, VgicStage } from "../../explore/stages/vgic-stage.js";
 import { VgicConfig } from "./vgic-irq.js";
 import * as state from "./vgic-state.js";
 
@@ -13,7 +13,7 @@ const MAINTENANCE = IchHcr.UIE | IchHcr.NPIE | IchHcr.LRENPIE;
 describe("the CPU interface moves with its vCPU", () => {
   for (const host of [hostGicV3(2), hostGicV2(2)])
     it(`from one physical CPU to another, an interrupt active (GICv${host.version})`, () => {
-      const h = new VgicHarness({ ids: [0], host });
+      const h = new VgicStage({ ids: [0], host });
       h.enable(40);
       h.inject(40);
       expect(h.iar()).toBe(40);
@@ -31,7 +31,7 @@ describe("the CPU interface moves with its vCPU", () => {
     });
 
   it("the pending query knows the mask of a vCPU that is nowhere", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     h.enable(40, 0xa0);
     h.inject(40);
     h.vmcr(0x80 << IchVmcr.PMR_SHIFT, 0xff << IchVmcr.PMR_SHIFT);
@@ -44,7 +44,7 @@ describe("the CPU interface moves with its vCPU", () => {
   });
 
   it("a vCPU that enters without being loaded is a fault of the caller", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     run(h.vgic.put(0));
     expect(() => h.enter(0)).toThrow(/without being loaded/);
     run(h.vgic.load(1 - 1, 0));
@@ -54,7 +54,7 @@ describe("the CPU interface moves with its vCPU", () => {
 
 describe("what the hardware must report back (gic-v3.md A9.3)", () => {
   it("nothing while everything fits; DIR traps with the newest kernel", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     h.enable(40);
     h.inject(40);
     h.enter(0);
@@ -65,7 +65,7 @@ describe("what the hardware must report back (gic-v3.md A9.3)", () => {
   });
 
   it("underflow, no pending and unlisted ends, each where it can happen", () => {
-    const h = new VgicHarness({ nrLr: 2 });
+    const h = new VgicStage({ nrLr: 2 });
     for (let intid = 40; intid < 43; intid++) h.enable(intid, 0xf0 - 16 * (intid - 39));
     for (const intid of [40, 41]) h.inject(intid);
     expect([h.iar(), h.vif(0).hcr & MAINTENANCE]).toEqual([41, 0]);
@@ -76,7 +76,7 @@ describe("what the hardware must report back (gic-v3.md A9.3)", () => {
   });
 
   it("no pending ends in a list register: the rest is loaded at that exit", () => {
-    const h = new VgicHarness({ nrLr: 2 });
+    const h = new VgicStage({ nrLr: 2 });
     for (let intid = 40; intid < 44; intid++) h.enable(intid, 0xf0 - 16 * (intid - 39));
     for (let intid = 40; intid < 44; intid++) h.inject(intid);
     h.enter(0);
@@ -89,7 +89,7 @@ describe("what the hardware must report back (gic-v3.md A9.3)", () => {
   });
 
   it("a group that is off does not keep the other out of the list registers, and comes when it is turned on", () => {
-    const h = new VgicHarness({ nrLr: 2 });
+    const h = new VgicStage({ nrLr: 2 });
     for (const intid of [40, 41, 42]) run(state.writeGroup(h.dist, h.enable(intid, 0x20), 0));
     h.enable(43, 0xa0);
     for (const intid of [40, 41, 42, 43]) h.inject(intid);
@@ -102,7 +102,7 @@ describe("what the hardware must report back (gic-v3.md A9.3)", () => {
   });
 
   it("what another vCPU should hold takes no list register from the rest", () => {
-    const h = new VgicHarness({ nrLr: 1 });
+    const h = new VgicStage({ nrLr: 1 });
     h.enable(40, 0x20);
     h.enable(41, 0xa0);
     h.inject(40);
@@ -113,7 +113,7 @@ describe("what the hardware must report back (gic-v3.md A9.3)", () => {
   });
 
   it("Linux 6.1: underflow alone, active ones first, an unlisted end is lost", () => {
-    const h = new VgicHarness({ nrLr: 1, compat: "linux-6.1" });
+    const h = new VgicStage({ nrLr: 1, compat: "linux-6.1" });
     h.enable(40, 0xa0);
     h.enable(41, 0x80);
     h.inject(40);
@@ -125,7 +125,7 @@ describe("what the hardware must report back (gic-v3.md A9.3)", () => {
   });
 
   it("GICv2: an end without a list register is counted and walked too", () => {
-    const h = new VgicHarness({ host: hostGicV2(4, 1) });
+    const h = new VgicStage({ host: hostGicV2(4, 1) });
     h.enable(40, 0xa0);
     h.enable(41, 0x80);
     h.inject(40);
@@ -142,7 +142,7 @@ describe("what the hardware must report back (gic-v3.md A9.3)", () => {
 
 describe("events", () => {
   it("an injection and a loaded list register are told, also where nothing changes", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     h.enable(40, 0xa0, VgicConfig.LEVEL);
     h.inject(40);
     h.inject(40);
@@ -159,7 +159,7 @@ describe("events", () => {
 
 describe("mapped interrupts (gic-v3.md A9.9)", () => {
   it("need both interrupts to exist; SGIs cannot be mapped", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     expect([run(h.vgic.mapPhysicalIrq(-1, 300, 40)), run(h.vgic.mapPhysicalIrq(-1, 40, 2000)), run(h.vgic.mapPhysicalIrq(0, 3, 40))]).toEqual([
       -EINVAL,
       -EINVAL,
@@ -173,7 +173,7 @@ describe("mapped interrupts (gic-v3.md A9.9)", () => {
   });
 
   it("say whether they are pending or active, and forget both at a reset", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     run(h.vgic.mapPhysicalIrq(1, 27, 27));
     expect(run(h.vgic.isMappedActive(1, 27))).toBe(false);
     h.inject(27, true, 1);
@@ -183,7 +183,7 @@ describe("mapped interrupts (gic-v3.md A9.9)", () => {
   });
 
   it("ISPENDR marks the physical one active, ICPENDR releases it unless the virtual one is active", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     run(h.vgic.mapPhysicalIrq(-1, 40, 77));
     const irq = h.enable(40);
     run(state.setPending(h.dist, irq, false));
@@ -198,14 +198,14 @@ describe("mapped interrupts (gic-v3.md A9.9)", () => {
   });
 
   it("user space does not change whether they are active", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     run(h.vgic.mapPhysicalIrq(-1, 40, 77));
     run(state.setActive(h.dist, h.irq(40), null));
     expect([h.isActive(40), h.gic.isActive(0, 77)]).toEqual([false, false]);
   });
 
   it("outside the list registers, the guest's DIR deactivates the physical one", () => {
-    const h = new VgicHarness({ nrLr: 1 });
+    const h = new VgicStage({ nrLr: 1 });
     h.vmcr(IchVmcr.EOIM);
     run(h.vgic.mapPhysicalIrq(-1, 40, 77));
     h.enable(40);
@@ -225,7 +225,7 @@ describe("scale", () => {
   it("an injection takes as many accesses with 512 vCPUs and 960 SPIs as with one and 32", () => {
     if (STRAIGHT) return;
     const accesses = (ids: number[], nrIrqs: number): number => {
-      const h = new VgicHarness({ ids, nrIrqs, host: hostGicV3(ids.length) });
+      const h = new VgicStage({ ids, nrIrqs, host: hostGicV3(ids.length) });
       h.enable(40);
       return interleave(
         () => h.vgic.inject(-1, 40, true, null),
@@ -237,7 +237,7 @@ describe("scale", () => {
   });
 
   it("an SGI to one vCPU of 512 reaches it by its affinity", () => {
-    const h = new VgicHarness({ ids: Array.from({ length: 512 }, (_, id) => id), host: hostGicV3(512) });
+    const h = new VgicStage({ ids: Array.from({ length: 512 }, (_, id) => id), host: hostGicV3(512) });
     h.sysreg(Icc.SGI1R, (7 << 24) | (0x1f << 16) | (1 << 15));
     expect(h.dist.cpus.filter((cpu) => h.isPending(7, cpu.index)).map((cpu) => cpu.index)).toEqual([511]);
   });

@@ -4,7 +4,7 @@ import { E2BIG, EAGAIN, EBUSY, EEXIST, EINVAL, ENODEV, ENXIO } from "../../uapi/
 import { Sim } from "../../sim/sim.js";
 import { run } from "../../sim/step.js";
 import { RedistRegion } from "./redist-region.js";
-import { FakeVm, hostGicV2, hostGicV3, VgicHarness } from "./vgic.fixture.js";
+import { FakeVm, hostGicV2, hostGicV3, VgicStage } from "../../explore/stages/vgic-stage.js";
 import { createVgic, Vgic } from "./vgic.js";
 import { VgicConfig } from "./vgic-irq.js";
 
@@ -129,7 +129,7 @@ describe("objects (gic-v3.md A2)", () => {
       [hostGicV3(4), 1],
       [hostGicV2(4), 0],
     ] as const) {
-      const h = new VgicHarness({ host });
+      const h = new VgicStage({ host });
       for (const [intid, enabled, config] of [
         [0, true, VgicConfig.EDGE],
         [15, true, VgicConfig.EDGE],
@@ -147,12 +147,12 @@ describe("objects (gic-v3.md A2)", () => {
   });
 
   it("vCPUs are found by the affinity of their id, whatever the order of creation", () => {
-    const h = new VgicHarness({ ids: [17, 0, 300, 16] });
+    const h = new VgicStage({ ids: [17, 0, 300, 16] });
     expect([0x101, 0, 0x120c, 0x100, 1].map((affinity) => h.dist.cpuByAffinity(affinity)?.index)).toEqual([0, 1, 2, 3, undefined]);
   });
 
   it("what no interrupt has is not found", () => {
-    const h = new VgicHarness({ nrIrqs: 64 });
+    const h = new VgicStage({ nrIrqs: 64 });
     expect([h.dist.irq(null, 5), h.dist.irq(h.cpu(0), 64), h.dist.irq(h.cpu(0), -1), h.dist.irq(null, 8192)]).toEqual([null, null, null, null]);
     expect([31, 32, 63, 64].map((intid) => h.dist.isValidSpi(intid))).toEqual([false, true, true, false]);
   });

@@ -2,12 +2,12 @@ import { describe, expect, it } from "vitest";
 import { IchHcr, IchVmcr } from "../../arch/gic/gich.js";
 import { run, STRAIGHT, type Step } from "../../sim/step.js";
 import { interleave } from "./interleave.fixture.js";
-import { VgicHarness } from "./vgic.fixture.js";
+import { VgicStage } from "../../explore/stages/vgic-stage.js";
 import { VgicConfig } from "./vgic-irq.js";
 
 describe("gic.md D2, hazards that need no switch", () => {
   it("R34: a line that drops while pending in a list register leaves nothing pending after the end", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     h.enable(40, 0xa0, VgicConfig.LEVEL);
     h.inject(40);
     h.enter(0);
@@ -19,7 +19,7 @@ describe("gic.md D2, hazards that need no switch", () => {
   });
 
   it("R35: an edge while one is pending in a list register is one interrupt, while one is active it is one more", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     h.enable(40);
     h.inject(40);
     h.enter(0);
@@ -37,7 +37,7 @@ describe("gic.md D2, hazards that need no switch", () => {
   });
 
   it("R36: ISENABLER of a mapped interrupt whose line fell while it was disabled releases the physical one", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     const { gic } = h;
     run(h.vgic.mapPhysicalIrq(0, 27, 27));
     run(gic.setTrigger(0, 27, "level"));
@@ -50,7 +50,7 @@ describe("gic.md D2, hazards that need no switch", () => {
   it("R38: whoever asks after the kick finds the interrupt", () => {
     if (STRAIGHT) return;
     for (let at = 0, last = 1; at < last; at++) {
-      const h = new VgicHarness();
+      const h = new VgicStage();
       h.enable(40);
       const found = { before: false };
       last = interleave(
@@ -66,7 +66,7 @@ describe("gic.md D2, hazards that need no switch", () => {
   });
 
   it("R50: DIR of an interrupt outside the list registers ends it", () => {
-    const h = new VgicHarness({ nrLr: 1 });
+    const h = new VgicStage({ nrLr: 1 });
     h.vmcr(IchVmcr.EOIM);
     h.enable(40, 0xa0);
     h.enable(41, 0x80);
@@ -82,7 +82,7 @@ describe("gic.md D2, hazards that need no switch", () => {
   });
 
   it("R51: EOI of an interrupt outside the list registers ends it, and it can be taken again", () => {
-    const h = new VgicHarness({ nrLr: 1 });
+    const h = new VgicStage({ nrLr: 1 });
     h.enable(40, 0xa0);
     h.enable(41, 0x80);
     h.inject(40);
@@ -100,7 +100,7 @@ describe("gic.md D2, hazards that need no switch", () => {
   });
 
   it("R52: user space does not reach a line that the kernel owns", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     const timer = {};
     run(h.vgic.setOwner(0, 27, timer));
     h.enable(27);
@@ -111,7 +111,7 @@ describe("gic.md D2, hazards that need no switch", () => {
 
 describe("the end of a level interrupt", () => {
   it("is told to its listener before the state changes, with no lock held", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     h.enable(40, 0xa0, VgicConfig.LEVEL);
     h.inject(40);
     expect(h.iar()).toBe(40);
@@ -128,7 +128,7 @@ describe("the end of a level interrupt", () => {
   });
 
   it("a line raised again by the listener is delivered again", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     h.enable(40, 0xa0, VgicConfig.LEVEL);
     h.inject(40);
     h.vm.acks.onAck = function* () {
@@ -140,7 +140,7 @@ describe("the end of a level interrupt", () => {
   });
 
   it("is not told for a mapped interrupt", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     run(h.vgic.mapPhysicalIrq(-1, 40, 77));
     h.enable(40, 0xa0, VgicConfig.LEVEL);
     h.inject(40);
@@ -153,7 +153,7 @@ describe("the end of a level interrupt", () => {
   });
 
   it("with software resampling deactivates the physical interrupt at the fold, without a linked list register", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     let isHigh = true;
     const ops = {
       swResample: true,

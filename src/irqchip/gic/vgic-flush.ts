@@ -119,7 +119,7 @@ function* populate(dist: VgicDist, cpu: VgicCpu, hasSources: boolean): Step<numb
 
 function load(dist: VgicDist, cpu: VgicCpu, irq: VgicIrq, index: number): void {
   const { driver } = dist;
-  const flags = lrFlags(irq);
+  const flags = lrFlags(irq, dist.hazards);
   driver.encode(irq, flags);
   cpu.lrLo[index] = driver.lo;
   cpu.lrHi[index] = driver.hi;
@@ -136,6 +136,7 @@ function control(dist: VgicDist, cpu: VgicCpu, vmcr: number, isOutside: boolean,
   let hcr = IchHcr.EN | dist.driver.controlBits(sgis);
   hcr |= (vmcr & IchVmcr.ENG0) !== 0 ? IchHcr.VGRP0DIE : IchHcr.VGRP0EIE;
   hcr |= (vmcr & IchVmcr.ENG1) !== 0 ? IchHcr.VGRP1DIE : IchHcr.VGRP1EIE;
+  if (dist.hazards.alwaysUnderflow) return hcr | IchHcr.UIE; // K13
   if (!isOutside) return hcr;
   if (dist.nrLr > 1) hcr |= IchHcr.UIE;
   if (cpu.nrPending > dist.nrLr) hcr |= IchHcr.NPIE;

@@ -1,13 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { run, STRAIGHT, type Step } from "../../sim/step.js";
 import { interleave } from "./interleave.fixture.js";
-import { VgicHarness } from "./vgic.fixture.js";
+import { VgicStage } from "../../explore/stages/vgic-stage.js";
 import type { Hazards } from "../../sim/hazards.js";
 import { checkInvariants } from "./vgic-invariants.fixture.js";
 import * as state from "./vgic-state.js";
 
 /** Does any interleaving go wrong? `second` answers what must hold at the end. */
-function goesWrong(make: () => VgicHarness, first: (h: VgicHarness) => Step<unknown>, second: (h: VgicHarness) => Step<() => boolean>): boolean {
+function goesWrong(make: () => VgicStage, first: (h: VgicStage) => Step<unknown>, second: (h: VgicStage) => Step<() => boolean>): boolean {
   for (let at = 0, last = 1; at < last; at++) {
     const h = make();
     let holds = (): boolean => true;
@@ -23,8 +23,8 @@ function goesWrong(make: () => VgicHarness, first: (h: VgicHarness) => Step<unkn
   return false;
 }
 
-const prepared = (hazards: Partial<Hazards>): VgicHarness => {
-  const h = new VgicHarness({ ids: [0, 1, 2], nrIrqs: 64, hazards });
+const prepared = (hazards: Partial<Hazards>): VgicStage => {
+  const h = new VgicStage({ ids: [0, 1, 2], nrIrqs: 64, hazards });
   h.enable(40);
   return h;
 };

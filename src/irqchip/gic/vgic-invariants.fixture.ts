@@ -1,9 +1,9 @@
-import type { VgicHarness } from "./vgic.fixture.js";
+import type { VgicStage } from "../../explore/stages/vgic-stage.js";
 import type { VgicCpu } from "./vgic-cpu.js";
 import { VgicConfig, type VgicIrq } from "./vgic-irq.js";
 
 /** Every interrupt of the VM, with its vCPU where it is private. */
-export function everyIrq(h: VgicHarness): VgicIrq[] {
+export function everyIrq(h: VgicStage): VgicIrq[] {
   return [...h.dist.cpus.flatMap((cpu) => cpu.privateIrqs), ...h.dist.spis];
 }
 
@@ -14,7 +14,7 @@ const listOf = (cpu: VgicCpu): VgicIrq[] => {
 };
 
 /** Would it be queued at its next event (gic.md I5)? */
-export function isEligible(h: VgicHarness, irq: VgicIrq): boolean {
+export function isEligible(h: VgicStage, irq: VgicIrq): boolean {
   return irq.enabled && irq.isPending() && irq.targetVcpu !== null && h.dist.enabled && !irq.active;
 }
 
@@ -22,7 +22,7 @@ export function isEligible(h: VgicHarness, irq: VgicIrq): boolean {
  * What gic.md D1 says of the core, between two operations: I1, I2, I4, I5, I17; I20 is checked by the locks themselves.
  * `excused` holds the interrupts that became eligible without an event of their own (I5).
  */
-export function checkInvariants(h: VgicHarness, excused: ReadonlySet<VgicIrq>): string[] {
+export function checkInvariants(h: VgicStage, excused: ReadonlySet<VgicIrq>): string[] {
   const faults: string[] = [];
   const say = (text: string): void => void faults.push(text);
   const listed = new Map<VgicIrq, VgicCpu>();
@@ -48,7 +48,7 @@ function checkList(cpu: VgicCpu, listed: Map<VgicIrq, VgicCpu>, say: (text: stri
   }
 }
 
-function checkListRegisters(h: VgicHarness, listed: ReadonlyMap<VgicIrq, VgicCpu>, say: (text: string) => void): void {
+function checkListRegisters(h: VgicStage, listed: ReadonlyMap<VgicIrq, VgicCpu>, say: (text: string) => void): void {
   const loaded = new Set<VgicIrq>();
   for (const cpu of h.dist.cpus) {
     if (!h.vm.vcpus[cpu.index].inGuest) {

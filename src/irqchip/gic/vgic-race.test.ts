@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { run, STRAIGHT, type Step } from "../../sim/step.js";
 import { interleave } from "./interleave.fixture.js";
-import { VgicHarness } from "./vgic.fixture.js";
+import { VgicStage } from "../../explore/stages/vgic-stage.js";
 import { checkInvariants, isEligible } from "./vgic-invariants.fixture.js";
 import { VgicConfig, type VgicIrq } from "./vgic-irq.js";
 import { dispatchSgiV3 } from "./vgic-sgi.js";
@@ -12,7 +12,7 @@ const LEVEL_SPI = 41;
 
 const NOBODY: ReadonlySet<VgicIrq> = new Set();
 
-type Work = (h: VgicHarness) => Step<unknown>;
+type Work = (h: VgicStage) => Step<unknown>;
 
 /** What may run on vCPU 0's own thread, from outside of the guest. */
 const OWN: Record<string, Work> = {
@@ -39,7 +39,7 @@ const OTHER: Record<string, Work> = {
 };
 
 /** Where the interrupts are before: by what the guest has done with them. */
-const BEFORE: Record<string, (h: VgicHarness) => void> = {
+const BEFORE: Record<string, (h: VgicStage) => void> = {
   idle: () => {},
   pending: raiseBoth,
   loaded: (h) => {
@@ -56,13 +56,13 @@ const BEFORE: Record<string, (h: VgicHarness) => void> = {
   },
 };
 
-function raiseBoth(h: VgicHarness): void {
+function raiseBoth(h: VgicStage): void {
   h.inject(EDGE_SPI);
   h.inject(LEVEL_SPI);
 }
 
-function prepared(before: (h: VgicHarness) => void): VgicHarness {
-  const h = new VgicHarness({ ids: [0, 1], nrLr: 1, nrIrqs: 64 });
+function prepared(before: (h: VgicStage) => void): VgicStage {
+  const h = new VgicStage({ ids: [0, 1], nrLr: 1, nrIrqs: 64 });
   h.enable(EDGE_SPI);
   h.enable(LEVEL_SPI, 0x80, VgicConfig.LEVEL);
   before(h);
@@ -70,7 +70,7 @@ function prepared(before: (h: VgicHarness) => void): VgicHarness {
 }
 
 /** Runs both at every point; the invariants hold then, and after an exit of each vCPU everything is where it should be. */
-function race(before: (h: VgicHarness) => void, first: Work, second: Work): void {
+function race(before: (h: VgicStage) => void, first: Work, second: Work): void {
   for (let at = 0, last = 1; at < last; at++) {
     const h = prepared(before);
     last = interleave(() => first(h), () => second(h), at);

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { EOI_COUNT_SHIFT, IchVmcr } from "../../arch/gic/gich.js";
 import { Icc } from "../../arch/gic/icc.js";
 import { run } from "../../sim/step.js";
-import { VgicHarness } from "./vgic.fixture.js";
+import { VgicStage } from "../../explore/stages/vgic-stage.js";
 import type { VgicCompat } from "./vgic-dist.js";
 import { checkInvariants, everyIrq, isEligible } from "./vgic-invariants.fixture.js";
 import { VgicConfig, type VgicIrq } from "./vgic-irq.js";
@@ -28,7 +28,7 @@ type Operation = readonly [kind: number, a: number, b: number];
 
 /** A guest that ends what it takes in the right order, on every vCPU, and somebody who moves everything else. */
 class World {
-  readonly h: VgicHarness;
+  readonly h: VgicStage;
   /** Taken and not ended, by vCPU, innermost last. */
   readonly taken: number[][];
   /** EOImode 1: priority dropped, not yet deactivated. */
@@ -39,7 +39,7 @@ class World {
   private seenOwed = 0;
 
   constructor(private readonly setup: Setup) {
-    this.h = new VgicHarness({ ids: [3, 1, 2].slice(0, setup.vcpus), nrLr: setup.nrLr, compat: setup.compat, nrIrqs: 64 });
+    this.h = new VgicStage({ ids: [3, 1, 2].slice(0, setup.vcpus), nrLr: setup.nrLr, compat: setup.compat, nrIrqs: 64 });
     this.taken = this.h.vm.vcpus.map(() => []);
     for (let i = 0; i < SPIS; i++) {
       const irq = this.h.enable(FIRST_SPI + i, PRIORITIES[i & 3], FIRST_SPI + i < FIRST_LEVEL ? VgicConfig.EDGE : VgicConfig.LEVEL);

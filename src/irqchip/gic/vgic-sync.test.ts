@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { IchVmcr } from "../../arch/gic/gich.js";
 import { Icc, IccCtlr } from "../../arch/gic/icc.js";
 import { run } from "../../sim/step.js";
-import { hostGicV2, hostGicV3, VgicHarness } from "./vgic.fixture.js";
+import { hostGicV2, hostGicV3, VgicStage } from "../../explore/stages/vgic-stage.js";
 import { VgicConfig, VgicIrq } from "./vgic-irq.js";
 import { dispatchSgiV2 } from "./vgic-sgi.js";
 import * as state from "./vgic-state.js";
@@ -22,7 +22,7 @@ describe("gic.md D3, list registers and deactivation", () => {
   });
 
   it("vector VA58: the image of an LPI", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     const driver = new VgicV3();
     const lpi = new VgicIrq(h.sim, 8192, h.cpu(0), 3);
     lpi.priority = 0xa0;
@@ -31,7 +31,7 @@ describe("gic.md D3, list registers and deactivation", () => {
   });
 
   it("vector VA63: the guest's end of a mapped PPI deactivates the physical one, and the next rise is delivered", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     const { gic } = h;
     run(h.vgic.mapPhysicalIrq(0, 27, 27));
     h.enable(27);
@@ -52,7 +52,7 @@ describe("gic.md D3, list registers and deactivation", () => {
   });
 
   it("vector VA71: ICACTIVER from another vCPU forces the holder out and folds it first", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     h.enable(40);
     h.inject(40);
     expect(h.iar(0)).toBe(40);
@@ -63,7 +63,7 @@ describe("gic.md D3, list registers and deactivation", () => {
 
   it("vector VA72: with EOImode 1 an interrupt taken on vCPU 0 is ended from vCPU 1; not on Linux 6.1", () => {
     for (const compat of ["newest", "linux-6.1"] as const) {
-      const h = new VgicHarness({ compat });
+      const h = new VgicStage({ compat });
       for (const vcpu of [0, 1]) h.vmcr(IchVmcr.EOIM, 0, vcpu);
       h.enable(40);
       h.inject(40);
@@ -77,7 +77,7 @@ describe("gic.md D3, list registers and deactivation", () => {
   });
 
   it("vector VA73: an active interrupt stays where it is; what is pending afterwards moves at the next exit", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     const irq = h.enable(40);
     h.inject(40);
     expect(h.iar(0)).toBe(40);
@@ -93,7 +93,7 @@ describe("gic.md D3, list registers and deactivation", () => {
   });
 
   it("vector VA73: if vCPU 0 acknowledges before it exits, it keeps the interrupt", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     const irq = h.enable(40);
     h.inject(40);
     expect(h.iar(0)).toBe(40);
@@ -107,7 +107,7 @@ describe("gic.md D3, list registers and deactivation", () => {
   });
 
   it("vector VA74: an interrupt moved to a group that is off stays pending", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     h.enable(40);
     h.inject(40);
     run(state.writeGroup(h.dist, h.irq(40), 0));
@@ -117,7 +117,7 @@ describe("gic.md D3, list registers and deactivation", () => {
   });
 
   it("vector VA75: what was pruned while the distributor was off comes back with a write to ISENABLER", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     const irq = h.enable(40);
     h.inject(40);
     h.enter(0);
@@ -130,7 +130,7 @@ describe("gic.md D3, list registers and deactivation", () => {
   });
 
   it("vector VA76: a level interrupt pended by ISPENDR keeps its latch while it is active", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     const irq = h.enable(40, 0xa0, VgicConfig.LEVEL);
     run(state.setPending(h.dist, irq, false));
     expect(h.iar()).toBe(40);
@@ -140,7 +140,7 @@ describe("gic.md D3, list registers and deactivation", () => {
   });
 
   it("vector VA77: the kept level counts again when an interrupt becomes level-triggered again", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     const irq = h.irq(40);
     run(state.writeConfig(irq, VgicConfig.LEVEL));
     h.inject(40);
@@ -153,7 +153,7 @@ describe("gic.md D3, list registers and deactivation", () => {
   });
 
   it("vector VA79: EOIR1 of a group 0 interrupt drops its priority, and then nothing ends it", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     h.vmcr(IchVmcr.ENG0);
     run(state.writeGroup(h.dist, h.enable(40, 0x80), 0));
     h.inject(40);
@@ -166,7 +166,7 @@ describe("gic.md D3, list registers and deactivation", () => {
   });
 
   it("vector VA80: ends in the wrong order drop priorities and deactivate nothing", () => {
-    const h = new VgicHarness();
+    const h = new VgicStage();
     h.enable(40, 0xb0);
     h.inject(40);
     expect(h.iar()).toBe(40);
@@ -184,7 +184,7 @@ describe("gic.md D3, list registers and deactivation", () => {
 });
 
 describe("gic.md D3, GICv2", () => {
-  const v2 = (): VgicHarness => new VgicHarness({ host: hostGicV2(4) });
+  const v2 = (): VgicStage => new VgicStage({ host: hostGicV2(4) });
 
   it("vector VA68: an SGI is delivered once per sender", () => {
     const h = v2();
@@ -228,7 +228,7 @@ describe("gic.md D3, GICv2", () => {
   });
 
   it("with Linux 6.1 an SGI of several senders keeps less urgent interrupts out until all were seen", () => {
-    const h = new VgicHarness({ host: hostGicV2(4), compat: "linux-6.1" });
+    const h = new VgicStage({ host: hostGicV2(4), compat: "linux-6.1" });
     h.enable(40, 0xa0);
     h.inject(40);
     run(state.writePriority(h.irq(3, 0), 0x80));

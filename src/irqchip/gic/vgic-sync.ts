@@ -16,7 +16,7 @@ export function* syncHwstate(dist: VgicDist, cpu: VgicCpu): Step<void> {
   const isEmpty = yield* cpu.apList.isEmpty();
   if (isEmpty && cpu.usedLrs === 0) return;
   yield* saveState(cpu, loadedInterface(cpu));
-  yield* foldState(dist, cpu);
+  if (!dist.hazards.foldByInterrupt) yield* foldState(dist, cpu); // K14: that interrupt is never taken
   yield* pruneApList(dist, cpu);
 }
 
@@ -71,7 +71,7 @@ export function* endOutsideLr(dist: VgicDist, cpu: VgicCpu, irq: VgicIrq): Step<
     yield* irq.lock.unlock();
     return;
   }
-  const flags = lrFlags(irq) & ~LrFlag.ACTIVE;
+  const flags = lrFlags(irq, dist.hazards) & ~LrFlag.ACTIVE;
   driver.encode(irq, flags);
   const source = driver.sourceOf(driver.lo);
   const hwintid = (flags & LrFlag.HW) === 0 ? -1 : irq.hwintid;

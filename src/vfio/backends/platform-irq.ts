@@ -105,7 +105,8 @@ export class PlatformIrq implements IrqAction, ForwardableIrq {
     yield* this.irqlock.lock();
     const isMine = !this.masked;
     if (isMine) {
-      yield* this.host.disableIrqNosync(this.irq);
+      if (this.host.sim.hazards.automaskAndWait) yield* this.host.disableIrq(this.irq);
+      else yield* this.host.disableIrqNosync(this.irq); // host-irq.md K7: this handler is what a wait would wait for
       this.masked = true;
       this.host.sim.emit(Ev.vfio_automask, this.deviceName, this.index);
     }
@@ -137,12 +138,21 @@ export class PlatformIrq implements IrqAction, ForwardableIrq {
   /** A line that is still up fires at once, and is signalled again. */
   *unmask(): Step<void> {
     yield* this.irqlock.lock();
-    if (this.masked) {
+    // Its own flag: a line that was disabled lazily, and has not fired since, is not masked at the chip (host-irq.md K6).
+    const isMasked = this.host.sim.hazards.unmaskByChip ? yield* this.isMaskedAtChip() : this.masked;
+    if (isMasked) {
       yield* this.host.enableIrq(this.irq);
       this.masked = false;
       this.host.sim.emit(Ev.vfio_unmask, this.deviceName, this.index);
     }
     yield* this.irqlock.unlock();
+  }
+
+  private *isMaskedAtChip(): Step<boolean> {
+    yield* this.desc.lock.lock();
+    const { isMasked } = this.desc;
+    yield* this.desc.lock.unlock();
+    return isMasked;
   }
 
   // --- SET_IRQS, igate held ---

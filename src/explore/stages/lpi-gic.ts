@@ -1,6 +1,7 @@
-import { type PhysicalGic, SPURIOUS_INTID, type VirtualInterface } from "../arch/gic/contract.js";
-import type { IrqPort } from "../arch/irq-port.js";
-import type { Step } from "../sim/step.js";
+import { type PhysicalGic, SPURIOUS_INTID, type VirtualInterface } from "../../arch/gic/contract.js";
+import type { IrqPort } from "../../arch/irq-port.js";
+import { writes } from "../../sim/access.js";
+import type { Step } from "../../sim/step.js";
 
 const PRIVATE = 32;
 
@@ -49,16 +50,21 @@ export class LpiGic implements PhysicalGic {
     if (intid >= PRIVATE && (this.target[i] ?? 0) !== cpu) return false;
     return this.enabled[i] && this.pending(i) && !this.active[i];
   }
+  /** The caller's point covers the state; the CPUs are told after all of it has changed. */
   private *drive(): Step<void> {
+    let changed = 0;
     for (let cpu = 0; cpu < this.cpus; cpu++) {
       const isHigh = this.highest(cpu) !== SPURIOUS_INTID;
-      if (isHigh === this.signals[cpu]) continue;
+      if (isHigh !== this.signals[cpu]) changed |= 1 << cpu;
       this.signals[cpu] = isHigh;
+    }
+    for (let cpu = 0; cpu < this.cpus; cpu++) {
       const port = this.ports[cpu];
-      if (port !== null) yield* port.irq(isHigh);
+      if ((changed & (1 << cpu)) !== 0 && port !== null) yield* port.irq(this.signals[cpu]);
     }
   }
   private *input(i: number, isHigh: boolean): Step<void> {
+    yield writes(this, "GIC");
     if (this.edge[i] && isHigh && !this.line[i]) this.latch[i] = true;
     this.line[i] = isHigh;
     yield* this.drive();
@@ -70,10 +76,12 @@ export class LpiGic implements PhysicalGic {
     yield* this.input(this.at(cpu, intid), isHigh);
   }
   *sendSgi(_from: number, to: number, sgi: number): Step<void> {
+    yield writes(this, "GIC");
     this.latch[this.at(to, sgi)] = true;
     yield* this.drive();
   }
   *acknowledge(cpu: number): Step<number> {
+    yield writes(this, "GIC");
     const intid = this.highest(cpu);
     if (intid === SPURIOUS_INTID) return intid;
     const i = this.at(cpu, intid);
@@ -84,14 +92,17 @@ export class LpiGic implements PhysicalGic {
     return intid;
   }
   *endOfInterrupt(cpu: number, _iar: number): Step<void> {
+    yield writes(this, "GIC");
     this.running[cpu].pop();
     yield* this.drive();
   }
   *deactivate(cpu: number, iar: number): Step<void> {
+    yield writes(this, "GIC");
     this.active[this.at(cpu, iar)] = false;
     yield* this.drive();
   }
   *setEnabled(cpu: number, intid: number, isEnabled: boolean): Step<void> {
+    yield writes(this, "GIC");
     this.enabled[this.at(cpu, intid)] = isEnabled;
     yield* this.drive();
   }
@@ -99,6 +110,7 @@ export class LpiGic implements PhysicalGic {
     return this.enabled[this.at(cpu, intid)] ?? false;
   }
   *setPending(cpu: number, intid: number, isPending: boolean): Step<void> {
+    yield writes(this, "GIC");
     this.latch[this.at(cpu, intid)] = isPending;
     yield* this.drive();
   }
@@ -106,6 +118,7 @@ export class LpiGic implements PhysicalGic {
     return this.pending(this.at(cpu, intid));
   }
   *setActive(cpu: number, intid: number, isActive: boolean): Step<void> {
+    yield writes(this, "GIC");
     this.active[this.at(cpu, intid)] = isActive;
     yield* this.drive();
   }
@@ -116,10 +129,12 @@ export class LpiGic implements PhysicalGic {
     return this.line[this.at(cpu, intid)] ?? false;
   }
   *setTrigger(cpu: number, intid: number, trigger: "level" | "edge"): Step<void> {
+    yield writes(this, "GIC");
     this.edge[this.at(cpu, intid)] = trigger === "edge";
     yield* this.drive();
   }
   *setTarget(intid: number, cpu: number): Step<void> {
+    yield writes(this, "GIC");
     this.target[this.at(0, intid)] = cpu;
     yield* this.drive();
   }

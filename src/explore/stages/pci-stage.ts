@@ -1,22 +1,22 @@
-import { Pci } from "../arch/pci/config-registers.js";
-import { type Capability, expressCapability, msiCapability, type MsixLayout, msixCapability, pmCapability } from "../device/pci/capabilities.js";
-import type { Bar } from "../device/pci/bar.js";
-import { PciFunction } from "../device/pci/function.js";
-import { WiredOr } from "../device/pci/wired-or.js";
-import { Bus, OrdinaryDriver } from "../host/driver-binding.js";
-import { GicLevelInput } from "../host/gic-input.js";
-import { IommuGroup } from "../host/iommu-group.js";
-import { PciDevice } from "../host/pci/pci-device.js";
-import { PciRoot } from "../host/pci/pci-root.js";
-import { pipe2 } from "../host/pipe.js";
-import { V2mDomain, V2mFrame } from "../host/v2m.js";
-import { Context } from "../sim/context.js";
-import type { Mutex } from "../sim/lock.js";
-import { run, type Step } from "../sim/step.js";
-import * as uapi from "../uapi/vfio.js";
-import type { VfioPciDevice, VfioPciOptions } from "./backends/pci/device.js";
-import { VfioPciDriver } from "./backends/pci/driver.js";
-import { LEVEL_SPI, Registers, World, type WorldOptions, X86_HOLE } from "./vfio.fixture.js";
+import { Pci } from "../../arch/pci/config-registers.js";
+import { type Capability, expressCapability, msiCapability, type MsixLayout, msixCapability, pmCapability } from "../../device/pci/capabilities.js";
+import type { Bar } from "../../device/pci/bar.js";
+import { PciFunction } from "../../device/pci/function.js";
+import { WiredOr } from "../../device/pci/wired-or.js";
+import { Bus, OrdinaryDriver } from "../../host/driver-binding.js";
+import { GicLevelInput } from "../../host/gic-input.js";
+import { IommuGroup, type ReservedRegion } from "../../host/iommu-group.js";
+import { PciDevice } from "../../host/pci/pci-device.js";
+import { PciRoot } from "../../host/pci/pci-root.js";
+import { pipe2 } from "../../host/pipe.js";
+import { V2mDomain, V2mFrame } from "../../host/v2m.js";
+import { Context } from "../../sim/context.js";
+import type { Mutex } from "../../sim/lock.js";
+import { run, type Step } from "../../sim/step.js";
+import * as uapi from "../../uapi/vfio.js";
+import type { VfioPciDevice, VfioPciOptions } from "../../vfio/backends/pci/device.js";
+import { VfioPciDriver } from "../../vfio/backends/pci/driver.js";
+import { LEVEL_SPI, Registers, VfioStage, type VfioStageOptions, X86_HOLE } from "./vfio-stage.js";
 
 export const { VFIO_IRQ_SET_DATA_NONE: NONE, VFIO_IRQ_SET_DATA_BOOL: BOOL, VFIO_IRQ_SET_DATA_EVENTFD: EVENTFD } = uapi;
 export const { VFIO_IRQ_SET_ACTION_MASK: MASK, VFIO_IRQ_SET_ACTION_UNMASK: UNMASK, VFIO_IRQ_SET_ACTION_TRIGGER: TRIGGER } = uapi;
@@ -40,7 +40,7 @@ export class RemappingStub extends V2mDomain {
   override readonly multiMsiLimit: number;
   override readonly allocatesDynamically: boolean;
 
-  constructor(world: World, options: MsiStubOptions) {
+  constructor(world: VfioStage, options: MsiStubOptions) {
     const frame = V2mFrame.create(world.machine.gic, { address: (options.doorbell ?? 0xfee0_0000) - 0x40, baseSpi: options.baseSpi ?? 64, spiCount: 32 });
     if (typeof frame === "number") throw new Error("no frame");
     super(world.machine.host.irqs, world.machine.host.domain, [frame]);
@@ -49,12 +49,14 @@ export class RemappingStub extends V2mDomain {
   }
 }
 
-export interface PciWorldOptions extends WorldOptions, MsiStubOptions {
+export interface PciStageOptions extends VfioStageOptions, MsiStubOptions {
   vfio?: VfioPciOptions;
   /** What A's INTx is: with DisINTx, or without. */
   hasBrokenIntxMasking?: boolean;
   /** B is in a group of its own, 13. */
   separateGroups?: boolean;
+  /** What that group reserves; default the same as A's. */
+  reservedOfB?: readonly ReservedRegion[];
   /** A without ways to be reset. */
   noReset?: boolean;
   /** A has no PCI Express capability. */
@@ -76,7 +78,7 @@ const B_MSIX: MsixLayout = { vectors: 4, tableBar: 0, tableOffset: 0, pbaBar: 0,
  * vfio.md 24's fixture F: group 12 = { A 06:00.0, B 06:00.1, the bridge 05:00.0 }. A: BAR0 64 KiB, BAR2 16 KiB with 8
  * MSI-X entries, BAR4 32 bytes of ports, 4 vectors of MSI, INTA#. B: 4 MSI-X entries, no pin.
  */
-export class PciWorld extends World {
+export class PciStage extends VfioStage {
   readonly root: PciRoot;
   readonly pciGroup: IommuGroup;
   readonly pciBus = new Bus("pci");
@@ -89,14 +91,14 @@ export class PciWorld extends World {
   readonly bridge: PciDevice;
   readonly wire: WiredOr;
 
-  constructor(options: PciWorldOptions = {}) {
+  constructor(options: PciStageOptions = {}) {
     super({ ...options, group: 99 });
     const { sim, machine } = this;
     const { reserved = [X86_HOLE], apertureEnd = 0x7f_ffff_ffffn, isMsiIsolated = true } = options;
     machine.host.msi = new RemappingStub(this, options);
     this.root = new PciRoot(machine.host, this.smmu);
     this.pciGroup = new IommuGroup(sim, 12, { reserved, apertureEnd, isMsiIsolated });
-    const groupB = options.separateGroups ? new IommuGroup(sim, 13, { reserved, apertureEnd, isMsiIsolated }) : this.pciGroup;
+    const groupB = options.separateGroups ? new IommuGroup(sim, 13, { reserved: options.reservedOfB ?? reserved, apertureEnd, isMsiIsolated }) : this.pciGroup;
     const bus5 = this.root.addBus(5, false);
     const bus6 = this.root.addBus(6, true);
     this.bridge = new PciDevice(this.root, new PciFunction({ name: "0000:05:00.0", requesterId: 0x500, vendor: 0x1b36, device: 0xc, classCode: 0x060400, headerType: 1 }), { bus: bus5, group: this.pciGroup });
@@ -118,7 +120,7 @@ export class PciWorld extends World {
     this.write("/sys/bus/pci/drivers_probe", this.bridge.name);
   }
 
-  private functionA({ isConventional, extra = [], resetsInD3, isMsiMaskable = false, smallBar, tableOffset = 0 }: PciWorldOptions): PciFunction {
+  private functionA({ isConventional, extra = [], resetsInD3, isMsiMaskable = false, smallBar, tableOffset = 0 }: PciStageOptions): PciFunction {
     const bars: Bar[] = [
       { index: 0, size: 0x1_0000, kind: "mem32", registers: this.bar0 },
       { index: 2, size: 0x4000, kind: "mem32", registers: this.bar2 },
@@ -220,7 +222,7 @@ export class PciWorld extends World {
 export class Holder extends Context {
   private holds = false;
   constructor(
-    private readonly world: World,
+    private readonly world: VfioStage,
     private readonly mutex: Mutex,
   ) {
     super("holder", "user", 2);
@@ -239,7 +241,7 @@ export class Holder extends Context {
 /** A closed descriptor. */
 export const CLOSED = 77;
 
-export function pipeOf(world: PciWorld): number {
+export function pipeOf(world: PciStage): number {
   const ends = pipe2(world.process, 0);
   if (typeof ends === "number") throw new Error(`pipe2: ${ends}`);
   return ends[0];

@@ -1,14 +1,13 @@
-import { Context } from "../sim/context.js";
-import { TraceBuffer } from "../sim/event.js";
-import type { Hazards } from "../sim/hazards.js";
-import { Sim } from "../sim/sim.js";
-import { run, type Step } from "../sim/step.js";
-import type { PhysicalGic } from "../arch/gic/contract.js";
-import { GicV3 } from "./gic/gicv3.js";
-import { GicV2 } from "./gic/gicv2.js";
-import type { IrqCounts } from "./irq-desc.js";
-import { type IrqAction, IrqReturn, IrqType } from "./irq-types.js";
-import { GicHost } from "./gic/gic-host.js";
+import { TraceBuffer } from "../../sim/event.js";
+import type { Hazards } from "../../sim/hazards.js";
+import { Sim } from "../../sim/sim.js";
+import { run, type Step } from "../../sim/step.js";
+import type { PhysicalGic } from "../../arch/gic/contract.js";
+import { GicV3 } from "../../host/gic/gicv3.js";
+import { GicV2 } from "../../host/gic/gicv2.js";
+import type { IrqCounts, IrqDesc } from "../../host/irq-desc.js";
+import { type IrqAction, IrqReturn, IrqType } from "../../host/irq-types.js";
+import { GicHost } from "../../host/gic/gic-host.js";
 
 export const CPUS = 4;
 
@@ -19,8 +18,8 @@ function booted(version: 2 | 3, eoiMode: 0 | 1): GicV2 | GicV3 {
   return gic;
 }
 
-/** P2 and P3 of host-irq.md 8: SPI 40 is a level input, SPI 41 an edge input. */
-export class Fixture {
+/** The fixtures P2 and P3 of host-irq.md 8, four CPUs: SPI 40 is a level input, SPI 41 an edge input. */
+export class HostStage {
   readonly trace = new TraceBuffer();
   readonly sim: Sim;
   readonly gic: PhysicalGic;
@@ -63,6 +62,23 @@ export class Fixture {
     run(this.sim.settle());
   }
 
+  /** Nothing is recorded from now on. */
+  untraced(): this {
+    this.sim.traceTo(null);
+    return this;
+  }
+
+  /** What holds when nothing is under way: no handler runs, DISABLED goes with the depth, MASKED is what the chip does. */
+  atRest(): string | null {
+    for (const irq of [this.level, this.edge]) {
+      const desc = this.desc(irq);
+      if (desc.inProgress || desc.threadsActive !== 0) return `irq ${irq} is still being handled`;
+      if (desc.actions !== null && desc.isDisabled !== desc.depth > 0) return `irq ${irq}: depth ${desc.depth}, DISABLED ${desc.isDisabled}`;
+      if (this.gic.isEnabled(0, desc.data.hwirq) === desc.isMasked) return `irq ${irq}: MASKED is not what the chip does`;
+    }
+    return null;
+  }
+
   /** "t1 k1 m0 u0" since the last zero(). */
   counts(irq: number): string {
     const now = this.host.counts(irq);
@@ -70,14 +86,14 @@ export class Fixture {
     return `t${now.taken - base.taken} k${now.kstat - base.kstat} m${now.maskOps - base.maskOps} u${now.unmaskOps - base.unmaskOps}`;
   }
 
-  desc(irq: number) {
+  desc(irq: number): IrqDesc {
     const desc = this.host.desc(irq);
     if (desc === null) throw new Error(`irq ${irq} does not exist`);
     return desc;
   }
 }
 
-/** A handler that does what the test says, and counts. */
+/** A handler that does what it is told, and counts. */
 export class Handler implements IrqAction {
   runs = 0;
   constructor(private readonly what: (irq: number) => Step<number> | Step<void>) {}
@@ -85,19 +101,5 @@ export class Handler implements IrqAction {
     this.runs++;
     const result = yield* this.what(irq);
     return typeof result === "number" ? result : IrqReturn.HANDLED;
-  }
-}
-
-/** A task on a CPU, for what must not run in the boot context. */
-export class Task extends Context {
-  constructor(
-    name: string,
-    cpu: number,
-    private readonly program: () => Step<void>,
-  ) {
-    super(name, "user", cpu);
-  }
-  override *body(): Step<void> {
-    yield* this.program();
   }
 }

@@ -1,22 +1,22 @@
-import { Bus, OrdinaryDriver } from "../host/driver-binding.js";
-import { DeviceNodes } from "../host/device-nodes.js";
-import { eventfd2, EventfdFile } from "../host/eventfd.js";
-import { IommuDma } from "../host/iommu-dma.js";
-import { IommuGroup, type ReservedRegion } from "../host/iommu-group.js";
-import { Fixture } from "../host/irq.fixture.js";
-import type { DeviceRegion } from "../host/memory.js";
-import { PlatformDevice, type ResetMethod } from "../host/platform-device.js";
-import { Process } from "../host/process.js";
-import { Smmu } from "../host/smmu.js";
-import { Sysfs } from "../host/sysfs.js";
-import type { Hazards } from "../sim/hazards.js";
-import type { Sim } from "../sim/sim.js";
-import { run, type Step } from "../sim/step.js";
-import { EFD_NONBLOCK } from "../uapi/eventfd.js";
-import * as uapi from "../uapi/vfio.js";
-import { VfioPlatformDriver } from "./backends/platform.js";
-import { Type1Backend, type Type1Options } from "./iommu/type1.js";
-import { Vfio } from "./vfio.js";
+import { Bus, OrdinaryDriver } from "../../host/driver-binding.js";
+import { DeviceNodes } from "../../host/device-nodes.js";
+import { eventfd2, EventfdFile } from "../../host/eventfd.js";
+import { IommuDma } from "../../host/iommu-dma.js";
+import { IommuGroup, type ReservedRegion } from "../../host/iommu-group.js";
+import { HostStage } from "./host-stage.js";
+import type { DeviceRegion } from "../../host/memory.js";
+import { PlatformDevice, type ResetMethod } from "../../host/platform-device.js";
+import { Process } from "../../host/process.js";
+import { Smmu } from "../../host/smmu.js";
+import { Sysfs } from "../../host/sysfs.js";
+import type { Hazards } from "../../sim/hazards.js";
+import type { Sim } from "../../sim/sim.js";
+import { run, type Step } from "../../sim/step.js";
+import { EFD_NONBLOCK } from "../../uapi/eventfd.js";
+import * as uapi from "../../uapi/vfio.js";
+import { VfioPlatformDriver } from "../../vfio/backends/platform.js";
+import { Type1Backend, type Type1Options } from "../../vfio/iommu/type1.js";
+import { Vfio } from "../../vfio/vfio.js";
 
 export const ARGUMENTS = 0x1000;
 /** User memory that may be mapped for DMA: 1 MiB. */
@@ -51,7 +51,7 @@ export class Reset implements ResetMethod {
   }
 }
 
-export interface WorldOptions extends Type1Options {
+export interface VfioStageOptions extends Type1Options {
   smmu?: "smmuv2" | "smmuv3";
   lockedMemoryLimit?: number;
   capabilities?: readonly string[];
@@ -60,15 +60,15 @@ export interface WorldOptions extends Type1Options {
   reserved?: readonly ReservedRegion[];
   /** Number of the platform devices' group; default 12. */
   group?: number;
-  hazards?: Partial<Hazards>;
+  hazards?: Partial<Hazards> | undefined;
 }
 
 /**
  * vfio.md 24's fixture F on the platform bus: group 12 = { a, b }, both bound to vfio-platform. `a` has a 64 KiB window, a
  * window of 0x100 bytes, a read-only page and a port window; a level interrupt (index 0) and an edge interrupt (1).
  */
-export class World {
-  readonly machine: Fixture;
+export class VfioStage {
+  readonly machine: HostStage;
   readonly sim: Sim;
   readonly nodes = new DeviceNodes();
   readonly sysfs: Sysfs;
@@ -84,8 +84,8 @@ export class World {
   readonly dma: IommuDma;
   readonly process: Process;
 
-  constructor(options: WorldOptions = {}) {
-    this.machine = new Fixture(3, 1, options.hazards);
+  constructor(options: VfioStageOptions = {}) {
+    this.machine = new HostStage(3, 1, options.hazards);
     const { sim, host } = this.machine;
     this.sim = sim;
     this.sysfs = new Sysfs(sim);
@@ -119,7 +119,7 @@ export class World {
     }
   }
 
-  newProcess(name: string, options: WorldOptions = {}): Process {
+  newProcess(name: string, options: VfioStageOptions = {}): Process {
     const { lockedMemoryLimit = 8 << 20, capabilities = [] } = options;
     const process = new Process(this.sim, name, { lockedMemoryLimit, capabilities });
     process.memory.map(ARGUMENTS, 0x4000);

@@ -1,24 +1,24 @@
-import { eventfd2 } from "../host/eventfd.js";
-import { GicV2 } from "../host/gic/gicv2.js";
-import { GicV3 } from "../host/gic/gicv3.js";
-import { GicHost } from "../host/gic/gic-host.js";
-import { Process } from "../host/process.js";
-import { Vgic } from "../irqchip/gic/vgic.js";
-import { Arm64 } from "../kvm/arm64.js";
-import type { Hazards } from "../sim/hazards.js";
-import { KvmModule } from "../kvm/module.js";
-import { KvmFile, vmOf } from "../kvm/system.js";
-import type { Vcpu } from "../kvm/vcpu.js";
-import { VcpuThread } from "../kvm/vcpu-thread.js";
-import type { Vm } from "../kvm/vm.js";
-import { Context } from "../sim/context.js";
-import { TraceBuffer } from "../sim/event.js";
-import { Sim } from "../sim/sim.js";
-import { run, type Step } from "../sim/step.js";
-import { EFD_NONBLOCK } from "../uapi/eventfd.js";
-import * as A from "../uapi/arm.js";
-import * as K from "../uapi/kvm.js";
-import { type GuestSoftwareOptions, GuestSoftware } from "./software.js";
+import { eventfd2 } from "../../host/eventfd.js";
+import { GicV2 } from "../../host/gic/gicv2.js";
+import { GicV3 } from "../../host/gic/gicv3.js";
+import { GicHost } from "../../host/gic/gic-host.js";
+import { Process } from "../../host/process.js";
+import { Vgic } from "../../irqchip/gic/vgic.js";
+import { Arm64 } from "../../kvm/arm64.js";
+import type { Hazards } from "../../sim/hazards.js";
+import { KvmModule } from "../../kvm/module.js";
+import { KvmFile, vmOf } from "../../kvm/system.js";
+import type { Vcpu } from "../../kvm/vcpu.js";
+import { VcpuThread } from "../../kvm/vcpu-thread.js";
+import type { Vm } from "../../kvm/vm.js";
+import { TraceBuffer } from "../../sim/event.js";
+import { Sim } from "../../sim/sim.js";
+import { run, type Step } from "../../sim/step.js";
+import { EFD_NONBLOCK } from "../../uapi/eventfd.js";
+import * as A from "../../uapi/arm.js";
+import * as K from "../../uapi/kvm.js";
+import { type GuestSoftwareOptions, GuestSoftware } from "../../guest/software.js";
+import { Thread } from "./threads.js";
 
 export const RAM = 0x4000_0000;
 export const DISTRIBUTOR = 0x0800_0000;
@@ -29,13 +29,13 @@ export const ARGUMENT = 0x10000;
 const RAM_HVA = 0x7f00_0000_0000;
 const RAM_SIZE = 0x20_0000;
 
-/** A vCPU thread whose user space completes MMIO by what the test says. */
-export class TestThread extends VcpuThread {
+/** A vCPU thread whose user space completes MMIO by what it is told. */
+export class VmmThread extends VcpuThread {
   /** Results of KVM_RUN, "0:6" for an MMIO exit. */
   readonly results: string[] = [];
   /** Called on a write to a device that user space emulates. */
   onWrite: ((address: number, value: number) => Step<void>) | null = null;
-  /** False: the thread sleeps after each return, as a single-stepped VMM. */
+  /** False: the thread sleeps after each return, as in a single-stepped VMM. */
   goesOn = true;
 
   override *userspace(result: number): Step<boolean> {
@@ -51,16 +51,6 @@ export class TestThread extends VcpuThread {
   }
 }
 
-/** Something that happens on CPU 0 at a time of its own. */
-class Later extends Context {
-  constructor(private readonly what: () => Step<unknown>) {
-    super("later", "user", 0);
-  }
-  override *body(): Step<void> {
-    yield* this.what();
-  }
-}
-
 export interface MachineOptions {
   version?: 2 | 3;
   vcpus?: number;
@@ -69,11 +59,11 @@ export interface MachineOptions {
   trace?: boolean;
   /** SPIs of the VM; default 224. */
   spiCount?: number;
-  hazards?: Partial<Hazards>;
+  hazards?: Partial<Hazards> | undefined;
   guest?: Partial<GuestSoftwareOptions>;
 }
 
-/** A host with one VM: vCPU i runs on physical CPU i + 1, the test itself on CPU 0. Guest software is loaded, not started. */
+/** A host with one VM: vCPU i runs on physical CPU i + 1, everything else on CPU 0. Guest software is loaded, not started. */
 export class GuestMachine {
   readonly trace = new TraceBuffer();
   readonly sim: Sim;
@@ -88,7 +78,7 @@ export class GuestMachine {
   readonly software: GuestSoftware;
   readonly vcpus: Vcpu[];
   readonly fds: readonly number[];
-  readonly threads: TestThread[] = [];
+  readonly threads: VmmThread[] = [];
 
   constructor(options: MachineOptions = {}) {
     const { version = 3, vcpus = 1, listRegisters = 4 } = options;
@@ -118,7 +108,7 @@ export class GuestMachine {
       this.init(fd, 0);
       vcpu.guest = this.software.guest;
       vcpu.regs.pc = this.software.entries[i];
-      this.threads.push(new TestThread(vcpu, this.process, fd, i + 1));
+      this.threads.push(new VmmThread(vcpu, this.process, fd, i + 1));
     }
   }
 
@@ -131,13 +121,13 @@ export class GuestMachine {
   }
 
   /** What `what` does, as a context to be woken. */
-  later(what: () => Step<unknown>): Context {
-    return new Later(what);
+  later(what: () => Step<unknown>, name = "later"): Thread {
+    return new Thread(name, "user", what);
   }
 
   /** One more thread on a vCPU's descriptor, on the same CPU. */
-  anotherThread(vcpu: number): TestThread {
-    return new TestThread(this.vcpus[vcpu], this.process, this.fds[vcpu], vcpu + 1);
+  anotherThread(vcpu: number): VmmThread {
+    return new VmmThread(this.vcpus[vcpu], this.process, this.fds[vcpu], vcpu + 1);
   }
 
   settle(): void {

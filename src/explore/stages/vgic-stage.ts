@@ -7,13 +7,13 @@ import { TraceBuffer } from "../../sim/event.js";
 import { Mutex } from "../../sim/lock.js";
 import { Sim } from "../../sim/sim.js";
 import { run, type Step } from "../../sim/step.js";
-import type { AckListener, IrqchipVcpu, IrqchipVm, MmioBus, MmioDevice } from "../contract.js";
-import { createVgic, type Vgic } from "./vgic.js";
-import type { VgicCpu } from "./vgic-cpu.js";
-import type { VgicCompat, VgicDist } from "./vgic-dist.js";
+import type { AckListener, IrqchipVcpu, IrqchipVm, MmioBus, MmioDevice } from "../../irqchip/contract.js";
+import { createVgic, type Vgic } from "../../irqchip/gic/vgic.js";
+import type { VgicCpu } from "../../irqchip/gic/vgic-cpu.js";
+import type { VgicCompat, VgicDist } from "../../irqchip/gic/vgic-dist.js";
 import type { Hazards } from "../../sim/hazards.js";
-import type { VgicConfig, VgicIrq } from "./vgic-irq.js";
-import * as state from "./vgic-state.js";
+import type { VgicConfig, VgicIrq } from "../../irqchip/gic/vgic-irq.js";
+import * as state from "../../irqchip/gic/vgic-state.js";
 
 /** Few, because every test boots a host. */
 const HOST_INTERRUPTS = 96;
@@ -139,7 +139,7 @@ export interface HarnessOptions {
   ids?: readonly number[];
   nrLr?: number;
   compat?: VgicCompat;
-  hazards?: Partial<Hazards>;
+  hazards?: Partial<Hazards> | undefined;
   nrIrqs?: number;
   host?: PhysicalGic;
   sim?: Sim;
@@ -150,7 +150,7 @@ export interface HarnessOptions {
  * distributor on, PMR 0xF0, group 1 on. A vCPU is in the guest between `enter` and `exit`; what traps exits before it
  * takes effect and enters after it (D0.7).
  */
-export class VgicHarness {
+export class VgicStage {
   readonly sim: Sim;
   readonly gic: PhysicalGic;
   readonly vm: FakeVm;

@@ -1,0 +1,51 @@
+import { BOOT, setCurrent } from "../../sim/context.js";
+import { forgetLockOrder } from "../../sim/lock.js";
+import type { Impossible, Race, Reproduced, Trap } from "../hazard-case.js";
+import type { Protocol } from "../protocol.js";
+
+/** Makes the cases of one specification's hazards, in short lines. */
+export class CasesOf {
+  /** @param specification its file: "host-irq.md" */
+  constructor(private readonly specification: string) {}
+
+  race(number: string, title: string, protocol: Protocol, off: Race["off"], preemptions: number): Race {
+    return { kind: "race", id: this.id(number), title, protocol, off, preemptions };
+  }
+
+  /** @param vector of the same specification when it is a number */
+  trap(number: string, title: string, off: Trap["off"], vector: number | string, run: Trap["run"]): Trap {
+    const name = typeof vector === "number" ? `${this.specification} vector ${vector}` : vector;
+    return { kind: "trap", id: this.id(number), title, off, vector: name, run };
+  }
+
+  reproduced(number: string, title: string, protocol: Protocol, preemptions: number, argument: string): Reproduced {
+    return { kind: "reproduced", id: this.id(number), title, protocol, preemptions, argument };
+  }
+
+  impossible(number: string, title: string, argument: string, run: Impossible["run"]): Impossible {
+    return { kind: "impossible", id: this.id(number), title, argument, run };
+  }
+
+  private id(number: string): string {
+    return `${this.specification} ${number}`;
+  }
+}
+
+/** What a vector shows: null where it is what the vector says. What is thrown on the way is shown, too. */
+export function shown(actual: () => unknown, expected: unknown): string | null {
+  const wanted = JSON.stringify(expected);
+  const found = jsonOf(actual);
+  return found === wanted ? null : `shows ${found} instead of ${wanted}`;
+}
+
+function jsonOf(actual: () => unknown): string {
+  const before = setCurrent(BOOT.task);
+  try {
+    return JSON.stringify(actual());
+  } catch (error) {
+    forgetLockOrder();
+    return error instanceof Error ? `${error.constructor.name}: ${error.message}` : String(error);
+  } finally {
+    setCurrent(before);
+  }
+}

@@ -1,0 +1,119 @@
+import type { Step } from "../../sim/step.js";
+import { EBUSY, ENODEV, EPERM } from "../../uapi/errno.js";
+import * as uapi from "../../uapi/vfio.js";
+import type { Protocol } from "../protocol.js";
+import { Thread } from "../stages/threads.js";
+import { VfioStage } from "../stages/vfio-stage.js";
+import type { Program } from "../trial.js";
+
+// vfio.md 23 for groups and containers: who comes first of two that want a group.
+
+const DRIVERS = "/sys/bus/platform/drivers";
+const VFIO_DRIVER = `${DRIVERS}/vfio-platform`;
+const ARGUMENT = 0x1800;
+
+const nothing = (): null => null;
+
+const sysfsWrite = (name: string, stage: VfioStage, path: string, text: string): Thread => new Thread(name, "user", () => stage.sysfs.write(path, text));
+
+function containerAndGroup(stage: VfioStage): [container: number, attach: Thread] {
+  const [c, g] = [stage.open("/dev/vfio/vfio"), stage.open("/dev/vfio/12")];
+  stage.process.memory.setU32(ARGUMENT, c);
+  return [c, new Thread("attach", "user", () => stage.process.ioctl(g, uapi.VFIO_GROUP_SET_CONTAINER, ARGUMENT))];
+}
+
+export const attachAgainstProbe: Protocol = {
+  name: "attach-against-probe",
+  title: "A group is attached to a container while a host driver binds to one of its devices: exactly one of them succeeds.",
+  source: "vfio.md 23.18",
+  program(hazards): Program {
+    const stage = new VfioStage({ hazards });
+    stage.write(`${VFIO_DRIVER}/unbind`, stage.b.name);
+    stage.write(`/sys/bus/platform/devices/${stage.b.name}/driver_override`, "");
+    const [, attach] = containerAndGroup(stage);
+    const bind = sysfsWrite("bind", stage, `${DRIVERS}/calxedaxgmac/bind`, stage.b.name);
+    return {
+      sim: stage.sim,
+      contexts: [attach, bind],
+      check: nothing,
+      end() {
+        const isOne = (attach.result === 0 && bind.result === -EBUSY) || (attach.result === -EPERM && bind.result > 0);
+        return isOne ? null : `23.18: attach ${attach.result}, bind ${bind.result}`;
+      },
+    };
+  },
+};
+
+/** Opens the device named at the argument, and closes it. */
+function* openAndClose(stage: VfioStage, group: number): Step<number> {
+  const fd = yield* stage.process.ioctl(group, uapi.VFIO_GROUP_GET_DEVICE_FD, ARGUMENT);
+  return fd < 0 ? fd : yield* stage.process.close(fd);
+}
+
+export const unbindAgainstOpen: Protocol = {
+  name: "unbind-against-open",
+  title: "A device is unbound while it is opened and closed: it is opened before, or not at all, and gone afterwards.",
+  source: "vfio.md 23.17",
+  program(hazards): Program {
+    const stage = new VfioStage({ hazards });
+    const { d, g } = stage.ready();
+    stage.close(d);
+    const { name } = stage.a;
+    for (let i = 0; i <= name.length; i++) stage.process.memory.setU8(ARGUMENT + i, i < name.length ? name.charCodeAt(i) : 0);
+    const user = new Thread("user", "user", () => openAndClose(stage, g));
+    const unbind = sysfsWrite("unbind", stage, `${VFIO_DRIVER}/unbind`, name);
+    return {
+      sim: stage.sim,
+      contexts: [user, unbind],
+      check: nothing,
+      end() {
+        if (stage.driver.deviceOf(name) !== null) return "23.17: unbound, and still there";
+        return unbind.result > 0 && (user.result === 0 || user.result === -ENODEV) ? null : `23.17: open ${user.result}, unbind ${unbind.result}`;
+      },
+    };
+  },
+};
+
+export const leaveAgainstJoin: Protocol = {
+  name: "leave-against-join",
+  title: "The last device of a group leaves VFIO while another comes: there is one group, with one driver, and it opens.",
+  source: "vfio.md 1.1",
+  program(hazards): Program {
+    const stage = new VfioStage({ hazards });
+    stage.write(`${VFIO_DRIVER}/unbind`, stage.b.name);
+    const contexts = [
+      sysfsWrite("unbind", stage, `${VFIO_DRIVER}/unbind`, stage.a.name),
+      sysfsWrite("bind", stage, `${VFIO_DRIVER}/bind`, stage.b.name),
+    ];
+    return {
+      sim: stage.sim,
+      contexts,
+      check: nothing,
+      end() {
+        const { drivers } = stage.counters();
+        return drivers === 1 && stage.open("/dev/vfio/12") >= 0 ? null : `${drivers} drivers: the group is lost`;
+      },
+    };
+  },
+};
+
+export const setIommuAgainstAttach: Protocol = {
+  name: "set-iommu-against-attach",
+  title: "A container gets its IOMMU while a group is attached: the group is attached to the IOMMU exactly if there is one.",
+  source: "vfio.md 23.16",
+  program(hazards): Program {
+    const stage = new VfioStage({ hazards });
+    const [container, attach] = containerAndGroup(stage);
+    const set = new Thread("SET_IOMMU", "user", () => stage.process.ioctl(container, uapi.VFIO_SET_IOMMU, uapi.VFIO_TYPE1v2_IOMMU));
+    return {
+      sim: stage.sim,
+      contexts: [attach, set],
+      check: nothing,
+      end() {
+        const owned = stage.group.describeOwnership();
+        const expected = set.result === 0 ? "user 1 user" : "user 1 blocking";
+        return attach.result === 0 && owned === expected ? null : `23.16: SET_IOMMU ${set.result}, ${owned}`;
+      },
+    };
+  },
+};
