@@ -9,7 +9,7 @@ import { X86VcpuFile } from "../kvm/x86-vcpu-ioctl.js";
 import { run } from "../sim/step.js";
 import { EFAULT } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
-import { PciWorld } from "../vfio/pci.fixture.js";
+import { PciStage } from "../explore/stages/pci-stage.js";
 import { Bindings } from "./bindings.js";
 import { DriverGuest } from "./driver-guest.js";
 import { GICV3_GUEST } from "./guest-gic.js";
@@ -29,7 +29,7 @@ const X86_GUEST = new X86DriverGuest(new X86Assembler(PROGRAM).store(BAR + REGIS
 
 /** A vCPU in the process that has function A open, whose BAR 0 is a memory slot of the guest. */
 class Bench {
-  readonly world = new PciWorld();
+  readonly world = new PciStage();
   private readonly device: number;
   private readonly vcpuFd: number;
   private readonly runAddress: number;
