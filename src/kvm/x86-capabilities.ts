@@ -1,3 +1,5 @@
+import type { ChipRules } from "../irqchip/x86/chip-rules.js";
+import { x2apicApiFlags } from "../irqchip/x86/local-apics.js";
 import * as K from "../uapi/kvm.js";
 import * as X from "../uapi/x86.js";
 
@@ -21,16 +23,30 @@ const ANSWERS: ReadonlyMap<number, number> = new Map([
   [K.KVM_CAP_IOAPIC_POLARITY_IGNORED, 1],
   [X.KVM_CAP_ENABLE_CAP_VM, 1],
   [X.KVM_CAP_CHECK_EXTENSION_VM, 1],
-  [K.KVM_CAP_SPLIT_IRQCHIP, 1],
   [K.KVM_CAP_MAX_VCPUS, MAX_VCPUS],
   [K.KVM_CAP_MAX_VCPU_ID, MAX_VCPU_IDS],
 ]);
 
-/** @param cpus physical CPUs online. @param hasApicv the processor has the TPR itself: nothing of it is reported */
-export function x86Capability(capability: number, cpus: number, isSplit: boolean, hasApicv: boolean): number {
-  if (capability === K.KVM_CAP_NR_VCPUS) return Math.min(cpus, MAX_VCPUS);
-  if (capability === X.KVM_CAP_VAPIC) return hasApicv ? 0 : 1;
-  // EOI broadcast suppression can be enabled where the IOAPIC is user space's (x86-irqchip.md 8.5).
-  if (capability === K.KVM_CAP_X2APIC_API) return isSplit ? 0xf : 0xb;
-  return ANSWERS.get(capability) ?? 0;
+/** What x86 hosts and kernels differ in. */
+interface X86Kernel {
+  /** Physical CPUs online. */
+  readonly cpus: number;
+  readonly rules: ChipRules;
+  readonly hasApicv: boolean;
+}
+
+export function x86Capability(capability: number, { cpus, rules, hasApicv }: X86Kernel, isSplit: boolean): number {
+  switch (capability) {
+    case K.KVM_CAP_NR_VCPUS:
+      return Math.min(cpus, MAX_VCPUS);
+    case X.KVM_CAP_VAPIC:
+      return hasApicv ? 0 : 1;
+    case K.KVM_CAP_SPLIT_IRQCHIP:
+      return rules.hasSplitIrqchip ? 1 : 0;
+    case K.KVM_CAP_X2APIC_API:
+      // EOI broadcast suppression can be enabled where the IOAPIC is user space's (x86-irqchip.md 8.5).
+      return x2apicApiFlags(rules) & (isSplit ? -1 : ~K.KVM_X2APIC_ENABLE_SUPPRESS_EOI_BROADCAST);
+    default:
+      return ANSWERS.get(capability) ?? 0;
+  }
 }

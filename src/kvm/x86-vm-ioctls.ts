@@ -35,7 +35,7 @@ function* createIrqchip(vm: Vm): Step<number> {
 
 function* makeChips(vm: Vm, arch: X86Vm): Step<number> {
   const apics = arch.createApics("full");
-  const options = { compat: arch.arch.options.compat ?? "newest" };
+  const options = { compat: arch.arch.compat };
   const pic = new PicPair(arch, apics, options);
   const ioapic = new IoApic(arch, apics, options);
   apics.connectIoapic(ioapic);

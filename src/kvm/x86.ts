@@ -2,10 +2,10 @@ import type { PhysicalGic } from "../arch/gic/contract.js";
 import type { Process } from "../host/process.js";
 import type { AckListener, ArmIrqchip, MmioBus } from "../irqchip/contract.js";
 import { NEEDS_SCAN } from "../irqchip/x86/apic-deliver.js";
-import type { X86Compat } from "../irqchip/x86/chip-rules.js";
+import { chipRules, type ChipRules, type X86Compat } from "../irqchip/x86/chip-rules.js";
 import type { PioBus, X86IrqchipVm } from "../irqchip/x86/contract.js";
 import type { IoApic } from "../irqchip/x86/ioapic.js";
-import { LocalApicSet } from "../irqchip/x86/local-apics.js";
+import { LocalApicSet, x2apicApiFlags } from "../irqchip/x86/local-apics.js";
 import { isValidMsi } from "../irqchip/x86/msi.js";
 import type { PicPair } from "../irqchip/x86/pic.js";
 import type { Mutex } from "../sim/lock.js";
@@ -35,8 +35,6 @@ const PINS_OF_ONE_PIC = 8;
 const IPA_BITS = 46;
 const MAX_VCPUS = 1024;
 const MAX_RESERVED_PINS = 4096;
-const X2APIC_FLAGS_OF_ANY_MODE =
-  K.KVM_X2APIC_API_USE_32BIT_IDS | K.KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK | K.KVM_X2APIC_DISABLE_SUPPRESS_EOI_BROADCAST;
 
 /** Which interrupt controllers of an x86 VM are in the kernel: none, PIC and IOAPIC too, or the LAPICs alone. */
 export type IrqchipMode = "none" | "full" | "split";
@@ -55,13 +53,19 @@ export interface X86Options {
 export class X86 implements Arch {
   readonly name = "x86";
   readonly vcpuMmapSize = X86_VCPU_MMAP_SIZE;
+  readonly compat: X86Compat;
+  readonly rules: ChipRules;
 
   /** @param cpus physical CPUs online: what KVM_CAP_NR_VCPUS recommends */
   constructor(
     readonly cpus = 2,
     readonly options: X86Options = {},
-  ) {}
+  ) {
+    this.compat = options.compat ?? "newest";
+    this.rules = chipRules(this.compat);
+  }
 
+  /** The processor has the TPR itself. */
   get hasApicv(): boolean {
     return (this.options.posting ?? null) !== null;
   }
@@ -71,7 +75,7 @@ export class X86 implements Arch {
   }
 
   capability(capability: number): number {
-    return x86Capability(capability, this.cpus, true, this.hasApicv);
+    return x86Capability(capability, this, true);
   }
 
   systemIoctl(process: Process, request: number, argument: number): number {
@@ -129,11 +133,11 @@ export class X86Vm implements VmArch, X86IrqchipVm {
   // VmArch: what the core asks.
 
   capability(capability: number): number {
-    return x86Capability(capability, this.arch.cpus, this.irqchipMode === "split", this.arch.hasApicv);
+    return x86Capability(capability, this.arch, this.irqchipMode === "split");
   }
 
   enableCapability(capability: number, arg0: number): number {
-    if (capability === K.KVM_CAP_SPLIT_IRQCHIP) return this.enableSplit(arg0);
+    if (capability === K.KVM_CAP_SPLIT_IRQCHIP && this.arch.rules.hasSplitIrqchip) return this.enableSplit(arg0);
     return capability === K.KVM_CAP_X2APIC_API ? this.enableX2apicApi(arg0) : -EINVAL;
   }
 
@@ -154,7 +158,7 @@ export class X86Vm implements VmArch, X86IrqchipVm {
 
   /** The local APICs to be, with what user space chose before. */
   createApics(mode: "full" | "split"): LocalApicSet {
-    const apics = new LocalApicSet(this, { mode, losesTprLowNibble: this.arch.options.losesTprLowNibble ?? false });
+    const apics = new LocalApicSet(this, { mode, losesTprLowNibble: this.arch.options.losesTprLowNibble ?? false, compat: this.arch.compat });
     apics.bootCpuId = this.bootCpuId;
     apics.enableX2apicApi(this.x2apicFlags);
     this.apics = apics;
@@ -163,9 +167,9 @@ export class X86Vm implements VmArch, X86IrqchipVm {
 
   /** 8.5: the flags of 2026 exclude each other; suppression needs an IOAPIC of user space's. */
   private enableX2apicApi(flags: number): number {
-    if (flags > 0xffff_ffff) return -EINVAL;
+    if (flags > 0xffff_ffff || !this.arch.rules.hasX2apicApi) return -EINVAL;
     if (this.apics !== null) return this.apics.enableX2apicApi(flags);
-    if ((flags & ~X2APIC_FLAGS_OF_ANY_MODE) !== 0) return -EINVAL;
+    if ((flags & ~(x2apicApiFlags(this.arch.rules) & ~K.KVM_X2APIC_ENABLE_SUPPRESS_EOI_BROADCAST)) !== 0) return -EINVAL;
     this.x2apicFlags |= flags;
     return 0;
   }

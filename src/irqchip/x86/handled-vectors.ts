@@ -28,7 +28,7 @@ export class HandledVectors {
 
   add(vector: number, isStale: boolean): void {
     addDense(this.bits, vector);
-    if (isStale && vector > this.highestStale) this.highestStale = vector;
+    if (isStale && vector > this.highestStale && this.lapic.set.rules.rescansStaleRouting) this.highestStale = vector;
   }
 
   /** KVM_REQ_SCAN_IOAPIC, in the vCPU's context before entry. A globally disabled APIC keeps what it had. */
@@ -37,10 +37,11 @@ export class HandledVectors {
     const { hardware, set, vcpu } = lapic;
     if (!lapic.base.isEnabled()) return;
     const before = set.vm.sim.tracing ? this.bits.slice() : null;
-    this.bits.fill(0);
+    this.bits.fill(set.rules.exitsByBitmap ? 0 : -1);
     this.highestStale = -1;
     // X4: a vector that is only posted counts as pending ("KVM: x86: Always sync PIR to IRR prior to scanning I/O APIC routes", 2024).
-    if (hardware !== null && !set.hazards.scanWithoutMerge) yield* hardware.sync(lapic);
+    const mustMerge = set.rules.mergesPirForRoutes || set.options.mode === "full";
+    if (hardware !== null && mustMerge && !set.hazards.scanWithoutMerge) yield* hardware.sync(lapic);
     if (set.scanner !== null) yield* set.scanner.scanEntries(vcpu.index);
     if (before !== null) this.noteChange(before);
   }

@@ -31,6 +31,7 @@ export function* recountRtcOfAll(ioapic: IoApic): Step<void> {
 }
 
 function* recount(ioapic: IoApic, vcpuIndex: number): Step<boolean> {
+  if (!ioapic.rules.tracksRtcEoi) return true;
   const isTarget = yield* pointsTo(ioapic, RTC_PIN, vcpuIndex);
   if (!isTarget) return true;
   const vector = ioapic.entryLow[RTC_PIN] & Rte.VECTOR_MASK;

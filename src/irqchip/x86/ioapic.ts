@@ -4,7 +4,7 @@ import { Spinlock } from "../../sim/lock.js";
 import type { Step } from "../../sim/step.js";
 import { KVM_IOAPIC_NUM_PINS, KVM_IRQCHIP_IOAPIC } from "../../uapi/x86.js";
 import type { IrqchipVcpu, MmioDevice } from "../contract.js";
-import { CHIP_RULES, type ChipRules } from "./chip-rules.js";
+import { chipRules, type ChipRules } from "./chip-rules.js";
 import type { Hazards } from "../../sim/hazards.js";
 import { ApicMessage, type EoiSink, type LocalApics, type X86IrqchipVm } from "./contract.js";
 import { readIndirect, writeIndirect } from "./ioapic-registers.js";
@@ -81,6 +81,7 @@ export class IoApic implements MmioDevice, EoiSink {
   readonly sources = new LineSources(KVM_IOAPIC_NUM_PINS);
   readonly rtc = new RtcStatus();
   readonly storm: StormWorker;
+  private readonly pausesStorms: boolean;
   private readonly message = new ApicMessage();
 
   constructor(
@@ -89,10 +90,11 @@ export class IoApic implements MmioDevice, EoiSink {
     options: IoApicOptions = {},
   ) {
     this.lock = new Spinlock(vm.sim, "kvm_ioapic->lock");
-    this.rules = CHIP_RULES[options.compat ?? "newest"];
+    this.rules = chipRules(options.compat ?? "newest");
     this.hazards = vm.sim.hazards;
     this.version = options.version ?? 0x11;
     this.storm = new StormWorker(this);
+    this.pausesStorms = this.rules.pausesEoiStorm && !this.hazards.eoiWithoutPause;
   }
 
   /** Puts the window on the VM's MMIO bus; takes slots_lock. 0 or the bus's errno. */
@@ -144,10 +146,15 @@ export class IoApic implements MmioDevice, EoiSink {
   *setIrq(pin: number, source: number, level: number, wantsStatus = false): Step<number> {
     yield* this.lock.lock();
     const isHigh = this.sources.drive(pin, source, level);
-    const result = yield* this.drive(pin, isHigh, wantsStatus);
+    const result = yield* this.drive(pin, isHigh !== this.isInverted(pin), wantsStatus);
     if (this.vm.sim.tracing) this.vm.sim.emit(Ev.irq_line_state, KVM_IRQCHIP_IOAPIC, pin, source, this.sources.word(pin), result);
     yield* this.lock.unlock();
     return result;
+  }
+
+  /** Does the entry turn the line round? Only kernels before 3.9 do what the polarity bit says. */
+  private isInverted(pin: number): boolean {
+    return !this.rules.ignoresPolarity && (this.entryLow[pin] & Rte.POLARITY) !== 0;
   }
 
   /** The wire of a pin, whoever drives it. Lock held. */
@@ -189,7 +196,7 @@ export class IoApic implements MmioDevice, EoiSink {
     const isLevel = (low & Rte.LEVEL) !== 0;
     if (isLevel && (low & Rte.REMOTE_IRR) !== 0) return this.dropped(pin, "remote IRR", -1);
     if (!isLevel) this.irrDelivered |= 1 << pin;
-    const isTick = pin === RTC_PIN && wantsStatus;
+    const isTick = pin === RTC_PIN && wantsStatus && this.rules.tracksRtcEoi;
     if (isTick) this.rtc.begin(low & Rte.VECTOR_MASK);
     const result = yield* this.apics.deliver(this.fill(pin), isTick ? this.rtc : null);
     if (isTick) this.rtc.pendingEoi = result < 0 ? 0 : result;
@@ -269,7 +276,7 @@ export class IoApic implements MmioDevice, EoiSink {
       this.eoiCount[pin] = 0;
       return;
     }
-    if (++this.eoiCount[pin] === IOAPIC_SUCCESSIVE_IRQ_MAX_COUNT && !this.hazards.eoiWithoutPause) this.pause(pin);
+    if (++this.eoiCount[pin] === IOAPIC_SUCCESSIVE_IRQ_MAX_COUNT && this.pausesStorms) this.pause(pin);
     else yield* this.service(pin, false, "eoi");
   }
 

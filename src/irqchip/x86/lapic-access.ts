@@ -73,7 +73,7 @@ export function* msrWrite(lapic: Lapic, msr: number, low: number, high: number, 
 }
 
 function* writeX2apicIcr(lapic: Lapic, low: number, high: number): Step<boolean> {
-  if ((low & RESERVED_ICR) !== 0) return false;
+  if ((low & RESERVED_ICR) !== 0 && lapic.set.rules.refusesReservedIcrBits) return false;
   const command = low & ~ICR_BUSY;
   lapic.set.vm.sim.emit(Ev.kvm_apic, lapic.vcpu.id, "ICR", command >>> 0, 1);
   yield* sendIpi(lapic, command, high);

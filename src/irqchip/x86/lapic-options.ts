@@ -1,3 +1,4 @@
+import type { X86Compat } from "./chip-rules.js";
 
 /** What the VM decided about its local APICs (x86-irqchip.md 14.3). */
 export interface LapicOptions {
@@ -21,6 +22,8 @@ export interface LapicOptions {
   readonly disabledWindowQuirk: boolean;
   /** AMD without AVIC: the low nibble of TPR is lost at the next guest entry (7.3). */
   readonly losesTprLowNibble: boolean;
+  /** Which kernel's local APICs (x86-irqchip.md 15). */
+  readonly compat: X86Compat;
 }
 
 /** What KVM 6.18 does on an Intel processor (x86-irqchip.md 14.3). */
@@ -35,6 +38,7 @@ export const LAPIC_DEFAULTS: LapicOptions = {
   lint0Quirk: true,
   disabledWindowQuirk: true,
   losesTprLowNibble: false,
+  compat: "newest",
 };
 
 /** KVM_CAP_X2APIC_API and the EOI broadcast flags of 2026 (8.5). */

@@ -7,6 +7,9 @@ import { hasLvt, setSpiv } from "./lapic-access.js";
 import { APIC_DEFAULT_BASE, APIC_REGISTERS, ApicReg, LVT_MODE_SHIFT } from "./lapic-registers.js";
 import type { Lapic } from "./lapic.js";
 
+/** Bits 31:24 of the ID register. */
+const XAPIC_ID_SHIFT = 24;
+
 // The whole register page at once: reset, KVM_GET_LAPIC, KVM_SET_LAPIC (x86-irqchip.md 7.1, 7.10).
 
 /** Power-on, which sets the APIC base and the id too, or INIT, which keeps them and, in x2APIC mode, the LDR. */
@@ -54,7 +57,7 @@ export function* getRecord(lapic: Lapic, into: Int32Array): Step<void> {
   into.set(lapic.page);
   into[ApicReg.TMCCT >> 2] = count;
   if (!lapic.base.isX2apic()) return;
-  if (!lapic.set.api.use32BitIds) into[ApicReg.ID >> 2] = lapic.vcpu.id << 24;
+  if (!lapic.set.api.use32BitIds) into[ApicReg.ID >> 2] = lapic.page[ApicReg.ID >> 2] << XAPIC_ID_SHIFT;
   into[ApicReg.ICR2 >> 2] = into[(ApicReg.ICR >> 2) + 1];
 }
 
@@ -87,10 +90,11 @@ export function* setRecord(lapic: Lapic, from: Int32Array): Step<number> {
   return 0;
 }
 
-/** The id is the vCPU's whatever the record says, LDR follows from it, ICR becomes one register again. */
+/** The id is the vCPU's whatever the record says, before 6.11 what it says; LDR follows from it, ICR becomes one register again. */
 function joinX2apic(lapic: Lapic): void {
-  const { page, vcpu } = lapic;
-  page[ApicReg.ID >> 2] = vcpu.id;
-  page[ApicReg.LDR >> 2] = x2apicLdr(vcpu.id);
+  const { page, set, vcpu } = lapic;
+  const id = set.rules.keepsX2apicId || set.api.use32BitIds ? vcpu.id : page[ApicReg.ID >> 2] >>> XAPIC_ID_SHIFT;
+  page[ApicReg.ID >> 2] = id;
+  page[ApicReg.LDR >> 2] = x2apicLdr(id);
   page[(ApicReg.ICR >> 2) + 1] = page[ApicReg.ICR2 >> 2];
 }

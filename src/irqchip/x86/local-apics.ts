@@ -11,6 +11,7 @@ import { ApicMode } from "./apic-base.js";
 import { deliverFast, deliverMessage } from "./apic-deliver.js";
 import { MapKeeper } from "./apic-map.js";
 import { matchesDestination } from "./apic-match.js";
+import { chipRules, type ChipRules } from "./chip-rules.js";
 import { ApicMessage, type EoiSink, type LocalApics, type Receivers, Shorthand, type X86IrqchipVm, type X86Vcpu } from "./contract.js";
 import { Inhibits, type InhibitWatcher } from "./inhibits.js";
 import type { Hazards } from "../../sim/hazards.js";
@@ -18,11 +19,14 @@ import { LAPIC_DEFAULTS, type LapicOptions, X2apicApi } from "./lapic-options.js
 import { Lapic } from "./lapic.js";
 import { decodeMsi, isValidMsi } from "./msi.js";
 
-const X2APIC_API_FLAGS =
-  KVM_X2APIC_API_USE_32BIT_IDS |
-  KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK |
-  KVM_X2APIC_ENABLE_SUPPRESS_EOI_BROADCAST |
-  KVM_X2APIC_DISABLE_SUPPRESS_EOI_BROADCAST;
+const FIRST_FLAGS = KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK;
+const EOI_BROADCAST_FLAGS = KVM_X2APIC_ENABLE_SUPPRESS_EOI_BROADCAST | KVM_X2APIC_DISABLE_SUPPRESS_EOI_BROADCAST;
+
+/** The flags of KVM_CAP_X2APIC_API that a kernel knows in any mode; 0: not even the capability. */
+export function x2apicApiFlags(rules: ChipRules): number {
+  if (!rules.hasX2apicApi) return 0;
+  return rules.hasEoiBroadcastFlags ? FIRST_FLAGS | EOI_BROADCAST_FLAGS : FIRST_FLAGS;
+}
 
 /** Who says which vectors of a vCPU are handled (8.3): the IOAPIC, or in split mode the VM's message routes. */
 export type EntryScanner = Pick<EoiSink, "scanEntries">;
@@ -33,6 +37,7 @@ export class LocalApicSet implements LocalApics, InhibitWatcher {
   readonly lapics: Lapic[] = [];
   readonly options: LapicOptions;
   readonly hazards: Hazards;
+  readonly rules: ChipRules;
   readonly api = new X2apicApi();
   readonly inhibits: Inhibits;
   readonly map: MapKeeper;
@@ -51,6 +56,7 @@ export class LocalApicSet implements LocalApics, InhibitWatcher {
   ) {
     this.options = { ...LAPIC_DEFAULTS, ...options };
     this.hazards = vm.sim.hazards;
+    this.rules = chipRules(this.options.compat);
     this.inhibits = new Inhibits(this);
     this.map = new MapKeeper(this);
   }
@@ -65,7 +71,7 @@ export class LocalApicSet implements LocalApics, InhibitWatcher {
   enableX2apicApi(flags: number): number {
     const isEnable = (flags & KVM_X2APIC_ENABLE_SUPPRESS_EOI_BROADCAST) !== 0;
     const isDisable = (flags & KVM_X2APIC_DISABLE_SUPPRESS_EOI_BROADCAST) !== 0;
-    if ((flags & ~X2APIC_API_FLAGS) !== 0 || (isEnable && isDisable)) return -EINVAL;
+    if (!this.rules.hasX2apicApi || (flags & ~x2apicApiFlags(this.rules)) !== 0 || (isEnable && isDisable)) return -EINVAL;
     if (isEnable && this.options.mode !== "split") return -EINVAL;
     if ((flags & KVM_X2APIC_API_USE_32BIT_IDS) !== 0) this.api.use32BitIds = true;
     if ((flags & KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK) !== 0) this.api.isBroadcastQuirkDisabled = true;

@@ -2,7 +2,7 @@ import { guarded, reads, shared, writes } from "../../sim/access.js";
 import { Ev } from "../../sim/event.js";
 import { Spinlock } from "../../sim/lock.js";
 import type { Step } from "../../sim/step.js";
-import { CHIP_RULES, type ChipRules, type X86Compat } from "./chip-rules.js";
+import { chipRules, type ChipRules, type X86Compat } from "./chip-rules.js";
 import type { Hazards } from "../../sim/hazards.js";
 import type { LocalApics, X86IrqchipVm } from "./contract.js";
 import { LineSources } from "./line-sources.js";
@@ -45,7 +45,7 @@ export class PicPair {
     this.lock = new Spinlock(vm.sim, "kvm_pic->lock");
     this.master = new PicChip(0, this.lock);
     this.slave = new PicChip(1, this.lock);
-    this.rules = CHIP_RULES[options.compat ?? "newest"];
+    this.rules = chipRules(options.compat ?? "newest");
     this.hazards = vm.sim.hazards;
     this.ports = new PicPorts(this);
   }
