@@ -29,7 +29,7 @@ export function* hasInjectable(vcpu: VcpuX86): Step<boolean> {
 }
 
 /** 7.4: ExtINT first, then the local APIC. The vector that the CPU now takes, -1: it went away. */
-function* takeInterrupt(vcpu: VcpuX86): Step<number> {
+export function* takeInterrupt(vcpu: VcpuX86): Step<number> {
   const { apic, arch } = vcpu;
   const isExternal = yield* hasExtInt(vcpu);
   if (isExternal) {

@@ -33,23 +33,29 @@ export function* handlePio(vcpu: VcpuX86): Step<number> {
   return TO_USER;
 }
 
-/** The local APIC's window comes before the bus, wherever its base register puts it. */
-export function* handleX86Mmio(vcpu: VcpuX86): Step<number> {
-  const { trap, vm, stat, apic } = vcpu;
-  vm.sim.emit(Ev.guest_mmio, vcpu.id, trap.address, trap.isWrite ? 1 : 0);
+/**
+ * The access in `trap`, by the controllers in the kernel: the local APIC's window comes before the bus, wherever its base
+ * register puts it. False: nothing is at the address.
+ */
+export function* accessControllers(vcpu: VcpuX86): Step<boolean> {
+  const { trap, apic } = vcpu;
   // Addresses from 2^31 on are no small integers to an engine: the difference is made here, where nothing is allocated for it.
   const offset = apic === null ? -1 : trap.address - apic.base.address;
-  if (apic !== null && offset >= 0 && offset < LAPIC_WINDOW && apic.base.hasWindow()) {
-    if (trap.isWrite) yield* apic.mmioWrite(offset | 0, trap.size, trap.low);
-    else {
-      trap.low = yield* apic.mmioRead(offset | 0, trap.size);
-      trap.high = 0;
-    }
-    if (vcpu.vapic.isReported) yield* noteWindowAccess(vcpu, apic, offset | 0);
-    stat.mmioExitKernel++;
-    return CONTINUE;
+  if (apic === null || offset < 0 || offset >= LAPIC_WINDOW || !apic.base.hasWindow()) return yield* onBus(vcpu, BusKind.MMIO);
+  if (trap.isWrite) yield* apic.mmioWrite(offset | 0, trap.size, trap.low);
+  else {
+    trap.low = yield* apic.mmioRead(offset | 0, trap.size);
+    trap.high = 0;
   }
-  const isClaimed = yield* onBus(vcpu, BusKind.MMIO);
+  if (vcpu.vapic.isReported) yield* noteWindowAccess(vcpu, apic, offset | 0);
+  return true;
+}
+
+/** A load or store that left the guest: a controller in the kernel answers it, or user space does. */
+export function* handleX86Mmio(vcpu: VcpuX86): Step<number> {
+  const { trap, vm, stat } = vcpu;
+  vm.sim.emit(Ev.guest_mmio, vcpu.id, trap.address, trap.isWrite ? 1 : 0);
+  const isClaimed = yield* accessControllers(vcpu);
   if (isClaimed) {
     stat.mmioExitKernel++;
     return CONTINUE;
@@ -69,7 +75,8 @@ export function* handleX86Mmio(vcpu: VcpuX86): Step<number> {
   return TO_USER;
 }
 
-function* onBus(vcpu: VcpuX86, kind: BusKind): Step<boolean> {
+/** The access in `trap`, by a device on a bus of the VM. False: nothing is there. */
+export function* onBus(vcpu: VcpuX86, kind: BusKind): Step<boolean> {
   const { trap } = vcpu;
   const { buses } = vcpu.vm;
   const address = kind === BusKind.PIO ? trap.address & 0xffff : trap.address;

@@ -60,7 +60,7 @@ function* showToGuest(vcpu: VcpuX86, apic: Lapic): Step<void> {
 }
 
 /** Takes one request bit: was it set? */
-function* takeRequest(vcpu: VcpuX86, bit: number): Step<boolean> {
+export function* takeRequest(vcpu: VcpuX86, bit: number): Step<boolean> {
   yield reads(vcpu, "requests");
   if ((vcpu.requests & bit) === 0) return false;
   yield writes(vcpu, "requests");

@@ -19,13 +19,13 @@ const PIC_PINS = 16;
 const PINS_OF_ONE_PIC = 8;
 
 /** The x86 side of a VM; these requests are of x86 VMs alone. */
-function archOf(vm: Vm): X86Vm {
+export function archOf(vm: Vm): X86Vm {
   if (!(vm.arch instanceof X86Vm)) throw new Error("an x86 request reached another architecture's VM");
   return vm.arch;
 }
 
 /** KVM_CREATE_IRQCHIP (x86-irqchip.md 2): PIC pair, IOAPIC, the default routes, mode full. */
-function* createIrqchip(vm: Vm): Step<number> {
+export function* createIrqchip(vm: Vm): Step<number> {
   const arch = archOf(vm);
   yield* vm.lock.lock();
   const result = arch.hasIrqchip() ? -EEXIST : vm.createdVcpus > 0 ? -EINVAL : yield* makeChips(vm, arch);
@@ -35,9 +35,9 @@ function* createIrqchip(vm: Vm): Step<number> {
 
 function* makeChips(vm: Vm, arch: X86Vm): Step<number> {
   const apics = arch.createApics("full");
-  const options = { compat: arch.arch.compat };
-  const pic = new PicPair(arch, apics, options);
-  const ioapic = new IoApic(arch, apics, options);
+  const { compat, options } = arch.arch;
+  const pic = new PicPair(arch, apics, { compat });
+  const ioapic = new IoApic(arch, apics, { compat, version: options.ioapicVersion ?? 0x11 });
   apics.connectIoapic(ioapic);
   const registered = yield* pic.register();
   if (registered !== 0) return registered;

@@ -4,6 +4,7 @@ import type { AckListener, ArmIrqchip, MmioBus } from "../irqchip/contract.js";
 import { NEEDS_SCAN } from "../irqchip/x86/apic-deliver.js";
 import { chipRules, type ChipRules, type X86Compat } from "../irqchip/x86/chip-rules.js";
 import type { PioBus, X86IrqchipVm } from "../irqchip/x86/contract.js";
+import type { LapicOptions } from "../irqchip/x86/lapic-options.js";
 import type { IoApic } from "../irqchip/x86/ioapic.js";
 import { LocalApicSet, x2apicApiFlags } from "../irqchip/x86/local-apics.js";
 import { isValidMsi } from "../irqchip/x86/msi.js";
@@ -45,6 +46,10 @@ export interface X86Options {
   readonly compat?: X86Compat;
   /** AMD without AVIC: a guest entry loses the low nibble of TPR (7.3). Default false. */
   readonly losesTprLowNibble?: boolean;
+  /** What else the local APICs are (x86-irqchip.md 14.3); their mode, kernel and lost nibble are given elsewhere. */
+  readonly lapic?: Partial<Omit<LapicOptions, "mode" | "compat" | "losesTprLowNibble">>;
+  /** 0x20: an IOAPIC with an EOI register (5.1). Default 0x11. */
+  readonly ioapicVersion?: 0x11 | 0x20;
   /** Where the module has APIC virtualisation on: what it needs of the host. Default null: off. */
   readonly posting?: PostingHost | null;
 }
@@ -158,7 +163,8 @@ export class X86Vm implements VmArch, X86IrqchipVm {
 
   /** The local APICs to be, with what user space chose before. */
   createApics(mode: "full" | "split"): LocalApicSet {
-    const apics = new LocalApicSet(this, { mode, losesTprLowNibble: this.arch.options.losesTprLowNibble ?? false, compat: this.arch.compat });
+    const { lapic = {}, losesTprLowNibble = false } = this.arch.options;
+    const apics = new LocalApicSet(this, { ...lapic, mode, losesTprLowNibble, compat: this.arch.compat });
     apics.bootCpuId = this.bootCpuId;
     apics.enableX2apicApi(this.x2apicFlags);
     this.apics = apics;

@@ -142,6 +142,12 @@ export class Sim {
     for (let cpu = 0; cpu < this.clock.length; cpu++) if (this.clock[cpu] < timeNs) this.clock[cpu] = timeNs;
   }
 
+  /** {@link runUntil}, and what is due at that very time too. */
+  *runThrough(timeNs: number): Step<void> {
+    while (this.ready.size > 0 && this.next().due <= timeNs) yield* this.runNext();
+    yield* this.runUntil(timeNs);
+  }
+
   /**
    * The one way to block inside a step: other ready contexts run, nested, in time order, until `what` is open. Under
    * an explorer the context is suspended instead.
