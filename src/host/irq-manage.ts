@@ -82,7 +82,7 @@ export function* synchronizeHardirq(table: IrqTable, irq: number): Step<boolean>
 
 function refuseOwnHandler(desc: IrqDesc): void {
   if (desc.runner === current()) throw new Deadlock(`${current().name} waits for the end of irq ${desc.irq}'s handlers inside of one`);
-  if (current().spins > 0) throw new Deadlock(`${current().name} waits for irq ${desc.irq} with a spinlock held`);
+  if (desc.table.sim.spinlocksHeld() > 0) throw new Deadlock(`${current().name} waits for irq ${desc.irq} with a spinlock held`);
 }
 
 /**

@@ -30,9 +30,10 @@ export class Resampler extends AckNotifier {
   /** The guest acknowledged the interrupt: AK3, AK4. Deassert before any notification, and once (H14, H15). */
   override *acked(): Step<void> {
     this.assertAlive();
-    if (this.vm.hazards.notifyBeforeDeassert) yield* this.notifyMembers();
+    const isEarly = this.vm.hazards.notifyBeforeDeassert;
+    if (isEarly) yield* this.notifyMembers();
     yield* setIrq(this.vm, RESAMPLE_SOURCE, this.gsi, 0, false); // AK3
-    if (!this.vm.hazards.notifyBeforeDeassert) yield* this.notifyMembers(); // AK4
+    if (!isEarly) yield* this.notifyMembers(); // AK4
   }
 
   /** AK4: every member once, whoever asserted. */

@@ -143,9 +143,10 @@ export class VcpuX86 extends VcpuCore implements X86Vcpu, InitTarget {
   // What other contexts ask of it: the request first, then the kick (K15).
 
   private *ask(request: X86Request): Step<void> {
-    if (this.vm.hazards.kickBeforeRequest) yield* kick(this);
+    const isEarly = this.vm.hazards.kickBeforeRequest;
+    if (isEarly) yield* kick(this);
     yield* this.request(request);
-    if (!this.vm.hazards.kickBeforeRequest) yield* kick(this);
+    if (!isEarly) yield* kick(this);
   }
 
   *requestEvent(): Step<void> {

@@ -120,12 +120,16 @@ export class X86Vm implements VmArch, X86IrqchipVm {
   ioapic: IoApic | null = null;
   /** KVM_CREATE_PIT2 was called; nothing of it is modelled but its being there. */
   hasPit = false;
+  readonly sim: Sim;
+  readonly acks: AckListener;
 
   constructor(
     readonly vm: Vm,
     readonly arch: X86,
   ) {
     const { posting } = this;
+    this.sim = vm.sim;
+    this.acks = vm;
     this.postings = posting !== null && posting.postsDevices ? new PostingHooks(this, posting) : null;
     this.bypass = this.postings;
   }
@@ -266,9 +270,6 @@ export class X86Vm implements VmArch, X86IrqchipVm {
 
   // X86IrqchipVm: what the controllers ask.
 
-  get sim(): Sim {
-    return this.vm.sim;
-  }
   get lock(): Mutex {
     return this.vm.lock;
   }
@@ -283,9 +284,6 @@ export class X86Vm implements VmArch, X86IrqchipVm {
   }
   get hostGic(): PhysicalGic | null {
     return null;
-  }
-  get acks(): AckListener {
-    return this.vm;
   }
   get mmioBus(): MmioBus {
     return this.vm.mmioBus;

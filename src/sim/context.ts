@@ -26,11 +26,11 @@ export class Task {
   order = 0;
   /** The event that woke it: the cause of the first event of its next run. */
   cause = 0;
-  /** Spinlocks held: nothing may block above 0. */
+  /** Spinlocks held, in the stepped build: see {@link Sim.spinlocksHeld}. */
   spins = 0;
   /** Depth of eventfd wake-ups this thread is inside (kvm-irq-core.md 1.4). */
   eventfdDepth = 0;
-  /** Open SRCU reader sections, innermost last. */
+  /** Open SRCU reader sections, innermost last; the stepped build alone keeps them. */
   readonly sections: (object | null)[] = new Array<object | null>(SECTIONS).fill(null);
   sectionCount = 0;
   /** Locks held, in the order in which they were taken; the stepped build alone keeps them. */

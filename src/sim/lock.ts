@@ -93,7 +93,7 @@ export function releases(lock: Lock, site = 0): Access | null {
 /** A sleeping lock. */
 export class Mutex extends Lock {
   *lock(): Step<void> {
-    if (current().spins > 0) throw new LockError(`${current().name} takes the mutex ${this.lockClass} with a spinlock held`);
+    if (this.sim.spinlocksHeld() > 0) throw new LockError(`${current().name} takes the mutex ${this.lockClass} with a spinlock held`);
     yield acquires(this);
     if (this.holder !== null) yield* this.waitForHolder();
     this.take();
@@ -127,16 +127,22 @@ export class Mutex extends Lock {
 export class Spinlock extends Lock {
   *lock(): Step<void> {
     yield acquires(this);
-    if (!STRAIGHT) {
-      while (this.holder !== null) yield* this.spin();
-      this.take();
+    if (STRAIGHT) {
+      this.sim.spins++;
+      return;
     }
+    while (this.holder !== null) yield* this.spin();
+    this.take();
     current().spins++;
   }
 
   *unlock(): Step<void> {
     yield releases(this);
-    if (!STRAIGHT) this.give();
+    if (STRAIGHT) {
+      this.sim.spins--;
+      return;
+    }
+    this.give();
     current().spins--;
   }
 

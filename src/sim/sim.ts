@@ -5,7 +5,7 @@ import type { EventArgument, EventSink } from "./event.js";
 import { type Hazards, NO_HAZARDS } from "./hazards.js";
 import { Random } from "./random.js";
 import { ReadyQueue } from "./ready-queue.js";
-import type { Step } from "./step.js";
+import { STRAIGHT, type Step } from "./step.js";
 
 /** Nothing else can run and the condition does not hold. */
 export class Deadlock extends Error {}
@@ -30,6 +30,8 @@ export class Sim {
   readonly hazards: Hazards;
   /** Replaces run-to-completion while an explorer drives contexts one access at a time. */
   explored = false;
+  /** The straight build's {@link spinlocksHeld}: nobody waits under a spinlock, so whoever runs holds all that are held. */
+  spins = 0;
   private readonly costs: CostTable;
   private readonly ready = new ReadyQueue();
   private sink: EventSink | null;
@@ -41,6 +43,11 @@ export class Sim {
     this.hazards = { ...NO_HAZARDS, ...options.hazards };
     this.costs = options.costs ?? FREE_OF_COST;
     this.sink = options.trace ?? null;
+  }
+
+  /** Spinlocks that the running context holds: nothing may block above 0. */
+  spinlocksHeld(): number {
+    return STRAIGHT ? this.spins : current().spins;
   }
 
   get cpus(): number {
@@ -154,7 +161,7 @@ export class Sim {
    */
   *wait(what: Waitable): Step<void> {
     const waiter = current();
-    if (waiter.spins > 0) throw new Deadlock(`${waiter.name} would sleep with a spinlock held`);
+    if (this.spinlocksHeld() > 0) throw new Deadlock(`${waiter.name} would sleep with a spinlock held`);
     while (!what.isOpen()) {
       yield blocked(what);
       if (this.explored) continue;

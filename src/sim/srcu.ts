@@ -1,9 +1,9 @@
 import { reads, shared, type Waitable, writes } from "./access.js";
-import { current, type Task } from "./context.js";
+import { current } from "./context.js";
 import { Ev } from "./event.js";
 import { LockError } from "./lock.js";
 import type { Sim } from "./sim.js";
-import type { Step } from "./step.js";
+import { STRAIGHT, type Step } from "./step.js";
 
 const EPOCHS = 64;
 
@@ -24,25 +24,33 @@ export class Srcu {
   /** Enters a reader section; the result goes to {@link readUnlock}. */
   *readLock(): Step<number> {
     yield writes(this, "epoch");
-    const context = current();
-    context.sections[context.sectionCount++] = this;
     const section = this.epoch & (EPOCHS - 1);
     this.open[section]++;
+    if (!STRAIGHT) this.noteEntry();
     return section;
   }
 
   *readUnlock(section: number): Step<void> {
     yield writes(this, "epoch");
-    const context = current();
-    if (context.sectionCount === 0 || context.sections[--context.sectionCount] !== this) this.refuse(context);
+    if (!STRAIGHT) this.noteExit();
     this.open[section]--;
   }
 
-  private refuse(context: Task): never {
-    throw new LockError(`${context.name} leaves an ${this.domain} section that is not its innermost`);
+  private noteEntry(): void {
+    const context = current();
+    context.sections[context.sectionCount++] = this;
   }
 
-  /** Blocks for a grace period. From inside a section of this domain it would wait for itself: reported (H33). */
+  private noteExit(): void {
+    const context = current();
+    if (context.sectionCount === 0 || context.sections[--context.sectionCount] !== this)
+      throw new LockError(`${context.name} leaves an ${this.domain} section that is not its innermost`);
+  }
+
+  /**
+   * Blocks for a grace period. From inside a section of this domain it would wait for itself: reported (H33), in the
+   * straight build as the deadlock that it is.
+   */
   *synchronize(): Step<void> {
     const context = current();
     for (let i = 0; i < context.sectionCount; i++)

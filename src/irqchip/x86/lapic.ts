@@ -130,7 +130,8 @@ export class Lapic {
   }
 
   private note(mode: DeliveryMode, vector: number, isLevel: boolean, outcome: string): void {
-    this.set.vm.sim.emit(Ev.kvm_apic_accept_irq, this.vcpu.id, mode, isLevel ? 1 : 0, vector, outcome);
+    const { sim } = this.set.vm;
+    if (sim.tracing) sim.emit(Ev.kvm_apic_accept_irq, this.vcpu.id, mode, isLevel ? 1 : 0, vector, outcome);
   }
 
   /** 7.8: a local interrupt. Was it accepted? */

@@ -93,7 +93,9 @@ export class PicChip {
   /** 4.4: the line that the chip asks to have served, -1 for none. Special mask mode has no effect. */
   wanted(): number {
     const { regs } = this;
-    const requested = this.rank(regs[Pic.IRR] & ~regs[Pic.IMR]);
+    const requests = regs[Pic.IRR] & ~regs[Pic.IMR];
+    if (requests === 0) return -1;
+    const requested = this.rank(requests);
     let inService = regs[Pic.ISR];
     if (this.index === 0 && regs[Pic.SPECIAL_FULLY_NESTED_MODE] !== 0) inService &= ~(1 << CASCADE);
     return requested < this.rank(inService) ? this.lineOf(requested) : -1;
