@@ -1,5 +1,7 @@
 // Local APICs by themselves: messages, posted interrupts, and how delivery grows with the number of targets.
 const VECTOR = 0x41;
+/** KVM_X2APIC_API_USE_32BIT_IDS */
+const USE_32BIT_IDS = 1;
 const from = (name) => import(new URL(`../dist/straight/irqchip/x86/${name}.js`, import.meta.url).href);
 const { LapicHarness } = await from("lapic.fixture");
 const { FakePort, post } = await from("posted.fixture");
@@ -38,10 +40,20 @@ export function postedCycle() {
   };
 }
 
-/** A message to two APICs by their logical ids, and to all of them, among `cpus`. */
-export function multicast(cpus, x2apic) {
+/**
+ * Among `cpus` local APICs: a message to the first `targets` of them by their logical ids, and a broadcast. xAPICs in the
+ * flat model, at most 8 targets; x2APICs in one cluster, at most 16.
+ */
+export function multicast({ cpus, x2apic, targets }) {
   const h = apics({ cpus, x2apic });
-  if (!x2apic) for (const cpu of [0, 1]) h.write(cpu, 0xd0, 1 << (24 + cpu));
+  if (!x2apic) for (let cpu = 0; cpu < targets; cpu++) h.write(cpu, 0xd0, 1 << (24 + cpu));
   const { set } = h;
-  return { two: () => set.signalMsi(0, 0xfee03004 | 0, VECTOR), all: () => set.signalMsi(0, 0xfeeff000 | 0, VECTOR) };
+  const ids = (1 << targets) - 1;
+  // An x2APIC's cluster goes in the high half of the address; cluster 0 is there without.
+  const hi = x2apic ? ids & ~0xff : 0;
+  if (x2apic) set.enableX2apicApi(USE_32BIT_IDS);
+  const lo = (0xfee00004 | ((ids & 0xff) << 12)) | 0;
+  const multicast = { some: () => set.signalMsi(hi, lo, VECTOR), all: () => set.signalMsi(0, 0xfeeff000 | 0, VECTOR) };
+  if (multicast.some() !== targets || multicast.all() !== cpus) throw new Error(`not ${targets} and all of ${cpus} accepted`);
+  return multicast;
 }

@@ -8,11 +8,13 @@ import { fileURLToPath } from "node:url";
 import { ioapicCycle } from "./ioapic.js";
 import { messageCycle, multicast, postedCycle } from "./local-apics.js";
 import { kernelFigures, modelFigures } from "./kernel.js";
-import { library, scene } from "./scene.js";
+import { library, pcScene, scene } from "./scene.js";
 
 const RUNS = 7;
 const CYCLES = 200_000;
 const MILLIONS = 10;
+/** Enough for a collection where an interrupt allocates 8 bytes. */
+const PC_MILLIONS = 2;
 
 const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
 
@@ -34,11 +36,14 @@ function perCall(call, calls = CYCLES) {
 }
 
 const rows = [];
-/** @param {string} [kernel] what a real kernel's KVM needs for the same */
-function note(what, value, unit, budget, kernel) {
-  rows.push({ what, value, unit, budget, kernel });
+/**
+ * @param {string} [kernel] what a real kernel's KVM needs for the same
+ * @param {string} [remark]
+ */
+function note(what, value, unit, budget, kernel, remark) {
+  rows.push({ what, value, unit, budget, kernel, remark });
   if (process.argv.includes("--json")) return;
-  const beside = [budget === undefined ? [] : `budget ${budget}`, kernel === undefined ? [] : `a kernel ${kernel}`].flat().join("; ");
+  const beside = [budget === undefined ? [] : `budget ${budget}`, kernel === undefined ? [] : `a kernel ${kernel}`, remark ?? []].flat().join("; ");
   console.log(`${what.padEnd(58)} ${String(value).padStart(7)} ${unit.padEnd(3)} ${beside}`.trimEnd());
 }
 
@@ -100,25 +105,50 @@ for (const [what, cycle, budget, kernel] of [
   note(what, perCall(cycle), "ns", budget, kernel);
   note(`  collections in ${MILLIONS} million`, await collections(cycle, MILLIONS * 1e6), "", 1);
 }
-for (const [cpus, x2apic] of [[4, false], [255, false], [1024, true]]) {
-  const { two, all } = multicast(cpus, x2apic);
-  note(`message to 2 of ${cpus} ${x2apic ? "x2APICs" : "xAPICs"} by logical id`, perCall(two), "ns");
-  note(`  broadcast, for each of the ${cpus}`, Math.round((perCall(all, 4000) / cpus) * 10) / 10, "ns");
+/** Targets that stay as the machine grows, and that grow in a machine that stays: the cost goes with the targets alone. */
+const MULTICASTS = [
+  ...[2, 8, 64, 255].map((cpus) => ({ cpus, x2apic: false, targets: 2 })),
+  ...[2, 64, 1024].map((cpus) => ({ cpus, x2apic: true, targets: 2 })),
+  ...[1, 4, 8].map((targets) => ({ cpus: 255, x2apic: false, targets })),
+  ...[1, 4, 16].map((targets) => ({ cpus: 1024, x2apic: true, targets })),
+];
+const tenth = (ns) => Math.round(ns * 10) / 10;
+for (const scale of MULTICASTS) {
+  const { cpus, x2apic, targets } = scale;
+  const ns = perCall(multicast(scale).some);
+  note(`message to ${targets} of ${cpus} ${x2apic ? "x2APICs" : "xAPICs"} by logical id`, ns, "ns", undefined, undefined, `${tenth(ns / targets)} ns each`);
+}
+for (const scale of [...[8, 64, 255].map((cpus) => ({ cpus, x2apic: false, targets: 1 })), { cpus: 1024, x2apic: true, targets: 1 }])
+  note(`broadcast to ${scale.cpus} ${scale.x2apic ? "x2APICs" : "xAPICs"}, for each`, tenth(perCall(multicast(scale).all, 4000) / scale.cpus), "ns");
+for (const [what, options] of [
+  ["message, irqfd, whole PC", { mechanism: "irqfd", irq: 1 }],
+  ["message, posted, whole PC", { mechanism: "posted", irq: 1 }],
+  ["pin, level cycle with resample, whole PC", { mechanism: "irqfd+resample", irq: 0 }],
+  ["pin, split irqchip, whole PC", { mechanism: "split", irq: 0 }],
+]) {
+  const { cycle } = pcScene(straight, options);
+  note(what, perCall(cycle, 50_000), "ns");
+  note(`  collections in ${PC_MILLIONS} million`, await collections(cycle, PC_MILLIONS * 1e6), "", 1);
 }
 const modelled = modelFigures();
 const kernel = await kernelFigures();
+/** What, the figure, and the system calls in it: each costs the kernel's side an FFI call. */
 const SIDE_BY_SIDE = [
-  ["KVM_SIGNAL_MSI", "signalMsi"],
-  ["KVM_IRQ_LINE", "irqLine"],
-  ["write of an eventfd, irqfd to an MSI route", "eventfdMsi"],
-  ["level cycle with resample, IOAPIC: eventfd to resamplefd", "resample"],
-  ["KVM_SET_GSI_ROUTING with 4,096 entries", "routing"],
+  ["KVM_SIGNAL_MSI", "signalMsi", 1],
+  ["KVM_IRQ_LINE", "irqLine", 1],
+  ["write of an eventfd, irqfd to an MSI route", "eventfdMsi", 1],
+  ["level cycle with resample, IOAPIC: eventfd to resamplefd", "resample", 3],
+  ["KVM_SET_GSI_ROUTING with 4,096 entries", "routing", 1],
 ];
-for (const [what, figure] of SIDE_BY_SIDE) {
-  const here = typeof kernel === "string" ? undefined : `here ${kernel[figure]} ns, ${Math.round((10 * kernel[figure]) / modelled[figure]) / 10} times virq's`;
-  note(`${what}, x86`, modelled[figure], "ns", undefined, here);
+/** "350 ns, 3.5 times virq's; 152 ns and 1.5 times net of the FFI", which takes the system call's own entry away too. */
+function besideModel(figure, calls) {
+  const times = (ns) => `${Math.round((10 * ns) / modelled[figure]) / 10} times`;
+  const net = Math.round(kernel[figure] - calls * kernel.ffi);
+  return `here ${kernel[figure]} ns, ${times(kernel[figure])} virq's; net of the FFI ${net} ns, ${times(net)}`;
 }
+for (const [what, figure, calls] of SIDE_BY_SIDE)
+  note(`${what}, x86`, modelled[figure], "ns", undefined, typeof kernel === "string" ? undefined : besideModel(figure, calls));
 if (typeof kernel === "string") note(`beside the running kernel: no, ${kernel}`, 0, "");
-else note("  of each of the kernel's figures, the FFI and an empty system call", kernel.ffi, "ns");
+else note("  of each system call in the kernel's figures, FFI and entry", kernel.ffi, "ns");
 note("load of the machine", Math.round(loadavg()[0] * 10) / 10, "");
 if (process.argv.includes("--json")) console.log(JSON.stringify(rows, null, 2));

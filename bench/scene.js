@@ -23,8 +23,25 @@ export function scene(lib, { board, trigger, mechanism, vcpus = 1, spis = 1 }) {
   const registers = [{ ...template.registers[0], size: 0x10000 }];
   const device = { ...template, bus: "platform", registers, interrupts };
   const description = { ...builtin, devices: [device] };
-  const workload = lib.workloadSchema.parse({ vcpus, handlerNs: 0 });
-  const request = { board: description, device, interrupts, workload, profile: lib.COST_PROFILES[0], mechanisms: [mechanism] };
+  return start(lib, { board: description, device, interrupts, mechanism, workload: { vcpus, handlerNs: 0 }, profile: lib.DEFAULT_PROFILE });
+}
+
+/** The NVMe-class function of the built-in board `pc`, whose pin is interrupt 0 and whose first message 1, as {@link scene}. */
+export function pcScene(lib, { irq, mechanism, ...workload }) {
+  const board = lib.builtinBoard("pc");
+  const device = lib.findDevice(board, "01:00.0");
+  return start(lib, { board, device, interrupts: [device.interrupts[irq]], mechanism, workload: { handlerNs: 0, ...workload }, profile: lib.DEFAULT_X86_PROFILE });
+}
+
+function start(lib, { board, device, interrupts, mechanism, workload, profile }) {
+  const request = {
+    board,
+    device,
+    interrupts,
+    workload: lib.workloadSchema.parse(workload),
+    profile: lib.COST_PROFILES.find((each) => each.name === profile),
+    mechanisms: [mechanism],
+  };
   const delivery = lib.Delivery.prepare(request, mechanism, interrupts);
   const { sim } = delivery.machine;
   const sources = delivery.sources.map((line) => line.source);

@@ -115,9 +115,10 @@ export class X86DriverGuest implements X86GuestCpu {
       case X86Op.HLT:
         return X86Exit.HLT;
       case X86Op.STORE:
-        return yield* memoryAccess(vcpu, this.wide[a], c, true, b);
       case X86Op.LOAD:
-        return yield* memoryAccess(vcpu, this.wide[a], c, false, 0);
+        trapOf(vcpu, 0, c, op === X86Op.STORE, b);
+        trap.address = this.wide[a];
+        return yield* memoryAccess(vcpu);
       case X86Op.OUT:
         trapOf(vcpu, a, 1, true, b);
         return X86Exit.IO_INSTRUCTION;
@@ -149,22 +150,21 @@ function* virtualEoi(vcpu: VcpuX86): Step<Outcome> {
   return exit === X86Exit.IDLE ? LOOK : exit;
 }
 
-/** RAM and mapped device registers directly, everything else by an exit. */
-function* memoryAccess(vcpu: VcpuX86, address: number, size: number, isWrite: boolean, value: number): Step<Outcome> {
-  if (address === XAPIC_EOI && vcpu.apicv !== null) return yield* virtualEoi(vcpu);
+/** The trap's access: RAM and mapped device registers directly, everything else by an exit. */
+function* memoryAccess(vcpu: VcpuX86): Step<Outcome> {
+  const { trap } = vcpu;
+  const { size, isWrite, low: value } = trap;
+  if (trap.address === XAPIC_EOI && vcpu.apicv !== null) return yield* virtualEoi(vcpu);
   const { process, slots, sim } = vcpu.vm;
-  const hva = yield* slots.translate(address, size, isWrite);
-  const area = hva < 0 ? null : process.memory.areaAt(hva);
-  if (area === null || (isWrite && !area.writable)) {
-    trapOf(vcpu, address, size, isWrite, value);
-    return X86Exit.EPT_MISCONFIG;
-  }
+  const isMemory = yield* slots.locate(trap);
+  const area = isMemory ? process.memory.areaOf(trap) : null;
+  if (area === null || (isWrite && !area.writable)) return X86Exit.EPT_MISCONFIG;
   if (area.region === null) {
-    if (isWrite) process.memory.setU32(hva, value >>> 0);
+    if (isWrite) process.memory.setU32(trap.hva, value >>> 0);
     return LOOK;
   }
   sim.charge(Cost.deviceAccess);
-  const offset = hva - area.start + area.regionOffset;
+  const offset = trap.hva - area.start + area.regionOffset;
   try {
     if (isWrite) yield* area.region.write(offset, size, value);
     else yield* area.region.read(offset, size);

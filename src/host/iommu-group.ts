@@ -45,8 +45,8 @@ export class IommuGroup {
   readonly iommu: string;
   readonly reserved: readonly ReservedRegion[];
   /** First and last address of the doorbells that the hardware takes out of translation; -1 where there are none. */
-  readonly hardwareMsiStart: number;
-  readonly hardwareMsiEnd: number;
+  private readonly hardwareMsiStart: number;
+  private readonly hardwareMsiEnd: number;
   readonly apertureEnd: bigint;
   readonly pageSizes: bigint;
   readonly isCoherent: boolean;
@@ -126,6 +126,12 @@ export class IommuGroup {
     yield* this.mutex.lock();
     yield* this.setDomain(domain ?? "blocking");
     yield* this.mutex.unlock();
+  }
+
+  /** Is an address, in halves, one of those doorbells? */
+  isHardwareMsi(addressHi: number, addressLo: number): boolean {
+    const address = (addressHi >>> 0) * 0x1_0000_0000 + (addressLo >>> 0);
+    return address >= this.hardwareMsiStart && address <= this.hardwareMsiEnd;
   }
 
   /** What a member's DMA goes through now. */

@@ -3,6 +3,8 @@ import type { Step } from "../sim/step.js";
 /** Bytes from which on a view pays; shorter copies allocate nothing. */
 const LONG = 512;
 const PAGE = 4096;
+/** Where mmap begins: see {@link AddressSpace}. */
+const MMAP_BASE = 0x5000_0000;
 
 /** A load or store to a mapping whose page cannot be had: a BAR that does not decode (vfio.md 14). */
 export class SigBus extends Error {}
@@ -73,12 +75,14 @@ export class PinnedPages {
 
 /**
  * The memory of one process: areas over paged bytes, little-endian. Addresses are numbers of up to 52 bits. A caller
- * checks `isReadable`/`isWritable` first (false is the EFAULT of a system call) and then accesses freely.
+ * checks `isReadable`/`isWritable` first (false is the EFAULT of a system call) and then accesses freely. What is accessed
+ * at every interrupt had better lie below 2^31: larger numbers are allocated wherever a call that takes them is not inlined.
  */
 export class AddressSpace {
   private areas: Area[] = [];
   private readonly pages = new Map<number, DataView>();
   private readonly pins = new Set<PinnedPages>();
+  private readonly sought = { hva: 0 };
   private lastPage = -1;
   private lastView: DataView = new DataView(new ArrayBuffer(0));
 
@@ -101,7 +105,7 @@ export class AddressSpace {
   }
 
   /** The lowest free address from `from` on with `length` free bytes behind it: what mmap chooses. */
-  findFree(length: number, from = 0x7000_0000_0000): number {
+  findFree(length: number, from = MMAP_BASE): number {
     let at = from;
     for (;;) {
       const taken = this.areas.find((area) => area.start < at + length && at < area.end);
@@ -127,6 +131,12 @@ export class AddressSpace {
   }
 
   areaAt(address: number): Area | null {
+    this.sought.hva = address;
+    return this.areaOf(this.sought);
+  }
+
+  /** The same of an address in an object: as an argument it is allocated wherever the call is not inlined. */
+  areaOf({ hva: address }: { readonly hva: number }): Area | null {
     for (let i = 0; i < this.areas.length; i++) {
       const area = this.areas[i];
       if (address >= area.start && address < area.end) return area;

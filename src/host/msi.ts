@@ -25,8 +25,8 @@ export interface MsiDomain {
   /** `count` interrupts for the vectors from `first` on: the first irq (the others follow in `irqs`), or a negative errno. */
   alloc(device: MsiDevice, first: number, count: number, irqs: number[]): Step<number>;
   free(irqs: readonly number[]): Step<void>;
-  /** A bus master writes `data` to a doorbell: true if the address is one of this domain's. */
-  write(deviceId: number, address: number, data: number): Step<boolean>;
+  /** A bus master writes `data` to a doorbell, in halves as int32: true if the address is one of this domain's. */
+  write(deviceId: number, addressHi: number, addressLo: number, data: number): Step<boolean>;
 }
 
 /** The outermost chip of a PCI function's vectors; the level behind it leads to the GIC. */

@@ -56,9 +56,10 @@ describe("GICv2m", () => {
     const h = new Handler(function* () {});
     run(f.host.requestIrq(irqs[1], h, 0, "nic", nic));
     expect(nic.masked[1]).toBe(false);
-    expect(run(v2m.write(99, 0x8020040, 65))).toBe(true);
-    expect(run(v2m.write(99, 0x8020044, 65))).toBe(false);
-    run(v2m.write(99, 0x8020040, 500));
+    expect(run(v2m.write(99, 0, 0x8020040, 65))).toBe(true);
+    expect(run(v2m.write(99, 0, 0x8020044, 65))).toBe(false);
+    expect(run(v2m.write(99, 1, 0x8020040, 65))).toBe(false);
+    run(v2m.write(99, 0, 0x8020040, 500));
     f.settle();
     expect([h.runs, f.host.counts(irqs[1]), v2m.isIsolated]).toEqual([1, { taken: 1, kstat: 1, maskOps: 0, unmaskOps: 1 }, false]);
   });
@@ -84,7 +85,7 @@ describe("GICv2m", () => {
       const h = new Handler(function* () {});
       run(f.host.requestIrq(irqs[0], h, 0, "nic", nic));
       expect(nic.messages).toEqual([`8020040=${data}`]);
-      run(v2m.write(8, 0x8020040, data));
+      run(v2m.write(8, 0, 0x8020040, data));
       f.settle();
       expect(h.runs).toBe(1);
     }

@@ -134,7 +134,8 @@ export class V2mDomain implements MsiDomain {
     block.frame.release(block.intid, block.count);
   }
 
-  *write(_deviceId: number, address: number, data: number): Step<boolean> {
+  *write(_deviceId: number, addressHi: number, addressLo: number, data: number): Step<boolean> {
+    const address = (addressHi >>> 0) * 0x1_0000_0000 + (addressLo >>> 0);
     for (let i = 0; i < this.frames.length; i++)
       if (address === this.frames[i].doorbell) {
         yield* this.frames[i].setSpi(data);

@@ -27,7 +27,7 @@ export interface Arch {
 /** The argument of KVM_IRQ_LINE; `irq` (u32) becomes `status` on the way out where the architecture fills it. */
 export interface IrqLine {
   irq: number;
-  readonly level: number;
+  level: number;
 }
 
 /** What an architecture decides for one VM: the places where kvm-irq-core.md says "x86: …, arm64: …". */

@@ -50,8 +50,8 @@ function* bringOnline(vm: Vm, process: Process, id: number): Step<number> {
   return process.install(new VcpuFile(vcpu));
 }
 
-/** Where kvm_run pages go: above everything that user space maps by itself, with a gap behind each. */
-const RUN_PAGES = 0x7ff0_0000_0000;
+/** Where kvm_run pages go: above what user space maps by itself, with a gap behind each, and below 2^31: see {@link AddressSpace}. */
+const RUN_PAGES = 0x7800_0000;
 
 /** Maps `size` bytes for a new vCPU: their address. */
 export function mapRunPages(process: Process, size: number): number {

@@ -29,6 +29,20 @@ export class MemorySlot {
 }
 
 /**
+ * An access by the guest, and where it goes. Addresses go by an object: as arguments they are allocated, being larger than
+ * an int32, wherever a call is not inlined.
+ */
+export interface GuestAccess {
+  /** Guest physical. */
+  readonly address: number;
+  /** Bytes. */
+  readonly size: number;
+  readonly isWrite: boolean;
+  /** In the process. */
+  hva: number;
+}
+
+/**
  * The guest's physical memory. The table is replaced as a whole under slots_lock, and whoever read the old one has left
  * its SRCU section before the replacement returns: no guest access uses a slot that is gone.
  */
@@ -36,6 +50,7 @@ export class MemorySlots {
   /** Ascending by address. */
   private table: readonly MemorySlot[] = [];
   private last: MemorySlot | null = null;
+  private readonly sought = { address: 0 };
 
   constructor(
     private readonly ipaBits: number,
@@ -45,9 +60,14 @@ export class MemorySlots {
   /** The slot of a guest physical address; null where there is none. */
   *find(gpa: number): Step<MemorySlot | null> {
     yield reads(this, "table");
+    this.sought.address = gpa;
+    return this.slotOf(this.sought);
+  }
+
+  private slotOf(at: { readonly address: number }): MemorySlot | null {
     const { last } = this;
-    if (last !== null && gpa >= last.gpa && gpa < last.gpa + last.size) return last;
-    const found = search(this.table, gpa);
+    if (last !== null && at.address >= last.gpa && at.address < last.gpa + last.size) return last;
+    const found = search(this.table, at);
     if (found !== null) this.last = found;
     return found;
   }
@@ -63,6 +83,15 @@ export class MemorySlots {
     const slot = yield* this.find(gpa);
     if (slot === null || gpa + size > slot.end || (isWrite && slot.isReadonly)) return -1;
     return gpa - slot.gpa + slot.hva;
+  }
+
+  /** The same, into `access.hva`; false where it does not. */
+  *locate(access: GuestAccess): Step<boolean> {
+    yield reads(this, "table");
+    const slot = this.slotOf(access);
+    if (slot === null || access.address + access.size > slot.end || (access.isWrite && slot.isReadonly)) return false;
+    access.hva = access.address - slot.gpa + slot.hva;
+    return true;
   }
 
   /**
@@ -119,14 +148,14 @@ function checkShape(slot: number, flags: number, size: number, hva: number, isAl
   return isKnown && isPlain && isAligned && isOfUser && !wraps && fits ? 0 : -EINVAL;
 }
 
-function search(table: readonly MemorySlot[], gpa: number): MemorySlot | null {
+function search(table: readonly MemorySlot[], { address }: { readonly address: number }): MemorySlot | null {
   let low = 0;
   let high = table.length - 1;
   while (low <= high) {
     const middle = (low + high) >> 1;
     const slot = table[middle];
-    if (gpa < slot.gpa) high = middle - 1;
-    else if (gpa >= slot.end) low = middle + 1;
+    if (address < slot.gpa) high = middle - 1;
+    else if (address >= slot.end) low = middle + 1;
     else return slot;
   }
   return null;

@@ -15,7 +15,7 @@ export class Route {
   /** IRQCHIP. HV_SINT: vCPU and SINT. XEN_EVTCHN: vCPU and port. */
   chip = 0;
   pin = 0;
-  /** MSI, u32 each. */
+  /** MSI: 32 bits each, as int32. */
   addressLo = 0;
   addressHi = 0;
   data = 0;

@@ -152,10 +152,10 @@ function decodeRoute(view: DataView, base: number): Route {
       route.pin = entry.irqchip.pin.get(view, base);
       break;
     case KVM_IRQ_ROUTING_MSI:
-      route.addressLo = entry.msi.address_lo.get(view, base);
-      route.addressHi = entry.msi.address_hi.get(view, base);
-      route.data = entry.msi.data.get(view, base);
-      route.devid = entry.msi.devid.get(view, base);
+      route.addressLo = entry.msi.address_lo.get(view, base) | 0;
+      route.addressHi = entry.msi.address_hi.get(view, base) | 0;
+      route.data = entry.msi.data.get(view, base) | 0;
+      route.devid = entry.msi.devid.get(view, base) | 0;
       break;
     case KVM_IRQ_ROUTING_HV_SINT:
       route.chip = entry.hv_sint.vcpu.get(view, base);

@@ -1,4 +1,5 @@
 import type { Step } from "../sim/step.js";
+import type { GuestAccess } from "./memslots.js";
 import type { VcpuX86 } from "./x86-vcpu.js";
 
 /** Why an x86 guest stopped running, in the classes of VMX. */
@@ -43,13 +44,15 @@ export const X86_EXIT_NAMES: readonly string[] = [
   "EPT_VIOLATION",
 ];
 
-/** What a guest instruction that exited wants; one per vCPU, reused. */
-export class X86Trap {
+/** What a guest instruction accesses, and wants where it exited; one per vCPU, reused. */
+export class X86Trap implements GuestAccess {
   /** Guest physical address, port or MSR number. */
   address = 0;
   isWrite = false;
   /** Bytes: 1, 2, 4 or 8. */
   size = 4;
+  /** Where memory answers: in the process. */
+  hva = 0;
   /** The value written; after a read, the value read. */
   low = 0;
   high = 0;

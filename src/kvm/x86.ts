@@ -229,13 +229,13 @@ export class X86Vm implements VmArch, X86IrqchipVm {
   private *setMsi(route: Route, level: number): Step<number> {
     if (!isValidMsi(route.addressHi, this.use32BitIds)) return -EINVAL;
     if (level === 0 || this.apics === null) return -1;
-    return yield* this.apics.signalMsi(route.addressHi | 0, route.addressLo | 0, route.data | 0);
+    return yield* this.apics.signalMsi(route.addressHi, route.addressLo, route.data);
   }
 
   /** Only what the map of local APICs can answer is delivered without sleeping (x86-irqchip.md 9). */
   *setRouteAtomic(route: Route): Step<number> {
     if (route.type !== K.KVM_IRQ_ROUTING_MSI || this.apics === null) return -EWOULDBLOCK;
-    const result = yield* this.apics.signalMsiInAtomic(route.addressHi | 0, route.addressLo | 0, route.data | 0);
+    const result = yield* this.apics.signalMsiInAtomic(route.addressHi, route.addressLo, route.data);
     return result === NEEDS_SCAN ? -EWOULDBLOCK : result;
   }
 

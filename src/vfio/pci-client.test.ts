@@ -55,7 +55,7 @@ describe("20.1: messages of a function that writes another's", () => {
     const { d } = world.ready();
     const E = world.eventfd();
     world.setIrqs(d, MSI, EVENTFD | TRIGGER, 0, 1, E);
-    run(world.root.message(world.B.fn.requesterId, 0xfee0_0000, 64));
+    run(world.root.message(world.B.fn.requesterId, 0, 0xfee0_0000 | 0, 64));
     world.settle();
     expect(world.take(E)).toBe(1);
   });
@@ -66,21 +66,21 @@ describe("20.1: messages of a function that writes another's", () => {
     const E = world.eventfd();
     world.setIrqs(d, MSI, EVENTFD | TRIGGER, 0, 1, E);
     world.map(c, 0x10_0000n, 0x1000n);
-    run(world.root.message(world.B.fn.requesterId, 0x10_0010, 0x1234));
-    run(world.root.message(world.B.fn.requesterId, 0x20_0010, 0x1234));
+    run(world.root.message(world.B.fn.requesterId, 0, 0x10_0010, 0x1234));
+    run(world.root.message(world.B.fn.requesterId, 0, 0x20_0010, 0x1234));
     expect([world.process.memory.getU32(0x100_0010), world.take(E) < 0]).toEqual([0x1234, true]);
     expect(world.smmu.events.records).toEqual([{ fault: "F_TRANSLATION", stream: 0x601, iova: 0x20_0010, isWrite: true }]);
   });
 
   it("are dropped by a group that nobody has attached", () => {
     const world = new PciStage({ smmu: "smmuv2", reserved: [] });
-    const doorbell = 0xfee0_0000;
+    const doorbell = 0xfee0_0000 | 0;
     let reached = 0;
     const msi = new RemappingStub(world, { baseSpi: 128 });
     world.machine.host.msi = Object.assign(msi, { *write(): Step<boolean> { reached++; return true; } });
-    run(world.root.message(0x600, doorbell, 1));
+    run(world.root.message(0x600, 0, doorbell, 1));
     run(world.pciGroup.claimDmaOwner(world));
-    run(world.root.message(0x600, doorbell, 1));
+    run(world.root.message(0x600, 0, doorbell, 1));
     expect([reached, world.smmu.events.globalFaults]).toEqual([1, 1]);
   });
 });

@@ -11,7 +11,7 @@ import { KvmSystem, KvmVm } from "./kvm.js";
 import { must } from "./must.js";
 
 /** Where the VMM keeps things in its own address space. */
-const USER = { args: 0x1_0000, counter: 0x2_0000, ram: 0x10_0000_0000 } as const;
+const USER = { args: 0x1_0000, counter: 0x2_0000, ram: 0x1000_0000 } as const;
 const PAGE = 4096;
 /** A raised RLIMIT_NOFILE: one for each vCPU, up to two for each interrupt. */
 const DESCRIPTORS = 4096;

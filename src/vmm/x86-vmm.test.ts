@@ -37,7 +37,7 @@ class Nic implements MsiDevice {
   }
   *setMasked(): Step<void> {}
   *send(): Step<void> {
-    if (this.host.msi !== null) yield* this.host.msi.write(this.deviceId, this.address, this.data);
+    if (this.host.msi !== null) yield* this.host.msi.write(this.deviceId, 0, this.address | 0, this.data);
   }
 }
 

@@ -37,7 +37,7 @@ export class MessageSource {
     if (table === null || n >= table.vectors) return;
     const isMasked = this.isFunctionMasked() || table.isMasked(n);
     table.setPending(n, isMasked);
-    if (!isMasked) yield* this.emit(table.addressOf(n), table.dataOf(n));
+    if (!isMasked) yield* this.emit(table.addressHi(n), table.addressLo(n), table.dataOf(n));
   }
 
   private isFunctionMasked(): boolean {
@@ -59,15 +59,15 @@ export class MessageSource {
       fn.setRegister(mask + 4, 4, isMasked ? pending | (1 << vector) : pending);
       if (isMasked) return;
     }
-    const high = is64 ? fn.peek(at + Msi.ADDRESS_HI, 4) >>> 0 : 0;
+    const high = is64 ? fn.peek(at + Msi.ADDRESS_HI, 4) | 0 : 0;
     const data = fn.peek(at + (is64 ? Msi.DATA_64 : Msi.DATA_32), 2);
-    yield* this.emit(high * 0x1_0000_0000 + (fn.peek(at + Msi.ADDRESS_LO, 4) >>> 0), (data & ~(granted - 1)) | vector);
+    yield* this.emit(high, fn.peek(at + Msi.ADDRESS_LO, 4) | 0, (data & ~(granted - 1)) | vector);
   }
 
-  private *emit(address: number, data: number): Step<void> {
+  private *emit(addressHi: number, addressLo: number, data: number): Step<void> {
     if (!this.fn.isMaster || this.fn.isInD3() || this.port === null) return;
     this.sent++;
-    yield* this.port.message(this.fn.requesterId, address, data);
+    yield* this.port.message(this.fn.requesterId, addressHi, addressLo, data);
   }
 
   /** After a change of masks or enables: what pends and may go, goes. The caller has announced the function. */

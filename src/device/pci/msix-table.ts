@@ -49,9 +49,12 @@ export class MsixTable {
     return (this.entries[vector * WORDS + CONTROL] & Msix.ENTRY_MASKED) !== 0;
   }
 
-  addressOf(vector: number): number {
-    const at = vector * WORDS;
-    return (this.entries[at + 1] >>> 0) * 0x1_0000_0000 + (this.entries[at] >>> 0);
+  addressLo(vector: number): number {
+    return this.entries[vector * WORDS];
+  }
+
+  addressHi(vector: number): number {
+    return this.entries[vector * WORDS + 1];
   }
 
   dataOf(vector: number): number {

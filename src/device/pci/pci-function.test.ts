@@ -18,7 +18,8 @@ class Wire implements LevelSink {
 
 class Port {
   readonly messages: string[] = [];
-  *message(requesterId: number, address: number, data: number): Step<void> {
+  *message(requesterId: number, addressHi: number, addressLo: number, data: number): Step<void> {
+    const address = (BigInt(addressHi >>> 0) << 32n) | BigInt(addressLo >>> 0);
     this.messages.push(`${requesterId.toString(16)} ${address.toString(16)}=${data.toString(16)}`);
   }
 }

@@ -5,13 +5,14 @@ import type { PciFunction } from "../../device/pci/function.js";
 import type { MessagePort } from "../../device/pci/message-port.js";
 import { Spinlock } from "../../sim/lock.js";
 import type { Step } from "../../sim/step.js";
-import type { IommuGroup } from "../iommu-group.js";
+import type { IommuDomain } from "../iommu-domain.js";
 import type { Host } from "../machine.js";
 import type { Smmu } from "../smmu.js";
 import type { PciDevice } from "./pci-device.js";
 
 const FIRST_MEMORY = 0xe000_0000;
 const FIRST_PORT = 0x1000;
+const TWO32 = 0x1_0000_0000;
 
 /** The functions of one bus; behind a bridge, its secondary reset reaches them all. */
 export interface PciBus {
@@ -84,17 +85,21 @@ export class PciRoot implements MessagePort {
    * A function's message, on its way through the IOMMU (host-irq.md 5.4): under a host driver, or where the hardware
    * knows messages by their address, to the controller; behind an MSI cookie, to the doorbell that is mapped there.
    */
-  *message(requesterId: number, address: number, data: number): Step<void> {
+  *message(requesterId: number, addressHi: number, addressLo: number, data: number): Step<void> {
     const device = this.deviceOf(requesterId);
-    const target = device === null || device.group === null ? address : yield* this.translate(device.group, requesterId, address, data);
+    const group = device === null ? null : device.group;
+    const domain = group === null ? "default" : yield* group.current();
     const { msi } = this.host;
-    if (target >= 0 && msi !== null) yield* msi.write(requesterId, target, data);
+    if (group === null || domain === "default" || group.isHardwareMsi(addressHi, addressLo)) {
+      if (msi !== null) yield* msi.write(requesterId, addressHi, addressLo, data);
+      return;
+    }
+    const doorbell = yield* this.translate(domain, requesterId, (addressHi >>> 0) * TWO32 + (addressLo >>> 0), data);
+    if (doorbell >= 0 && msi !== null) yield* msi.write(requesterId, Math.floor(doorbell / TWO32) | 0, doorbell | 0, data);
   }
 
   /** The physical doorbell; -1: the write ended elsewhere. */
-  private *translate(group: IommuGroup, requesterId: number, address: number, data: number): Step<number> {
-    const domain = yield* group.current();
-    if (domain === "default" || (address >= group.hardwareMsiStart && address <= group.hardwareMsiEnd)) return address;
+  private *translate(domain: IommuDomain | "blocking", requesterId: number, address: number, data: number): Step<number> {
     if (domain !== "blocking") {
       const doorbell = yield* domain.doorbellAt(address);
       if (doorbell >= 0) return doorbell;

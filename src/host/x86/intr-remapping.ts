@@ -21,7 +21,7 @@ const FIRST_DESCRIPTOR = 0x1000_0000;
 
 // The address of a message (VT-d 5.1.5.2): bit 4 remappable, bit 3 the data's low half is added, 19:5 and 2 the handle.
 const MESSAGE_BASE = 0xfee0_0000;
-const MESSAGE_END = 0xfef0_0000;
+const MESSAGE_PREFIX = MESSAGE_BASE >>> 20;
 const REMAPPABLE = 1 << 4;
 const SUBHANDLE_VALID = 1 << 3;
 
@@ -107,14 +107,14 @@ export class InterruptRemapping implements IrteSink {
   // Hardware's side.
 
   /** A write of a bus master: false where the address is no message's. */
-  *message(requesterId: number, address: number, data: number): Step<boolean> {
-    if (address < MESSAGE_BASE || address >= MESSAGE_END) return false;
-    if ((address & REMAPPABLE) === 0) {
+  *message(requesterId: number, addressHi: number, addressLo: number, data: number): Step<boolean> {
+    if (addressHi !== 0 || addressLo >>> 20 !== MESSAGE_PREFIX) return false;
+    if ((addressLo & REMAPPABLE) === 0) {
       this.record(requesterId, -1, Fault.COMPATIBILITY_BLOCKED);
       return true;
     }
-    const handle = ((address >> 5) & 0x7fff) | ((address & 4) << 13);
-    const index = address & SUBHANDLE_VALID ? handle + (data & 0xffff) : handle;
+    const handle = ((addressLo >> 5) & 0x7fff) | ((addressLo & 4) << 13);
+    const index = addressLo & SUBHANDLE_VALID ? handle + (data & 0xffff) : handle;
     yield* this.interrupt(requesterId, index);
     return true;
   }

@@ -98,7 +98,7 @@ export class RemappedMsiDomain implements MsiDomain {
     }
   }
 
-  *write(deviceId: number, address: number, data: number): Step<boolean> {
-    return yield* this.remapping.message(deviceId, address, data);
+  *write(deviceId: number, addressHi: number, addressLo: number, data: number): Step<boolean> {
+    return yield* this.remapping.message(deviceId, addressHi, addressLo, data);
   }
 }

@@ -73,7 +73,7 @@ class Fixture {
   }
   send(vector: number, from = NIC): void {
     const [address, data] = this.nic.messages[vector];
-    run(this.msi.write(from, address, data));
+    run(this.msi.write(from, 0, address | 0, data));
     this.settle();
   }
 }
@@ -99,7 +99,7 @@ describe("a message-signalled interrupt through the remapping unit", () => {
 
   it("one that comes while it is handled on the same CPU is handled after", () => {
     const nic: Counter = new Counter(function* () {
-      if (nic.runs === 1) yield* f.msi.write(NIC, ...f.nic.messages[0]);
+      if (nic.runs === 1) yield* f.msi.write(NIC, 0, f.nic.messages[0][0] | 0, f.nic.messages[0][1]);
     });
     f.vectors(1, nic);
     f.send(0);
@@ -124,9 +124,10 @@ describe("a message-signalled interrupt through the remapping unit", () => {
   });
 
   it("a message that is not remappable is blocked, an address elsewhere is no message", () => {
-    expect(run(f.msi.write(NIC, 0xfee00000, 0x41))).toBe(true);
+    expect(run(f.msi.write(NIC, 0, 0xfee00000 | 0, 0x41))).toBe(true);
     expect(f.host.remapping.faults).toBe(1);
-    expect(run(f.msi.write(NIC, 0xfed00000, 0))).toBe(false);
+    expect(run(f.msi.write(NIC, 0, 0xfed00000 | 0, 0))).toBe(false);
+    expect(run(f.msi.write(NIC, 1, 0xfee00000 | 0, 0x41))).toBe(false);
   });
 
   it("moves with its affinity; the old vector stays until the first interrupt at the new place", () => {
@@ -144,10 +145,10 @@ describe("a message-signalled interrupt through the remapping unit", () => {
   it("freed vectors can be had again, and their entries deliver no more", () => {
     const nic = new Counter();
     const [irq] = f.vectors(1, nic);
-    const message = f.nic.messages[0];
+    const [address, data] = f.nic.messages[0];
     run(f.host.freeIrq(irq, nic));
     run(f.msi.free([irq]));
-    run(f.msi.write(NIC, ...message));
+    run(f.msi.write(NIC, 0, address | 0, data));
     f.settle();
     expect([nic.runs, f.host.remapping.faults]).toEqual([0, 1]);
     expect(f.vectors(1, nic)).toEqual([irq]);
