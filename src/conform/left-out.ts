@@ -33,7 +33,7 @@ export const LEFT_OUT: readonly Rule[] = [
     flavour: (vector) => vector.flavour === "pvm",
   },
   { targets: BOTH, reason: "GICv4 is not modelled", flavour: (vector) => vector.machine?.includes("gic-version=4") ?? false },
-  { targets: BOTH, reason: "the ITS is not modelled", operations: ["itsCmd", "msi", "memRead", "memWrite"], register: (name) => name.startsWith("GITS") },
+  { targets: ["physical"], reason: "the ITS is not modelled", operations: ["itsCmd", "msi", "memRead", "memWrite"], register: (name) => name.startsWith("GITS") },
   { targets: ["physical"], reason: "LPIs are not modelled", written: (name) => /^GICR_(CTLR|PROPBASER|PENDBASER)/.test(name) },
   { targets: BOTH, reason: "of the virtual timer only the line is modelled", sysRead: (name) => TIMER.includes(name) },
   {

@@ -1,9 +1,14 @@
 import type { PhysicalGic } from "../arch/gic/contract.js";
-import type { AckListener, IrqchipVcpu, IrqchipVm, MmioBus, MmioDevice } from "../irqchip/contract.js";
+import type { AckListener, IrqchipVcpu, ArmIrqchipVm, MmioBus, MmioDevice } from "../irqchip/contract.js";
 import type { Vgic } from "../irqchip/gic/vgic.js";
+import { PlainRam } from "../irqchip/plain-ram.js";
 import { Mutex } from "../sim/lock.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
+
+/** The RAM that the recorded tables and queues lie in. */
+const RAM_START = 0x4000_0000;
+const RAM_SIZE = 0x1000_0000;
 
 /** A vCPU that is in the guest for a part of a step only. */
 class ReplayVcpu implements IrqchipVcpu {
@@ -38,7 +43,7 @@ class ReplayVcpu implements IrqchipVcpu {
  * The VM of a replay (gic.md D0.7): vCPU n is loaded on physical CPU n for good, and enters and leaves the guest when the
  * step says so; nothing else happens.
  */
-export class ReplayVm implements IrqchipVm, AckListener, MmioBus {
+export class ReplayVm implements ArmIrqchipVm, AckListener, MmioBus {
   readonly lock: Mutex;
   readonly slotsLock: Mutex;
   readonly vcpus: readonly ReplayVcpu[];
@@ -46,6 +51,7 @@ export class ReplayVm implements IrqchipVm, AckListener, MmioBus {
   readonly ipaBits = 40;
   readonly acks: AckListener = this;
   readonly mmioBus: MmioBus = this;
+  readonly ram = new PlainRam(RAM_START, RAM_SIZE);
 
   constructor(
     readonly sim: Sim,

@@ -3,19 +3,25 @@ import { IchHcr } from "../arch/gic/gich.js";
 import { GicV3 } from "../host/gic/gicv3.js";
 import type { MmioDevice } from "../irqchip/contract.js";
 import { RedistRegion } from "../irqchip/gic/redist-region.js";
+import { createIts, type Its } from "../irqchip/gic/its.js";
 import { createVgic, type Vgic } from "../irqchip/gic/vgic.js";
 import { Sim } from "../sim/sim.js";
 import { run, type Step } from "../sim/step.js";
+import { KVM_MSI_VALID_DEVID } from "../uapi/kvm.js";
 import { ReplayVm } from "./replay-vm.js";
 import type { Compat, Observation, Target, TargetMaker } from "./target.js";
 import type { ArmStep, ArmVector } from "./vector.js";
 import { VirtualTimerLine } from "./virtual-timer-line.js";
-import { hexOf, highOf, lowOf } from "./word.js";
+import { bytesOf, hexOf, hexOfBytes, highOf, lowOf } from "./word.js";
 
 /** NR_IRQS 288: the recorded VM has QEMU's number of SPIs. */
 const SPIS = 256;
 /** One legacy region for all. */
 const REDISTRIBUTORS = 0x080a0000;
+const ITS_BASE = 0x08080000;
+const ITS_QUEUE = 0x41000000;
+const CREADR = 0x90;
+const CWRITER = 0x88;
 const MOST_DRAINED = 64;
 const FIRST_SPECIAL = 1020;
 const LAST_SPECIAL = 1023;
@@ -32,6 +38,7 @@ class VirtualTarget implements Target {
   private readonly host: GicV3;
   private readonly vm: ReplayVm;
   private readonly vgic: Vgic;
+  private readonly its: Its | null;
   private readonly timers: readonly VirtualTimerLine[];
 
   constructor(cpus: number, hasIts: boolean, compat: Compat) {
@@ -41,9 +48,10 @@ class VirtualTarget implements Target {
     if (typeof vgic === "number") throw new Error(`KVM_CREATE_DEVICE answers ${vgic}`);
     this.vgic = vgic;
     vgic.dist.nrSpis = SPIS;
-    vgic.dist.hasIts = hasIts;
     const error = run(vgic.init());
     if (error !== 0) throw new Error(`INIT answers ${error}`);
+    this.its = hasIts ? run(createIts(vgic.dist)) : null;
+    if (this.its !== null) this.its.base = ITS_BASE;
     vgic.dist.redistRegions.push(new RedistRegion(0, REDISTRIBUTORS, 0));
     for (let cpu = 0; cpu < cpus; cpu++) {
       run(vgic.dist.frames.bindRedist(vgic.dist.cpus[cpu]));
@@ -72,6 +80,16 @@ class VirtualTarget implements Target {
         return null;
       case "drain":
         return yield* this.drain(step.cpu);
+      case "memWrite":
+        this.vm.ram.memory.copyOut(Number(step.addr), bytesOf(step.data));
+        return null;
+      case "memRead":
+        return this.memRead(Number(step.addr), step.size);
+      case "itsCmd":
+        return yield* this.command(step.dw, Number(step.slot), step.cwriter);
+      case "msi":
+        yield* this.vgic.injectMsi({ addressLo: ITS_BASE, addressHi: 0, data: Number(step.eventId), flags: KVM_MSI_VALID_DEVID, devid: Number(step.deviceId) });
+        return null;
       default:
         throw new Error(`${step.op} reached the virtual target: a rule of left-out.ts is missing`);
     }
@@ -98,8 +116,25 @@ class VirtualTarget implements Target {
     yield* this.cycle(cpu);
   }
 
+  private memRead(address: number, size: number): string {
+    const bytes = new Uint8Array(size);
+    if (!this.vm.ram.memory.copyIn(address, bytes)) throw new Error(`the vector reads at ${address.toString(16)}, where it has no RAM`);
+    return hexOfBytes(bytes);
+  }
+
+  /** vCPU 0 queues a command and looks how far the ITS has come. */
+  private *command(dw: readonly string[], slot: number, cwriter: string): Step<string> {
+    dw.forEach((word, i) => {
+      this.vm.ram.memory.setU32(ITS_QUEUE + slot + 8 * i, lowOf(word) >>> 0);
+      this.vm.ram.memory.setU32(ITS_QUEUE + slot + 8 * i + 4, highOf(word) >>> 0);
+    });
+    yield* this.write("GITS_CWRITER", CWRITER, 8, 0, 0, cwriter);
+    return yield* this.read("GITS_CREADR", CREADR, 8, 0, 0);
+  }
+
   private frameOf(reg: string, owner: number): MmioDevice {
     const { dist } = this.vgic;
+    if (reg.startsWith("GITS") && this.its !== null) return this.its;
     return reg.startsWith("GICD") ? dist.frames.distributor : dist.frames.redist(dist.cpus[owner]);
   }
 

@@ -14,3 +14,7 @@ export function hexOf(low: number, high = 0): string {
 }
 
 const digits = (hex: string): string => hex.slice(2).padStart(16, "0");
+
+/** Bytes of "0a1b…", and back. */
+export const bytesOf = (hex: string): Uint8Array => Uint8Array.from({ length: hex.length / 2 }, (_, i) => Number.parseInt(hex.slice(2 * i, 2 * i + 2), 16));
+export const hexOfBytes = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -51,6 +51,22 @@ export interface IrqchipVm {
   resumeGuest(): Step<void>;
 }
 
+/** The VM of an Arm interrupt controller. */
+export interface ArmIrqchipVm extends IrqchipVm {
+  readonly ram: GuestRam;
+}
+
+/** The guest's physical memory, for controllers that keep tables in it: little-endian, and only where the guest has memory. */
+export interface GuestRam {
+  /** Copies 32-bit words; false, where any byte is no memory. */
+  readWords(address: number, into: Int32Array, words: number): Step<boolean>;
+  writeWords(address: number, from: Int32Array, words: number): Step<boolean>;
+  /** -1 where there is no memory. */
+  readByte(address: number): Step<number>;
+  writeByte(address: number, value: number): Step<boolean>;
+  isVisible(address: number): Step<boolean>;
+}
+
 /** A device on the VM's MMIO bus. Values are int32 halves: `low` is returned or given, the high half goes by `high`. */
 export interface MmioDevice {
   /** High 32 bits of the last 64-bit read. */
@@ -88,6 +104,16 @@ export interface MappedIrqOps {
   getInputLevel?(vcpu: number, intid: number): Step<boolean>;
 }
 
+/** What an MSI carries: KVM_SIGNAL_MSI's argument, a route's fields. */
+export interface ArmMessage {
+  readonly addressLo: number;
+  readonly addressHi: number;
+  readonly data: number;
+  /** KVM_MSI_VALID_DEVID. */
+  readonly flags: number;
+  readonly devid: number;
+}
+
 /**
  * An Arm in-kernel interrupt controller, as kvm/ drives it (gic-v3.md A9). Per-vCPU calls take the vCPU's index.
  */
@@ -102,6 +128,14 @@ export interface ArmIrqchip extends KvmDeviceOps {
   mapResources(): Step<number>;
   /** A line or edge from software (A9.2). `vcpu` -1 for SPIs. 0, -EBUSY or -EINVAL. */
   inject(vcpu: number, intid: number, level: boolean, owner: object | null): Step<number>;
+  /** An ITS exists: messages can be delivered. */
+  readonly hasIts: boolean;
+  /** KVM_CREATE_DEVICE of an ITS: the device, or -ENODEV (GICv2). */
+  createIts(): Step<KvmDeviceOps | number>;
+  /** A message (gic-its.md B7): 1, 0 (not mapped by the guest), or -ENODEV, -EINVAL, -EBUSY. */
+  injectMsi(message: ArmMessage): Step<number>;
+  /** The same where nothing may sleep: 1, or -EWOULDBLOCK. */
+  injectMsiAtomic(message: ArmMessage): Step<number>;
   /** GICv2 initialises itself on first use; GICv3 answers -EBUSY. */
   ensureInitialized(): Step<number>;
   /** Links an SPI or PPI to a physical interrupt (A9.9), for good or until unmapped. 0 or errno. */

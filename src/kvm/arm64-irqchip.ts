@@ -23,6 +23,14 @@ class VgicType implements KvmDeviceType {
 export const VGIC_V2 = new VgicType("kvm-arm-vgic", 2);
 export const VGIC_V3 = new VgicType("kvm-arm-vgic-v3", 3);
 
+/** An ITS of the VM's GICv3: -ENODEV where that does not exist yet. */
+export const VGIC_ITS: KvmDeviceType = {
+  name: "kvm-arm-vgic-its",
+  *create(vm: Vm): Step<KvmDeviceOps | number> {
+    return vm.armIrqchip === null ? -ENODEV : yield* vm.armIrqchip.createIts();
+  },
+};
+
 /** KVM_CREATE_IRQCHIP: a GICv2 without a device descriptor (kvm-irq-core.md 4.5). */
 export function* createIrqchip(vm: Vm): Step<number> {
   if (!(vm.arch instanceof Arm64Vm) || vm.hostGic === null) return -ENXIO;

@@ -9,7 +9,7 @@ import { EINVAL, ENODEV, ENXIO, EWOULDBLOCK } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
 import type { Arch, BypassHooks, IrqForwarding, IrqLine, VmArch, VmIoctl } from "./arch.js";
 import { GuestStop, SpiForwarding } from "./arm64-bypass.js";
-import { createIrqchip, noVmAttr, setDeviceAddr, VGIC_V2, VGIC_V3 } from "./arm64-irqchip.js";
+import { createIrqchip, noVmAttr, setDeviceAddr, VGIC_ITS, VGIC_V2, VGIC_V3 } from "./arm64-irqchip.js";
 import { createVcpu, preferredTarget, setUserMemoryRegion } from "./create-vcpu.js";
 import type { KvmDeviceType } from "./device.js";
 import type { Route } from "./route.js";
@@ -111,7 +111,7 @@ export class Arm64Vm implements VmArch {
 
   capability(capability: number): number {
     if (capability === K.KVM_CAP_MAX_VCPUS) return this.maxVcpus;
-    if (capability === K.KVM_CAP_MSI_DEVID) return 0; // no ITS
+    if (capability === K.KVM_CAP_MSI_DEVID) return this.armIrqchip?.hasIts === true ? 1 : 0;
     return this.arch.capability(capability);
   }
 
@@ -138,15 +138,19 @@ export class Arm64Vm implements VmArch {
   }
 
   *setRoute(route: Route, _source: number, level: number, _lineStatus: boolean): Step<number> {
-    if (route.type === K.KVM_IRQ_ROUTING_MSI) return -ENODEV; // no ITS
     const { armIrqchip } = this;
+    if (route.type === K.KVM_IRQ_ROUTING_MSI) {
+      if (level === 0) return -1;
+      return armIrqchip === null ? -ENODEV : yield* armIrqchip.injectMsi(route);
+    }
     if (armIrqchip === null || route.pin >= armIrqchip.spiCount) return -EINVAL;
     return yield* armIrqchip.inject(-1, route.pin + FIRST_SPI, level !== 0, null);
   }
 
   *setRouteAtomic(route: Route): Step<number> {
-    if (route.type !== K.KVM_IRQ_ROUTING_IRQCHIP || !this.irqchipReady()) return -EWOULDBLOCK;
-    return yield* this.setRoute(route, 0, 1, false);
+    const { armIrqchip } = this;
+    if (armIrqchip === null || !armIrqchip.isInitialized) return -EWOULDBLOCK;
+    return route.type === K.KVM_IRQ_ROUTING_MSI ? yield* armIrqchip.injectMsiAtomic(route) : yield* this.setRoute(route, 0, 1, false);
   }
 
   *routesChanged(): Step<void> {}
@@ -189,6 +193,7 @@ export class Arm64Vm implements VmArch {
   deviceType(type: number): KvmDeviceType | null {
     if (type === K.KVM_DEV_TYPE_ARM_VGIC_V2) return this.vm.hostGic?.version === 2 ? VGIC_V2 : null;
     if (type === K.KVM_DEV_TYPE_ARM_VGIC_V3) return this.vm.hostGic?.version === 3 ? VGIC_V3 : null;
+    if (type === K.KVM_DEV_TYPE_ARM_VGIC_ITS) return this.vm.hostGic?.version === 3 ? VGIC_ITS : null;
     return null;
   }
 

@@ -1,7 +1,7 @@
 import type { PhysicalGic } from "../arch/gic/contract.js";
 import { File } from "../host/file.js";
 import type { Process } from "../host/process.js";
-import type { AckListener, ArmIrqchip, IrqchipVcpu, IrqchipVm, MmioBus } from "../irqchip/contract.js";
+import type { AckListener, ArmIrqchip, ArmIrqchipVm, GuestRam, IrqchipVcpu, MmioBus } from "../irqchip/contract.js";
 import { reads, shared, writes } from "../sim/access.js";
 import { Mutex, Spinlock } from "../sim/lock.js";
 import type { Sim } from "../sim/sim.js";
@@ -12,6 +12,7 @@ import type { Arch, VmArch } from "./arch.js";
 import type { KvmDevice } from "./device.js";
 import type { Hazards } from "../sim/hazards.js";
 import type { KvmHost } from "./host.js";
+import { SlotRam } from "./guest-ram.js";
 import { Buses } from "./io-bus.js";
 import { Irqfds } from "./irqfds.js";
 import { MemorySlots } from "./memslots.js";
@@ -36,7 +37,7 @@ export interface VmVcpu extends IrqchipVcpu {
  * One virtual machine: its locks (kvm-irq-core.md 0.4), its lists and tables, and the reference count that its own,
  * its vCPUs' and its devices' descriptors share.
  */
-export class Vm implements IrqchipVm, AckListener {
+export class Vm implements ArmIrqchipVm, AckListener {
   readonly sim: Sim;
   /** kvm.lock: devices, irqchip and vCPU creation. */
   readonly lock: Mutex;
@@ -51,6 +52,7 @@ export class Vm implements IrqchipVm, AckListener {
   readonly hostGic: PhysicalGic | null;
   readonly acks: AckListener = this;
   readonly mmioBus: MmioBus;
+  readonly ram: GuestRam;
 
   /** Online vCPUs by index. */
   readonly vcpus: VmVcpu[] = [];
@@ -101,6 +103,7 @@ export class Vm implements IrqchipVm, AckListener {
     this.buses = new Buses(this);
     this.mmioBus = this.buses.mmioPort;
     this.slots = new MemorySlots(ipaBits, process.memory);
+    this.ram = new SlotRam(this.slots, process.memory, this.srcu);
     this.haltPollMaxNs = host.haltPollMaxNs;
     this.arch = arch.createVm(this);
     this.routing = RoutingTable.empty(this.arch.chips, this.arch.pinsPerChip);

@@ -72,6 +72,7 @@ const VOCABULARY = {
   kvm_exit: ["vcpu", "reason"],
   kvm_userspace_exit: ["vcpu", "reason", "ret"],
   vgic_lr: ["vcpu", "index", "intid", "state"],
+  its_command: ["opcode", "device", "event", "code"],
   // guest
   guest_ack: ["vcpu", "intid"],
   guest_eoi: ["vcpu", "intid"],

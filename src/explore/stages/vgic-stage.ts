@@ -7,7 +7,8 @@ import { TraceBuffer } from "../../sim/event.js";
 import { Mutex } from "../../sim/lock.js";
 import { Sim } from "../../sim/sim.js";
 import { run, type Step } from "../../sim/step.js";
-import type { AckListener, IrqchipVcpu, IrqchipVm, MmioBus, MmioDevice } from "../../irqchip/contract.js";
+import type { AckListener, ArmIrqchipVm, IrqchipVcpu, MmioBus, MmioDevice } from "../../irqchip/contract.js";
+import { PlainRam } from "../../irqchip/plain-ram.js";
 import { createVgic, type Vgic } from "../../irqchip/gic/vgic.js";
 import type { VgicCpu } from "../../irqchip/gic/vgic-cpu.js";
 import type { VgicCompat, VgicDist } from "../../irqchip/gic/vgic-dist.js";
@@ -72,12 +73,13 @@ export class FakeBus implements MmioBus {
   }
 }
 
-export class FakeVm implements IrqchipVm {
+export class FakeVm implements ArmIrqchipVm {
   readonly lock: Mutex;
   readonly slotsLock: Mutex;
   readonly vcpus: FakeVcpu[] = [];
   createdVcpus = 0;
   ipaBits = 40;
+  readonly ram = new PlainRam(0x4000_0000, 0x1000_0000);
   readonly acks = new FakeAcks();
   readonly mmioBus = new FakeBus();
   /** What installDefaultRouting was asked for, -1 before. */

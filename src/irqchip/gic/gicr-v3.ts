@@ -4,6 +4,7 @@ import { reads, writes } from "../../sim/access.js";
 import type { Step } from "../../sim/step.js";
 import { idRegister } from "./gicd-v3.js";
 import { PENDBASER_PTZ_HIGH, pendbaserHigh, pendbaserLow, propbaserHigh, propbaserLow } from "./lpi-tables.js";
+import { reloadAll, reloadConfig, writeEnableLpis } from "./lpi-config.js";
 import type { VgicCpu } from "./vgic-cpu.js";
 import type { VgicDist } from "./vgic-dist.js";
 import { KVM_IIDR, VgicFrame } from "./vgic-frame.js";
@@ -22,6 +23,7 @@ const FIELDS = fieldsOf([
 ]);
 const ABSENT = [Gicr.SETLPIR, Gicr.CLRLPIR];
 
+const ALL = -1;
 const TYPER_PLPIS = 1;
 const TYPER_NUMBER_SHIFT = 8;
 /** From this revision on the redistributor has register-based invalidation. */
@@ -47,7 +49,7 @@ export class GicrV3 extends VgicFrame {
     switch (row) {
       case Gicr.CTLR:
         yield reads(cpu, "lpisEnabled");
-        return (cpu.lpisEnabled ? GicrCtlr.ENABLE_LPIS : 0) | (dist.implementationRev >= REVISION_INVALIDATION ? GicrCtlr.CES | GicrCtlr.IR : 0);
+        return (cpu.lpisEnabled ? GicrCtlr.ENABLE_LPIS : 0) | (cpu.isDrainingLpis ? GicrCtlr.RWP : 0) | (dist.implementationRev >= REVISION_INVALIDATION ? GicrCtlr.CES | GicrCtlr.IR : 0);
       case Gicr.IIDR:
         return KVM_IIDR;
       case Gicr.TYPER:
@@ -58,6 +60,9 @@ export class GicrV3 extends VgicFrame {
       case Gicr.PENDBASER:
         yield reads(cpu, "pendbaserLow");
         return this.half(offset, size, cpu.pendbaserLow, cpu.pendbaserHigh & ~PENDBASER_PTZ_HIGH);
+      case Gicr.SYNCR:
+        yield reads(cpu, "lpiInvalidations");
+        return cpu.lpiInvalidations === 0 ? 0 : 1;
       case Gicr.ID:
         return idRegister(offset);
       default:
@@ -76,6 +81,12 @@ export class GicrV3 extends VgicFrame {
       case Gicr.PENDBASER:
         yield* this.writePendbaser((offset & 4) !== 0, size, low, high);
         return 0;
+      case Gicr.INVLPIR:
+        if ((offset & 4) === 0) yield* this.invalidate(low);
+        return 0;
+      case Gicr.INVALLR:
+        if ((offset & 4) === 0) yield* this.invalidate(ALL);
+        return 0;
       default:
         return 0;
     }
@@ -89,9 +100,26 @@ export class GicrV3 extends VgicFrame {
 
   private *writeCtlr(value: number): Step<void> {
     const { cpu } = this;
-    if (!this.dist.hasIts) return;
-    yield writes(cpu, "lpisEnabled");
-    cpu.lpisEnabled = (value & GicrCtlr.ENABLE_LPIS) !== 0;
+    if (this.dist.hasIts) yield* writeEnableLpis(this.dist, cpu, (value & GicrCtlr.ENABLE_LPIS) !== 0);
+  }
+
+  /** INVLPIR, INVALLR: reads the configuration of one LPI, or of all that come here, again. */
+  private *invalidate(intid: number): Step<void> {
+    const { dist, cpu } = this;
+    yield reads(cpu, "lpisEnabled");
+    if (!cpu.lpisEnabled) return;
+    yield writes(cpu, "lpiInvalidations");
+    cpu.lpiInvalidations++;
+    if (intid === ALL) yield* reloadAll(dist, cpu);
+    else {
+      const irq = yield* dist.lpis.get(intid);
+      if (irq !== null) {
+        yield* reloadConfig(dist, irq, null);
+        yield* dist.lpis.put(irq);
+      }
+    }
+    yield writes(cpu, "lpiInvalidations");
+    cpu.lpiInvalidations--;
   }
 
   /** One value for all redistributors; the guest changes it before it enables LPIs. */

@@ -2,6 +2,7 @@ import type { Process } from "../../host/process.js";
 import type { Step } from "../../sim/step.js";
 import * as A from "../../uapi/arm.js";
 import { EBUSY, EFAULT, EINVAL, ENXIO } from "../../uapi/errno.js";
+import { savePendingTables } from "./lpi-config.js";
 import { userWord } from "./user-word.js";
 import { getAddress, hasAddress, setAddress } from "./vgic-addr.js";
 import type { VgicDist } from "./vgic-dist.js";
@@ -76,14 +77,17 @@ function* control(dist: VgicDist, attr: number): Step<number> {
     return error;
   }
   if (attr !== A.KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES || dist.model === 2 || !dist.initialized) return -ENXIO;
-  return yield* savePendingTables(dist);
+  return yield* savePending(dist);
 }
 
-/** No LPI exists without an ITS, so nothing is written; a running vCPU refuses all the same. */
-function* savePendingTables(dist: VgicDist): Step<number> {
+/** 0, -EBUSY (a vCPU runs), or -EFAULT. */
+function* savePending(dist: VgicDist): Step<number> {
   const isLocked = yield* tryLockVcpus(dist);
   if (!isLocked) return -EBUSY;
+  yield* dist.configLock.lock();
+  const error = yield* savePendingTables(dist);
+  yield* dist.configLock.unlock();
   yield* unlockVcpus(dist, dist.vm.vcpus.length);
   yield* dist.vm.lock.unlock();
-  return 0;
+  return error;
 }

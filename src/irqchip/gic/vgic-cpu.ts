@@ -59,6 +59,10 @@ export class VgicCpu {
   idBitsField = 0;
   /** GICR_CTLR.EnableLPIs. */
   lpisEnabled = false;
+  /** LPIs were disabled, and some may still be listed. */
+  isDrainingLpis = false;
+  /** GICR_SYNCR: invalidations under way. */
+  lpiInvalidations = 0;
   /** GICR_PENDBASER; PTZ is kept but never read back. */
   pendbaserLow = BASER_RESET;
   pendbaserHigh = 0;
@@ -80,4 +84,4 @@ export class VgicCpu {
     return this.vcpu.index;
   }
 }
-shared(VgicCpu, "lpisEnabled", "pendbaserLow");
+shared(VgicCpu, "lpisEnabled", "lpiInvalidations", "pendbaserLow");

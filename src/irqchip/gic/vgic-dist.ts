@@ -3,9 +3,11 @@ import { shared } from "../../sim/access.js";
 import { Mutex } from "../../sim/lock.js";
 import type { Sim } from "../../sim/sim.js";
 import type { Step } from "../../sim/step.js";
-import type { IrqchipVm, MmioDevice } from "../contract.js";
+import type { ArmIrqchipVm, MmioDevice } from "../contract.js";
 import type { LrDriver } from "./lr-driver.js";
 import type { RedistRegion } from "./redist-region.js";
+import type { Its } from "./its.js";
+import { Lpis } from "./lpis.js";
 import { BASER_RESET } from "./lpi-tables.js";
 import { VGIC_ADDR_UNDEF, VgicCpu } from "./vgic-cpu.js";
 import { RegisterFrames } from "./vgic-frames.js";
@@ -74,6 +76,8 @@ export class VgicDist {
   readonly frames: VgicFrames;
   /** An ITS exists: the distributor and the redistributors say that they have LPIs. */
   hasIts = false;
+  readonly itses: Its[] = [];
+  readonly lpis: Lpis;
   /** GICR_PROPBASER, one value for all redistributors. */
   propbaserLow = BASER_RESET;
   propbaserHigh = 0;
@@ -81,7 +85,7 @@ export class VgicDist {
   userValue = 0;
 
   constructor(
-    readonly vm: IrqchipVm,
+    readonly vm: ArmIrqchipVm,
     hostGic: PhysicalGic,
     readonly model: 2 | 3,
     readonly compat: VgicCompat,
@@ -94,6 +98,7 @@ export class VgicDist {
     this.nrLr = host.listRegisters;
     this.vtr = host.vtr;
     this.isLinux61 = compat === "linux-6.1";
+    this.lpis = new Lpis(vm.sim, this.cpus);
     this.configLock = new Mutex(vm.sim, "kvm->arch.config_lock");
     this.frames = new RegisterFrames(this);
   }

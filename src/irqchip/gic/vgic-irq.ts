@@ -19,10 +19,17 @@ export const enum VgicConfig {
   LEVEL = 1,
 }
 
+/** What an LPI keeps while nobody works with it. */
+export interface LpiState {
+  readonly isEnabled: boolean;
+  readonly isLatched: boolean;
+  readonly priority: number;
+}
+
 const NOBODY: Guard = { heldByCurrent: () => false };
 
 /**
- * One virtual interrupt: an SGI or PPI of a vCPU, an SPI of the VM, later an LPI (gic-v3.md A2). Everything that
+ * One virtual interrupt: an SGI or PPI of a vCPU, an SPI of the VM, an LPI in use (gic-v3.md A2). Everything that
  * changes is protected by `lock`; the list links by the lock of the list.
  */
 export class VgicIrq {
@@ -34,11 +41,11 @@ export class VgicIrq {
   /** The emulated wire; edge interrupts neither read nor update it. */
   lineLevel = false;
   /** Edge pending, or written pending. */
-  pendingLatch = false;
+  pendingLatch: boolean;
   active = false;
   enabled: boolean;
   /** 0xF8 is implemented (LPIs: 0xFC). */
-  priority = 0;
+  priority: number;
   group: 0 | 1;
   config: VgicConfig;
   /** Linked to the physical interrupt `hwintid`. */
@@ -58,6 +65,8 @@ export class VgicIrq {
   owner: object | null = null;
   /** A list register holds it now. */
   onLr = false;
+  /** LPI: users, and the list that it is on (lpis.ts). */
+  pins = 1;
 
   /** The ap_list that it is on, and its place there; by that list's lock. */
   apList: ApList | null = null;
@@ -68,16 +77,30 @@ export class VgicIrq {
 
   constructor(
     sim: Sim,
-    readonly intid: number,
+    public intid: number,
     target: VgicCpu | null,
     model: 2 | 3,
+    lpi: LpiState | null = null,
   ) {
     this.lock = new Spinlock(sim, "irq->irq_lock");
     this.targetVcpu = target;
     this.targets = model === 2 && intid < VGIC_NR_PRIVATE_IRQS && target !== null ? 1 << target.vcpu.id : 0;
-    this.enabled = intid < VGIC_NR_SGIS;
+    this.enabled = lpi === null ? intid < VGIC_NR_SGIS : lpi.isEnabled;
+    this.pendingLatch = lpi !== null && lpi.isLatched;
+    this.priority = lpi === null ? 0 : lpi.priority;
     this.group = model === 3 ? 1 : 0;
     this.config = intid >= VGIC_NR_SGIS && intid < VGIC_NR_PRIVATE_IRQS ? VgicConfig.LEVEL : VgicConfig.EDGE;
+  }
+
+  /** Stands for another LPI from now on: nobody has a reference to it. */
+  become(intid: number, target: VgicCpu | null, lpi: LpiState): void {
+    this.intid = intid;
+    this.targetVcpu = target;
+    this.enabled = lpi.isEnabled;
+    this.pendingLatch = lpi.isLatched;
+    this.priority = lpi.priority;
+    this.active = false;
+    this.pins = 1;
   }
 
   /** Pending in effect (I4). */

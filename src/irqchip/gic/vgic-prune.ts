@@ -18,7 +18,10 @@ function* dropAndFindMoving(dist: VgicDist, cpu: VgicCpu): Step<VgicIrq | null> 
     const next: VgicIrq | null = irq.apNext;
     yield* irq.lock.lock();
     const target: VgicCpu | null = yield* targetOracle(dist, irq);
-    if (target === null) yield* delist(cpu, irq);
+    if (target === null) {
+      yield* delist(cpu, irq);
+      if (irq.isLpi()) yield* dist.lpis.unpin(irq);
+    }
     yield* irq.lock.unlock();
     if (target !== null && target !== cpu) {
       yield* cpu.apList.lock.unlock();

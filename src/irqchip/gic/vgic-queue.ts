@@ -40,6 +40,7 @@ export function* queueIrqUnlock(dist: VgicDist, irq: VgicIrq): Step<boolean> {
     yield* irq.lock.lock();
     const target = yield* targetOracle(dist, irq);
     if (irq.vcpu === null && (target === cpu || dist.hazards.insertWithoutRecheck)) {
+      if (irq.isLpi()) yield* dist.lpis.pin(irq);
       yield* enlist(cpu, irq);
       yield* irq.lock.unlock();
       yield* cpu.apList.lock.unlock();

@@ -85,7 +85,7 @@ export function* endOutsideLr(dist: VgicDist, cpu: VgicCpu, irq: VgicIrq): Step<
  * changes (kvm-irq-core.md 5.6): an empty register with an EOI request was pending or active when it was loaded.
  */
 export function* foldLr(dist: VgicDist, cpu: VgicCpu, intid: number, flags: number, source: number): Step<void> {
-  const irq = dist.irq(cpu, intid);
+  const irq = intid < VGIC_MIN_LPI ? dist.irq(cpu, intid) : yield* dist.lpis.get(intid);
   if (irq === null) return;
   if ((flags & (LrFlag.STATE | LrFlag.EOI)) === LrFlag.EOI && irq.isSpi()) yield* dist.vm.acks.notifyAcked(0, intid - VGIC_NR_PRIVATE_IRQS);
 
@@ -103,5 +103,6 @@ export function* foldLr(dist: VgicDist, cpu: VgicCpu, intid: number, flags: numb
   } else if ((flags & LrFlag.STATE) === 0) irq.pendingLatch = false;
   yield* handleResampling(dist, irq, wasDeactivated, isPending);
   irq.onLr = false;
+  if (irq.isLpi()) yield* dist.lpis.unpin(irq);
   yield* irq.lock.unlock();
 }

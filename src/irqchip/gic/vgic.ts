@@ -3,7 +3,9 @@ import type { Process } from "../../host/process.js";
 import { Icc } from "../../arch/gic/icc.js";
 import { EBUSY, E2BIG, EEXIST, EINVAL, ENODEV } from "../../uapi/errno.js";
 import type { Step } from "../../sim/step.js";
-import type { ArmIrqchip, IrqchipVcpu, IrqchipVm, MappedIrqOps } from "../contract.js";
+import type { ArmIrqchip, ArmIrqchipVm, ArmMessage, IrqchipVcpu, KvmDeviceOps, MappedIrqOps } from "../contract.js";
+import { createIts } from "./its.js";
+import { injectMsi, injectMsiAtomic } from "./its-msi.js";
 import { getAttribute, hasAttribute, setAttribute } from "./vgic-attr.js";
 import { VgicCpu } from "./vgic-cpu.js";
 import { isPendingFor, loadCpuInterface, putCpuInterface } from "./vgic-cpuif.js";
@@ -34,7 +36,7 @@ export class Vgic implements ArmIrqchip {
   readonly dist: VgicDist;
 
   constructor(
-    readonly vm: IrqchipVm,
+    readonly vm: ArmIrqchipVm,
     dist: VgicDist,
   ) {
     this.dist = dist;
@@ -103,6 +105,22 @@ export class Vgic implements ArmIrqchip {
   *inject(vcpu: number, intid: number, level: boolean, owner: object | null): Step<number> {
     if (vcpu >= this.dist.cpus.length) return -EINVAL;
     return yield* injectIrq(this.dist, this.cpuOrNull(vcpu), intid, level, owner);
+  }
+
+  get hasIts(): boolean {
+    return this.dist.hasIts;
+  }
+
+  *createIts(): Step<KvmDeviceOps | number> {
+    return this.dist.model === 2 ? -ENODEV : yield* createIts(this.dist);
+  }
+
+  *injectMsi(message: ArmMessage): Step<number> {
+    return yield* injectMsi(this.dist, message);
+  }
+
+  *injectMsiAtomic(message: ArmMessage): Step<number> {
+    return yield* injectMsiAtomic(this.dist, message);
   }
 
   *mapPhysicalIrq(vcpu: number, intid: number, hostIntid: number, ops: MappedIrqOps | null = null): Step<number> {
@@ -191,7 +209,7 @@ export class Vgic implements ArmIrqchip {
  * KVM_CREATE_DEVICE or KVM_CREATE_IRQCHIP (gic-v3.md A3.1), kvm.lock held. The new controller, or a negative errno:
  * ENODEV (this host cannot), EBUSY (a vCPU runs or has run), EEXIST (`existing`), E2BIG.
  */
-export function* createVgic(vm: IrqchipVm, model: 2 | 3, existing: ArmIrqchip | null, options: VgicOptions = {}): Step<Vgic | number> {
+export function* createVgic(vm: ArmIrqchipVm, model: 2 | 3, existing: ArmIrqchip | null, options: VgicOptions = {}): Step<Vgic | number> {
   const host = vm.hostGic;
   if (host === null || host.version !== model) return -ENODEV;
   let locked = 0;
@@ -208,12 +226,12 @@ export function* createVgic(vm: IrqchipVm, model: 2 | 3, existing: ArmIrqchip | 
   return vgic;
 }
 
-function makeVgic(vm: IrqchipVm, host: PhysicalGic, model: 2 | 3, options: VgicOptions): Vgic {
+function makeVgic(vm: ArmIrqchipVm, host: PhysicalGic, model: 2 | 3, options: VgicOptions): Vgic {
   const driver = model === 2 ? new VgicV2() : new VgicV3();
   return new Vgic(vm, new VgicDist(vm, host, model, options.compat ?? "newest", driver));
 }
 
-function checkCreate(vm: IrqchipVm, model: 2 | 3, existing: ArmIrqchip | null): number {
+function checkCreate(vm: ArmIrqchipVm, model: 2 | 3, existing: ArmIrqchip | null): number {
   if (existing !== null) return -EEXIST;
   for (let i = 0; i < vm.vcpus.length; i++) if (vm.vcpus[i].hasRun) return -EBUSY;
   return vm.vcpus.length > (model === 2 ? VGIC_V2_MAX_CPUS : VGIC_V3_MAX_CPUS) ? -E2BIG : 0;

@@ -1,0 +1,149 @@
+import { BASER_VALID_HIGH, GITS, GITS_SIZE } from "../../arch/gic/gits.js";
+import type { Process } from "../../host/process.js";
+import { writes } from "../../sim/access.js";
+import type { Step } from "../../sim/step.js";
+import * as A from "../../uapi/arm.js";
+import { E2BIG, EBUSY, EEXIST, EFAULT, EINVAL, ENODEV, ENXIO } from "../../uapi/errno.js";
+import type { Its } from "./its.js";
+import { freeAll } from "./its-mappings.js";
+import { readGits, writeGits } from "./its-registers.js";
+import { restoreTables } from "./its-restore.js";
+import { saveTables } from "./its-save.js";
+import { userWord } from "./user-word.js";
+import { VGIC_ADDR_UNDEF } from "./vgic-cpu.js";
+import { tryLockVcpus, unlockVcpus } from "./vgic-uaccess.js";
+
+// The device attributes of an ITS (gic-its.md B8).
+
+const TWO_32 = 0x1_0000_0000;
+const ALIGN_64K = 0xffff;
+/** Below and from here on registers are 32 bits wide. */
+const FIRST_64_BIT = 0x8;
+const FIRST_ID = 0xffd0;
+
+export function* setItsAttribute(its: Its, process: Process, group: number, attrLo: number, attrHi: number, address: number): Step<number> {
+  switch (group) {
+    case A.KVM_DEV_ARM_VGIC_GRP_ADDR:
+      return isItsAddress(attrLo, attrHi) ? yield* setAddress(its, process, address) : -ENODEV;
+    case A.KVM_DEV_ARM_VGIC_GRP_CTRL:
+      return attrHi === 0 ? yield* control(its, attrLo) : -ENXIO;
+    case A.KVM_DEV_ARM_VGIC_GRP_ITS_REGS:
+      if (!userWord.fetch(process, address, 8)) return -EFAULT;
+      return yield* accessRegister(its, attrLo, attrHi, userWord.low, userWord.high, true);
+    default:
+      return -ENXIO;
+  }
+}
+
+export function* getItsAttribute(its: Its, process: Process, group: number, attrLo: number, attrHi: number, address: number): Step<number> {
+  switch (group) {
+    case A.KVM_DEV_ARM_VGIC_GRP_ADDR: {
+      if (!isItsAddress(attrLo, attrHi)) return -ENODEV;
+      const { base } = its;
+      const isSet = base !== VGIC_ADDR_UNDEF;
+      return userWord.store(process, address, 8, isSet ? base | 0 : -1, isSet ? Math.floor(base / TWO_32) : -1) ? 0 : -EFAULT;
+    }
+    case A.KVM_DEV_ARM_VGIC_GRP_ITS_REGS: {
+      const error = yield* accessRegister(its, attrLo, attrHi, 0, 0, false);
+      if (error !== 0) return error;
+      return userWord.store(process, address, 8, its.userLow, its.userHigh) ? 0 : -EFAULT;
+    }
+    default:
+      return -ENXIO;
+  }
+}
+
+export function hasItsAttribute(its: Its, group: number, attrLo: number, attrHi: number): number {
+  switch (group) {
+    case A.KVM_DEV_ARM_VGIC_GRP_ADDR:
+      return isItsAddress(attrLo, attrHi) ? 0 : -ENXIO;
+    case A.KVM_DEV_ARM_VGIC_GRP_CTRL:
+      return attrHi === 0 && isControl(attrLo) ? 0 : -ENXIO;
+    case A.KVM_DEV_ARM_VGIC_GRP_ITS_REGS:
+      return checkRegister(its, attrLo, attrHi);
+    default:
+      return -ENXIO;
+  }
+}
+
+const isItsAddress = (attrLo: number, attrHi: number): boolean => attrHi === 0 && attrLo === A.KVM_VGIC_ITS_ADDR_TYPE;
+
+const isControl = (attr: number): boolean =>
+  attr === A.KVM_DEV_ARM_VGIC_CTRL_INIT || attr === A.KVM_DEV_ARM_ITS_SAVE_TABLES || attr === A.KVM_DEV_ARM_ITS_RESTORE_TABLES || attr === A.KVM_DEV_ARM_ITS_CTRL_RESET;
+
+/** Set once: the frames are on the bus from then on. 0, -EFAULT, -EEXIST, -EINVAL, -E2BIG, or the bus's errno. */
+function* setAddress(its: Its, process: Process, address: number): Step<number> {
+  if (!userWord.fetch(process, address, 8)) return -EFAULT;
+  const { low, high } = userWord;
+  const base = (high >>> 0) * TWO_32 + (low >>> 0);
+  if (its.base !== VGIC_ADDR_UNDEF) return -EEXIST;
+  const wraps = high === -1 && (low >>> 0) + GITS_SIZE >= TWO_32;
+  if ((low & ALIGN_64K) !== 0 || wraps) return -EINVAL;
+  if (base + GITS_SIZE > 2 ** its.vm.ipaBits) return -E2BIG;
+  yield* its.vm.slotsLock.lock();
+  const isFirst = its.base === VGIC_ADDR_UNDEF;
+  const error = isFirst ? yield* its.vm.mmioBus.register(base, GITS_SIZE, its) : -EBUSY;
+  if (error === 0) its.base = base;
+  yield* its.vm.slotsLock.unlock();
+  return error;
+}
+
+/** 0, -EINVAL (not aligned), -ENXIO (no address yet, or no such register). */
+function checkRegister(its: Its, offset: number, attrHi: number): number {
+  if (its.base === VGIC_ADDR_UNDEF) return -ENXIO;
+  const isWord = attrHi === 0 && (offset < FIRST_64_BIT || offset >= FIRST_ID) && offset >= 0;
+  if ((offset & (isWord ? 3 : 7)) !== 0) return -EINVAL;
+  return attrHi === 0 && GITS.find(offset, isWord ? 4 : 8) >= 0 ? 0 : -ENXIO;
+}
+
+/** A read goes into `its.userLow` and `userHigh`. 0, -EINVAL, -ENXIO, -EBUSY (a vCPU runs), or the register's errno. */
+function* accessRegister(its: Its, offset: number, attrHi: number, low: number, high: number, isWrite: boolean): Step<number> {
+  const refused = checkRegister(its, offset, attrHi);
+  if (refused !== 0) return refused;
+  const isLocked = yield* tryLockVcpus(its.dist);
+  if (!isLocked) return -EBUSY;
+  yield* its.dist.configLock.lock();
+  const size = GITS.find(offset, 8) >= 0 ? 8 : 4;
+  let error = 0;
+  if (isWrite) error = yield* writeGits(its, offset, size, low, high, true);
+  else {
+    its.userLow = yield* readGits(its, offset, size);
+    its.userHigh = its.high;
+  }
+  yield* its.dist.configLock.unlock();
+  yield* unlockVcpus(its.dist, its.dist.vm.vcpus.length);
+  yield* its.dist.vm.lock.unlock();
+  return error;
+}
+
+/** B9. INIT does nothing: the address has initialised the ITS. */
+function* control(its: Its, attr: number): Step<number> {
+  if (!isControl(attr)) return -ENXIO;
+  if (attr === A.KVM_DEV_ARM_VGIC_CTRL_INIT) return 0;
+  const isLocked = yield* tryLockVcpus(its.dist);
+  if (!isLocked) return -EBUSY;
+  yield* its.dist.configLock.lock();
+  yield* its.itsLock.lock();
+  let error = 0;
+  if (attr === A.KVM_DEV_ARM_ITS_SAVE_TABLES) error = yield* saveTables(its);
+  else if (attr === A.KVM_DEV_ARM_ITS_RESTORE_TABLES) error = yield* restoreTables(its);
+  else yield* reset(its);
+  yield* its.itsLock.unlock();
+  yield* its.dist.configLock.unlock();
+  yield* unlockVcpus(its.dist, its.dist.vm.vcpus.length);
+  yield* its.dist.vm.lock.unlock();
+  return error;
+}
+
+/** KVM_DEV_ARM_ITS_CTRL_RESET (B9.3). */
+function* reset(its: Its): Step<void> {
+  its.deviceTable.high &= ~BASER_VALID_HIGH;
+  its.collectionTable.high &= ~BASER_VALID_HIGH;
+  its.cbaserLow = 0;
+  its.cbaserHigh = 0;
+  its.creadr = 0;
+  its.cwriter = 0;
+  yield writes(its, "enabled");
+  its.enabled = false;
+  yield* freeAll(its);
+}

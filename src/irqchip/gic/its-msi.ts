@@ -1,0 +1,81 @@
+import { ItsError } from "../../arch/gic/its-command.js";
+import { reads } from "../../sim/access.js";
+import type { Step } from "../../sim/step.js";
+import { EBUSY, EINVAL, ENODEV, EWOULDBLOCK } from "../../uapi/errno.js";
+import { KVM_MSI_VALID_DEVID } from "../../uapi/kvm.js";
+import type { ArmMessage } from "../contract.js";
+import type { Its } from "./its.js";
+import { targetOf } from "./its-mappings.js";
+import type { VgicDist } from "./vgic-dist.js";
+import { queueIrqUnlock } from "./vgic-queue.js";
+
+// From a device's event to a pending LPI (gic-its.md B7).
+
+/** The ITS whose frames hold the message's address; null: nobody's. */
+function itsOf(dist: VgicDist, message: ArmMessage): Its | null {
+  const address = (message.addressHi >>> 0) * 2 ** 32 + (message.addressLo >>> 0);
+  for (let i = 0; i < dist.itses.length; i++) if (dist.itses[i].covers(address)) return dist.itses[i];
+  return null;
+}
+
+/**
+ * Delivers a message: 1, 0 (the guest has not mapped the event), -ENODEV (no ITS), -EINVAL (no device id, or not an ITS's
+ * address), -EBUSY (the ITS, or the target's LPIs, are off).
+ */
+export function* injectMsi(dist: VgicDist, message: ArmMessage): Step<number> {
+  if (!dist.hasIts) return -ENODEV;
+  const its = itsOf(dist, message);
+  if (its === null || (message.flags & KVM_MSI_VALID_DEVID) === 0) return -EINVAL;
+  const isDone = yield* injectCached(its, message.devid >>> 0, message.data >>> 0);
+  if (isDone) return 1;
+  yield* its.itsLock.lock();
+  const result = yield* trigger(its, message.devid >>> 0, message.data >>> 0);
+  yield* its.itsLock.unlock();
+  return result < 0 ? result : result === 0 ? 1 : 0;
+}
+
+/** {@link injectMsi} where nothing may sleep: only what the cache knows, else -EWOULDBLOCK. */
+export function* injectMsiAtomic(dist: VgicDist, message: ArmMessage): Step<number> {
+  const its = dist.hasIts ? itsOf(dist, message) : null;
+  if (its === null || (message.flags & KVM_MSI_VALID_DEVID) === 0) return -EWOULDBLOCK;
+  const isDone = yield* injectCached(its, message.devid >>> 0, message.data >>> 0);
+  return isDone ? 1 : -EWOULDBLOCK;
+}
+
+function* injectCached(its: Its, devid: number, event: number): Step<boolean> {
+  const intid = yield* its.cache.find(devid, event);
+  if (intid === 0) return false;
+  return yield* pend(its.dist, intid);
+}
+
+/** An event, its_lock held: 0, a positive command error, or -EBUSY. INT and messages that are not cached come here. */
+export function* trigger(its: Its, devid: number, event: number): Step<number> {
+  const intid = yield* translate(its, devid, event);
+  if (intid < 0 || intid === (ItsError.INT_UNMAPPED_INTERRUPT as number)) return intid;
+  yield* its.cache.insert(devid, event, intid);
+  yield* pend(its.dist, intid);
+  return 0;
+}
+
+/** The LPI of an event (B7.2); else -EBUSY or {@link ItsError.INT_UNMAPPED_INTERRUPT}, which is no LPI. */
+function* translate(its: Its, devid: number, event: number): Step<number> {
+  yield reads(its, "enabled");
+  if (!its.enabled) return -EBUSY;
+  const device = its.devices.get(devid);
+  const intid = device === undefined ? 0 : device.intid(event);
+  const target = device === undefined || intid === 0 ? null : targetOf(its, its.collections.at(device.slot(event)));
+  if (target === null) return ItsError.INT_UNMAPPED_INTERRUPT;
+  yield reads(target, "lpisEnabled");
+  return target.lpisEnabled ? intid : -EBUSY;
+}
+
+/** Latches an LPI and has its vCPU look. False: it is gone. */
+function* pend(dist: VgicDist, intid: number): Step<boolean> {
+  const irq = yield* dist.lpis.get(intid);
+  if (irq === null) return false;
+  yield* irq.lock.lock();
+  irq.pendingLatch = true;
+  yield* queueIrqUnlock(dist, irq);
+  yield* dist.lpis.put(irq);
+  return true;
+}
