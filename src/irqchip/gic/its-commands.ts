@@ -15,6 +15,7 @@ import {
   rdbaseOf,
   sizeFieldOf,
 } from "../../arch/gic/its-command.js";
+import { reads } from "../../sim/access.js";
 import { Ev } from "../../sim/event.js";
 import type { Step } from "../../sim/step.js";
 import { ENODEV } from "../../uapi/errno.js";
@@ -33,6 +34,7 @@ import { VGIC_MIN_LPI } from "./vgic-irq.js";
  * or is wrong, has no effect, and CREADR goes on: the guest is never told.
  */
 export function* processCommands(its: Its): Step<void> {
+  yield reads(its, "enabled");
   if (!its.enabled) return;
   const queue = cbaserAddress(its.cbaserLow, its.cbaserHigh);
   const size = cbaserBytes(its.cbaserLow);

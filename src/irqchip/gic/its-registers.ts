@@ -102,8 +102,8 @@ export function* writeGits(its: Its, offset: number, size: number, low: number, 
 function* writeCtlr(its: Its, isOn: boolean): Step<void> {
   yield* its.cmdLock.lock();
   const hasTables = its.deviceTable.isValid && its.collectionTable.isValid && (its.cbaserHigh & BASER_VALID_HIGH) !== 0;
+  yield writes(its, "enabled");
   if (hasTables || its.enabled || !isOn) {
-    yield writes(its, "enabled");
     its.enabled = isOn;
     if (!isOn) yield* its.cache.invalidate();
     yield* processCommands(its);
@@ -136,6 +136,7 @@ function* writeCwriter(its: Its, low: number): Step<void> {
 function* restoreCreadr(its: Its, low: number): Step<number> {
   yield* its.cmdLock.lock();
   const offset = low & QUEUE_OFFSET;
+  yield reads(its, "enabled");
   const error = its.enabled ? -EBUSY : offset >= cbaserBytes(its.cbaserLow) ? -EINVAL : 0;
   if (error === 0) its.creadr = offset;
   yield* its.cmdLock.unlock();
