@@ -6,7 +6,7 @@ import * as A from "../../uapi/arm.js";
 import { KVM_MSI_VALID_DEVID } from "../../uapi/kvm.js";
 import { createIts, type Its } from "./its.js";
 import { injectMsi, injectMsiAtomic } from "./its-msi.js";
-import { type HarnessOptions, VgicHarness } from "./vgic.fixture.js";
+import { type HarnessOptions, VgicStage } from "../../explore/stages/vgic-stage.js";
 
 export const ITS = 0x08080000;
 export const DEVICES = 0x41000000;
@@ -38,7 +38,7 @@ export const movall = (from: number, to: number): Words => [BigInt(ItsOp.MOVALL)
 export const sync = (): Words => [BigInt(ItsOp.SYNC), 0n, 0n, 0n];
 
 /** Fixture F1 of gic.md D4: F0 with an ITS, its tables, LPIs 8192 to 8210 enabled at priority 0xA0. */
-export class ItsHarness extends VgicHarness {
+export class ItsHarness extends VgicStage {
   readonly its: Its;
   readonly process = new Process(this.sim, "vmm");
 
