@@ -150,7 +150,8 @@ export class Arm64Vm implements VmArch {
   *setRouteAtomic(route: Route): Step<number> {
     const { armIrqchip } = this;
     if (armIrqchip === null || !armIrqchip.isInitialized) return -EWOULDBLOCK;
-    return route.type === K.KVM_IRQ_ROUTING_MSI ? yield* armIrqchip.injectMsiAtomic(route) : yield* this.setRoute(route, 0, 1, false);
+    if (route.type === K.KVM_IRQ_ROUTING_MSI) return yield* armIrqchip.injectMsiAtomic(route);
+    return route.type === K.KVM_IRQ_ROUTING_IRQCHIP ? yield* this.setRoute(route, 0, 1, false) : -EWOULDBLOCK;
   }
 
   *routesChanged(): Step<void> {}
