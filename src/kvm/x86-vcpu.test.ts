@@ -3,109 +3,9 @@ import { run } from "../sim/step.js";
 import { EAGAIN } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
 import * as X from "../uapi/x86.js";
-import { type Action, BOTH_PICS_MASKED, entry, EOI, IOAPIC, LAPIC, SPIV, X86Machine } from "./x86.fixture.js";
-import { X86_EXIT_NAMES } from "./x86-guest.js";
+import { BOTH_PICS_MASKED, EOI, LAPIC, SPIV, X86Machine } from "./x86.fixture.js";
 
 const MSI_VECTOR = 0x41;
-const LEVEL_VECTOR = 0x31;
-const MSI_GSI = 30;
-const PIN = 11;
-const DEVICE_PORT = 0x500;
-const PIC_EOI: Action = { out: 0x20, value: 0x20 };
-const PIC_INIT: readonly Action[] = [
-  { out: 0x20, value: 0x11 },
-  { out: 0x21, value: 0x20 },
-  { out: 0x21, value: 0x04 },
-  { out: 0x21, value: 0x01 },
-  { out: 0x21, value: 0xdf },
-  { out: 0xa1, value: 0xff },
-];
-
-interface Scene {
-  readonly idle: "spin" | "hlt";
-  readonly handler?: readonly Action[];
-  readonly setUp?: readonly Action[];
-}
-
-/** A VM whose vCPU runs on its own CPU and ends the interrupts that it gets. */
-function running({ idle, handler = [EOI], setUp = BOTH_PICS_MASKED }: Scene) {
-  const m = new X86Machine();
-  const vm = m.xf();
-  const fd = m.vcpu(vm, 0);
-  const guest = m.scriptOf(fd);
-  for (const vector of [MSI_VECTOR, LEVEL_VECTOR, 0x25]) guest.handlers.set(vector, handler);
-  m.guest(fd, [...setUp, { store: SPIV, value: 0x1ff }, ...entry(PIN, 0x8000 | LEVEL_VECTOR), "sti", "nop"]);
-  m.route(vm, [
-    { gsi: MSI_GSI, type: K.KVM_IRQ_ROUTING_MSI, words: [LAPIC, 0, MSI_VECTOR] },
-    { gsi: PIN, type: K.KVM_IRQ_ROUTING_IRQCHIP, words: [X.KVM_IRQCHIP_IOAPIC, PIN] },
-    { gsi: 5, type: K.KVM_IRQ_ROUTING_IRQCHIP, words: [X.KVM_IRQCHIP_PIC_MASTER, 5] },
-  ]);
-  guest.idle = idle;
-  const thread = m.start(fd);
-  const vcpu = m.vcpuOf(fd);
-  const count = (): Record<string, number> => {
-    const found: Record<string, number> = {};
-    vcpu.stat.exitsByReason.forEach((n, reason) => n > 0 && (found[X86_EXIT_NAMES[reason]] = n));
-    vcpu.stat.exitsByReason.fill(0);
-    return found;
-  };
-  count();
-  return { m, vm, fd, vcpu, guest, thread, count };
-}
-
-describe("exits per interrupt, as KVM's tracepoint counted them (exits-per-interrupt.json)", () => {
-  it("a message costs a running guest two: the kick and its EOI; a halted one HLT and EOI", () => {
-    const spin = running({ idle: "spin" });
-    expect(spin.m.msi(spin.vm, LAPIC, MSI_VECTOR)).toBe(1);
-    expect([spin.guest.taken, spin.count()]).toEqual([[MSI_VECTOR], { EXTERNAL_INTERRUPT: 1, EPT_MISCONFIG: 1 }]);
-    const hlt = running({ idle: "hlt" });
-    expect(hlt.m.msi(hlt.vm, LAPIC, MSI_VECTOR)).toBe(1);
-    expect([hlt.guest.taken, hlt.count(), hlt.vcpu.stat.haltWakeup]).toEqual([[MSI_VECTOR], { EPT_MISCONFIG: 1, HLT: 1 }, 1]);
-  });
-
-  it("an eventfd on a message route and one on an edge pin cost two", () => {
-    for (const gsi of [MSI_GSI, PIN]) {
-      const { m, vm, guest, count } = running({ idle: "spin", setUp: [...BOTH_PICS_MASKED] });
-      if (gsi === PIN) run(m.vm(vm).buses.guestWrite(0, m.arch(vm).vcpus[0], IOAPIC + 0x10, 4, LEVEL_VECTOR, 0));
-      const e = m.eventfd();
-      expect(m.irqfd(vm, e, gsi)).toBe(0);
-      count();
-      m.write(e, 1);
-      expect([guest.taken, count()]).toEqual([[gsi === PIN ? LEVEL_VECTOR : MSI_VECTOR], { EXTERNAL_INTERRUPT: 1, EPT_MISCONFIG: 1 }]);
-    }
-  });
-
-  it("a level line with resampling costs two: the resample is in the EOI", () => {
-    const { m, vm, guest, count } = running({ idle: "spin" });
-    const [e, r] = [m.eventfd(), m.eventfd()];
-    expect(m.irqfd(vm, e, PIN, K.KVM_IRQFD_FLAG_RESAMPLE, r)).toBe(0);
-    count();
-    m.write(e, 1);
-    expect([guest.taken, count(), m.count(r)]).toEqual([[LEVEL_VECTOR], { EXTERNAL_INTERRUPT: 1, EPT_MISCONFIG: 1 }, 1]);
-    expect(m.ioapic(vm, PIN)).toEqual({ irr: 0, entry: 0x8000 | LEVEL_VECTOR });
-  });
-
-  it("a level line of user space's device costs three: it is lowered by an access that leaves KVM_RUN", () => {
-    const { m, vm, guest, thread, count } = running({ idle: "spin", handler: [{ out: DEVICE_PORT, value: 0 }, EOI] });
-    thread.onExit = () => m.irqLine(vm, PIN, 0);
-    m.irqLine(vm, PIN, 1);
-    expect([guest.taken, count()]).toEqual([[LEVEL_VECTOR], { EXTERNAL_INTERRUPT: 1, IO_INSTRUCTION: 1, EPT_MISCONFIG: 1 }]);
-    expect(thread.returns).toEqual([K.KVM_EXIT_IO]);
-  });
-
-  it("an interrupt of the PIC costs two: the kick and the EOI port", () => {
-    const { m, vm, guest, count } = running({ idle: "spin", handler: [PIC_EOI], setUp: PIC_INIT });
-    m.irqLine(vm, 5, 1);
-    expect([guest.taken, count()]).toEqual([[0x25], { EXTERNAL_INTERRUPT: 1, IO_INSTRUCTION: 1 }]);
-  });
-
-  it("in x2APIC mode the EOI is a write to a register", () => {
-    const { m, vm, fd, guest, count } = running({ idle: "spin", handler: [{ wrmsr: 0x80b, value: 0 }] });
-    m.x2apic(fd);
-    expect(m.msi(vm, LAPIC, MSI_VECTOR)).toBe(1);
-    expect([guest.taken, count()]).toEqual([[MSI_VECTOR], { EXTERNAL_INTERRUPT: 1, MSR_WRITE: 1 }]);
-  });
-});
 
 describe("events on their way into an x86 vCPU", () => {
   it("an interrupt that IF holds back is taken at the window that KVM asks for", () => {
@@ -141,7 +41,14 @@ describe("events on their way into an x86 vCPU", () => {
   });
 
   it("an NMI ends a halt with interrupts disabled; a message does not", () => {
-    const { m, vm, vcpu, guest } = running({ idle: "hlt", setUp: [...BOTH_PICS_MASKED] });
+    const m = new X86Machine();
+    const vm = m.xf();
+    const fd = m.vcpu(vm, 0);
+    const [vcpu, guest] = [m.vcpuOf(fd), m.scriptOf(fd)];
+    m.guest(fd, [...BOTH_PICS_MASKED, { store: SPIV, value: 0x1ff }]);
+    guest.handlers.set(MSI_VECTOR, [EOI]);
+    guest.idle = "hlt";
+    m.start(fd);
     vcpu.regs.interruptFlag = false;
     m.msi(vm, LAPIC, MSI_VECTOR);
     expect([guest.taken, vcpu.mpState]).toEqual([[], K.KVM_MP_STATE_HALTED]);

@@ -24,7 +24,9 @@ export type Action =
   | { readonly out: number; readonly value: number }
   | { readonly in: number }
   | { readonly wrmsr: number; readonly value: number }
-  | { readonly cr8: number };
+  | { readonly cr8: number }
+  /** Clears bit 0 of the byte at this address of the process; where it was set, leaves the next action out. */
+  | { readonly skipIfCleared: number };
 
 const DONE_PORT = 0x3f0;
 
@@ -87,11 +89,20 @@ export class ScriptGuest implements X86GuestCpu {
     if ("store" in action) return access(vcpu, X86Exit.EPT_MISCONFIG, action.store, true, 4, action.value);
     if ("out" in action) return access(vcpu, X86Exit.IO_INSTRUCTION, action.out, true, 1, action.value);
     if ("wrmsr" in action) return access(vcpu, X86Exit.MSR_WRITE, action.wrmsr, true, 8, action.value);
+    if ("skipIfCleared" in action) return this.skipIfCleared(vcpu, action.skipIfCleared);
     if ("cr8" in action) return access(vcpu, X86Exit.CR_ACCESS, 8, true, 8, action.cr8);
     this.isReading = true;
     return "load" in action
       ? access(vcpu, X86Exit.EPT_MISCONFIG, action.load, false, 4, 0)
       : access(vcpu, X86Exit.IO_INSTRUCTION, action.in, false, 1, 0);
+  }
+
+  private skipIfCleared(vcpu: VcpuX86, address: number): X86Exit {
+    const { memory } = vcpu.vm.process;
+    const byte = memory.getU8(address);
+    memory.setU8(address, byte & ~1);
+    if ((byte & 1) !== 0) this.script.shift();
+    return X86Exit.IDLE;
   }
 }
 
