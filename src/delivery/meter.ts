@@ -44,7 +44,7 @@ export class Meter implements EventSink {
   readonly eoiToUnmask = new Samples();
   /** By place in `targets`: when the oldest unacknowledged assertion began, -1 when there is none. */
   private readonly assertedAt: Float64Array;
-  /** By place: when the guest last ended it, -1 before that and once its line is masked or unmasked again. */
+  /** By place: when the guest last ended it, -1 before that and once its line, or its pin, is masked or unmasked again. */
   private readonly endedAt: Float64Array;
 
   constructor(private readonly targets: MeterTargets) {
@@ -69,6 +69,9 @@ export class Meter implements EventSink {
         break;
       case Ev.irq_unmask:
         this.unmasked(sim, this.targets.irqs.indexOf(Number(a)));
+        break;
+      case Ev.pci_intx:
+        this.pinMasked(sim, Number(b) !== 0);
         break;
       case Ev.eventfd_signal:
       case Ev.eventfd_write:
@@ -139,6 +142,18 @@ export class Meter implements EventSink {
   private unmasked(sim: Sim, place: number): void {
     if (place < 0) return;
     this.hostUnmasks++;
+    this.openedAgain(sim, place);
+  }
+
+  /** DisINTx, the mask of a function's pin, which is its first interrupt. */
+  private pinMasked(sim: Sim, isMasked: boolean): void {
+    const place = this.targets.indexes.indexOf(0);
+    if (place < 0) return;
+    if (isMasked) this.endedAt[place] = -1;
+    else this.openedAgain(sim, place);
+  }
+
+  private openedAgain(sim: Sim, place: number): void {
     if (this.endedAt[place] >= 0) this.eoiToUnmask.add(sim.now() - this.endedAt[place]);
     this.endedAt[place] = -1;
   }

@@ -141,6 +141,19 @@ describe("nothing is lost and nothing invented", () => {
     for (const mechanism of ["userspace", "irqfd+resample", "split"] as const)
       expect(one(mechanism, PIN)).toMatchObject({ ...WHOLE, hostInterrupts: 200, hostMasksPerInterrupt: 0, hostUnmasksPerInterrupt: 0 });
   });
+
+  it("EOI to unmask of a pin is the time from the guest's EOI to the clear of DisINTx", () => {
+    for (const mechanism of ["irqfd+resample", "split"] as const) {
+      const trace = new TraceBuffer();
+      const result = by(runOne(request(NVME, [PIN], { interrupts: 5 }, [mechanism]), trace), mechanism);
+      const times = trace.events.filter(({ name, args }) => name === "guest_eoi" || (name === "pci_intx" && args[1] === 0)).map(({ timeNs }) => timeNs);
+      const waits = times.flatMap((ns, i) => (i % 2 === 1 ? [ns - times[i - 1]] : []));
+      expect([waits.length, Math.min(...waits) > 0]).toEqual([5, true]);
+      expect(result.eoiToUnmaskNs).toMatchObject({ min: Math.min(...waits), max: Math.max(...waits) });
+    }
+    // The trapping VMM unmasks at the access, before the guest's EOI.
+    expect(one("userspace", PIN).eoiToUnmaskNs).toBe(null);
+  });
 });
 
 describe("what a person sees", () => {
@@ -151,6 +164,15 @@ describe("what a person sees", () => {
     const text = comparisonText(compare(request(subject.device, subject.irqs, { interrupts: 10 })));
     expect(text).toMatch(/^interrupts served +0 +1 +0 +0 +1$/m);
     expect(text).toMatch(/^APICv +off +off +off +off +on$/m);
+    expect(text).toMatch(/^EOI to unmask p50 +- +- +\d+ ns +\d+ ns +-$/m);
+  });
+
+  it("a way for whose steps nothing was published has no latency, and says so", () => {
+    expect(one("posted", MESSAGE).latencyNs).toBe(null);
+    expect(one("irqfd", MESSAGE).latencyNs?.min).toBeGreaterThan(0);
+    const text = comparisonText(compare(request(NVME, [MESSAGE])));
+    expect(text).toMatch(/^latency p50 .*us +- +- +n\/a$/m);
+    expect(text).toContain("posted: latency n/a: no published figure for any step of its way (xeon-2016).");
   });
 
   it("a mechanism that does not fit stays with its reason", () => {

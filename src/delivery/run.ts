@@ -13,6 +13,7 @@ import { Meter } from "./meter.js";
 import type { DeliveryRequest } from "./request.js";
 import type { MechanismResult } from "./result.js";
 import type { Range, Stage, StageRequest } from "./stage.js";
+import type { Distribution } from "./samples.js";
 import { pcMachine, x86Stage } from "./x86-stage.js";
 
 const NS_PER_S = 1e9;
@@ -174,7 +175,12 @@ function resultOf(delivery: Delivery, mechanism: MechanismName, interrupts: read
     wakeupsPerInterrupt: per(meter.wakeups),
     contextSwitchesPerInterrupt: per(meter.contextSwitches),
     notificationsPerInterrupt: per(meter.notifications),
-    latencyNs: meter.latency.distribution(),
-    eoiToUnmaskNs: meter.eoiToUnmask.distribution(),
+    latencyNs: modelled(meter.latency.distribution()),
+    eoiToUnmaskNs: modelled(meter.eoiToUnmask.distribution()),
   };
+}
+
+/** Null where the profile charges nothing on the whole way: nothing was published of it, which is not to say that it takes no time. */
+function modelled(distribution: Distribution | null): Distribution | null {
+  return distribution === null || distribution.max === 0 ? null : distribution;
 }

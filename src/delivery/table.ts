@@ -20,6 +20,9 @@ export function nanoseconds(ns: number): string {
 
 const time = (of: Distribution | null, which: keyof Distribution): string => (of === null ? "-" : nanoseconds(of[which]));
 
+/** Interrupts were delivered, and the profile charges nothing on their way. */
+const isUnpublished = (m: MechanismResult): boolean => m.latencyNs === null && (m.delivered ?? 0) > 0;
+
 /** The rows of a comparison: exits by reason as far as any mechanism had that reason. */
 export function rowsOf(comparison: Comparison): Row[] {
   const reasons = [...new Set(comparison.mechanisms.flatMap((m) => Object.keys(m.exitsByReason ?? {})))].sort();
@@ -49,7 +52,7 @@ export function rowsOf(comparison: Comparison): Row[] {
     per("context switches", (m) => m.contextSwitchesPerInterrupt),
     ...(["min", "p50", "p99", "max"] as const).map((which) => ({
       label: `latency ${which}`,
-      value: (m: MechanismResult) => time(m.latencyNs, which),
+      value: (m: MechanismResult) => (isUnpublished(m) ? "n/a" : time(m.latencyNs, which)),
       number: (m: MechanismResult) => m.latencyNs?.[which] ?? null,
     })),
     { label: "EOI to unmask p50", value: (m) => time(m.eoiToUnmaskNs, "p50"), number: (m) => m.eoiToUnmaskNs?.p50 ?? null },
@@ -72,11 +75,14 @@ export function headLines(comparison: Comparison): string[] {
   ];
 }
 
-/** Why mechanisms do not fit: one line for all where the reason is the same. */
+/** What has no figure, and why mechanisms do not fit: one line for all where the reason is the same. */
 export function footLines(comparison: Comparison): string[] {
   const [first] = comparison.mechanisms;
   if (comparison.mechanisms.every((m) => !m.applicable && m.why === first.why)) return [`No mechanism fits: ${first.why ?? ""}.`];
-  return comparison.mechanisms.filter((m) => !m.applicable).map((m) => `${m.mechanism} does not fit: ${m.why ?? ""}`);
+  return comparison.mechanisms.flatMap((m) => {
+    if (!m.applicable) return [`${m.mechanism} does not fit: ${m.why ?? ""}`];
+    return isUnpublished(m) ? [`${m.mechanism}: latency n/a: no published figure for any step of its way (${comparison.profile}).`] : [];
+  });
 }
 
 /** The comparison as aligned text, mechanisms side by side. */

@@ -21,7 +21,6 @@ const FIRST_VECTOR = 0x40;
 const END_VECTOR = 0xf0;
 const MESSAGE_ADDRESS = 0xfee0_0000;
 const HIGHEST_VECTOR = 0xff;
-const SCRATCH_OFFSET = 0x10_0000;
 
 /** Why the guest has no number for so many, or for such interrupts; null: it has. */
 export function whyNoGuestNumbers(device: Device, interrupts: readonly Interrupt[], workload: Workload, mechanism: MechanismName): string | null {
@@ -51,8 +50,9 @@ export function* x86Stage(machine: PcMachine, asked: StageRequest): Step<Stage> 
     vcpus: workload.vcpus,
     irqchip: asked.mechanism === "split" ? "split" : "full",
     software: new X86Software({
-      base: X86_GUEST.ram,
-      scratch: X86_GUEST.ram + SCRATCH_OFFSET,
+      base: X86_GUEST.code,
+      cpus: workload.vcpus,
+      scratch: X86_GUEST.scratch,
       devices: wires.map((wire, i) => bindingOf(wire, vectors[i], workload)),
       eoi: workload.eoi,
       idle: workload.wait === "spin" ? "spin" : "hlt",

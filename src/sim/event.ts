@@ -33,6 +33,7 @@ const VOCABULARY = {
   intr_remap_fault: ["requester", "index", "reason"],
   iommu_fault: ["stream", "iova", "write", "type"],
   pci_reset: ["device", "how"],
+  pci_intx: ["device", "disabled"],
   // vfio
   vfio_automask: ["device", "index"],
   vfio_unmask: ["device", "index"],

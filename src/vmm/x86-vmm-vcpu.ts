@@ -1,6 +1,7 @@
 import type { Process } from "../host/process.js";
 import type { VcpuX86 } from "../kvm/x86-vcpu.js";
 import type { Step } from "../sim/step.js";
+import { EAGAIN } from "../uapi/errno.js";
 import { KVM_EXIT_IO, KVM_EXIT_IOAPIC_EOI, kvm_run } from "../uapi/kvm.js";
 import { VmmVcpu } from "./vmm-vcpu.js";
 import type { X86Vmm } from "./x86-vmm.js";
@@ -15,6 +16,11 @@ export class X86VmmVcpu extends VmmVcpu {
     private readonly vmm: X86Vmm,
   ) {
     super(vcpu, process, fd, cpu, vmm);
+  }
+
+  /** A vCPU that is being started leaves KVM_RUN once, to be called again. */
+  override *userspace(result: number): Step<boolean> {
+    return result === -EAGAIN || (yield* super.userspace(result));
   }
 
   protected override *otherExit(reason: number): Step<boolean> {

@@ -10,7 +10,8 @@ import { type X86Eoi, X86Software } from "../guest/x86-software.js";
 import { KvmNode } from "../kvm/system.js";
 import { X86 } from "../kvm/x86.js";
 import { X86Module } from "../kvm/x86-module.js";
-import type { VcpuX86 } from "../kvm/x86-vcpu.js";
+import { VcpuX86 } from "../kvm/x86-vcpu.js";
+import { KVM_MP_STATE_HALTED, KVM_MP_STATE_RUNNABLE, KVM_MP_STATE_UNINITIALIZED } from "../uapi/kvm.js";
 import { X86VmmVcpu } from "./x86-vmm-vcpu.js";
 import { TraceBuffer } from "../sim/event.js";
 import { Sim } from "../sim/sim.js";
@@ -52,17 +53,18 @@ class Bench {
   readonly vmm: X86Vmm;
   readonly vcpu: VcpuX86;
 
-  constructor(options: { apicv?: boolean; eoi?: X86Eoi; accesses?: number; idle?: "spin" | "hlt" }) {
+  constructor(options: { apicv?: boolean; eoi?: X86Eoi; accesses?: number; idle?: "spin" | "hlt"; vcpus?: number; startedCpus?: number }) {
+    const { vcpus = 1 } = options;
     const module = new X86Module(this.host, { apicv: options.apicv ?? false });
     const nodes = new DeviceNodes();
     nodes.register("/dev/kvm", new KvmNode(module, new X86(3, { posting: module.posting })));
     // The device's registers are nowhere: each access leaves the guest.
     const device = { vector: VECTOR, pin: null, address: X86_GUEST.devices, accessesPerService: options.accesses ?? 0 };
-    const software = new X86Software({ base: X86_GUEST.ram, scratch: X86_GUEST.ram + 0x1000, devices: [device], eoi: options.eoi ?? "x2apic", idle: options.idle ?? "spin", handlerNs: 0 });
-    this.vmm = run(X86Vmm.start(this.host, nodes, { mainCpu: 1, vcpuCpus: [VCPU_CPU], vcpus: 1, irqchip: "full", software }));
+    const software = new X86Software({ base: X86_GUEST.code, cpus: options.startedCpus ?? vcpus, scratch: X86_GUEST.scratch, devices: [device], eoi: options.eoi ?? "x2apic", idle: options.idle ?? "spin", handlerNs: 0 });
+    this.vmm = run(X86Vmm.start(this.host, nodes, { mainCpu: 1, vcpuCpus: [VCPU_CPU], vcpus, irqchip: "full", software }));
     const [thread] = this.vmm.threads;
-    if (!(thread instanceof X86VmmVcpu) || !("apicv" in thread.vcpu)) throw new Error("no vCPU");
-    this.vcpu = thread.vcpu as VcpuX86;
+    if (!(thread instanceof X86VmmVcpu) || !(thread.vcpu instanceof VcpuX86)) throw new Error("no vCPU");
+    this.vcpu = thread.vcpu;
     this.vmm.run();
     this.settle();
   }
@@ -72,8 +74,8 @@ class Bench {
     this.trace.clear();
   }
 
-  *message(): Step<void> {
-    yield* this.vmm.vm.signalMsi({ address: 0xfee0_0000, data: VECTOR });
+  *message(apicId = 0): Step<void> {
+    yield* this.vmm.vm.signalMsi({ address: 0xfee0_0000 + (apicId << 12), data: VECTOR });
   }
 
   /** An assigned device, whose message irqfd GSI 24 takes. */
@@ -143,5 +145,20 @@ describe("the paravirtual end of interrupt", () => {
     const b = new Bench({ eoi: "pv", accesses: 1 });
     const exits = ["kvm_exit(0,EXTERNAL_INTERRUPT)", "guest_ack(0,65)", "kvm_exit(0,EPT_MISCONFIG)", "guest_eoi(0,65)", "kvm_exit(0,MSR_WRITE)", "kvm_eoi(0,65)"];
     for (let i = 0; i < 2; i++) expect(b.after(b.message())).toEqual(exits);
+  });
+});
+
+describe("several vCPUs", () => {
+  it.each(["xapic", "x2apic", "pv", "pic"] as const)("are started by the boot CPU, by INIT and start-up, and then halt until an interrupt comes for them: EOI by %s", (eoi) => {
+    const b = new Bench({ eoi, vcpus: 3 });
+    const states = b.vmm.threads.map(({ vcpu }) => (vcpu instanceof VcpuX86 ? vcpu.mpState : -1));
+    expect(states).toEqual([KVM_MP_STATE_RUNNABLE, KVM_MP_STATE_HALTED, KVM_MP_STATE_HALTED]);
+    if (eoi === "pic") return;
+    expect(b.after(b.message(2)).filter((line) => line.startsWith("guest_"))).toEqual(["guest_ack(2,65)", "guest_eoi(2,65)"]);
+  });
+
+  it("wait for ever where nobody starts them", () => {
+    const b = new Bench({ vcpus: 2, startedCpus: 1 });
+    expect(b.vmm.threads.map(({ vcpu }) => (vcpu instanceof VcpuX86 ? vcpu.mpState : -1))).toEqual([KVM_MP_STATE_RUNNABLE, KVM_MP_STATE_UNINITIALIZED]);
   });
 });

@@ -12,8 +12,8 @@ import { VmmCore, type VmmProcess } from "./vmm-core.js";
 import { X86KvmVcpu } from "./x86-kvm.js";
 import { X86VmmVcpu } from "./x86-vmm-vcpu.js";
 
-/** The guest's physical address space. */
-export const X86_GUEST = { ram: 0x10_0000, devices: 0x6000_0000 } as const;
+/** The guest's physical address space; in RAM, software and a word of its own. */
+export const X86_GUEST = { ram: 0, code: 0x8000, scratch: 0x10_0000, devices: 0x6000_0000 } as const;
 const PIC_LINES = 16;
 const PINS_OF_ONE_PIC = 8;
 
@@ -58,7 +58,7 @@ export class X86Vmm extends VmmCore {
     return vmm;
   }
 
-  /** Others than the boot CPU wait for a start-up message that this guest never sends. */
+  /** Others than the boot CPU wait for a start-up message. */
   private *addVcpu(id: number): Step<void> {
     const { software, vcpuCpus } = this.options;
     const fd = must(yield* this.vm.createVcpu(id), "KVM_CREATE_VCPU");
@@ -67,7 +67,7 @@ export class X86Vmm extends VmmCore {
     if (!(file instanceof X86VcpuFile)) throw new Error("KVM_CREATE_VCPU gave something that is no vCPU");
     const { vcpu } = file;
     vcpu.guest = software.guest;
-    vcpu.regs.rip = software.entry;
+    if (id === 0) vcpu.regs.rip = software.entry;
     const [first, ...others] = vcpuCpus;
     const cpu = id === 0 || others.length === 0 ? first : others[(id - 1) % others.length];
     this.threads.push(new X86VmmVcpu(vcpu, this.process, fd, cpu, this));

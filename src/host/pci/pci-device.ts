@@ -112,7 +112,8 @@ export class PciDevice extends HostDevice {
 
   /** pci_intx: the DisINTx bit. */
   *setIntx(isEnabled: boolean): Step<void> {
-    yield* this.updateConfig(Pci.COMMAND, isEnabled ? Command.INTX_DISABLE : 0, isEnabled ? 0 : Command.INTX_DISABLE);
+    const old = yield* this.updateConfig(Pci.COMMAND, isEnabled ? Command.INTX_DISABLE : 0, isEnabled ? 0 : Command.INTX_DISABLE);
+    if (((old & Command.INTX_DISABLE) === 0) !== isEnabled) this.noteIntx(!isEnabled);
   }
 
   /** pci_check_and_mask_intx: true where the function asserts its pin, which DisINTx then holds down. */
@@ -134,10 +135,17 @@ export class PciDevice extends HostDevice {
     if (isPending === isMask) {
       const command = both & 0xffff;
       const wanted = isMask ? command | Command.INTX_DISABLE : command & ~Command.INTX_DISABLE;
-      if (wanted !== command) yield* this.cycleWrite(Pci.COMMAND, 2, wanted);
+      if (wanted !== command) {
+        this.noteIntx(isMask);
+        yield* this.cycleWrite(Pci.COMMAND, 2, wanted);
+      }
     }
     yield* lock.unlock();
     return isPending === isMask;
+  }
+
+  private noteIntx(isDisabled: boolean): void {
+    this.root.host.sim.emit(Ev.pci_intx, this.name, isDisabled ? 1 : 0);
   }
 
   // --- enable, power, state ---
