@@ -55,3 +55,7 @@ export function hasDense(set: Int32Array, vector: number): boolean {
 export function addDense(set: Int32Array, vector: number): void {
   set[vector >> 5] |= 1 << (vector & 31);
 }
+
+export function removeDense(set: Int32Array, vector: number): void {
+  set[vector >> 5] &= ~(1 << (vector & 31));
+}

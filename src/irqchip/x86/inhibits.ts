@@ -43,6 +43,7 @@ export interface InhibitWatcher {
 /** kvm->arch.apicv_inhibit_reasons. */
 export class Inhibits {
   reasons = 0;
+  private readonly users = new Map<number, number>();
 
   constructor(private readonly watcher: InhibitWatcher) {}
 
@@ -57,6 +58,14 @@ export class Inhibits {
 
   *add(reason: ApicvInhibit): Step<void> {
     yield* this.set(reason, true);
+  }
+
+  /** One user of a reason more (1) or less (-1): it holds while there is any. */
+  *count(reason: ApicvInhibit, change: 1 | -1): Step<void> {
+    const bit = BITS[reason];
+    const users = (this.users.get(bit) ?? 0) + change;
+    this.users.set(bit, users);
+    yield* this.set(reason, users > 0);
   }
 
   *isInhibited(vendor: ApicvVendor): Step<boolean> {

@@ -2,6 +2,7 @@ import { reads, shared, writes } from "../../sim/access.js";
 import { Ev } from "../../sim/event.js";
 import type { Step } from "../../sim/step.js";
 import { ApicBase, ApicMode } from "./apic-base.js";
+import { AutoEoiVectors } from "./auto-eoi.js";
 import { ApicMessage, DeliveryMode, type Receivers, type X86Vcpu } from "./contract.js";
 import { HandledVectors } from "./handled-vectors.js";
 import type { ApicvVendor } from "./inhibits.js";
@@ -56,6 +57,7 @@ export class Lapic {
   readonly timer: LapicTimer;
   readonly init: InitEvents;
   readonly handled: HandledVectors;
+  readonly autoEoi: AutoEoiVectors;
   /** In use now. */
   accelerator: ApicAccelerator | null = null;
   /** There to be used while nothing inhibits it. */
@@ -79,6 +81,7 @@ export class Lapic {
     this.timer = new LapicTimer(this);
     this.init = new InitEvents(this);
     this.handled = new HandledVectors(this);
+    this.autoEoi = new AutoEoiVectors(set.inhibits);
   }
 
   // Accepting (6.4).
@@ -226,9 +229,13 @@ export class Lapic {
     return yield* this.deliverable();
   }
 
-  /** The CPU takes this vector, which {@link nextInterrupt} gave: IRR to ISR. */
+  /** The CPU takes this vector, which {@link nextInterrupt} gave: IRR to ISR, past it where its end comes by itself. */
   *take(vector: number): Step<void> {
     yield* this.clearIrr(vector);
+    if (this.autoEoi.has(vector)) {
+      yield* this.updatePpr();
+      return;
+    }
     yield* this.setIsr(vector);
     yield* this.computePpr();
   }
