@@ -1,91 +1,15 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { current } from "../sim/context.js";
-import { TraceBuffer } from "../sim/event.js";
 import { UseAfterFree } from "../sim/list.js";
 import { Sim } from "../sim/sim.js";
-import { run, type Step } from "../sim/step.js";
+import { run } from "../sim/step.js";
 import { EAGAIN, EBADF, EFAULT, EINTR, EINVAL, EMFILE } from "../uapi/errno.js";
 import { EFD_NONBLOCK, EFD_SEMAPHORE, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT } from "../uapi/eventfd.js";
-import { eventfd2, type EventfdContext, eventfdContextOf, EventfdFile } from "./eventfd.js";
+import { eventfd2, eventfdContextOf } from "./eventfd.js";
 import { pipe2 } from "./pipe.js";
-import { WaitEntry } from "./poll.js";
 import { Process } from "./process.js";
 import { Thread } from "./thread.fixture.js";
-
-const BUFFER = 0x10000;
-const MAX = (1n << 64n) - 1n;
-
-function world() {
-  const trace = new TraceBuffer();
-  const sim = new Sim({ trace });
-  const process = new Process(sim, "vmm");
-  process.memory.map(BUFFER, 4096);
-  return { sim, process, trace };
-}
-
-function write(process: Process, fd: number, value: bigint, length = 8): number {
-  process.memory.setU32(BUFFER, Number(value & 0xffff_ffffn));
-  process.memory.setU32(BUFFER + 4, Number(value >> 32n));
-  return run(process.write(fd, BUFFER, length));
-}
-
-/** The 8 bytes read, or the errno. */
-function read(process: Process, fd: number, length = 8): bigint | number {
-  const result = run(process.read(fd, BUFFER, length));
-  if (result < 0) return result;
-  expect(result).toBe(8);
-  return (BigInt(process.memory.getU32(BUFFER + 4)) << 32n) | BigInt(process.memory.getU32(BUFFER));
-}
-
-function fileOf(process: Process, fd: number): EventfdFile {
-  const file = process.file(fd);
-  if (!(file instanceof EventfdFile)) throw new Error(`descriptor ${fd} is no eventfd`);
-  return file;
-}
-
-const poll = (process: Process, fd: number): number => run(fileOf(process, fd).poll(null));
-const contextOf = (process: Process, fd: number): EventfdContext => fileOf(process, fd).context;
-
-class Note extends WaitEntry {
-  constructor(
-    readonly name: string,
-    readonly log: string[],
-    readonly answer = 0,
-  ) {
-    super();
-  }
-  override *wake(mask: number): Step<number> {
-    this.log.push(`${this.name}:${mask}`);
-    return this.answer;
-  }
-}
-
-/** Takes EPOLLIN like an irqfd. */
-class Taker extends WaitEntry {
-  wakes = 0;
-  constructor(readonly context: EventfdContext) {
-    super();
-  }
-  override *wake(mask: number): Step<number> {
-    if ((mask & EPOLLIN) === 0) return 0;
-    yield* this.context.consume();
-    this.wakes++;
-    return 1;
-  }
-}
-
-class Relay extends WaitEntry {
-  depth = -1;
-  constructor(readonly to: EventfdContext) {
-    super();
-  }
-  override *wake(_mask: number): Step<number> {
-    this.depth = current().eventfdDepth;
-    yield* this.to.signal();
-    return 0;
-  }
-}
+import { BUFFER, MAX, world, write, read, fileOf, poll, contextOf, Note } from "./eventfd.fixture.js";
 
 describe("eventfd vectors", () => {
   it("vector 1: an unknown flag is EINVAL", () => {
@@ -309,120 +233,5 @@ describe("blocking", () => {
     );
     run(sim.settle());
     expect(results).toEqual([8, -EINTR]);
-  });
-});
-
-describe("wait queues", () => {
-  it("call priority entries first, pollers newest first, sleepers last in their order", () => {
-    const { process } = world();
-    const { waiters } = contextOf(process, eventfd2(process, 0, 0));
-    const log: string[] = [];
-    run(waiters.lock.lock());
-    waiters.addSleeper(new Note("s1", log));
-    waiters.addSleeper(new Note("s2", log));
-    run(waiters.lock.unlock());
-    run(waiters.addEntry(new Note("p1", log)));
-    expect(run(waiters.addPriorityExclusive(new Note("irqfd", log)))).toBe(true);
-    run(waiters.addEntry(new Note("p2", log)));
-    expect(run(waiters.addPriorityExclusive(new Note("second", log)))).toBe(false);
-    run(waiters.wake(EPOLLIN));
-    expect(log.map((line) => line.split(":")[0])).toEqual(["irqfd", "p2", "p1", "s1", "s2"]);
-  });
-
-  it("stop at an exclusive entry that takes the event, at a negative answer, and not at a poller that says 1", () => {
-    const answers = (irqfd: number, poller: number): string[] => {
-      const { process } = world();
-      const { waiters } = contextOf(process, eventfd2(process, 0, 0));
-      const log: string[] = [];
-      run(waiters.addEntry(new Note("last", log)));
-      run(waiters.addEntry(new Note("poller", log, poller)));
-      run(waiters.addPriorityExclusive(new Note("irqfd", log, irqfd)));
-      run(waiters.wake(EPOLLIN));
-      return log.map((line) => line.split(":")[0]);
-    };
-    expect(answers(1, 0)).toEqual(["irqfd"]);
-    expect(answers(0, 1)).toEqual(["irqfd", "poller", "last"]);
-    expect(answers(0, -1)).toEqual(["irqfd", "poller"]);
-  });
-
-  it("keep the order under any additions and removals", () => {
-    const kinds = fc.constantFrom("poller", "sleeper", "priority", "remove");
-    fc.assert(
-      fc.property(fc.array(fc.tuple(kinds, fc.nat(20)), { maxLength: 30 }), (operations) => {
-        const { process } = world();
-        const { waiters } = contextOf(process, eventfd2(process, 0, 0));
-        let model: Note[] = [];
-        let priority: Note | null = null;
-        operations.forEach(([kind, index], i) => {
-          const note = new Note(`${kind}${i}`, []);
-          if (kind === "poller") {
-            run(waiters.addEntry(note));
-            model.splice(priority === null ? 0 : 1, 0, note);
-          } else if (kind === "sleeper") {
-            run(waiters.lock.lock());
-            waiters.addSleeper(note);
-            run(waiters.lock.unlock());
-            model.push(note);
-          } else if (kind === "priority") {
-            expect(run(waiters.addPriorityExclusive(note))).toBe(priority === null);
-            if (priority === null) model.unshift((priority = note));
-          } else if (model.length > 0) {
-            const gone = model[index % model.length];
-            run(waiters.removeEntry(gone));
-            if (gone === priority) priority = null;
-            model = model.filter((other) => other !== gone);
-          }
-          expect(waiters.entries()).toEqual(model);
-        });
-      }),
-      { numRuns: 60 },
-    );
-  });
-
-  it("let an irqfd take signals and let a hang-up reach everybody", () => {
-    const { process } = world();
-    const fd = eventfd2(process, 0, 0);
-    const context = contextOf(process, fd);
-    const log: string[] = [];
-    const taker = new Taker(context);
-    run(context.waiters.addEntry(new Note("poller", log)));
-    run(context.waiters.addPriorityExclusive(taker));
-    run(context.signal());
-    run(context.signal());
-    expect([taker.wakes, context.count, context.signals, log.length]).toEqual([2, 0n, 2, 0]);
-    run(process.close(fd));
-    expect(log).toEqual([`poller:${EPOLLHUP}`]);
-  });
-
-  it("consume and unlink under one hold, and wake writers only when something was taken", () => {
-    const { process } = world();
-    const context = contextOf(process, eventfd2(process, 2, 0));
-    const log: string[] = [];
-    const taker = new Taker(context);
-    run(context.waiters.addPriorityExclusive(taker));
-    run(context.waiters.addEntry(new Note("writer", log)));
-    expect(run(context.removeWaitAndConsume(taker))).toBe(true);
-    expect(log).toEqual([`writer:${EPOLLOUT}`]);
-    expect(run(context.removeWaitAndConsume(taker))).toBe(false);
-    expect([log.length, context.count, context.waiters.entries().length]).toEqual([1, 0n, 1]);
-  });
-});
-
-describe("the recursion guard", () => {
-  it("refuses a signal from inside the wake-up of a signal or a write, not from a last close", () => {
-    const { process, trace } = world();
-    const first = eventfd2(process, 0, 0);
-    const second = contextOf(process, eventfd2(process, 0, 0));
-    const relay = new Relay(second);
-    run(contextOf(process, first).waiters.addEntry(relay));
-    run(contextOf(process, first).signal());
-    expect([relay.depth, second.count, second.signals]).toEqual([1, 0n, 0]);
-    write(process, first, 1n);
-    expect(second.count).toBe(0n);
-    read(process, first);
-    expect(second.count).toBe(0n);
-    expect(trace.lines("eventfd_signal", "eventfd_refused")).toEqual(["eventfd_signal(0)", "eventfd_refused(1)", "eventfd_refused(1)", "eventfd_refused(1)"]);
-    run(process.close(first));
-    expect([relay.depth, second.count]).toEqual([0, 1n]);
   });
 });
