@@ -73,6 +73,14 @@ describe("lines and modes of an x86 VM (x86-irqchip.md 19)", () => {
     expect([m.interrupt(none, 256), m.interrupt(none, 255)]).toEqual([-EINVAL, 0]);
   });
 
+  it("X27: a second ExtINT before the first is taken is refused, and does not take its place", () => {
+    const m = new X86Machine();
+    const vcpu = m.vcpu(m.xs(), 0);
+    expect([m.interrupt(vcpu, 0x20), m.interrupt(vcpu, 0x21)]).toEqual([0, -EEXIST]);
+    expect(m.guest(vcpu, ["sti", "nop", "nop"])).toEqual([0x20]);
+    expect([m.interrupt(vcpu, 0x21), m.guest(vcpu, ["iret", "nop", "nop"])]).toEqual([0, [0x21]]);
+  });
+
   it("vector 74: a GSI leads to one MSI, or to one pin of each chip, and pins and GSIs have ends", () => {
     const m = new X86Machine();
     const vm = m.xf();
