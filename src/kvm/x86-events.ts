@@ -50,6 +50,7 @@ export function* processNmi(vcpu: VcpuX86): Step<void> {
   yield writes(vcpu, "nmiQueued");
   const queued = vcpu.nmiQueued;
   vcpu.nmiQueued = 0;
+  for (let lost = vcpu.nmiPending + queued - limit; lost > 0; lost--) vcpu.vm.sim.emit(Ev.apic_dropped, vcpu.id, NMI_VECTOR, "NMIs wait already");
   vcpu.nmiPending = Math.min(vcpu.nmiPending + queued, limit);
   if (vcpu.nmiPending > 0) yield* vcpu.request(X86Request.EVENT);
 }

@@ -38,6 +38,7 @@ describe("events on their way into an x86 vCPU", () => {
     expect(m.guest(fd, ["iret", "nop", "nop"])).toEqual([2]);
     expect(m.guest(fd, ["iret", "nop", "iret", "nop"])).toEqual([]);
     expect(m.vcpuOf(fd).stat.nmiWindowExits).toBe(1);
+    expect(m.trace.lines("apic_dropped")).toEqual(["apic_dropped(0,2,NMIs wait already)"]);
   });
 
   it("an NMI ends a halt with interrupts disabled; a message does not", () => {

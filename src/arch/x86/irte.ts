@@ -98,6 +98,8 @@ export function decodeIrte(words: Int32Array): IrteFields | null {
 export interface IrteSink {
   /** The descriptor at an address of host memory; null: the address is nobody's. */
   descriptorAt(address: number): PostedDescriptor | null;
+  /** This guest vector was posted already and is not taken yet: one interrupt less. For traces. */
+  coalesced(vector: number): void;
   /** A notification. `ndst` as the descriptor holds it. */
   notify(ndst: number, vector: number): Step<void>;
   /** A remapped interrupt reaches the host's CPUs. */
@@ -139,6 +141,7 @@ export class Irte {
       return;
     }
     const nv = yield* descriptor.postByDevice((low >> VECTOR_SHIFT) & 0xff, (low & URGENT) !== 0);
+    if (descriptor.wasPosted) sink.coalesced((low >> VECTOR_SHIFT) & 0xff);
     if (nv >= 0) yield* sink.notify(descriptor.notifyDestination, nv);
   }
 }

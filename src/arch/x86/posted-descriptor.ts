@@ -121,7 +121,7 @@ export class PostedDescriptor {
    * notification to send: its vector in bits 7:0 of the result, the NDST in {@link notifyDestination}; -1 for none.
    */
   *postByDevice(vector: number, isUrgent: boolean): Step<number> {
-    yield* this.setPir(vector);
+    this.wasPosted = !(yield* this.setPir(vector));
     yield writes(this, "control");
     const { control } = this;
     const low = control[0];
@@ -130,6 +130,9 @@ export class PostedDescriptor {
     this.notifyDestination = control[1];
     return (low & NV_MASK) >>> NV_SHIFT;
   }
+
+  /** Did the last {@link postByDevice} find its vector posted already? */
+  wasPosted = false;
 
   /** NDST as it was when {@link postByDevice} set ON. */
   notifyDestination = 0;

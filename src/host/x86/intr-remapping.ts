@@ -141,6 +141,10 @@ export class InterruptRemapping implements IrteSink {
     return this.descriptors.get(address) ?? null;
   }
 
+  coalesced(vector: number): void {
+    this.sim.emit(Ev.pi_coalesced, this.source, vector, "PIR already set");
+  }
+
   /** x2APIC mode: NDST is the APIC id. */
   *notify(ndst: number, vector: number): Step<void> {
     this.sim.emit(Ev.pi_notification, ndst, vector);

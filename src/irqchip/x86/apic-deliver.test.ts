@@ -235,8 +235,8 @@ describe("accepting (6.4)", () => {
     h.deliver({ vector: VECTOR });
     expect(h.trace.lines("kvm_apic_accept_irq")).toEqual([
       "kvm_apic_accept_irq(0,0,0,65,requested)",
-      "kvm_apic_accept_irq(0,0,0,65,merged)",
-      "kvm_apic_accept_irq(0,0,0,65,disabled)",
+      "kvm_apic_accept_irq(0,0,0,65,IRR already set)",
+      "kvm_apic_accept_irq(0,0,0,65,target disabled)",
     ]);
   });
 

@@ -71,7 +71,7 @@ function* writeEntry(ioapic: IoApic, pin: number, isHighHalf: boolean, value: nu
   if (isHighHalf) entryHigh[pin] = value;
   else ioapic.setEntryLow(pin, (value & ~Rte.READ_ONLY) | (oldLow & Rte.READ_ONLY));
   const isLevel = (entryLow[pin] & Rte.LEVEL) !== 0;
-  if (!isLevel) entryLow[pin] &= ~Rte.REMOTE_IRR;
+  if (!isLevel) ioapic.clearRemoteIrr(pin);
 
   if (((oldLow ^ entryLow[pin]) & Rte.MASKED) !== 0) yield* ioapic.vm.notifyMasked(KVM_IRQCHIP_IOAPIC, pin, (entryLow[pin] & Rte.MASKED) !== 0);
   if (isLevel) yield* lookAtLevel(ioapic, pin);

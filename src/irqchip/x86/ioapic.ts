@@ -221,7 +221,9 @@ export class IoApic implements MmioDevice, EoiSink {
     if (this.vm.sim.tracing) this.vm.sim.emit(Ev.ioapic_remote_irr, pin, 1);
   }
 
-  private clearRemoteIrr(pin: number): void {
+  /** The EOI came, or a write made the entry one of an edge. */
+  clearRemoteIrr(pin: number): void {
+    if ((this.entryLow[pin] & Rte.REMOTE_IRR) === 0) return;
     this.entryLow[pin] &= ~Rte.REMOTE_IRR;
     if (this.vm.sim.tracing) this.vm.sim.emit(Ev.ioapic_remote_irr, pin, 0);
   }

@@ -28,6 +28,8 @@ export interface PostingPort {
 export class IrtePosting {
   /** Id of the vCPU that the entry points to, -1: remapped. */
   postedTo = -1;
+  /** Why the entry is the host's: for traces. */
+  private reason: "no message, or no producer" | "delivery mode" | "not exactly one vCPU" | "the vCPU has no descriptor" = "no message, or no producer";
   private readonly message = new ApicMessage();
 
   constructor(
@@ -39,7 +41,9 @@ export class IrtePosting {
 
   /** Route changed, producer came (`route`) or went (null). 0, or the errno of the entry's owner; then it is the host's. */
   *update(route: PostedRoute | null): Step<number> {
+    this.reason = "no message, or no producer";
     const posted = route === null ? null : yield* this.target(route);
+    if (posted === null) this.set.vm.sim.emit(Ev.irte_remapped, this.hostIrq, this.gsi, this.reason);
     if (posted === null && this.postedTo < 0) return 0;
     const { message, set } = this;
     const result = posted === null ? yield* this.port.restore() : yield* this.port.post(message.vector, posted.address);
@@ -54,8 +58,10 @@ export class IrtePosting {
   private *target(route: PostedRoute): Step<PostedInterrupts | null> {
     const { message, set } = this;
     decodeMsi(message, route.addressHi, route.addressLo, route.data, set.api.use32BitIds);
+    this.reason = "delivery mode";
     if (message.mode !== DeliveryMode.FIXED && message.mode !== DeliveryMode.LOWEST_PRIORITY) return null;
     const lapic = yield* singleTarget(set, message);
+    this.reason = lapic === null ? "not exactly one vCPU" : "the vCPU has no descriptor";
     return lapic !== null && lapic.hardware instanceof PostedInterrupts ? lapic.hardware : null;
   }
 }

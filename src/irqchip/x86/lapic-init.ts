@@ -23,6 +23,12 @@ export interface InitTarget {
   startAt(vector: number): Step<void>;
 }
 
+/** What becomes of a message that is no vector: for traces. */
+function outcomeOf(mode: DeliveryMode, isLevel: boolean, isAsserted: boolean): string {
+  if (mode === DeliveryMode.EXTINT) return "ExtINT is nobody's";
+  return mode === DeliveryMode.INIT && isLevel && !isAsserted ? "INIT de-assert" : "event";
+}
+
 /** Messages that are no vectors (x86-irqchip.md 6.4), and the events of INIT and start-up that wait for the vCPU (7.6). */
 export class InitEvents {
   pending = 0;
@@ -33,11 +39,11 @@ export class InitEvents {
   /** SMI to ExtINT: 1 or 0. */
   *accept(mode: DeliveryMode, vector: number, isLevel: boolean, isAsserted: boolean): Step<number> {
     const { set, vcpu } = this.lapic;
-    set.vm.sim.emit(Ev.kvm_apic_accept_irq, vcpu.id, mode, isLevel ? 1 : 0, vector, "event");
+    set.vm.sim.emit(Ev.kvm_apic_accept_irq, vcpu.id, mode, isLevel ? 1 : 0, vector, outcomeOf(mode, isLevel, isAsserted));
     switch (mode) {
       case DeliveryMode.SMI: {
         const isPended = yield* vcpu.pendSmi();
-        return isPended ? 1 : 0;
+        return isPended ? 1 : this.dropped(vector, "no SMM");
       }
       case DeliveryMode.REMOTE_READ:
         yield* vcpu.unhalt();
@@ -54,10 +60,17 @@ export class InitEvents {
     }
   }
 
+  private dropped(vector: number, cause: string): number {
+    const { set, vcpu } = this.lapic;
+    set.vm.sim.emit(Ev.apic_dropped, vcpu.id, vector, cause);
+    return 0;
+  }
+
   /** A pending start-up goes: it was meant for the life before this INIT (X26). */
   private *postInit(isLevel: boolean, isAsserted: boolean): Step<number> {
     if (isLevel && !isAsserted) return 0;
     yield writes(this, "pending");
+    if ((this.pending & SIPI) !== 0) this.dropped(0, "INIT follows the start-up");
     this.pending = this.lapic.set.hazards.initKeepsStartup ? this.pending | INIT : INIT;
     yield* this.lapic.vcpu.requestInitEvents();
     return 1;
@@ -83,7 +96,8 @@ export class InitEvents {
     yield reads(this, "pending");
     if (this.pending === 0) return;
     if (!target.allowsInit()) {
-      yield* this.takeEvent(SIPI);
+      const hadStartup = yield* this.takeEvent(SIPI);
+      if (hadStartup) this.dropped(0, "INIT is held back");
       return;
     }
     const hasInit = yield* this.takeEvent(INIT);
@@ -92,7 +106,11 @@ export class InitEvents {
       yield* target.setWaiting(!target.isBootCpu);
     }
     const hasStartup = yield* this.takeEvent(SIPI);
-    if (!hasStartup || !target.waitsForStartup()) return;
+    if (!hasStartup) return;
+    if (!target.waitsForStartup()) {
+      this.dropped(0, "the vCPU does not wait for a start-up");
+      return;
+    }
     yield reads(this, "sipiVector");
     yield* target.startAt(this.sipiVector);
   }

@@ -8,9 +8,10 @@ import { HandledVectors } from "./handled-vectors.js";
 import type { ApicvVendor } from "./inhibits.js";
 import * as access from "./lapic-access.js";
 import { endOfInterrupt } from "./lapic-eoi.js";
+import { deliverLocal } from "./lapic-lvt.js";
 import { InitEvents } from "./lapic-init.js";
 import * as record from "./lapic-record.js";
-import { ApicReg, LAPIC_RECORD_SIZE, LVR_DIRECTED_EOI, LVT_LEVEL, LVT_MASKED, LVT_MODE_SHIFT, SPIV_DIRECTED_EOI } from "./lapic-registers.js";
+import { ApicReg, LAPIC_RECORD_SIZE, LVR_DIRECTED_EOI, LVT_MASKED, LVT_MODE_SHIFT, SPIV_DIRECTED_EOI } from "./lapic-registers.js";
 import { LapicTimer } from "./lapic-timer.js";
 import type { LocalApicSet } from "./local-apics.js";
 import { addVector, countVectors, hasVector, highestVector, removeVector } from "../../arch/x86/vector-set.js";
@@ -105,7 +106,7 @@ export class Lapic {
     const isPresent = this.base.mode !== ApicMode.DISABLED;
     yield reads(this, "isSwEnabled");
     if (!isPresent || !this.isSwEnabled) {
-      this.note(mode, vector, isLevel, "disabled");
+      this.note(mode, vector, isLevel, "target disabled");
       return 0;
     }
     if (receivers !== null) receivers.add(this.vcpu.index);
@@ -124,11 +125,11 @@ export class Lapic {
     const { accelerator } = this;
     if (accelerator !== null) {
       const isNew = yield* accelerator.deliver(this, vector);
-      this.note(mode, vector, isLevel, isNew ? "posted" : "merged");
+      this.note(mode, vector, isLevel, isNew ? "posted" : "PIR already set");
       return;
     }
     const isNew = yield* this.setIrr(vector);
-    this.note(mode, vector, isLevel, isNew ? "requested" : "merged");
+    this.note(mode, vector, isLevel, isNew ? "requested" : "IRR already set");
     yield* this.vcpu.requestEvent();
   }
 
@@ -139,12 +140,7 @@ export class Lapic {
 
   /** 7.8: a local interrupt. Was it accepted? */
   *deliverLocal(lvt: number): Step<boolean> {
-    yield reads(this, "addressing");
-    const entry = this.addressing[lvt >> 2];
-    if ((entry & LVT_MASKED) !== 0 || !this.base.isEnabled()) return false;
-    const accepted = yield* this.acceptIrq((entry >> LVT_MODE_SHIFT) & 7, entry & 0xff, (entry & LVT_LEVEL) !== 0, true, null);
-    if (accepted > 0 && lvt === ApicReg.LVTPC) this.page[lvt >> 2] = entry | LVT_MASKED;
-    return accepted > 0;
+    return yield* deliverLocal(this, lvt);
   }
 
   // Requests (7.4). The hint follows the bit when it is set and precedes it when it is cleared (X15).
@@ -231,6 +227,7 @@ export class Lapic {
 
   /** The CPU takes this vector, which {@link nextInterrupt} gave: IRR to ISR, past it where its end comes by itself. */
   *take(vector: number): Step<void> {
+    this.set.vm.sim.emit(Ev.apic_take, this.vcpu.id, vector);
     yield* this.clearIrr(vector);
     if (this.autoEoi.has(vector)) {
       yield* this.updatePpr();

@@ -1,4 +1,5 @@
 import { reads } from "../../sim/access.js";
+import { Ev } from "../../sim/event.js";
 import type { Step } from "../../sim/step.js";
 import { EINVAL } from "../../uapi/errno.js";
 import {
@@ -19,6 +20,7 @@ import { LAPIC_DEFAULTS, type LapicOptions, X2apicApi } from "./lapic-options.js
 import { Lapic } from "./lapic.js";
 import { decodeMsi, isValidMsi } from "./msi.js";
 
+const TWO_32 = 4_294_967_296;
 const FIRST_FLAGS = KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK;
 const EOI_BROADCAST_FLAGS = KVM_X2APIC_ENABLE_SUPPRESS_EOI_BROADCAST | KVM_X2APIC_DISABLE_SUPPRESS_EOI_BROADCAST;
 
@@ -110,6 +112,7 @@ export class LocalApicSet implements LocalApics, InhibitWatcher {
     if (!isValidMsi(addressHi, use32BitIds)) return -EINVAL;
     const message = this.messages.pop() ?? new ApicMessage();
     decodeMsi(message, addressHi, addressLo, data, use32BitIds);
+    if (this.vm.sim.tracing) this.vm.sim.emit(Ev.kvm_msi_set_irq, (addressHi >>> 0) * TWO_32 + (addressLo >>> 0), data >>> 0);
     const result = yield* deliverMessage(this, null, message, null);
     this.messages.push(message);
     return result;
@@ -121,6 +124,7 @@ export class LocalApicSet implements LocalApics, InhibitWatcher {
     if (!isValidMsi(addressHi, use32BitIds)) return -EINVAL;
     const message = this.messages.pop() ?? new ApicMessage();
     decodeMsi(message, addressHi, addressLo, data, use32BitIds);
+    if (this.vm.sim.tracing) this.vm.sim.emit(Ev.kvm_msi_set_irq, (addressHi >>> 0) * TWO_32 + (addressLo >>> 0), data >>> 0);
     const result = yield* deliverFast(this, null, message, null);
     this.messages.push(message);
     return result;

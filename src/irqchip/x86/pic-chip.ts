@@ -54,6 +54,11 @@ export class PicChip {
     this.regs = regs;
   }
 
+  /** Is the line's bit set in this register? */
+  holds(register: Pic, line: number): boolean {
+    return (this.regs[register] & (1 << line)) !== 0;
+  }
+
   /** 4.3. 1, 0 (coalesced) or -1 (masked; the state changes all the same). */
   setLine(line: number, level: boolean): number {
     const { regs } = this;

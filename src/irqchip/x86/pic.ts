@@ -66,9 +66,11 @@ export class PicPair {
     yield* this.lock.lock();
     const chip = pin < LINES ? this.master : this.slave;
     const isHigh = this.sources.drive(pin, source, level);
+    const wasHigh = chip.holds(Pic.LAST_IRR, pin & (LINES - 1));
     const result = chip.setLine(pin & (LINES - 1), isHigh);
     yield* this.update();
     if (this.vm.sim.tracing) this.traceLine(chip, pin, source, result);
+    if (this.vm.sim.tracing && isHigh) this.traceDropped(chip, pin & (LINES - 1), wasHigh, result);
     yield* this.unlock();
     return result;
   }
@@ -78,6 +80,16 @@ export class PicPair {
     const line = pin & (LINES - 1);
     sim.emit(Ev.irq_line_state, chip.index, line, source, this.sources.word(pin), result);
     sim.emit(Ev.kvm_pic_set_irq, chip.index, line, chip.regs[Pic.ELCR], chip.regs[Pic.IMR], result === 0 ? 1 : 0);
+  }
+
+  /** Why a high line made no request: a level line keeps its own, an edge needs the line to have been low. */
+  private traceDropped(chip: PicChip, line: number, wasHigh: boolean, result: number): void {
+    const isLevel = chip.holds(Pic.ELCR, line);
+    let cause = "";
+    if (result < 0) cause = "masked";
+    else if (!isLevel && wasHigh) cause = "line already high";
+    else if (result === 0) cause = isLevel ? "level already requested" : "edge already latched";
+    if (cause !== "") this.vm.sim.emit(Ev.pic_dropped, chip.index, line, cause);
   }
 
   /** Does the pair ask for an acknowledge? */

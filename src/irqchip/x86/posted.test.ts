@@ -201,6 +201,9 @@ describe("remapping entries (10.5)", () => {
     descriptorAt(address: number): PostedDescriptor | null {
       return address === 0x123456780 ? this.h.descriptor() : null;
     }
+    coalesced(vector: number): void {
+      this.seen.push(`coalesced ${vector.toString(16)}`);
+    }
     *notify(ndst: number, vector: number): Step<void> {
       this.seen.push(`notify ${vector.toString(16)} ${ndst.toString(16)}`);
     }
@@ -225,7 +228,7 @@ describe("remapping entries (10.5)", () => {
     run(irte.deliver(sink));
     run(irte.write(encodeIrte({ ...posted, descriptor: 0x40 })));
     run(irte.deliver(sink));
-    expect([sink.seen, h.state()]).toEqual([["fault true", "host", "notify f2 0", "fault false"], "41 ON1 SN0 f2 0"]);
+    expect([sink.seen, h.state()]).toEqual([["fault true", "host", "notify f2 0", "coalesced 41", "fault false"], "41 ON1 SN0 f2 0"]);
   });
 
   class Port implements PostingPort {
@@ -267,5 +270,6 @@ describe("remapping entries (10.5)", () => {
       "kvm_pi_irte_update(24,2,10,66,1)",
       "kvm_pi_irte_update(24,2,10,66,0)",
     ]);
+    expect(h.trace.lines("irte_remapped")).toEqual(["irte_remapped(24,10,not exactly one vCPU)", "irte_remapped(24,10,delivery mode)", "irte_remapped(24,10,no message, or no producer)"]);
   });
 });
