@@ -2,6 +2,7 @@ import { type Board, type Controller, type Device, type GicV2, type GicV3, type 
 
 /** How an interrupt gets from the host into the guest; `virq compare` runs one column of each that its board's architecture has. */
 export const MECHANISMS = ["userspace", "userspace+eoi", "irqfd", "irqfd+resample", "forward", "split", "posted"] as const;
+/** The name of a way of delivery, as {@link MECHANISMS} lists them. */
 export type MechanismName = (typeof MECHANISMS)[number];
 
 const ARM_MECHANISMS: readonly MechanismName[] = ["userspace", "userspace+eoi", "irqfd", "irqfd+resample", "forward"];
@@ -17,6 +18,7 @@ export function mechanismsOf(board: Board): readonly MechanismName[] {
   return isX86(board) ? X86_MECHANISMS : ARM_MECHANISMS;
 }
 
+/** Whether a device can be given to a guest, and by which driver of VFIO (vfio.md 2). */
 export interface Assignment {
   /** `vfio-platform` stands for AMBA devices too: there it is called vfio-amba. */
   readonly driver: "vfio-platform" | "vfio-pci" | "none";
@@ -26,6 +28,7 @@ export interface Assignment {
   readonly conditions: readonly string[];
 }
 
+/** One way of delivery for one interrupt: `why` is null where it fits, else the sentence that says what is missing. */
 export interface Mechanism {
   readonly mechanism: MechanismName;
   readonly applicable: boolean;

@@ -23,16 +23,19 @@ export interface Board {
   readonly notes: readonly string[];
 }
 
+/** How a device tree is read where it leaves a choice. */
 export interface BoardOptions {
   /** Give each device that has no IOMMU group one of its own, marked `assumed`. */
   readonly assumeIommu?: boolean;
 }
 
+/** A range of physical addresses, bytes. */
 export interface Region {
   readonly address: number;
   readonly size: number;
 }
 
+/** One processor of the machine; on x86 one logical processor. */
 export interface Cpu {
   readonly path: string;
   /** Position in the tree, the number that Linux gives it when all are enabled. */
@@ -46,12 +49,14 @@ export interface Cpu {
   readonly enabled: boolean;
 }
 
+/** The firmware interface that starts and stops Arm CPUs. */
 export interface Psci {
   readonly path: string;
   readonly compatible: readonly string[];
   readonly method: "smc" | "hvc" | null;
 }
 
+/** What of a line is an interrupt, as the tree says it. */
 export type TriggerMode = "level-high" | "level-low" | "edge-rising" | "edge-falling" | "edge-both" | "unspecified";
 
 /**
@@ -61,6 +66,7 @@ export type TriggerMode = "level-high" | "level-low" | "edge-rising" | "edge-fal
  */
 export type InterruptKind = "spi" | "ppi" | "espi" | "eppi" | "mbigen pin" | "xics" | "gsi" | "msi" | "pin";
 
+/** One interrupt of a device, resolved through the tree's interrupt-maps to the controller that takes it. */
 export interface Interrupt {
   /** Its place in the device's list: VFIO's index for a platform device. */
   readonly index: number;
@@ -77,6 +83,7 @@ export interface Interrupt {
   readonly via: readonly string[];
 }
 
+/** What a controller is; "other" is one that virq knows nothing of. */
 export type ControllerKind = "gicv2" | "gicv3" | "its" | "v2m" | "mbigen" | "xics" | "ioapic" | "lapic" | "other";
 
 interface ControllerBase {
@@ -87,6 +94,7 @@ interface ControllerBase {
   readonly parent: string | null;
 }
 
+/** A GICv2: distributor and CPU interface, and with virtualization extensions GICH and GICV (gic.md). */
 export interface GicV2 extends ControllerBase {
   readonly kind: "gicv2";
   readonly gicd: Region;
@@ -98,6 +106,7 @@ export interface GicV2 extends ControllerBase {
   readonly maintenance: number | null;
 }
 
+/** A GICv3 or v4: distributor and redistributors (gic-v3.md). */
 export interface GicV3 extends ControllerBase {
   readonly kind: "gicv3";
   readonly gicd: Region;
@@ -111,11 +120,13 @@ export interface GicV3 extends ControllerBase {
   readonly maintenance: number | null;
 }
 
+/** An interrupt translation service of a GICv3 (gic-its.md). */
 export interface Its extends ControllerBase {
   readonly kind: "its";
   readonly frame: Region;
 }
 
+/** A GICv2m frame: writes to it are SPIs. */
 export interface V2mFrame extends ControllerBase {
   readonly kind: "v2m";
   readonly frame: Region;
@@ -150,11 +161,13 @@ export interface LocalApics extends ControllerBase {
   readonly x2apic: boolean;
 }
 
+/** A controller that is described and not modelled: Power's, or an unknown one. */
 export interface OtherController extends ControllerBase {
   readonly kind: "xics" | "other";
   readonly regions: readonly Region[];
 }
 
+/** Any interrupt controller of the machine; `kind` tells which. */
 export type Controller = GicV2 | GicV3 | Its | V2mFrame | MbigenGroup | IoApic | LocalApics | OtherController;
 
 /** INTIDs of the per-CPU timer interrupts. */
@@ -167,11 +180,13 @@ export interface Timer {
   readonly hypervisorVirtual: TimerPpi | null;
 }
 
+/** A per-CPU timer interrupt as the tree gives it. */
 export interface TimerPpi {
   readonly intid: number;
   readonly trigger: TriggerMode;
 }
 
+/** An IOMMU: what devices' DMA, and on x86 their messages, go through (host-irq.md 5). */
 export interface Iommu {
   readonly path: string;
   readonly kind: "smmuv2" | "smmuv3" | "vt-d" | "other";
@@ -185,6 +200,7 @@ export interface Iommu {
   readonly interrupts: readonly Interrupt[];
 }
 
+/** One stream of an SMMU, or requester id of a PCI function. */
 export interface Stream {
   readonly id: number;
   /** Bits of the id that do not matter (SMMUv2 stream matching). */
@@ -199,14 +215,17 @@ export interface DeviceIommu {
   readonly second: string | null;
 }
 
+/** Where a device's messages go. */
 export interface MsiParent {
   readonly controller: string;
   /** Id that the device's messages carry to an ITS; null where the controller takes none. */
   readonly deviceId: number | null;
 }
 
+/** The bus that a device is driven on; decides between vfio-platform, vfio-amba and vfio-pci. */
 export type BusKind = "platform" | "amba" | "pci" | "other";
 
+/** A device of the machine, with everything that its assignment depends on. */
 export interface Device {
   readonly path: string;
   readonly compatible: readonly string[];
@@ -225,6 +244,7 @@ export interface Device {
   readonly hostBridge: boolean;
 }
 
+/** What makes a device a PCI function. */
 export interface PciFunction {
   /** "bus:device.function" in hexadecimal, as lspci prints it. */
   readonly bdf: string;
@@ -238,6 +258,7 @@ export interface PciFunction {
   readonly msiVectors: number;
 }
 
+/** A PCI host bridge: the buses below it, and where their interrupts, messages and DMA go. */
 export interface PciHost {
   readonly path: string;
   readonly enabled: boolean;
@@ -262,6 +283,7 @@ export interface IdMap {
   readonly entries: readonly { readonly first: number; readonly count: number; readonly target: string; readonly output: number }[];
 }
 
+/** Devices that the IOMMU cannot tell apart: they are assigned together (host-irq.md 5, vfio.md 1.1). */
 export interface Group {
   readonly id: number;
   /** Path of the IOMMU; null for an assumed group. */
@@ -270,6 +292,7 @@ export interface Group {
   readonly members: readonly string[];
 }
 
+/** The value itself, it and everything in it frozen. */
 export function freeze<T>(value: T): T {
   if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value;
   Object.freeze(value);

@@ -9,6 +9,7 @@ import { describe } from "./read-board.js";
 
 const SOURCES: Readonly<Record<string, NodeSource>> = { midway, overdrive, d05, virt };
 
+/** What {@link builtinBoard} knows. */
 export const BUILTIN_BOARD_NAMES: readonly string[] = [...Object.keys(SOURCES), "pc"];
 
 /** A board that comes with virq, described by the same rules as one from a file; undefined for any other name. */

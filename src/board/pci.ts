@@ -87,6 +87,7 @@ export function pciOf(node: FdtNode, host: PciHost): PciFunction {
   };
 }
 
+/** A PCI function that the tree does not list, to be put on a board: ids of 16 bits, a pin, vectors. */
 export interface PciFunctionRequest {
   /** "bus:device.function" in hexadecimal: "01:00.0". */
   readonly bdf: string;

@@ -38,6 +38,7 @@ export const mechanismResultSchema = z.strictObject({
   latencyNs: distributionSchema,
   eoiToUnmaskNs: distributionSchema,
 });
+/** One mechanism: counts by interrupt, latencies in nanoseconds; null where it does not fit, which `why` explains. */
 export type MechanismResult = z.infer<typeof mechanismResultSchema>;
 
 /** What `virq compare --json` prints. */
@@ -54,6 +55,7 @@ export const comparisonSchema = z
     mechanisms: z.array(mechanismResultSchema),
   })
   .describe("virq compare: every delivery mechanism of one device side by side");
+/** What `virq compare` found, a row for each mechanism (schema/compare.schema.json). */
 export type Comparison = z.infer<typeof comparisonSchema>;
 
 /** A row for a mechanism that does not fit. */

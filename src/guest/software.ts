@@ -22,6 +22,7 @@ export interface GuestGicMap {
   readonly redistributors?: number;
 }
 
+/** What the guest's kernel and drivers do; the rest of an Arm guest is fixed. */
 export interface GuestSoftwareOptions {
   readonly gic: GuestGicMap;
   /** Guest physical address of the program; default 0x4000_0000. */

@@ -7,6 +7,7 @@ import { EBADF, EINVAL, EMFILE } from "../uapi/errno.js";
 import type { File } from "./file.js";
 import { AddressSpace } from "./memory.js";
 
+/** Limits and rights of a process. */
 export interface ProcessOptions {
   /** RLIMIT_NOFILE; default 1024. */
   descriptorLimit?: number;

@@ -78,6 +78,7 @@ export interface MmioDevice {
   mmioWrite(vcpu: IrqchipVcpu, offset: number, size: number, low: number, high: number): Step<void>;
 }
 
+/** The VM's bus of in-kernel devices behind guest physical addresses. */
 export interface MmioBus {
   /** 0, or -EEXIST, -ENOSPC, -ENOMEM. */
   register(base: number, size: number, device: MmioDevice): Step<number>;

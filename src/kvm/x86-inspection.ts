@@ -16,6 +16,7 @@ import type { X86Vm } from "./x86.js";
 /** Of one 8259A: its bytes in the order of `struct kvm_pic_state` (x86-irqchip.md 4.2). */
 export type PicBytes = readonly number[];
 
+/** The PIC pair: both records, and what they omit. */
 export interface PicInspection {
   readonly master: PicBytes;
   readonly slave: PicBytes;
@@ -25,6 +26,7 @@ export interface PicInspection {
   readonly sources: readonly number[];
 }
 
+/** The IOAPIC: its record, and what the record omits. */
 export interface IoApicInspection {
   readonly id: number;
   readonly ioregsel: number;
@@ -42,6 +44,7 @@ export interface IoApicInspection {
   readonly isStormPaused: boolean;
 }
 
+/** One vCPU's local APIC. */
 export interface CpuInspection {
   readonly id: number;
   readonly apicBase: string;

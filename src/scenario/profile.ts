@@ -15,6 +15,7 @@ export const profileSchema = z
     primitives: z.strictObject(Object.fromEntries(PRIMITIVES.map((name) => [name, figureSchema]))),
   })
   .describe("Nanoseconds per primitive on one machine, each with its published source");
+/** A machine's nanoseconds by primitive, each with its published source. */
 export type CostProfile = z.infer<typeof profileSchema>;
 
 /** @throws PersonError with file, line and path */

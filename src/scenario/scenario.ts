@@ -25,6 +25,7 @@ export const workloadSchema = z
     eoiMode: z.union([z.literal(0), z.literal(1)]).default(0).describe("1: the guest drops priority and deactivates separately"),
   })
   .describe("What the device does and what the guest does about it");
+/** What the device and the guest do; times in nanoseconds. */
 export type Workload = z.infer<typeof workloadSchema>;
 
 const pciFunctionSchema = z.strictObject({
@@ -60,6 +61,7 @@ export const scenarioSchema = z
       .describe("how virq explore searches this delivery; the first of the mechanisms that fits"),
   })
   .describe("A virq scenario: one device of one board under one workload");
+/** What a scenario file says, defaults filled in (schema/scenario.schema.json). */
 export type Scenario = z.infer<typeof scenarioSchema>;
 
 /** @throws PersonError with file, line and path */

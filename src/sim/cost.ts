@@ -30,8 +30,10 @@ const MEANING = {
 };
 
 
+/** The name of one thing that costs time: `"exit"`, `"ipi"`. A profile gives each its nanoseconds (design, section 4b). */
 export type Primitive = keyof typeof MEANING;
 
+/** All of them, in the order of a {@link CostTable}. */
 export const PRIMITIVES = Object.keys(MEANING) as Primitive[];
 
 /** What each primitive is. */
@@ -43,4 +45,5 @@ export const Cost = numbered(MEANING);
 /** Nanoseconds by primitive, in the order of {@link PRIMITIVES}. */
 export type CostTable = Float64Array;
 
+/** Every primitive costs nothing: counts alone matter. */
 export const FREE_OF_COST: CostTable = new Float64Array(PRIMITIVES.length);

@@ -87,6 +87,7 @@ const VOCABULARY = {
   guest_error: ["vcpu", "code"],
 } as const;
 
+/** The name of an event, by the kernel's tracepoint where there is one: `"kvm_set_irq"`. */
 export type EventName = keyof typeof VOCABULARY;
 
 /** Names in the order of their numbers. */

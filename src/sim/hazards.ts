@@ -78,6 +78,7 @@ export const HAZARDS = {
   signalInWakeup: "23.29: the receiver of an unmask eventfd signals the trigger itself, inside the wake-up",
 } as const;
 
+/** The name of a switch, as {@link HAZARDS} has it. */
 export type HazardName = keyof typeof HAZARDS;
 
 /** Which rules are off: true where the hazard is let in. */

@@ -10,6 +10,7 @@ import { STRAIGHT, type Step } from "./step.js";
 /** Nothing else can run and the condition does not hold. */
 export class Deadlock extends Error {}
 
+/** What a world begins with: all absent is one CPU, no cost, no trace, every rule in force. */
 export interface SimOptions {
   /** Physical CPUs; each has a clock of its own. Default 1. */
   cpus?: number;

@@ -25,6 +25,7 @@ const GENERIC_V8 = 5;
 const PSCI_0_2 = 1 << 2;
 const FIRST_SPI = 32;
 
+/** The guest that a {@link Vmm} starts, and where its threads run. */
 export interface VmmOptions {
   /** Physical CPU of the main thread. */
   readonly mainCpu: number;

@@ -1,3 +1,4 @@
+// The capabilities of a PCI function, as tables of their fields (vfio.md 13): what a device model is made of.
 import { Af, CapId, Exp, logOfVectors, Msi, msiLength, Msix, Pm, Vpd } from "../../arch/pci/config-registers.js";
 import type { ConfigField } from "./config-space.js";
 

@@ -9,6 +9,7 @@ import { IrqBit } from "./irq-state.js";
 import { GicBase } from "./physical-gic.js";
 import { SgiSources } from "./sgi-sources.js";
 
+/** What distinguishes GICv2s. */
 export interface GicV2Options {
   /** 1 to 8. */
   readonly cpus: number;

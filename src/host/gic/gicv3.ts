@@ -13,6 +13,7 @@ import { IrqBit } from "./irq-state.js";
 import { GicBase } from "./physical-gic.js";
 import { Redistributor } from "./redistributor.js";
 
+/** What distinguishes GICv3s. */
 export interface GicV3Options {
   /** 1 to 512. */
   readonly cpus: number;
