@@ -44,6 +44,7 @@ export { IoApic, type IoApicOptions } from "./irqchip/x86/ioapic.js";
 export { getIoApicState, setIoApicState } from "./irqchip/x86/ioapic-record.js";
 export { IrqSource } from "./irqchip/x86/line-sources.js";
 export { type ChipOptions, PicPair } from "./irqchip/x86/pic.js";
+export { Pit, type PitOutput } from "./irqchip/x86/pit.js";
 export { NEEDS_SCAN } from "./irqchip/x86/apic-deliver.js";
 export { Avic, AvicIpi, AvicVcpu, DOORBELL } from "./irqchip/x86/avic.js";
 export { AvicLogicalTable, AvicPhysicalTable } from "./irqchip/x86/avic-tables.js";

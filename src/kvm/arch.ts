@@ -73,6 +73,8 @@ export interface VmArch {
   readonly bypass: BypassHooks | null;
   /** 8.3: does it implement forwarding? */
   readonly forwarding: IrqForwarding | null;
+  /** First at VM destruction: what raises interrupts by itself stops, while the routing table is there (H26). */
+  stopTimers?(): Step<void>;
   /** Architecture teardown at VM destruction, the irqchip included; vCPUs are still there. */
   destroy(): Step<void>;
 }

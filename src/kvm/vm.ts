@@ -150,6 +150,7 @@ export class Vm implements ArmIrqchipVm, AckListener {
   /** kvm-irq-core.md 6.3: the VM file's release has shut down all irqfds before. */
   private *destroy(): Step<void> {
     this.isDead = true;
+    if (this.arch.stopTimers !== undefined) yield* this.arch.stopTimers();
     yield reads(this, "routing");
     this.routing.free();
     yield* this.buses.destroy();

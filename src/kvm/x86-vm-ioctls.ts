@@ -4,7 +4,7 @@ import { IoApic } from "../irqchip/x86/ioapic.js";
 import { getIoApicState, setIoApicState } from "../irqchip/x86/ioapic-record.js";
 import { PicPair } from "../irqchip/x86/pic.js";
 import type { Step } from "../sim/step.js";
-import { EBUSY, EEXIST, EFAULT, EINVAL, ENOENT, ENXIO } from "../uapi/errno.js";
+import { EBUSY, EEXIST, EFAULT, EINVAL, ENXIO } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
 import * as X from "../uapi/x86.js";
 import type { VmIoctl } from "./arch.js";
@@ -13,6 +13,7 @@ import { Route } from "./route.js";
 import { RoutingTable, swapRouting } from "./routing.js";
 import type { Vm } from "./vm.js";
 import { createX86Vcpu, MAX_X86_VCPU_IDS } from "./x86-create-vcpu.js";
+import { createPit2, getPit2, reinjectControl, setPit2 } from "./x86-pit.js";
 import { X86Vm } from "./x86.js";
 
 const PIC_PINS = 16;
@@ -108,19 +109,6 @@ function* setIrqchip(vm: Vm, process: Process, argument: number): Step<number> {
   return id > X.KVM_IRQCHIP_IOAPIC ? -EINVAL : 0;
 }
 
-const pit = new UserArgument(X.kvm_pit_config.size);
-
-/** KVM_CREATE_PIT2: the timer itself is not modelled, its irq source 2 is nobody's. */
-function* createPit2(vm: Vm, process: Process, argument: number): Step<number> {
-  if (!pit.copyIn(process, argument)) return -EFAULT;
-  const arch = archOf(vm);
-  yield* vm.lock.lock();
-  const result = arch.hasPit ? -EEXIST : arch.pic === null ? -ENOENT : 0;
-  if (result === 0) arch.hasPit = true;
-  yield* vm.lock.unlock();
-  return result;
-}
-
 /** KVM_SET_BOOT_CPU_ID: before the first vCPU. */
 function* setBootCpuId(vm: Vm, _process: Process, id: number): Step<number> {
   yield* vm.lock.lock();
@@ -145,6 +133,9 @@ export const X86_VM_IOCTLS: ReadonlyMap<number, VmIoctl> = new Map<number, VmIoc
   [K.KVM_GET_IRQCHIP, getIrqchip],
   [K.KVM_SET_IRQCHIP, setIrqchip],
   [X.KVM_CREATE_PIT2, createPit2],
+  [X.KVM_REINJECT_CONTROL, reinjectControl],
+  [X.KVM_GET_PIT2, getPit2],
+  [X.KVM_SET_PIT2, setPit2],
   [X.KVM_SET_BOOT_CPU_ID, setBootCpuId],
   [X.KVM_SET_TSS_ADDR, accepted],
   [X.KVM_SET_IDENTITY_MAP_ADDR, accepted],

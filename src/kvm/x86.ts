@@ -26,6 +26,7 @@ import type { Vm } from "./vm.js";
 import { systemAttr } from "./x86-attr.js";
 import { x86Capability } from "./x86-capabilities.js";
 import { PostingHooks } from "./x86-bypass.js";
+import type { KvmPit } from "./x86-pit.js";
 import { supportedCpuid } from "./x86-cpuid.js";
 import type { PostingHost } from "./x86-module.js";
 import { VcpuX86 } from "./x86-vcpu.js";
@@ -118,8 +119,8 @@ export class X86Vm implements VmArch, X86IrqchipVm {
   apics: LocalApicSet | null = null;
   pic: PicPair | null = null;
   ioapic: IoApic | null = null;
-  /** KVM_CREATE_PIT2 was called; nothing of it is modelled but its being there. */
-  hasPit = false;
+  /** KVM_CREATE_PIT2's. */
+  pit: KvmPit | null = null;
   readonly sim: Sim;
   readonly acks: AckListener;
 
@@ -261,6 +262,11 @@ export class X86Vm implements VmArch, X86IrqchipVm {
 
   deviceType(_type: number): KvmDeviceType | null {
     return null;
+  }
+
+  /** Timers that raise interrupts: before the routing table goes (kvm-irq-core.md 6.3, H26). */
+  *stopTimers(): Step<void> {
+    if (this.pit !== null) yield* this.pit.destroy();
   }
 
   /** The chips' buses are gone already; nothing of theirs is due any more. */

@@ -166,11 +166,52 @@ export const kvm_msrs = struct("kvm_msrs", 8, { nmsrs: u32(0), pad: u32(4) });
 export const kvm_msr_entry = struct("kvm_msr_entry", 16, { index: u32(0), reserved: u32(4), data: u64(8) });
 
 export const kvm_pit_config = struct("kvm_pit_config", 64, { flags: u32(0) });
+export const KVM_PIT_SPEAKER_DUMMY = 1 << 0;
+
+interface PitChannelState {
+  readonly count: U32;
+  readonly latched_count: U16;
+  readonly count_latched: U8;
+  readonly status_latched: U8;
+  readonly status: U8;
+  readonly read_state: U8;
+  readonly write_state: U8;
+  readonly write_latch: U8;
+  readonly rw_mode: U8;
+  readonly mode: U8;
+  readonly bcd: U8;
+  readonly gate: U8;
+  readonly count_load_time: U64;
+  readonly [field: string]: U8 | U16 | U32 | U64;
+}
+
+/** struct kvm_pit_channel_state, 24 bytes. */
+const pitChannel = (at: number): PitChannelState => ({
+  count: u32(at),
+  latched_count: u16(at + 4),
+  count_latched: u8(at + 6),
+  status_latched: u8(at + 7),
+  status: u8(at + 8),
+  read_state: u8(at + 9),
+  write_state: u8(at + 10),
+  write_latch: u8(at + 11),
+  rw_mode: u8(at + 12),
+  mode: u8(at + 13),
+  bcd: u8(at + 14),
+  gate: u8(at + 15),
+  count_load_time: u64(at + 16),
+});
+
+export const kvm_pit_state2 = struct("kvm_pit_state2", 112, { channels: [pitChannel(0), pitChannel(24), pitChannel(48)] as const, flags: u32(72) });
+export const kvm_reinject_control = struct("kvm_reinject_control", 32, { pit_reinject: u8(0) });
 
 export const KVM_GET_SUPPORTED_CPUID = _IOWR(KVMIO, 0x05, kvm_cpuid2.size);
 export const KVM_SET_TSS_ADDR = _IO(KVMIO, 0x47);
 export const KVM_SET_IDENTITY_MAP_ADDR = _IOW(KVMIO, 0x48, 8);
+export const KVM_REINJECT_CONTROL = _IO(KVMIO, 0x71);
 export const KVM_CREATE_PIT2 = _IOW(KVMIO, 0x77, kvm_pit_config.size);
+export const KVM_GET_PIT2 = _IOR(KVMIO, 0x9f, kvm_pit_state2.size);
+export const KVM_SET_PIT2 = _IOW(KVMIO, 0xa0, kvm_pit_state2.size);
 export const KVM_SET_BOOT_CPU_ID = _IO(KVMIO, 0x78);
 export const KVM_GET_REGS = _IOR(KVMIO, 0x81, kvm_regs.size);
 export const KVM_SET_REGS = _IOW(KVMIO, 0x82, kvm_regs.size);
@@ -191,6 +232,7 @@ export const KVM_CAP_COALESCED_MMIO = 15;
 export const KVM_CAP_USER_NMI = 22;
 export const KVM_CAP_REINJECT_CONTROL = 24;
 export const KVM_CAP_PIT2 = 33;
+export const KVM_CAP_PIT_STATE2 = 35;
 export const KVM_CAP_SET_BOOT_CPU_ID = 34;
 export const KVM_CAP_XEN_HVM = 38;
 export const KVM_CAP_VCPU_EVENTS = 41;
