@@ -49,7 +49,8 @@ export class PostingHooks implements BypassHooks {
     const isFirst = this.postings.size === 0;
     const one = new IrtePosting(apics, new HostEntry(this.posting, producer.irq), producer.irq, irqfd.gsi);
     this.postings.set(irqfd, one);
-    if (isFirst) yield* startBypass(apics);
+    // A vCPU that blocks already would not be woken by what is posted to it (Linux a2486020a82e).
+    if (isFirst && !this.arch.vm.hazards.connectWithoutUnblock) yield* startBypass(apics);
     const result = yield* one.update(yield* this.messageOf(irqfd));
     if (result < 0) this.postings.delete(irqfd);
     return result;

@@ -76,6 +76,13 @@ export const HAZARDS = {
   unmaskWhileDisabled: "23.9: an unmask by eventfd does not ask whether the user has disabled INTx",
   zapWithoutWait: "23.21: the pages of a BAR are taken away without waiting for accesses that are under way",
   signalInWakeup: "23.29: the receiver of an unmask eventfd signals the trigger itself, inside the wake-up",
+  // the museum's own
+  unmaskSetUpWithoutSample: "an eventfd that is to unmask is attached, and its count of before is not looked at",
+  unmaskOnAccess: "a VMM takes any trapped access to a device's registers for the end of its interrupt",
+  eoiWithoutService: "an EOI does not send what came between it and its completion",
+  lazyEoiTellsListeners: "an edge on a pin whose EOIs go unseen tells the acknowledge listeners of the one before",
+  levelActivePending: "a level interrupt goes into a list register active and pending at once",
+  connectWithoutUnblock: "the first device that may post into a VM leaves vCPUs blocked that block without a wake-up vector",
 } as const;
 
 /** The name of a switch, as {@link HAZARDS} has it. */

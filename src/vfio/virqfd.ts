@@ -2,6 +2,7 @@ import { eventfdContextOfFile, type EventfdContext } from "../host/eventfd.js";
 import { type PollTable, WaitEntry, type WaitQueue } from "../host/poll.js";
 import type { Process } from "../host/process.js";
 import { guarded } from "../sim/access.js";
+import type { Hazards } from "../sim/hazards.js";
 import { Spinlock } from "../sim/lock.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
@@ -13,6 +14,7 @@ import { EPOLLHUP, EPOLLIN } from "../uapi/eventfd.js";
 export class VirqfdQueues {
   readonly lock: Spinlock;
   readonly cleanup: WorkQueue;
+  readonly hazards: Hazards;
 
   /** @param events the system work queue */
   constructor(
@@ -21,6 +23,7 @@ export class VirqfdQueues {
   ) {
     this.lock = new Spinlock(sim, "virqfd_lock");
     this.cleanup = new WorkQueue(sim, "vfio-irqfd-cleanup");
+    this.hazards = sim.hazards;
   }
 }
 
@@ -67,7 +70,7 @@ export abstract class VirqfdSlot {
       return -EBUSY;
     }
     const ready = yield* file.poll(virqfd);
-    if ((ready & EPOLLIN) !== 0) yield* virqfd.signalled();
+    if ((ready & EPOLLIN) !== 0 && !this.queues.hazards.unmaskSetUpWithoutSample) yield* virqfd.signalled();
     yield* file.put();
     return 0;
   }

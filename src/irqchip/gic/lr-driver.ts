@@ -47,7 +47,8 @@ export function lrFlags(irq: VgicIrq, hazards: Hazards): number {
     if (irq.active && !hazards.pendingActiveHw) mayPend = false; // K12
   } else if (irq.config === VgicConfig.LEVEL) {
     flags |= LrFlag.EOI;
-    if (irq.active) mayPend = false;
+    // The register would never be empty, so nobody would be told of the EOI, and the line stay high (Linux 67b5b673ad4d).
+    if (irq.active && !hazards.levelActivePending) mayPend = false;
   }
   if (mayPend && irq.isPending()) {
     flags |= LrFlag.PENDING;

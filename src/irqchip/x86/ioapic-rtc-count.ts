@@ -13,6 +13,8 @@ export function* forgetUnseenEoi(ioapic: IoApic, pin: number): Step<void> {
     const isTarget = yield* pointsTo(ioapic, pin, i);
     const isPending = isTarget && (yield* ioapic.apics.isPendingOrInService(i, vector));
     if (!isTarget || isPending) continue;
+    // Listeners are not told: a resampler that finds the line held by another source comes back here (Linux 77377064c3a9).
+    if (ioapic.hazards.lazyEoiTellsListeners) yield* ioapic.eoiPin(pin, false);
     if (!ioapic.rtc.eoi(i, vector)) yield* recountRtcOfAll(ioapic);
     return;
   }

@@ -267,7 +267,7 @@ export class IoApic implements MmioDevice, EoiSink {
    * Listeners first and without the lock, remote IRR after: what they raise meanwhile finds it set, stays in `irr` and
    * is sent here, once (X1). An EOI as edge tells the listeners only (X5).
    */
-  private *eoiPin(pin: number, isLevel: boolean): Step<void> {
+  *eoiPin(pin: number, isLevel: boolean): Step<void> {
     if (this.hazards.clearRemoteIrrBeforeAck && isLevel) this.clearRemoteIrr(pin);
     yield* this.lock.unlock();
     yield* this.vm.acks.notifyAcked(KVM_IRQCHIP_IOAPIC, pin);
@@ -279,7 +279,7 @@ export class IoApic implements MmioDevice, EoiSink {
       return;
     }
     if (++this.eoiCount[pin] === IOAPIC_SUCCESSIVE_IRQ_MAX_COUNT && this.pausesStorms) this.pause(pin);
-    else yield* this.service(pin, false, "eoi");
+    else if (!this.hazards.eoiWithoutService) yield* this.service(pin, false, "eoi");
   }
 
   private pause(pin: number): void {
