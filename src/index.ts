@@ -167,3 +167,5 @@ export { PROTOCOLS } from "./explore/protocols/index.js";
 export { RULE_FORMS, ruleProperty } from "./explore/rule.js";
 export type { Program, Scenario as Exploration } from "./explore/trial.js";
 export type { Citation, Exhibit } from "./museum/exhibit.js";
+export { EXHIBITS } from "./museum/exhibits.js";
+export { visit, type Visit } from "./museum/visit.js";

@@ -4,7 +4,8 @@ import type { HazardName } from "../sim/hazards.js";
 /** Where a bug is told: a commit, a thread, an issue. */
 export interface Citation {
   readonly text: string;
-  readonly url: string;
+  /** Null where no public copy was found: then the text says by whom it is told. */
+  readonly url: string | null;
 }
 
 /** A real bug: found without its fix, and not found with it to the stated bound. */
