@@ -67,6 +67,12 @@ const PHYSICAL_BITS = 46;
  * local APICs ("full"), or local APICs before an IOAPIC of the embedder's ("split"). KVM's own behind it: what it answers
  * is what they answer. In the installed build calls are calls, and a `Step<T>` is a `T`; time is virtual and passes by
  * {@link advance} alone. examples/x86-irqchip.js embeds one.
+ *
+ * Of the objects in that section, Pic is {@link PicPair}: its ports by {@link X86Cpu.in} and {@link X86Cpu.out}, `ack`.
+ * IoApic has its window by {@link X86Cpu.load} and {@link X86Cpu.store}, and `eoi`. Lapic has `mmioRead`, `mmioWrite`,
+ * `msrRead`, `msrWrite`, `cr8`, `setCr8`, `base`, `accept`, `nextInterrupt`, `take`, `eoi`, `get` and `put`. What posts has
+ * `postByDevice` and `bytes` in PostedDescriptor, `deliver`, `sync`, `load` and `put` in PostedInterrupts; an Irte is made by
+ * `encodeIrte`, read by `decodeIrte`, and has `deliver`.
  */
 export class X86Irqchip {
   readonly cpus: X86Cpu[] = [];
