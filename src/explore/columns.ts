@@ -40,6 +40,7 @@ export interface Paint {
 const same = (text: string): string => text;
 const PLAIN: Paint = { heading: same, faint: same, fault: same, lane: (_, text) => text };
 
+/** How a trace is laid out in columns, one for each context. */
 export interface ColumnOptions {
   /** Characters that a line may take; default 100. */
   readonly width?: number;

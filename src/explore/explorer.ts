@@ -2,6 +2,7 @@ import { PersonError } from "../sim/person-error.js";
 import { parseSchedule, printSchedule } from "./schedule.js";
 import { type Scenario, Trial } from "./trial.js";
 
+/** How far a search goes. */
 export interface ExploreOptions {
   /**
    * How often a context may be interrupted in the middle of its work, in one interleaving; default 2. Infinity for all.

@@ -21,6 +21,7 @@ export interface HazardReport {
   readonly fault: string | null;
 }
 
+/** How far the search for one hazard goes. */
 export interface HazardCheckOptions {
   /** Executions after which a search gives up; default 1,000,000. */
   readonly limit?: number;

@@ -1,3 +1,4 @@
+// Small programs of irqfds, resamplers and routing, each with what must hold (kvm-irq-core.md 10).
 import type { Hazards } from "../sim/hazards.js";
 import { run } from "../sim/step.js";
 import { EBUSY } from "../uapi/errno.js";
