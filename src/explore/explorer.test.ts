@@ -6,7 +6,7 @@ import { KernelList, ListLink } from "../sim/list.js";
 import { Mutex } from "../sim/lock.js";
 import { PersonError } from "../sim/person-error.js";
 import { Sim } from "../sim/sim.js";
-import { SeqCount, Srcu } from "../sim/srcu.js";
+import { Srcu } from "../sim/srcu.js";
 import { run, STRAIGHT, type Step } from "../sim/step.js";
 import { WorkItem, WorkQueue } from "../sim/workqueue.js";
 import { explore, replay } from "./explorer.js";
@@ -170,7 +170,7 @@ describe.skipIf(STRAIGHT)("the explorer", () => {
     const found = explore(counter(false));
     expect(found).toMatchObject({ verdict: "violation", message: "the count is 1, not 2" });
     if (found.verdict !== "violation") throw new Error("unreachable");
-    expect(found.schedule).toBe("ab2a");
+    expect(found.schedule).toBe("a2b3a");
     expect(found.trace.map((line) => line.replace(/ src\/\S+/, ""))).toEqual([
       "one: reads Cell.value",
       "two: reads Cell.value",
@@ -182,10 +182,10 @@ describe.skipIf(STRAIGHT)("the explorer", () => {
   });
 
   it("replays a schedule to the same violation, goes on where it ends, and refuses one that does not fit", () => {
-    expect(replay(counter(false), "ab2a")).toMatchObject({ verdict: "violation", message: "the count is 1, not 2", schedule: "ab2a" });
-    expect(replay(counter(false), "ab")).toMatchObject({ verdict: "violation", schedule: "ab2a" });
+    expect(replay(counter(false), "a2b3a")).toMatchObject({ verdict: "violation", message: "the count is 1, not 2", schedule: "a2b3a" });
+    expect(replay(counter(false), "a2b2")).toMatchObject({ verdict: "violation", schedule: "a2b3a" });
     expect(replay(counter(false), "")).toMatchObject({ verdict: "ok" });
-    expect(() => replay(counter(false), "a3")).toThrow(PersonError);
+    expect(() => replay(counter(false), "a4")).toThrow(PersonError);
     expect(() => replay(counter(false), "z")).toThrow("nobody of this letter");
   });
 
@@ -237,7 +237,7 @@ describe.skipIf(STRAIGHT)("the explorer", () => {
       });
       return { sim: new Sim(), contexts: [task], check: () => (cell.value === 0 ? null : "the value is not 0") };
     };
-    expect(explore(scenario)).toMatchObject({ verdict: "violation", message: "the value is not 0", schedule: "a" });
+    expect(explore(scenario)).toMatchObject({ verdict: "violation", message: "the value is not 0", schedule: "a2" });
   });
 
   it("runs the workers that contexts wake, beside them", () => {
@@ -263,18 +263,16 @@ describe.skipIf(STRAIGHT)("the explorer", () => {
   it("lets others move when a reader spins, and reports what never ends", () => {
     const spin = (ends: boolean): Scenario => () => {
       const sim = new Sim();
-      const count = new SeqCount();
+      const flag = new Cell();
       const reader = new Task("reader", function* () {
-        let begin = yield* count.readBegin();
-        while (yield* count.changedSince(begin)) begin = yield* count.readBegin();
+        while ((yield* flag.get()) === 0);
       });
       const writer = new Task("writer", function* () {
-        yield* count.writeBegin();
-        if (ends) yield* count.writeEnd();
+        yield* flag.set(ends ? 1 : 0);
       });
       return { sim, contexts: [writer, reader], check: ok };
     };
     expect(explore(spin(true))).toMatchObject({ verdict: "ok", exhausted: true });
-    expect(explore(spin(false), { accesses: 1000 })).toMatchObject({ verdict: "violation", message: "no end after 1000 accesses" });
+    expect(explore(spin(false), { accesses: 1000 })).toMatchObject({ verdict: "violation", message: "livelock: no end after 1000 steps, nor after as many in which every context had its turn: reader goes round" });
   });
 });

@@ -1,18 +1,23 @@
 import { PersonError } from "../sim/person-error.js";
+import { Coordinator } from "./coordinator.js";
+import { endless } from "./endless.js";
+import { describeSteps, type ShownStep, Showing } from "./show.js";
 import { parseSchedule, printSchedule } from "./schedule.js";
+import { PreemptionBounded } from "./strategies/depth-first.js";
+import { lowest } from "./strategy.js";
 import { type Scenario, Trial } from "./trial.js";
 
 /** How far a search goes. */
 export interface ExploreOptions {
   /**
    * How often a context may be interrupted in the middle of its work, in one interleaving; default 2. Infinity for all.
-   * Interruptions between taking a lock and the access behind it, and before giving it back, are made one access
-   * earlier or later instead, where the others' accesses commute with them.
+   * Interruptions behind an entry, between taking a lock and the access behind it, and before giving it back, are made one
+   * access earlier or later instead, where the others' accesses commute with them.
    */
   preemptions?: number;
   /** Interleavings after which the search gives up; default 100,000. */
   limit?: number;
-  /** Accesses after which one interleaving counts as endless; default 5,000. */
+  /** Steps after which one interleaving counts as endless; default 5,000. */
   accesses?: number;
 }
 
@@ -37,73 +42,8 @@ export interface Violation {
   readonly interleavings: number;
 }
 
-/** A place where more than one context could move. */
-interface Choice {
-  /** The context that moved before comes first, where it can go on. */
-  readonly options: readonly number[];
-  /** Do the options after the first interrupt it? */
-  readonly isPreemption: boolean;
-  readonly preemptions: number;
-  at: number;
-}
-
-const ACCESSES = 5_000;
-
-/** Depth-first search through the interleavings of one scenario, each run from its start. */
-class Search {
-  private readonly choices: Choice[] = [];
-
-  constructor(
-    private readonly scenario: Scenario,
-    private readonly bound: number,
-    private readonly accesses: number,
-  ) {}
-
-  /** Runs the interleaving that the choices stand for; what they do not settle goes on without preemption. */
-  run(): Trial {
-    const trial = new Trial(this.scenario);
-    for (let depth = 0; trial.violation === null; depth++) {
-      if (depth === this.choices.length && !this.extend(trial)) break;
-      const choice = this.choices[depth];
-      trial.move(choice.options[choice.at], depth >= this.choices.length - 1);
-      if (depth >= this.accesses) trial.violation ??= endless(this.accesses);
-    }
-    trial.finish();
-    return trial;
-  }
-
-  /** Turns to the next interleaving; false when there is none. */
-  advance(): boolean {
-    for (let last = this.choices.at(-1); last !== undefined; last = this.choices.at(-1)) {
-      if (++last.at < last.options.length) return true;
-      this.choices.pop();
-    }
-    return false;
-  }
-
-  schedule(): number[] {
-    return this.choices.map((choice) => choice.options[choice.at]);
-  }
-
-  private extend(trial: Trial): boolean {
-    const movable = trial.movable();
-    if (movable.length === 0) return false;
-    const before = this.choices.at(-1);
-    let preemptions = 0;
-    if (before !== undefined) {
-      preemptions = before.preemptions + (before.isPreemption && before.at > 0 ? 1 : 0);
-      const mover = before.options[before.at];
-      if (movable.includes(mover) && trial.isUnderWay(mover)) {
-        const mayLeave = preemptions < this.bound && trial.actors[mover].isSwitchPoint;
-        const options = mayLeave ? [mover, ...movable.filter((other) => other !== mover)] : [mover];
-        this.choices.push({ options, isPreemption: true, preemptions, at: 0 });
-        return true;
-      }
-    }
-    this.choices.push({ options: movable, isPreemption: false, preemptions, at: 0 });
-    return true;
-  }
-}
+/** Steps after which an execution counts as endless, unless somebody says otherwise. */
+export const STEPS = 5_000;
 
 /**
  * Runs the interleavings of a scenario with up to `preemptions` interruptions, fewest first, until one breaks a rule:
@@ -111,22 +51,13 @@ class Search {
  * build only.
  */
 export function explore(scenario: Scenario, options: ExploreOptions = {}): Clean | Violation {
-  const { preemptions = 2, limit = 100_000, accesses = ACCESSES } = options;
-  let total = 0;
-  for (let bound = Number.isFinite(preemptions) ? 0 : preemptions; ; bound++) {
-    const search = new Search(scenario, bound, accesses);
-    let isLast = false;
-    let interleavings = 0;
-    while (!isLast) {
-      interleavings++;
-      total++;
-      const trial = search.run();
-      if (trial.violation !== null) return report(scenario, search.schedule(), accesses, total);
-      isLast = !search.advance();
-      if (!isLast && total >= limit) return { verdict: "ok", interleavings, exhausted: false };
-    }
-    if (bound >= preemptions) return { verdict: "ok", interleavings, exhausted: true };
-  }
+  const { preemptions = 2, limit = 100_000, accesses = STEPS } = options;
+  const coordinator = new Coordinator(new PreemptionBounded(preemptions), { scenario, steps: accesses }, limit);
+  coordinator.begin();
+  coordinator.runAll(() => true);
+  const { found, totals, isDone } = coordinator;
+  if (found !== null) return violation(rerun(scenario, found.choices, accesses), totals.executions);
+  return { verdict: "ok", interleavings: totals.inPhase, exhausted: isDone };
 }
 
 /**
@@ -134,29 +65,52 @@ export function explore(scenario: Scenario, options: ExploreOptions = {}): Clean
  * fit the scenario.
  */
 export function replay(scenario: Scenario, schedule: string, options: Pick<ExploreOptions, "accesses"> = {}): Clean | Violation {
-  return report(scenario, parseSchedule(schedule), options.accesses ?? ACCESSES, 1);
+  return violation(rerun(scenario, parseSchedule(schedule), options.accesses ?? STEPS), 1);
 }
 
-const endless = (accesses: number): string => `no end after ${accesses} accesses`;
+function violation({ message, choices, steps }: Rerun, interleavings: number): Clean | Violation {
+  if (message === null) return { verdict: "ok", interleavings, exhausted: false };
+  return { verdict: "violation", message, schedule: printSchedule(choices), trace: describeSteps(steps), interleavings };
+}
 
-function report(scenario: Scenario, choices: readonly number[], accesses: number, interleavings: number): Clean | Violation {
-  const trial = new Trial(scenario, true);
+/** One execution, shown. */
+export interface Rerun {
+  /** What broke; null for nothing. */
+  readonly message: string | null;
+  readonly choices: readonly number[];
+  /** Interruptions of a context in the middle of its work. */
+  readonly preemptions: number;
+  readonly contexts: readonly { readonly name: string; readonly kind: string }[];
+  readonly steps: readonly ShownStep[];
+}
+
+/** Makes the choices, goes on without preemption where they end, and keeps what happens. A PersonError where they do not fit. */
+export function rerun(scenario: Scenario, choices: readonly number[], steps: number): Rerun {
+  const showing = new Showing();
+  const trial = new Trial(scenario, showing);
+  showing.listen(trial);
   const made: number[] = [];
-  for (let movable = trial.movable(); trial.violation === null && movable.length > 0; movable = trial.movable()) {
-    const last = made.at(-1) ?? movable[0];
-    const next = choices[made.length] ?? (movable.includes(last) && trial.isUnderWay(last) ? last : movable[0]);
-    if (!movable.includes(next)) throw new PersonError(misfit(choices, made.length, trial.actors[next]?.context.name));
+  let preemptions = 0;
+  for (let movable = trial.movable(); trial.violation === null && movable !== 0; movable = trial.movable()) {
+    if (made.length >= steps) {
+      endless(trial, steps);
+      break;
+    }
+    const last = made.at(-1) ?? -1;
+    const goesOn = last >= 0 && (movable & (1 << last)) !== 0 && trial.actors[last].isUnderWay;
+    const next = choices[made.length] ?? (goesOn ? last : lowest(movable));
+    if ((movable & (1 << next)) === 0) throw new PersonError(misfit(choices, made.length, trial.actors[next]?.context.name));
+    if (goesOn && next !== last) preemptions++;
     made.push(next);
     trial.move(next, true);
-    if (made.length > accesses) trial.violation ??= endless(accesses);
   }
   if (choices.length > made.length) throw new PersonError(misfit(choices, made.length, undefined));
   trial.finish();
-  if (trial.violation === null) return { verdict: "ok", interleavings, exhausted: false };
-  return { verdict: "violation", message: trial.violation, schedule: printSchedule(made), trace: trial.lines, interleavings };
+  const contexts = trial.actors.map(({ context: { name, kind } }) => ({ name, kind }));
+  return { message: trial.violation, choices: made, preemptions, contexts, steps: showing.steps() };
 }
 
 function misfit(choices: readonly number[], at: number, name: string | undefined): string {
   const why = name === undefined ? "there is nobody of this letter to move" : `${name} cannot move`;
-  return `the schedule ${printSchedule(choices)} does not fit this scenario: at access ${at + 1} ${why}; replay it with the version and options that printed it`;
+  return `the schedule ${printSchedule(choices)} does not fit this scenario: at step ${at + 1} ${why}; replay it with the version and options that printed it`;
 }

@@ -9,6 +9,8 @@ export interface Protocol {
   readonly title: string;
   /** Sections and hazards of the specifications: "kvm-irq-core.md 3.1, H1, H2". */
   readonly source: string;
+  /** What tells two of one name apart: the text of the file that it was read from. */
+  readonly identity?: string;
   /** Builds the same program each time, in a world of its own, with the given rules off. */
   program(hazards?: Partial<Hazards>): Program;
 }

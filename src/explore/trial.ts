@@ -1,11 +1,13 @@
-import { type Access, AccessKind, announce, beginDriving, clearAnnouncement, describeAccess, endDriving, type Waitable } from "../sim/access.js";
-import { BOOT, type Context, ContextState, setCurrent } from "../sim/context.js";
+import { announce, beginDriving, clearAnnouncement, describeAccess, endDriving } from "../sim/access.js";
+import { BOOT, type Context, ContextState, numberContexts, setCurrent, type Task } from "../sim/context.js";
 import { forgetLockOrder } from "../sim/lock.js";
-import { Ear } from "./ear.js";
-import type { Property } from "./property.js";
 import { PersonError } from "../sim/person-error.js";
-import type { Sim } from "../sim/sim.js";
-import { type Step, STRAIGHT } from "../sim/step.js";
+import type { Sim, SimWatch } from "../sim/sim.js";
+import { STRAIGHT } from "../sim/step.js";
+import { Actor } from "./actor.js";
+import { Ear } from "./ear.js";
+import { bit, ClockUse, Footprint } from "./footprint.js";
+import type { Property } from "./property.js";
 
 /** A small concurrent program in a world of its own, ready to start. */
 export interface Program {
@@ -13,105 +15,96 @@ export interface Program {
   /** Who runs at once; contexts that these wake (workers, handlers, pollers) join by themselves. */
   readonly contexts: readonly Context[];
   readonly properties?: readonly Property[];
-  /** What must hold after every access: null, or a sentence that says what does not. */
+  /**
+   * What must hold after every access: null, or a sentence that says what does not. A reduction asks it along one order
+   * of each class of orders that differ only in steps that commute: what it says may rest on what one object holds, or
+   * one lock protects, while what spans objects is asked of the states on that order alone.
+   */
   check(): string | null;
-  /** What must hold when everything has ended. */
+  /** What must hold when everything has ended: asked of every end there is, under every reduction. */
   end?(): string | null;
+  /** What is left when everything has ended, in a word: programs whose orders are compared say it. */
+  outcome?(): string;
 }
 
 /** Builds the same program each time: no state outlives a trial. */
 export type Scenario = () => Program;
 
-/** Reads in a row without a write after which an actor counts as spinning: somebody else has to move. */
-const SPIN = 64;
+/** Actors that one execution may have: sets of them are the bits of a number, and each has a letter in a schedule. */
+export const ACTORS = 30;
 
-/** A context's part in a trial: the step it is in, and the access it announced. */
-class Actor {
-  step: Step<void> | null = null;
-  pending: Access | null = null;
-  /** The kind of its last access; its run of reads. */
-  last = AccessKind.BLOCK;
-  readsInARow = 0;
-
-  constructor(readonly context: Context) {}
-
-  get isSpinning(): boolean {
-    return this.readsInARow >= SPIN;
-  }
-
-  get canMove(): boolean {
-    if (this.step === null) return this.context.state === ContextState.READY;
-    return this.pending === null || isOpen(this.pending);
-  }
-
-  /**
-   * Could switching away here matter? Giving a lock back commutes with what others do before it, and so does taking
-   * one with what they do after it, as long as the next access waits for nothing.
-   */
-  get isSwitchPoint(): boolean {
-    if (this.pending?.kind === AccessKind.RELEASE) return false;
-    return this.last !== AccessKind.ACQUIRE || this.pending?.kind === AccessKind.ACQUIRE || this.pending?.kind === AccessKind.BLOCK;
-  }
-}
-
-function isOpen(access: Access): boolean {
-  if (access.kind !== AccessKind.ACQUIRE && access.kind !== AccessKind.BLOCK) return true;
-  return (access.object as Waitable).isOpen();
+/** Hears each step of an execution, when somebody wants to show it. */
+export interface Recorder {
+  /** Before the step: the actor, its place, what it does. */
+  step(actor: Actor, seat: number): void;
 }
 
 /**
  * One execution of a program, driven one access at a time. Actors are numbered in the order in which they appear:
- * the program's own first.
+ * the program's own first. Entering a context, from its wake to its first access, is a step of its own.
  */
-export class Trial {
+export class Trial implements SimWatch {
   readonly actors: Actor[] = [];
+  readonly program: Program;
   /** What went wrong; the trial is over then. */
   violation: string | null = null;
-  /** One line per access, when asked for. */
-  readonly lines: string[] = [];
-  private readonly program: Program;
+  /** Actors whose contexts are woken and not entered yet, as bits; of the moment of the last {@link movable}. */
+  ready = 0;
+  /** Steps made. */
+  steps = 0;
   private readonly properties: readonly Property[];
   private readonly ear: Ear;
+  private print = new Footprint();
 
   constructor(
     scenario: Scenario,
-    private readonly isRecording = false,
+    private readonly recorder: Recorder | null = null,
   ) {
     if (STRAIGHT) throw new PersonError("interleavings exist in the stepped build only: import from virq/stepped");
     forgetLockOrder();
+    numberContexts();
     this.program = scenario();
-    this.program.sim.explored = true;
-    this.properties = this.program.properties ?? [];
-    this.ear = new Ear(this.properties);
-    if (this.properties.some(({ hears }) => hears !== undefined)) this.program.sim.traceTo(this.ear);
-    for (const context of this.program.contexts) {
-      this.program.sim.wake(context, 0);
-      this.actors.push(new Actor(context));
+    const { sim, contexts, properties } = this.program;
+    this.properties = properties ?? [];
+    this.ear = new Ear(this.properties, this);
+    if (this.properties.some(({ hears }) => hears !== undefined)) sim.traceTo(this.ear);
+    sim.explored = true;
+    sim.watch = this;
+    for (const context of contexts) sim.wake(context, 0);
+    for (const context of sim.readyContexts()) this.meet(context.task);
+  }
+
+  /** The actors that can make a step now, as bits. None: the trial is over, see {@link finish}. */
+  movable(): number {
+    const { actors } = this;
+    let all = 0;
+    let spinning = 0;
+    let ready = 0;
+    for (let i = 0; i < actors.length; i++) {
+      const actor = actors[i];
+      if (actor.task.state === ContextState.READY) ready |= 1 << i;
+      if (!actor.canMove) continue;
+      if (actor.isSpinning) spinning |= 1 << i;
+      else all |= 1 << i;
     }
-    this.meet();
+    this.ready = ready;
+    return all === 0 ? spinning : all;
   }
 
-  /** The actors that can make an access now. None: the trial is over, see {@link finish}. */
-  movable(): number[] {
-    const all: number[] = [];
-    const spinning: number[] = [];
-    for (let i = 0; i < this.actors.length; i++) if (this.actors[i].canMove) (this.actors[i].isSpinning ? spinning : all).push(i);
-    return all.length > 0 ? all : spinning;
-  }
-
-  /** Does switching away from this actor cost a preemption: is it in the middle of its work? */
-  isUnderWay(index: number): boolean {
-    return this.actors[index].step !== null;
-  }
-
-  /** Lets an actor perform the access it announced, and runs it up to its next one. */
-  move(index: number, isChecked: boolean): void {
+  /**
+   * Lets an actor enter its body, or perform the access it announced, and runs it up to its next one.
+   * @param print takes what the step did
+   */
+  move(index: number, isChecked: boolean, print: Footprint = this.print): void {
     const actor = this.actors[index];
-    const before = setCurrent(actor.context.task);
+    this.print = print;
+    this.steps++;
+    const before = setCurrent(actor.task);
     const driver = beginDriving(false);
     try {
-      this.perform(actor);
+      this.perform(actor, index);
     } catch (error) {
+      if (error instanceof PersonError) throw error;
       this.violation = error instanceof Error ? `${error.constructor.name}: ${error.message}` : String(error);
     } finally {
       endDriving(driver);
@@ -119,8 +112,38 @@ export class Trial {
       setCurrent(before);
     }
     if (this.violation !== null) return;
-    this.meet();
     this.violation = this.ear.broken ?? (isChecked ? this.check() : null);
+  }
+
+  private perform(actor: Actor, index: number): void {
+    const { print } = this;
+    const { step, pending } = actor;
+    print.announce(step === null ? null : pending, actor.task);
+    this.recorder?.step(actor, index);
+    if (step === null) {
+      this.program.sim.enter(actor.context);
+      actor.entered(actor.context.body());
+    } else if (pending !== null) {
+      if (actor.performed(pending)) this.hope();
+      announce(pending);
+    }
+    this.resume(actor);
+  }
+
+  private hope(): void {
+    for (let i = 0; i < this.actors.length; i++) this.actors[i].hope();
+  }
+
+  private resume(actor: Actor): void {
+    if (actor.step === null) return;
+    const { done, value } = actor.step.next();
+    clearAnnouncement();
+    if (!done) {
+      actor.pending = value;
+      return;
+    }
+    this.print.ends |= bit(actor.task.number);
+    actor.ended();
   }
 
   private check(): string | null {
@@ -142,7 +165,7 @@ export class Trial {
   /** The end of a trial in which nobody can move: everything must have ended, and ended well. */
   finish(): void {
     if (this.violation !== null) return;
-    const stuck = this.actors.filter((actor) => actor.step !== null);
+    const stuck = this.actors.filter((actor) => actor.isUnderWay);
     if (stuck.length === 0) this.violation = this.end();
     else
       this.violation = `deadlock: ${stuck
@@ -150,48 +173,38 @@ export class Trial {
         .join("; ")}`;
   }
 
-  private perform(actor: Actor): void {
-    if (actor.step === null) {
-      this.program.sim.enter(actor.context);
-      actor.step = actor.context.body();
-      if (!this.resume(actor) || actor.pending === null || !isOpen(actor.pending)) return;
-    }
-    const { pending } = actor;
-    if (pending === null) return;
-    if (this.isRecording) this.lines.push(`${actor.context.name}: ${describeAccess(pending)}`);
-    actor.last = pending.kind;
-    if (pending.kind === AccessKind.READ) actor.readsInARow++;
-    else this.progress(actor);
-    announce(pending);
-    this.resume(actor);
+  /** A context that is woken for the first time becomes an actor. */
+  private meet(task: Task): void {
+    if (task.seat >= 0 || task === BOOT.task) return;
+    if (this.actors.length === ACTORS) throw new PersonError(`more than ${ACTORS} contexts take part: explore a smaller scenario`);
+    task.seat = this.actors.length;
+    this.actors.push(new Actor(task.context));
   }
 
-  /** Something was changed: whoever read in circles may find it now. */
-  private progress(actor: Actor): void {
-    actor.readsInARow = 0;
-    for (const other of this.actors) if (other.isSpinning) other.readsInARow = 0;
+  woke(task: Task): void {
+    this.print.wakes |= bit(task.number);
+    this.print.clock |= ClockUse.READ;
+    this.meet(task);
   }
 
-  /** False when its body has ended. */
-  private resume(actor: Actor): boolean {
-    if (actor.step === null) return false;
-    const { done, value } = actor.step.next();
-    clearAnnouncement();
-    if (!done) {
-      actor.pending = value;
-      return true;
-    }
-    actor.step = null;
-    actor.pending = null;
-    actor.last = AccessKind.BLOCK;
-    actor.readsInARow = 0;
-    if (actor.context.state === ContextState.RUNNING) actor.context.task.state = ContextState.IDLE;
-    return false;
+  cancelled(task: Task): void {
+    this.print.cancels |= bit(task.number);
   }
 
-  /** Contexts that were woken for the first time become actors. */
-  private meet(): void {
-    for (const context of this.program.sim.readyContexts())
-      if (context !== BOOT && !this.actors.some((actor) => actor.context === context)) this.actors.push(new Actor(context));
+  asked(task: Task): void {
+    this.print.asks |= bit(task.number);
+  }
+
+  readClock(): void {
+    this.print.clock |= ClockUse.READ;
+  }
+
+  wroteClock(): void {
+    this.print.clock |= ClockUse.WRITTEN;
+  }
+
+  /** A property heard an event of the running step. */
+  heard(properties: number): void {
+    this.print.hears |= properties;
   }
 }

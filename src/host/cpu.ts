@@ -192,7 +192,9 @@ export abstract class HostCpu extends Context implements IrqPort {
     const { sim } = this;
     const from = current().cpu;
     const isRemote = from !== this.cpu && from < this.peers.length;
-    if (!sim.wakeAfter(thread, Cost.wake)) return false;
+    const isAsleep = sim.isIdle(thread);
+    sim.wakeAfter(thread, Cost.wake);
+    if (!isAsleep) return false;
     this.wakeups++;
     if (this.thread !== null && this.thread !== thread) this.needsResched = true;
     sim.emit(Ev.sched_wakeup, thread.name, thread.kind);

@@ -14,7 +14,9 @@ export class SoftResend extends Context {
 
   queue(desc: IrqDesc, cpu: number): void {
     this.waiting.push(desc);
-    if (this.sim.wake(this, 0)) this.cpu = cpu;
+    const isIdle = this.sim.isIdle(this);
+    this.sim.wake(this, 0);
+    if (isIdle) this.cpu = cpu;
   }
 
   /** A shutdown takes its resend back. */

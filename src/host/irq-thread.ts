@@ -1,5 +1,5 @@
 import { shared, type Waitable, writes } from "../sim/access.js";
-import { Context, ContextState } from "../sim/context.js";
+import { Context } from "../sim/context.js";
 import type { Step } from "../sim/step.js";
 import { type IrqActionEntry, type IrqDesc, Irqs } from "./irq-desc.js";
 import { unmaskIrq } from "./irq-state.js";
@@ -60,7 +60,7 @@ export class IrqThread extends Context {
 
   /** Quiet: neither running nor asked to. */
   isOpen(): boolean {
-    return this.state === ContextState.IDLE;
+    return this.desc.table.sim.isIdle(this);
   }
 }
 shared(IrqThread, "mustRun");
@@ -94,7 +94,7 @@ export function* wakeIrqThread(desc: IrqDesc, entry: IrqActionEntry): Step<void>
   thread.mustRun = true;
   yield* desc.lock.lock();
   desc.threadsOneshot |= entry.threadMask;
-  if (thread.state === ContextState.IDLE) thread.cpu = desc.effectiveCpu;
+  if (desc.table.sim.isIdle(thread)) thread.cpu = desc.effectiveCpu;
   yield* desc.lock.unlock();
   desc.threadsActive++;
   yield* desc.table.cpus[thread.cpu].wakeThread(thread);

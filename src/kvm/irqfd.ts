@@ -171,9 +171,9 @@ export class Irqfd extends WaitEntry implements PollTable {
     if (this.resamplefd !== null) yield* this.resamplefd.signal();
   }
 
-  /** Its shutdown is queued or running. */
+  /** Its shutdown is queued or running; freed, it has left that behind, whether or not the worker has looked up. */
   get isShuttingDown(): boolean {
-    return this.shutdown.pending || this.shutdown.running;
+    return !this.isFreed && (this.shutdown.pending || this.shutdown.running);
   }
 
   /** SH7 and the end of a failed assign. */

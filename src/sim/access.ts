@@ -24,6 +24,11 @@ export interface Access {
 export interface Waitable {
   /** May the context that asks go on? Must not change anything. */
   isOpen(): boolean;
+  /**
+   * The object whose announced accesses decide: the condition rests on nothing else. What names nothing may rest on
+   * anything: a reduction then takes the wait for dependent on every step of others.
+   */
+  readonly watches?: object;
 }
 
 let announced: Access | null = null;
@@ -102,6 +107,7 @@ export function shared(type: Constructor, ...fields: string[]): void {
   for (const field of fields)
     intercept(type, field, (object, kind) => {
       if (announced?.object === object && announced.field === field && announced.kind >= kind && announced.kind <= AccessKind.WRITE) return;
+      if (kind === AccessKind.READ && isWatched(object)) return;
       fail(type, field, kind === AccessKind.READ ? "read without a point" : "written without a point");
     });
 }
@@ -123,8 +129,13 @@ export function block(type: Constructor, ...fields: string[]): void {
   if (STRAIGHT) return;
   for (const field of fields)
     intercept(type, field, (object) => {
-      if (announced?.object !== object) fail(type, field, "touched without a point on its block");
+      if (announced?.object !== object && !isWatched(object)) fail(type, field, "touched without a point on its block");
     });
+}
+
+/** Does the wait that is announced look at `object`? */
+function isWatched(object: object): boolean {
+  return announced?.kind === AccessKind.BLOCK && (announced.object as Waitable).watches === object;
 }
 
 function fail(type: Constructor, field: string, how: string): never {

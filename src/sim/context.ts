@@ -12,12 +12,23 @@ export type ContextKind = "user" | "vcpu" | "worker" | "hardirq" | "hardware" | 
 
 const SECTIONS = 16;
 
+let created = 0;
+
+/** Numbers the contexts created from now on from 0: an explorer calls it before it builds a world. */
+export function numberContexts(): void {
+  created = 0;
+}
+
 /**
  * What the scheduler, the locks and the tracer keep of a context: the kernel's task_struct. All contexts share this one
  * shape, whatever they do, so that the code that every interrupt passes meets a single one.
  */
 export class Task {
   state = ContextState.IDLE;
+  /** Order of creation in its world: the same context has the same in every run of one exploration. */
+  readonly number = created++;
+  /** Its place among an exploration's actors, -1 outside of one. */
+  seat = -1;
   /** Place in the scheduler's heap, -1 when not queued. */
   slot = -1;
   /** Nanoseconds of virtual time at which it is due; -0 keeps the field one of doubles from the start. */

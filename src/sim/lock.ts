@@ -24,7 +24,7 @@ export function allowBothOrders(a: string, b: string): void {
   bothWays.add(`${a} ${b}`).add(`${b} ${a}`);
 }
 
-abstract class Lock implements Guard, Waitable {
+export abstract class Lock implements Guard, Waitable {
   protected holder: Task | null = null;
 
   /** @param lockClass the kernel's name of the lock; all locks of one class share one place in the order */
@@ -33,8 +33,17 @@ abstract class Lock implements Guard, Waitable {
     readonly lockClass: string,
   ) {}
 
+  get watches(): object {
+    return this;
+  }
+
   isOpen(): boolean {
     return this.holder === null;
+  }
+
+  /** Is `task` the holder? */
+  heldBy(task: Task): boolean {
+    return this.holder === task;
   }
 
   heldByCurrent(): boolean {

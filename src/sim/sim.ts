@@ -10,6 +10,18 @@ import { STRAIGHT, type Step } from "./step.js";
 /** Nothing else can run and the condition does not hold. */
 export class Deadlock extends Error {}
 
+/** Hears what a step does to the scheduler and to the clocks: what an explorer needs to tell which steps commute. */
+export interface SimWatch {
+  /** A context became ready, or was ready and is woken again. */
+  woke(task: Task): void;
+  /** A wake was taken back. */
+  cancelled(task: Task): void;
+  /** Somebody wants to know whether a context is idle. */
+  asked(task: Task): void;
+  readClock(): void;
+  wroteClock(): void;
+}
+
 /** What a world begins with: all absent is one CPU, no cost, no trace, every rule in force. */
 export interface SimOptions {
   /** Physical CPUs; each has a clock of its own. Default 1. */
@@ -31,6 +43,7 @@ export class Sim {
   readonly hazards: Hazards;
   /** Replaces run-to-completion while an explorer drives contexts one access at a time. */
   explored = false;
+  watch: SimWatch | null = null;
   /** The straight build's {@link spinlocksHeld}: nobody waits under a spinlock, so whoever runs holds all that are held. */
   spins = 0;
   private readonly costs: CostTable;
@@ -57,16 +70,19 @@ export class Sim {
 
   /** The clock of the running context's CPU, nanoseconds. */
   now(): number {
+    if (!STRAIGHT) this.watch?.readClock();
     return this.clock[current().cpu];
   }
 
   /** Charges one primitive (`Cost.exit`) to the running context's CPU. */
   charge(primitive: number): void {
+    if (!STRAIGHT && this.costs[primitive] !== 0) this.watch?.wroteClock();
     this.clock[current().cpu] += this.costs[primitive];
   }
 
   /** Charges plain nanoseconds to the running context's CPU. */
   spend(ns: number): void {
+    if (!STRAIGHT && ns !== 0) this.watch?.wroteClock();
     this.clock[current().cpu] += ns;
   }
 
@@ -78,6 +94,7 @@ export class Sim {
   /** Makes a context due `delayNs` after now; an earlier due time that it already has stays. True if it was idle. */
   wake(context: Context, delayNs: number): boolean {
     const { task } = context;
+    if (!STRAIGHT) this.watch?.woke(task);
     if (task.state === ContextState.READY) return this.hasten(task, this.now() + delayNs);
     task.due = this.clock[current().cpu] + delayNs;
     return this.queue(task);
@@ -86,6 +103,7 @@ export class Sim {
   /** {@link wake}, the cost of a primitive from now: what the primitive delays. */
   wakeAfter(context: Context, primitive: number): boolean {
     const { task } = context;
+    if (!STRAIGHT) this.watch?.woke(task);
     if (task.state === ContextState.READY) return this.hasten(task, this.now() + this.costs[primitive]);
     task.due = this.clock[current().cpu] + this.costs[primitive];
     return this.queue(task);
@@ -93,6 +111,7 @@ export class Sim {
 
   wakeAt(context: Context, timeNs: number): boolean {
     const { task } = context;
+    if (!STRAIGHT) this.watch?.woke(task);
     if (task.state === ContextState.READY) return this.hasten(task, timeNs);
     task.due = timeNs;
     return this.queue(task);
@@ -117,9 +136,16 @@ export class Sim {
   /** Takes back a wake: a timer that is stopped. */
   cancel(context: Context): void {
     const { task } = context;
+    if (!STRAIGHT) this.watch?.cancelled(task);
     if (task.state !== ContextState.READY) return;
     this.ready.remove(task);
     task.state = ContextState.IDLE;
+  }
+
+  /** Is it neither running nor woken? Whoever decides by that asks here, so that an explorer knows. */
+  isIdle(context: Context): boolean {
+    if (!STRAIGHT) this.watch?.asked(context.task);
+    return context.task.state === ContextState.IDLE;
   }
 
   /** The contexts that wait to be entered: what an explorer chooses from. */
@@ -132,7 +158,9 @@ export class Sim {
     const { task } = context;
     this.ready.remove(task);
     task.state = ContextState.RUNNING;
-    if (this.clock[task.cpu] < task.due) this.clock[task.cpu] = task.due;
+    if (this.clock[task.cpu] >= task.due) return;
+    this.clock[task.cpu] = task.due;
+    this.watch?.wroteClock();
   }
 
   isQuiet(): boolean {
@@ -158,11 +186,12 @@ export class Sim {
 
   /**
    * The one way to block inside a step: other ready contexts run, nested, in time order, until `what` is open. Under
-   * an explorer the context is suspended instead.
+   * an explorer the context is suspended instead, and announces that before it looks: the look is an access like others.
    */
   *wait(what: Waitable): Step<void> {
     const waiter = current();
     if (this.spinlocksHeld() > 0) throw new Deadlock(`${waiter.name} would sleep with a spinlock held`);
+    if (!STRAIGHT && this.explored) yield blocked(what);
     while (!what.isOpen()) {
       yield blocked(what);
       if (this.explored) continue;
@@ -198,9 +227,11 @@ export class Sim {
     return this.sink !== null;
   }
 
-  /** Starts or ends the recording of events. */
-  traceTo(sink: EventSink | null): void {
+  /** Starts or ends the recording of events. Returns who heard them before. */
+  traceTo(sink: EventSink | null): EventSink | null {
+    const before = this.sink;
     this.sink = sink;
+    return before;
   }
 
   /**

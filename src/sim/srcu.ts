@@ -1,4 +1,4 @@
-import { reads, shared, type Waitable, writes } from "./access.js";
+import { block, blocked, reads, shared, type Waitable, writes } from "./access.js";
 import { current } from "./context.js";
 import { Ev } from "./event.js";
 import { LockError } from "./lock.js";
@@ -57,10 +57,10 @@ export class Srcu {
       if (context.sections[i] === this) throw new LockError(`${context.name} waits for ${this.domain} inside its own reader section`);
     this.sim.emit(Ev.srcu_wait, this.domain);
     yield writes(this, "epoch");
-    const grace = new GracePeriod(this.open, this.epoch);
+    const grace = new GracePeriod(this, this.open, this.epoch);
     if (this.epoch - this.oldestOpen() >= EPOCHS - 1) throw new LockError(`${this.domain}: too many grace periods at once`);
     this.epoch++;
-    while (!grace.isOpen()) yield* this.sim.wait(grace);
+    if (!grace.isOpen()) yield* this.sim.wait(grace); // looked at by the access above
   }
 
   /** Is the running context inside a section of this domain? */
@@ -77,6 +77,7 @@ shared(Srcu, "epoch");
 
 class GracePeriod implements Waitable {
   constructor(
+    readonly watches: Srcu,
     private readonly open: Int32Array,
     private readonly epoch: number,
   ) {}
@@ -88,8 +89,17 @@ class GracePeriod implements Waitable {
 }
 
 /** A consistent snapshot of what one writer at a time changes: readers retry while the count moved. */
-export class SeqCount {
+export class SeqCount implements Waitable {
   private count = 0;
+
+  get watches(): object {
+    return this;
+  }
+
+  /** No writer is at work. */
+  isOpen(): boolean {
+    return (this.count & 1) === 0;
+  }
 
   *writeBegin(): Step<void> {
     yield writes(this, "count");
@@ -101,15 +111,15 @@ export class SeqCount {
     this.count++;
   }
 
-  /** An odd count means that a writer is at work: {@link changedSince} will say so. */
+  /** Spins while a writer is at work. Where every reader runs to its end no writer can be; an explorer lets the reader stand. */
   *readBegin(): Step<number> {
-    yield reads(this, "count");
+    yield blocked(this);
     return this.count;
   }
 
   *changedSince(begin: number): Step<boolean> {
     yield reads(this, "count");
-    return (begin & 1) !== 0 || this.count !== begin;
+    return this.count !== begin;
   }
 }
-shared(SeqCount, "count");
+block(SeqCount, "count");

@@ -1,4 +1,4 @@
-import { shared, type Waitable, writes } from "./access.js";
+import { block, reads, type Waitable, writes } from "./access.js";
 import { Context, current } from "./context.js";
 import { Cost } from "./cost.js";
 import type { Sim } from "./sim.js";
@@ -9,7 +9,7 @@ import type { Step } from "./step.js";
  * one more run; one item never runs beside itself (kvm-irq-core.md 0.4).
  */
 export abstract class WorkItem {
-  pending = false;
+  pending = false; // with all that follows: the queue's, under its lock
   /** Runs that have ended, and runs that were asked for: a flush waits for the difference. */
   runsDone = 0;
   runsAsked = 0;
@@ -19,10 +19,10 @@ export abstract class WorkItem {
 
   abstract work(): Step<void>;
 }
-shared(WorkItem, "pending");
 
 class Flush implements Waitable {
   constructor(
+    readonly watches: WorkQueue,
     private readonly item: WorkItem,
     private readonly until: number,
   ) {}
@@ -33,15 +33,18 @@ class Flush implements Waitable {
 
 class Drain implements Waitable {
   constructor(
-    private readonly queue: WorkQueue,
+    readonly watches: WorkQueue,
     private readonly until: number,
   ) {}
   isOpen(): boolean {
-    return this.queue.done >= this.until;
+    return this.watches.done >= this.until;
   }
 }
 
-/** A queue with one worker: the system work queue of a CPU, or a dedicated one such as `kvm-irqfd-cleanup`. */
+/**
+ * A queue with one worker, and one lock over its list and the state of its items (the kernel's pool lock): each access is
+ * announced on the queue. The system work queue of a CPU, or a dedicated one such as `kvm-irqfd-cleanup`.
+ */
 export class WorkQueue extends Context {
   /** Items queued and items ended since the beginning. */
   asked = 0;
@@ -49,6 +52,8 @@ export class WorkQueue extends Context {
   private firstItem: WorkItem | null = null;
   private lastItem: WorkItem | null = null;
   private held = false;
+  /** Its worker is between its first item and its last: it looks for further ones by itself. */
+  private working = false;
 
   constructor(
     private readonly sim: Sim,
@@ -60,7 +65,7 @@ export class WorkQueue extends Context {
 
   /** False if the item was pending already. */
   *queue(item: WorkItem): Step<boolean> {
-    yield writes(item, "pending");
+    yield writes(this, "items");
     if (item.pending) return false;
     item.pending = true;
     item.runsAsked++;
@@ -70,36 +75,41 @@ export class WorkQueue extends Context {
     if (this.lastItem === null) this.firstItem = item;
     else this.lastItem.nextItem = item;
     this.lastItem = item;
-    if (!this.held) this.sim.wakeAfter(this, Cost.workItem);
+    if (!this.held && !this.working) this.sim.wakeAfter(this, Cost.workItem);
     return true;
   }
 
   override *body(): Step<void> {
+    yield writes(this, "items");
+    this.working = true;
     while (this.firstItem !== null && !this.held) {
       const item = this.firstItem;
       this.firstItem = item.nextItem;
       if (this.firstItem === null) this.lastItem = null;
       this.cause = item.cause;
       const run = item.runsAsked;
-      yield writes(item, "pending");
       item.pending = false;
       item.running = true;
       yield* item.work();
+      yield writes(this, "items"); // one hold of the lock ends this item and takes the next
       item.running = false;
       item.runsDone = run;
       this.done++;
     }
+    this.working = false;
   }
 
   /** Waits for every run of `item` that was queued before now. */
   *flush(item: WorkItem): Step<void> {
+    yield reads(this, "items");
     const until = item.runsAsked;
     if (item.runsDone >= until) return;
-    yield* this.sim.wait(new Flush(item, until));
+    yield* this.sim.wait(new Flush(this, item, until));
   }
 
   /** Waits for everything queued before now. */
   *drain(): Step<void> {
+    yield reads(this, "items");
     const until = this.asked;
     if (this.done >= until) return;
     yield* this.sim.wait(new Drain(this, until));
@@ -116,3 +126,4 @@ export class WorkQueue extends Context {
     if (this.firstItem !== null) this.sim.wake(this, 0);
   }
 }
+block(WorkQueue, "asked", "done", "firstItem", "lastItem", "working");

@@ -1,0 +1,95 @@
+import { type Access, AccessKind, type Waitable } from "../sim/access.js";
+import type { Task } from "../sim/context.js";
+
+/** The clocks, as one step used them. */
+export const enum ClockUse {
+  NOT = 0,
+  READ = 1,
+  WRITTEN = 3,
+}
+
+/** A place in a mask of 32: what shares one is taken for the same, which costs reduction and nothing else. */
+export const bit = (number: number): number => 1 << (number & 31);
+
+/**
+ * What one step did that others can see: two steps commute unless these {@link conflicts | conflict}. The access that it
+ * announced; and what shows only when it runs: the contexts that it woke, the properties that heard it, the clocks.
+ */
+export class Footprint {
+  /** An {@link AccessKind}; -1 for the step that enters a context. */
+  kind = -1;
+  /** What it accessed; for a wait, what the condition rests on, null for anything. */
+  object: object | null = null;
+  /** Contexts by their number, as bits. */
+  enters = 0;
+  wakes = 0;
+  cancels = 0;
+  /** Whose state it looked at. */
+  asks = 0;
+  /** Its own context, when its run ends with it. */
+  ends = 0;
+  /** Properties by their place in the program, as bits. */
+  hears = 0;
+  clock: ClockUse = ClockUse.NOT;
+
+  /** What is known before the step runs. */
+  announce(access: Access | null, task: Task): void {
+    this.kind = access === null ? -1 : access.kind;
+    this.object = access === null ? null : objectOf(access);
+    this.enters = access === null ? bit(task.number) : 0;
+    this.wakes = 0;
+    this.cancels = 0;
+    this.asks = 0;
+    this.ends = 0;
+    this.hears = 0;
+    this.clock = ClockUse.NOT;
+  }
+
+  /** Takes over what another run of the same step showed. */
+  take(seen: Footprint): void {
+    this.wakes = seen.wakes;
+    this.cancels = seen.cancels;
+    this.asks = seen.asks;
+    this.ends = seen.ends;
+    this.hears = seen.hears;
+    this.clock = seen.clock;
+  }
+
+  /** Does it wait: for a lock, for a condition, for a wake? */
+  get isConditional(): boolean {
+    return this.kind === AccessKind.ACQUIRE || this.kind === AccessKind.BLOCK || this.enters !== 0;
+  }
+}
+
+function objectOf(access: Access): object | null {
+  return access.kind === AccessKind.BLOCK ? ((access.object as Waitable).watches ?? null) : access.object;
+}
+
+const isRead = (kind: number): boolean => kind === AccessKind.READ || kind === AccessKind.BLOCK;
+
+/** Do the accesses that two steps announced leave another state, or show another value, in the other order? */
+export function objectsConflict(a: Footprint, b: Footprint): boolean {
+  if (a.object === b.object && a.object !== null) return !(isRead(a.kind) && isRead(b.kind));
+  return (a.kind === AccessKind.BLOCK && a.object === null) || (b.kind === AccessKind.BLOCK && b.object === null);
+}
+
+/** May `other` change whether the conditional step `waiting` can be made? */
+export function decides(other: Footprint, waiting: Footprint): boolean {
+  if (waiting.enters !== 0) return (waiting.enters & (other.wakes | other.cancels)) !== 0;
+  return waiting.isConditional && objectsConflict(other, waiting);
+}
+
+/** What the scheduler, the properties and the clocks see of two steps. Two wakes of a context commute; a wake and its entry do not. */
+function effectsConflict(a: Footprint, b: Footprint): boolean {
+  if ((a.enters & (b.wakes | b.cancels)) !== 0 || (b.enters & (a.wakes | a.cancels)) !== 0) return true;
+  if ((a.cancels & b.wakes) !== 0 || (b.cancels & a.wakes) !== 0) return true;
+  const changes = (f: Footprint): number => f.enters | f.wakes | f.cancels | f.ends;
+  if ((a.asks & changes(b)) !== 0 || (b.asks & changes(a)) !== 0) return true;
+  if ((a.hears & b.hears) !== 0) return true;
+  return (a.clock | b.clock) === ClockUse.WRITTEN && a.clock !== ClockUse.NOT && b.clock !== ClockUse.NOT;
+}
+
+/** Is the order of two steps of different contexts to be told apart? */
+export function conflicts(a: Footprint, b: Footprint): boolean {
+  return objectsConflict(a, b) || effectsConflict(a, b);
+}
