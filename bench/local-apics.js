@@ -42,7 +42,7 @@ export function postedCycle() {
 
 /**
  * Among `cpus` local APICs: a message to the first `targets` of them by their logical ids, and a broadcast. xAPICs in the
- * flat model, at most 8 targets; x2APICs in one cluster, at most 16.
+ * flat model, at most 7 targets, as 8 are a broadcast; x2APICs in one cluster, at most 16.
  */
 export function multicast({ cpus, x2apic, targets }) {
   const h = apics({ cpus, x2apic });

@@ -227,7 +227,8 @@ export class Lapic {
 
   /** The CPU takes this vector, which {@link nextInterrupt} gave: IRR to ISR, past it where its end comes by itself. */
   *take(vector: number): Step<void> {
-    this.set.vm.sim.emit(Ev.apic_take, this.vcpu.id, vector);
+    const { sim } = this.set.vm;
+    if (sim.tracing) sim.emit(Ev.apic_take, this.vcpu.id, vector);
     yield* this.clearIrr(vector);
     if (this.autoEoi.has(vector)) {
       yield* this.updatePpr();

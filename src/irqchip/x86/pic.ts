@@ -66,11 +66,12 @@ export class PicPair {
     yield* this.lock.lock();
     const chip = pin < LINES ? this.master : this.slave;
     const isHigh = this.sources.drive(pin, source, level);
-    const wasHigh = chip.holds(Pic.LAST_IRR, pin & (LINES - 1));
+    const { tracing } = this.vm.sim;
+    const wasHigh = tracing && chip.holds(Pic.LAST_IRR, pin & (LINES - 1));
     const result = chip.setLine(pin & (LINES - 1), isHigh);
     yield* this.update();
-    if (this.vm.sim.tracing) this.traceLine(chip, pin, source, result);
-    if (this.vm.sim.tracing && isHigh) this.traceDropped(chip, pin & (LINES - 1), wasHigh, result);
+    if (tracing) this.traceLine(chip, pin, source, result);
+    if (tracing && isHigh) this.traceDropped(chip, pin & (LINES - 1), wasHigh, result);
     yield* this.unlock();
     return result;
   }
