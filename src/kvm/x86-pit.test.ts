@@ -282,6 +282,23 @@ describe("the i8254's ports", () => {
     expect([m.in(0x41), m.in(0x41), m.in(0x41)]).toEqual([0xb0, (100 - 1193) & 0xff, ((100 - 1193) >> 8) & 0xff]);
   });
 
+  it("the status of every mode and transfer, soon after the load, is what 6.18 gives for each channel", () => {
+    const seen = [0, 1, 2].map((channel) => {
+      const statuses: string[] = [];
+      for (let mode = 0; mode < 8; mode++)
+        for (const transfer of [1, 2, 3]) {
+          const m = new PitMachine();
+          m.out(0x43, (channel << 6) | (transfer << 4) | (mode << 1) | (mode & 1));
+          m.out(0x40 + channel, 0xff, ...(transfer === 3 ? [0xff] : []));
+          m.until(MS / 50);
+          m.out(0x43, 0xe0 | (2 << channel));
+          statuses.push(m.in(0x40 + channel).toString(16));
+        }
+      return statuses.join(" ");
+    });
+    expect(seen).toEqual(Array(3).fill("10 20 30 93 a3 b3 14 24 34 97 a7 b7 18 28 38 1b 2b 3b 14 24 34 97 a7 b7"));
+  });
+
   it("a short period is lengthened to 200 microseconds", () => {
     const m = new PitMachine();
     m.reinject(false);

@@ -105,6 +105,7 @@ export class Pit implements PioDevice {
     return result;
   }
 
+  /** The control port cannot be read: 0 here, in KVM whatever the port read before it gave (6.18). */
   *pioRead(_vcpu: IrqchipVcpu, port: number, _size: number): Step<number> {
     const index = port & CONTROL;
     if (index === CONTROL) return 0;
