@@ -193,10 +193,11 @@ export class Sim {
     if (this.spinlocksHeld() > 0) throw new Deadlock(`${waiter.name} would sleep with a spinlock held`);
     if (!STRAIGHT && this.explored) yield blocked(what);
     while (!what.isOpen()) {
-      yield blocked(what);
-      if (this.explored) continue;
-      if (this.ready.size === 0) throw new Deadlock(`${waiter.name} waits for ${what.constructor.name} and nothing else can run`);
-      yield* this.runNext();
+      if (!this.explored) {
+        if (this.ready.size === 0) throw new Deadlock(`${waiter.name} waits for ${what.constructor.name} and nothing else can run`);
+        yield* this.runNext();
+      }
+      yield blocked(what); // before the next look
     }
   }
 
