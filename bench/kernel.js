@@ -21,6 +21,7 @@ const SYNC_REGS = 304;
  * do for a call.
  */
 export function perCallClock(call, calls) {
+  for (let i = 0; i < 2; i++) globalThis.gc();
   for (let i = 0; i < calls; i++) call();
   const runs = [];
   for (let r = 0; r < RUNS; r++) {

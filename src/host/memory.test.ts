@@ -39,6 +39,18 @@ describe("an address space", () => {
     expect(memory.copyIn(-4, bytes)).toBe(false);
   });
 
+  it("a structure is copied like its bytes, wherever it lies and however long it is", () => {
+    const memory = mapped(2);
+    for (let i = 0; i < 2 * PAGE; i++) memory.setU8(BASE + i, (i * 7 + (i >> 8)) & 0xff);
+    for (const start of [0, 1, PAGE - 17, PAGE - 16, PAGE - 4, PAGE - 1, 2 * PAGE - 16, 2 * PAGE - 8])
+      for (const length of [0, 1, 4, 7, 16]) {
+        const [bytes, structure] = [new Uint8Array(16), new Uint8Array(16)];
+        const isCopied = memory.copyIn(BASE + start, bytes, length);
+        expect(memory.copyStructure(BASE + start, new DataView(structure.buffer), length)).toBe(isCopied);
+        expect([start, length, structure]).toEqual([start, length, bytes]);
+      }
+  });
+
   it("keeps device regions apart: system calls cannot copy from them", () => {
     const memory = mapped(1);
     const region = {

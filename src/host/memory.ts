@@ -180,6 +180,19 @@ export class AddressSpace {
     return true;
   }
 
+  /** {@link copyIn} by words, for structures: about half of the time. */
+  copyStructure(address: number, into: DataView, length: number): boolean {
+    if (!this.isReadable(address, length)) return false;
+    const at = address % PAGE;
+    let done = 0;
+    if (at + length <= PAGE) {
+      const view = this.view(address);
+      for (; done + 4 <= length; done += 4) into.setUint32(done, view.getUint32(at + done, true), true);
+    }
+    for (; done < length; done++) into.setUint8(done, this.getU8(address + done));
+    return true;
+  }
+
   /** Copies out; false (nothing copied) where not writable: EFAULT. */
   copyOut(address: number, from: Uint8Array, length = from.length): boolean {
     if (!this.isWritable(address, length)) return false;

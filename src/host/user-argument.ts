@@ -15,7 +15,7 @@ export class UserArgument {
 
   /** False: EFAULT. */
   copyIn(process: Process, address: number, length = this.size): boolean {
-    return process.memory.copyIn(address, this.bytes, length);
+    return process.memory.copyStructure(address, this.view, length);
   }
 
   /** False: EFAULT. */
