@@ -144,7 +144,7 @@ export class KvmPit implements PitOutput {
 
   /** Before the routing table goes (H26): no tick, and none on its way. */
   *destroy(): Step<void> {
-    this.chip.stop();
+    yield* this.chip.stop();
     yield* this.setReinject(false);
     yield* this.worker.flush(this.expired);
   }

@@ -1,4 +1,4 @@
-import { guarded } from "../../sim/access.js";
+import { guarded, type Waitable, writes } from "../../sim/access.js";
 import { Context } from "../../sim/context.js";
 import { Mutex } from "../../sim/lock.js";
 import type { Step } from "../../sim/step.js";
@@ -27,11 +27,12 @@ export interface PitOutput {
 }
 
 /** The host timer of channel 0. */
-class PitTimer extends Context {
+class PitTimer extends Context implements Waitable {
   /** 0: it never ran. */
   periodNs = 0;
   isPeriodic = false;
   private dueNs = 0;
+  private isRunning = false;
 
   constructor(private readonly pit: Pit) {
     super("kvm-pit", "timer", 0);
@@ -49,6 +50,11 @@ class PitTimer extends Context {
     this.pit.vm.sim.cancel(this);
   }
 
+  /** Nobody is in its handler. */
+  isOpen(): boolean {
+    return !this.isRunning;
+  }
+
   private arm(timeNs: number): void {
     this.dueNs = timeNs;
     this.pit.vm.sim.wakeAt(this, timeNs);
@@ -62,8 +68,11 @@ class PitTimer extends Context {
   }
 
   override *body(): Step<void> {
+    this.isRunning = true;
     if (this.isPeriodic) this.arm(this.dueNs + this.periodNs);
     yield* this.pit.output.tick();
+    yield writes(this, "isRunning");
+    this.isRunning = false;
   }
 }
 
@@ -160,9 +169,10 @@ export class Pit implements PioDevice {
     }
   }
 
-  /** Nothing is due any more. */
-  stop(): void {
+  /** Nothing is due any more, and a handler that was running has ended: what it queued can be flushed (hrtimer_cancel; H26). */
+  *stop(): Step<void> {
     this.timer.stop();
+    yield* this.vm.sim.wait(this.timer);
   }
 }
 guarded(Pit, (pit) => pit.lock, "flags");
