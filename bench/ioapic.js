@@ -1,6 +1,6 @@
 // One level interrupt of an x86 VM through irqfd, IOAPIC, local APIC, EOI and resampler, without the guest's own exits.
 const from = (name) => import(new URL(`../dist/straight/${name}.js`, import.meta.url).href);
-const { TestMachine } = await from("kvm/kvm.fixture");
+const { KvmMachine } = await from("explore/stages/kvm-machine");
 const { X86 } = await from("kvm/x86");
 const K = await from("uapi/kvm");
 
@@ -13,7 +13,7 @@ const IOWIN = 0x10;
  * @param pin below 16 it is a line of the PICs too, which are told of every change
  */
 export function ioapicCycle(pin) {
-  const m = new TestMachine({ arch: new X86() });
+  const m = new KvmMachine({ arch: new X86() });
   const fd = m.createVm();
   m.ioctl(fd, K.KVM_CREATE_IRQCHIP, 0);
   m.ioctl(fd, K.KVM_CREATE_VCPU, 0);

@@ -1,5 +1,5 @@
 import { PersonError } from "../sim/person-error.js";
-import type { Heard, Property } from "./property.js";
+import { type Heard, type Property, tell } from "./property.js";
 import type { Protocol } from "./protocol.js";
 
 /** The same protocol with more asked of it: a new object of each property for each execution. */
@@ -9,9 +9,11 @@ export function asking(protocol: Protocol, makers: readonly (() => Property)[]):
     ...protocol,
     program(hazards) {
       const program = protocol.program(hazards);
-      const properties = [...(program.properties ?? []), ...makers.map((make) => careful(make()))];
-      const { sim, contexts } = program;
-      return { sim, contexts, properties, check: () => program.check(), end: () => program.end?.() ?? null };
+      const asked = makers.map((make) => careful(make()));
+      const { sim, contexts, before = [] } = program;
+      const broken = tell(asked, before);
+      if (broken !== null) throw new PersonError(`before the program begins: ${broken}`);
+      return { sim, contexts, before, properties: [...(program.properties ?? []), ...asked], check: () => program.check(), end: () => program.end?.() ?? null };
     },
   };
 }

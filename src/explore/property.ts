@@ -9,6 +9,16 @@ export interface Heard {
   readonly args: readonly EventArgument[];
 }
 
+/** Tells properties what happened before they could hear it: while their program was set up. The first that breaks, or null. */
+export function tell(properties: readonly Property[], events: readonly Heard[]): string | null {
+  for (const event of events)
+    for (const property of properties) {
+      const broken = property.hears?.includes(event.name) ? property.hear?.(event) : null;
+      if (broken) return broken;
+    }
+  return null;
+}
+
 /**
  * What must hold of a program, whatever the interleaving. One object serves one execution. Each method gives null, or the
  * sentence that says what does not hold.

@@ -7,7 +7,7 @@ import { STRAIGHT } from "../sim/step.js";
 import { Actor } from "./actor.js";
 import { Ear } from "./ear.js";
 import { bit, ClockUse, Footprint } from "./footprint.js";
-import type { Property } from "./property.js";
+import type { Heard, Property } from "./property.js";
 
 /** A small concurrent program in a world of its own, ready to start. */
 export interface Program {
@@ -15,6 +15,8 @@ export interface Program {
   /** Who runs at once; contexts that these wake (workers, handlers, pollers) join by themselves. */
   readonly contexts: readonly Context[];
   readonly properties?: readonly Property[];
+  /** What happened while it was set up: its own properties were told, others that are asked of it still have to be. */
+  readonly before?: readonly Heard[];
   /**
    * What must hold after every access: null, or a sentence that says what does not. A reduction asks it along one order
    * of each class of orders that differ only in steps that commute: what it says may rest on what one object holds, or

@@ -123,6 +123,7 @@ export class IrqBypassManager {
       result = yield* consumer.addProducer(producer);
       if (result < 0 && producer.delConsumer) yield* producer.delConsumer(consumer);
     }
+    if (result < 0 && this.sim.hazards.refuseWithoutStart) return result;
     if (consumer.start) yield* consumer.start();
     if (producer.start) yield* producer.start();
     this.sim.emit(Ev.bypass, result < 0 ? "refuse" : "connect");

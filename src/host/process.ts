@@ -74,7 +74,9 @@ export class Process {
 
   *close(fd: number): Step<number> {
     this.sim.charge(Cost.syscall);
-    return yield* this.closeDescriptor(fd);
+    const result = yield* this.closeDescriptor(fd);
+    this.sim.emit(Ev.sys_close, fd, result);
+    return result;
   }
 
   dup(fd: number): number {

@@ -5,7 +5,7 @@ import { run } from "../sim/step.js";
 import { EAGAIN, EBUSY, EEXIST, EFAULT, EINVAL, ENODEV, ENXIO } from "../uapi/errno.js";
 import { EFD_NONBLOCK } from "../uapi/eventfd.js";
 import * as K from "../uapi/kvm.js";
-import { ArmMachine } from "./arm.fixture.js";
+import { ArmMachine } from "../explore/stages/arm-machine.js";
 
 const { KVM_IRQFD_FLAG_DEASSIGN: DEASSIGN, KVM_IRQFD_FLAG_RESAMPLE: RESAMPLE } = K;
 

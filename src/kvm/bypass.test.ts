@@ -3,7 +3,7 @@ import { IrqBypassProducer, irqBypassOf } from "../host/irqbypass.js";
 import { run } from "../sim/step.js";
 import { EIO } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
-import { TestMachine } from "./kvm.fixture.js";
+import { KvmMachine } from "../explore/stages/kvm-machine.js";
 import { LineChip, LineChipVm } from "./line-chip.fixture.js";
 
 class Vector extends IrqBypassProducer {}
@@ -11,7 +11,7 @@ class Vector extends IrqBypassProducer {}
 const msi = (data: number) => [{ gsi: 20, type: K.KVM_IRQ_ROUTING_MSI, words: [0xfee00000, 0, data] }];
 
 function attached() {
-  const m = new TestMachine({ arch: new LineChip() });
+  const m = new KvmMachine({ arch: new LineChip() });
   const fd = m.createVm();
   const vm = m.vm(fd);
   const { arch: chip } = vm;
@@ -61,7 +61,7 @@ describe("an irqfd as bypass consumer", () => {
 
   it("keeps its route through a deassign, so that the disconnect sees what was programmed; the older rule does not", () => {
     for (const clearRouteOnDeassign of [false, true]) {
-      const m = new TestMachine({ arch: new LineChip(), hazards: { clearRouteOnDeassign } });
+      const m = new KvmMachine({ arch: new LineChip(), hazards: { clearRouteOnDeassign } });
       const fd = m.createVm();
       m.route(fd, msi(0x41));
       const e = m.eventfd();

@@ -25,8 +25,13 @@ export class IrqfdConsumer extends IrqBypassConsumer {
     const { irqfd } = this;
     const { lock } = irqfd.vm.irqfds;
     yield* lock.lock();
-    irqfd.producer = producer;
+    if (!irqfd.vm.hazards.producerOutsideLock) irqfd.producer = producer;
     const result = yield* this.hooks.connect(irqfd, producer);
+    if (irqfd.vm.hazards.producerOutsideLock) {
+      yield* lock.unlock();
+      yield* lock.lock();
+      irqfd.producer = producer;
+    }
     if (result < 0) irqfd.producer = null;
     yield* lock.unlock();
     return result;

@@ -4,7 +4,7 @@ import { EBADF, EBUSY, EEXIST, EFAULT, EINVAL, EIO, EMFILE, ENODEV, ENOENT, ENOT
 import * as K from "../uapi/kvm.js";
 import { VfioFile } from "../vfio/contract.js";
 import type { Step } from "../sim/step.js";
-import { TestMachine } from "./kvm.fixture.js";
+import { KvmMachine } from "../explore/stages/kvm-machine.js";
 import { X86 } from "./x86.js";
 
 const VFIO = K.KVM_DEV_TYPE_VFIO;
@@ -32,14 +32,14 @@ class Group extends VfioFile {
 }
 
 function device(arch = new X86()) {
-  const m = new TestMachine({ arch });
+  const m = new KvmMachine({ arch });
   const fd = m.createVm();
   return { m, fd, vm: m.vm(fd), dev: m.createDevice(fd, VFIO) };
 }
 
 describe("KVM_CREATE_DEVICE", () => {
   it("vector 76: TEST creates nothing and does not ask whether one exists", () => {
-    const m = new TestMachine();
+    const m = new KvmMachine();
     const vm = m.createVm();
     expect(m.createDevice(vm, VFIO, K.KVM_CREATE_DEVICE_TEST)).toBe(0);
     expect(m.createDevice(vm, VFIO)).toBeGreaterThan(0);
@@ -48,7 +48,7 @@ describe("KVM_CREATE_DEVICE", () => {
   });
 
   it("vector 77: unknown types are ENODEV, unknown flags are ignored", () => {
-    const m = new TestMachine();
+    const m = new KvmMachine();
     const vm = m.createVm();
     expect(m.createDevice(vm, 0)).toBe(-ENODEV);
     expect(m.createDevice(vm, K.KVM_DEV_TYPE_MAX)).toBe(-ENODEV);
@@ -56,13 +56,13 @@ describe("KVM_CREATE_DEVICE", () => {
   });
 
   it("has no vGIC to offer where the host has no GIC", () => {
-    const m = new TestMachine();
+    const m = new KvmMachine();
     expect(m.createDevice(m.createVm(), K.KVM_DEV_TYPE_ARM_VGIC_V3)).toBe(-ENODEV);
     expect(m.ioctl(m.createVm(), K.KVM_CREATE_IRQCHIP, 0)).toBe(-ENXIO);
   });
 
   it("undoes the creation when no descriptor is left", () => {
-    const m = new TestMachine();
+    const m = new KvmMachine();
     const vm = m.createVm();
     while (m.process.hasFreeDescriptor()) m.process.dup(m.kvm);
     expect(m.createDevice(vm, VFIO)).toBe(-EMFILE);

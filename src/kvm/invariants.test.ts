@@ -4,7 +4,7 @@ import { run, STRAIGHT } from "../sim/step.js";
 import * as K from "../uapi/kvm.js";
 import { KVM_IRQCHIP_IOAPIC as IOAPIC } from "../uapi/x86.js";
 import type { Irqfd } from "./irqfd.js";
-import { type RouteSpec, TestMachine } from "./kvm.fixture.js";
+import { type RouteSpec, KvmMachine } from "../explore/stages/kvm-machine.js";
 import { LineChip, LineChipVm } from "./line-chip.fixture.js";
 import { ROUTE_NONE } from "./route.js";
 
@@ -14,7 +14,7 @@ const EVENTFDS = 5;
 
 /** What the rules of kvm-irq-core.md 2 and 3 say about a VM, beside the VM: random calls must leave both alike. */
 class Model {
-  readonly m = new TestMachine({ arch: new LineChip() });
+  readonly m = new KvmMachine({ arch: new LineChip() });
   readonly fd = this.m.createVm();
   readonly vm = this.m.vm(this.fd);
   readonly random: Random;

@@ -5,7 +5,7 @@ import { EBADF, EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC } from "../uapi/errno.js"
 import * as K from "../uapi/kvm.js";
 import { pipe2 } from "../host/pipe.js";
 import { BusDevice, BusKind } from "./io-bus.js";
-import { TestMachine } from "./kvm.fixture.js";
+import { KvmMachine } from "../explore/stages/kvm-machine.js";
 import { X86 } from "./x86.js";
 
 const { KVM_IOEVENTFD_FLAG_DATAMATCH: MATCH, KVM_IOEVENTFD_FLAG_DEASSIGN: DEASSIGN, KVM_IOEVENTFD_FLAG_PIO: PIO } = K;
@@ -33,7 +33,7 @@ class Chip extends BusDevice {
 }
 
 function machine() {
-  const m = new TestMachine({ arch: new X86() });
+  const m = new KvmMachine({ arch: new X86() });
   const fd = m.createVm();
   const vm = m.vm(fd);
   const request = (efd: number, address: bigint | number, len: number, flags = 0, match = 0n): number =>

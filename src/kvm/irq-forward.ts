@@ -1,4 +1,5 @@
 import type { Process } from "../host/process.js";
+import { Ev } from "../sim/event.js";
 import type { Mutex } from "../sim/lock.js";
 import type { Step } from "../sim/step.js";
 import { EAGAIN, EBADF, EBUSY, EEXIST, EFAULT, EINVAL, ENOENT } from "../uapi/errno.js";
@@ -8,13 +9,15 @@ import type { IrqForwarding } from "./arch.js";
 import { UserArgument } from "../host/user-argument.js";
 import type { Vm } from "./vm.js";
 
-/** One forwarded interrupt, with a device reference of its own (H38). Identity: device, index, subindex. */
+/** One forwarded interrupt. Identity: device, index, subindex. */
 interface ForwardNode {
   readonly device: ForwardingDevice;
   readonly index: number;
   readonly subindex: number;
   readonly gsi: number;
   readonly irq: ForwardableIrq;
+  /** Each does, of its own (H38). */
+  readonly holdsReference: boolean;
 }
 
 interface Request {
@@ -50,27 +53,31 @@ export class ForwardedIrqs {
     if (file === null) return -EBADF; // 3
     let result = -EINVAL; // 4
     if (file instanceof VfioDeviceFile) {
+      const request = { device: file.device, index, subindex, gsi };
+      const isKnownEarly = this.find(request) !== null;
       yield* this.mutex.lock(); // 5
-      result = yield* this.forwardLocked({ device: file.device, index, subindex, gsi });
+      const isKnown = this.vm.hazards.lookUpOutsideMutex ? isKnownEarly : this.find(request) !== null; // under the same hold as the insertion (H39)
+      result = isKnown ? -EEXIST : yield* this.forwardLocked(request);
       yield* this.mutex.unlock();
     }
     yield* file.put();
     return result;
   }
 
-  private *forwardLocked({ device, index, subindex, gsi }: Request): Step<number> {
-    if (this.find(device, index, subindex) !== null) return -EEXIST; // 5
+  private *forwardLocked(request: Request): Step<number> {
+    const { device, index, subindex, gsi } = request;
     const irq = device.isPlatform ? device.forwardable(index, subindex) : null; // 7, 8
     if (irq === null) return -EINVAL;
-    device.get(); // 6
-    const result = yield* this.hook(irq, gsi);
-    if (result === 0) this.nodes.push({ device, index, subindex, gsi, irq });
-    else yield* device.put(); // 15
+    const holdsReference = !this.vm.hazards.shareDeviceReference || this.nodes.every((node) => node.device !== device);
+    if (holdsReference) device.get(); // 6
+    const result = yield* this.hook(irq, request);
+    if (result === 0) this.nodes.push({ device, index, subindex, gsi, irq, holdsReference });
+    else if (holdsReference) yield* device.put(); // 15
     return result;
   }
 
   /** The architecture hook, forward = true: 9 to 14. */
-  private *hook(irq: ForwardableIrq, gsi: number): Step<number> {
+  private *hook(irq: ForwardableIrq, { device, index, gsi }: Request): Step<number> {
     const { forwarding } = this.vm.arch;
     if (forwarding === null) return -EINVAL;
     const refused = forwarding.check(gsi); // 9, 10, 11
@@ -80,6 +87,7 @@ export class ForwardedIrqs {
     if (irq.isSignalling && !this.vm.hazards.forwardWhileSignalling) result = -EBUSY; // 12
     else if (yield* irq.isMasked()) result = -EAGAIN; // 13
     else result = yield* mark(forwarding, irq, gsi);
+    if (result === 0) this.vm.sim.emit(Ev.irq_forward, device.name, index, gsi, 1, "ioctl");
     yield* irq.lock.unlock();
     return result;
   }
@@ -95,7 +103,7 @@ export class ForwardedIrqs {
     let result = -EINVAL;
     if (file instanceof VfioDeviceFile) {
       yield* this.mutex.lock();
-      const node = this.find(file.device, index, subindex);
+      const node = this.find({ device: file.device, index, subindex });
       result = node === null ? -ENOENT : yield* this.unforwardNode(node, false);
       yield* this.mutex.unlock();
     }
@@ -112,11 +120,14 @@ export class ForwardedIrqs {
     const { irq } = node;
     yield* irq.lock.lock();
     const isRefused = irq.isSignalling && !isForced;
-    if (!isRefused) yield* this.unmark(node);
+    if (!isRefused) {
+      yield* this.unmark(node);
+      this.vm.sim.emit(Ev.irq_forward, node.device.name, node.index, node.gsi, 0, isForced ? "release" : "ioctl");
+    }
     yield* irq.lock.unlock();
     if (isRefused) return -EBUSY;
     this.nodes.splice(this.nodes.indexOf(node), 1);
-    yield* node.device.put();
+    if (node.holdsReference) yield* node.device.put();
     return 0;
   }
 
@@ -130,7 +141,7 @@ export class ForwardedIrqs {
     yield* irq.descriptorLock.unlock();
   }
 
-  private find(device: ForwardingDevice, index: number, subindex: number): ForwardNode | null {
+  private find({ device, index, subindex }: Omit<Request, "gsi">): ForwardNode | null {
     return this.nodes.find((node) => node.device === device && node.index === index && node.subindex === subindex) ?? null;
   }
 }

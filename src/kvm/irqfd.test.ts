@@ -5,7 +5,7 @@ import { EAGAIN, EBADF, EBUSY, EFAULT, EINVAL } from "../uapi/errno.js";
 import { EFD_SEMAPHORE, EPOLLHUP } from "../uapi/eventfd.js";
 import * as K from "../uapi/kvm.js";
 import { KVM_IRQCHIP_IOAPIC } from "../uapi/x86.js";
-import { TestMachine } from "./kvm.fixture.js";
+import { KvmMachine } from "../explore/stages/kvm-machine.js";
 import { LineChip, LineChipVm } from "./line-chip.fixture.js";
 import { X86 } from "./x86.js";
 
@@ -13,7 +13,7 @@ const { KVM_IRQFD_FLAG_DEASSIGN: DEASSIGN, KVM_IRQFD_FLAG_RESAMPLE: RESAMPLE } =
 
 /** A VM whose GSIs 0 to 23 lead to one wire each. */
 function lines(hazards = {}) {
-  const m = new TestMachine({ arch: new LineChip(), hazards });
+  const m = new KvmMachine({ arch: new LineChip(), hazards });
   const vm = m.createVm();
   m.route(vm, Array.from({ length: 24 }, (_, gsi) => ({ gsi, type: K.KVM_IRQ_ROUTING_IRQCHIP, words: [KVM_IRQCHIP_IOAPIC, gsi] })));
   m.trace.clear();
@@ -22,14 +22,14 @@ function lines(hazards = {}) {
   return { m, vm, chip: arch };
 }
 
-function pipeEnd(m: TestMachine): number {
+function pipeEnd(m: KvmMachine): number {
   const ends = pipe2(m.process, 0);
   return typeof ends === "number" ? ends : ends[0];
 }
 
 describe("KVM_IRQFD", () => {
   it("vector 15: a VM without irqchip refuses the assign and accepts the deassign", () => {
-    const m = new TestMachine({ arch: new X86() });
+    const m = new KvmMachine({ arch: new X86() });
     const vm = m.createVm();
     const e = m.eventfd();
     expect(m.irqfd(vm, e, 5)).toBe(-EINVAL);
@@ -38,7 +38,7 @@ describe("KVM_IRQFD", () => {
   });
 
   it("vector 17 (without vGIC): EAGAIN comes before a bad descriptor, a bad flag before EAGAIN", () => {
-    const m = new TestMachine();
+    const m = new KvmMachine();
     const vm = m.createVm();
     expect(m.irqfd(vm, -1, 0)).toBe(-EAGAIN);
     expect(m.irqfd(vm, -1, 0, 8)).toBe(-EINVAL);

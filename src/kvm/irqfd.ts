@@ -16,7 +16,7 @@ import { EPOLLHUP, EPOLLIN } from "../uapi/eventfd.js";
 import { KVM_IRQFD_FLAG_DEASSIGN, KVM_IRQFD_FLAG_RESAMPLE, kvm_irqfd } from "../uapi/kvm.js";
 import { UserArgument } from "../host/user-argument.js";
 import { IrqfdConsumer } from "./bypass.js";
-import { joinResampler, leaveResampler, RESAMPLE_SOURCE, type Resampler } from "./resampler.js";
+import { joinResampler, leaveResampler, resampleSource, type Resampler } from "./resampler.js";
 import { CachedRoute, Route } from "./route.js";
 import { type RoutingTable, setIrq } from "./routing.js";
 import type { Vm } from "./vm.js";
@@ -78,18 +78,34 @@ export class Irqfd extends WaitEntry implements PollTable {
 
   /** The registering callback of AS11: fill the route (H3), insert, publish, all under irqfds.lock. */
   *queue(waiters: WaitQueue): Step<void> {
-    const { irqfds } = this.vm;
+    const { irqfds, hazards } = this.vm;
+    if (hazards.routeOutsideLock) yield* this.cacheCurrentRoute(); // H3
     yield* irqfds.lock.lock();
-    yield reads(this.vm, "routing");
-    yield* this.cacheRoute(this.vm.routing.singleRouteOf(this.gsi)); // (a)
-    const isInserted = yield* waiters.addPriorityExclusive(this); // (b)
+    if (!hazards.routeOutsideLock && !hazards.routeAfterInsert) yield* this.cacheCurrentRoute(); // (a)
+    const isInserted = yield* this.insert(waiters); // (b)
+    if (isInserted) this.vm.sim.emit(Ev.irqfd_assign, this.eventfd.id, this.gsi); // its callback may run from here on
+    if (hazards.routeAfterInsert) yield* this.cacheCurrentRoute(); // H3
     if (isInserted) {
       yield writes(this, "isActive");
       this.isActive = true;
       yield* irqfds.active.addTail(this.link); // (c)
-      this.vm.sim.emit(Ev.irqfd_assign, this.eventfd.id, this.gsi);
     } else this.insertResult = -EBUSY;
     yield* irqfds.lock.unlock();
+  }
+
+  /** False: the eventfd is taken. Its wait queue decides, over all VMs and until SH2; the active list knows less (H31). */
+  private *insert(waiters: WaitQueue): Step<boolean> {
+    if (!this.vm.hazards.busyByList) return yield* waiters.addPriorityExclusive(this);
+    if (yield* this.vm.irqfds.isAssigned(this.eventfd)) return false;
+    this.isPriority = true;
+    yield* waiters.addEntry(this);
+    return true;
+  }
+
+  /** irqfds.lock held: of a swap that comes later, the walk over the active irqfds tells (2.7). */
+  private *cacheCurrentRoute(): Step<void> {
+    yield reads(this.vm, "routing");
+    yield* this.cacheRoute(this.vm.routing.singleRouteOf(this.gsi));
   }
 
   /** ctx K, the eventfd's lock held by whoever signals (2.4). */
@@ -97,7 +113,7 @@ export class Irqfd extends WaitEntry implements PollTable {
     this.assertAlive();
     let result = 0;
     if ((mask & EPOLLIN) !== 0) {
-      yield* this.eventfd.consume(); // WK2: one callback, at most one injection
+      if (!this.vm.hazards.keepCount) yield* this.eventfd.consume(); // WK2: one callback, at most one injection (H2)
       const section = yield* this.vm.irqSrcu.readLock(); // WK3
       yield* this.takeSnapshot();
       yield* this.trigger(); // WK4
@@ -123,6 +139,7 @@ export class Irqfd extends WaitEntry implements PollTable {
     yield reads(this, "isActive");
     if (this.isActive || this.vm.hazards.clearRouteOnDeassign) result = yield* this.vm.arch.setRouteAtomic(this.snapshot);
     if (result === -EWOULDBLOCK) yield* this.vm.host.events.queue(this.inject);
+    else if (this.vm.sim.tracing) this.vm.sim.emit(Ev.irqfd_inject, this.eventfd.id, this.gsi, "callback");
   }
 
   /** Unlinks and queues, nothing else: the caller holds the eventfd's lock (H10). */
@@ -130,8 +147,9 @@ export class Irqfd extends WaitEntry implements PollTable {
     const { lock } = this.vm.irqfds;
     yield* lock.lock();
     yield reads(this, "isActive");
-    if (this.isActive) yield* this.deactivate("hangup"); // the loser of a race finds it inactive (H9)
+    if (this.isActive || this.vm.hazards.deactivateUnasked) yield* this.deactivate("hangup"); // the loser of a race finds it inactive (H9)
     yield* lock.unlock();
+    if (this.vm.hazards.shutdownInHangUp) yield* this.shutdown.work();
   }
 
   /** irqfds.lock held. Exactly once (2.6). */
@@ -168,7 +186,9 @@ export class Irqfd extends WaitEntry implements PollTable {
   /** AK4: the owner is told to look at its device. */
   *notifyOwner(): Step<void> {
     this.assertAlive();
-    if (this.resamplefd !== null) yield* this.resamplefd.signal();
+    if (this.resamplefd === null) return;
+    if (this.vm.sim.tracing) this.vm.sim.emit(Ev.resampler_notify, this.gsi, this.resamplefd.id);
+    yield* this.resamplefd.signal();
   }
 
   /** Its shutdown is queued or running; freed, it has left that behind, whether or not the worker has looked up. */
@@ -203,11 +223,12 @@ class InjectWork extends WorkItem {
 
   override *work(): Step<void> {
     const { irqfd } = this;
+    if (irqfd.vm.sim.tracing) irqfd.vm.sim.emit(Ev.irqfd_inject, irqfd.eventfd.id, irqfd.gsi, "work");
     irqfd.assertAlive();
     if (irqfd.resampler === null) {
       yield* setIrq(irqfd.vm, PLAIN_SOURCE, irqfd.gsi, 1, false); // IN1
       yield* setIrq(irqfd.vm, PLAIN_SOURCE, irqfd.gsi, 0, false); // IN2
-    } else yield* setIrq(irqfd.vm, RESAMPLE_SOURCE, irqfd.gsi, 1, false); // IN1
+    } else yield* setIrq(irqfd.vm, resampleSource(irqfd.vm), irqfd.gsi, 1, false); // IN1
   }
 }
 
@@ -220,14 +241,16 @@ class ShutdownWork extends WorkItem {
   override *work(): Step<void> {
     const { irqfd } = this;
     const { vm, eventfd } = irqfd;
-    yield* vm.irqSrcu.synchronize(); // SH1: the assigner has passed AS15 (H11)
+    if (vm.hazards.leaveBeforeFlush) yield* this.leave(); // H17
+    if (!vm.hazards.shutdownWithoutWait) yield* vm.irqSrcu.synchronize(); // SH1: the assigner has passed AS15 (H11)
     if (vm.hazards.flushBeforeUnhook) yield* vm.host.events.flush(irqfd.inject);
     yield* eventfd.removeWaitAndConsume(irqfd); // SH2
     if (!vm.hazards.flushBeforeUnhook) yield* vm.host.events.flush(irqfd.inject); // SH3, strictly after SH2 (H8)
-    yield* this.leave(); // SH4
-    if (irqfd.consumer !== null) yield* irqBypassOf(vm.sim).unregisterConsumer(irqfd.consumer); // SH5, before SH6 (H28)
+    if (!vm.hazards.leaveBeforeFlush) yield* this.leave(); // SH4, strictly after SH3 (H17)
     const { id } = eventfd;
-    yield* eventfd.put(); // SH6
+    if (vm.hazards.dropContextEarly) yield* eventfd.put();
+    if (irqfd.consumer !== null) yield* irqBypassOf(vm.sim).unregisterConsumer(irqfd.consumer); // SH5, before SH6 (H28)
+    if (!vm.hazards.dropContextEarly) yield* eventfd.put(); // SH6
     irqfd.free(); // SH7
     vm.sim.emit(Ev.irqfd_free, id, irqfd.gsi);
   }
@@ -260,8 +283,9 @@ export function* irqfdIoctl(vm: Vm, process: Process, address: number): Step<num
   if (veto !== 0) return veto;
   const file = yield* process.fdget(fd); // AS6
   if (file === null) return -EBADF;
+  if (vm.hazards.dropFileEarly) yield* file.put();
   const result = yield* assignFile(vm, process, file, gsi, isResampling ? resamplefd : null);
-  yield* file.put(); // AS15: the file outlives the assign, so that hang-up cannot begin before (H11)
+  if (!vm.hazards.dropFileEarly) yield* file.put(); // AS15: the file outlives the assign, so that hang-up cannot begin before (H11)
   return result;
 }
 
@@ -279,7 +303,7 @@ function* assignFile(vm: Vm, process: Process, file: File, gsi: number, resample
   const mask = yield* irqfd.attach(file); // AS11
   if (mask < 0) {
     yield* vm.irqSrcu.readUnlock(section); // AS12
-    if (irqfd.resampler !== null) yield* leaveResampler(vm, irqfd, irqfd.resampler); // with its waits (H19)
+    if (irqfd.resampler !== null && !vm.hazards.forgetLeaveWhenBusy) yield* leaveResampler(vm, irqfd, irqfd.resampler); // with its waits (H19)
     if (owner !== null) yield* owner.put();
     yield* eventfd.put();
     irqfd.free();

@@ -1,3 +1,4 @@
+import type { EventfdContext } from "../host/eventfd.js";
 import type { Mutex, Spinlock } from "../sim/lock.js";
 import { KernelList } from "../sim/list.js";
 import type { Step } from "../sim/step.js";
@@ -23,6 +24,13 @@ export class Irqfds {
     readonly resamplerLock: Mutex,
   ) {}
 
+  /** irqfds.lock held: is the eventfd an active irqfd of this VM? Until 6.16 this decided on EBUSY (H31). */
+  *isAssigned(eventfd: EventfdContext): Step<boolean> {
+    let irqfd = yield* this.active.first();
+    while (irqfd !== null && irqfd.eventfd !== eventfd) irqfd = yield* this.active.next(irqfd.link);
+    return irqfd !== null;
+  }
+
   /** RU7, irq_lock held: every active irqfd caches its route in the new table (2.7). */
   *routesChanged(table: RoutingTable): Step<void> {
     yield* this.lock.lock();
@@ -44,6 +52,6 @@ export class Irqfds {
       irqfd = next;
     }
     yield* this.lock.unlock();
-    yield* this.vm.host.irqfdCleanup.drain();
+    if (!this.vm.hazards.releaseWithoutFlush) yield* this.vm.host.irqfdCleanup.drain(); // nothing injects into a freed table (H26)
   }
 }

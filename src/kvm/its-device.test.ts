@@ -5,7 +5,7 @@ import { run } from "../sim/step.js";
 import * as A from "../uapi/arm.js";
 import { EBUSY, EINVAL, ENODEV } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
-import { ArmMachine } from "./arm.fixture.js";
+import { ArmMachine } from "../explore/stages/arm-machine.js";
 import { BusKind } from "./io-bus.js";
 
 const ITS = 0x08080000;

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { run, STRAIGHT, type Step } from "../sim/step.js";
 import * as K from "../uapi/kvm.js";
 import { KVM_IRQCHIP_IOAPIC as IOAPIC } from "../uapi/x86.js";
-import { TestMachine } from "./kvm.fixture.js";
+import { KvmMachine } from "../explore/stages/kvm-machine.js";
 import { LineChip } from "./line-chip.fixture.js";
 import {
   AckNotifier,
@@ -54,7 +54,7 @@ class Suicidal extends AckNotifier {
 }
 
 function pins() {
-  const m = new TestMachine({ arch: new LineChip() });
+  const m = new KvmMachine({ arch: new LineChip() });
   const fd = m.createVm();
   m.route(fd, [4, 5].map((gsi) => ({ gsi, type: K.KVM_IRQ_ROUTING_IRQCHIP, words: [IOAPIC, gsi] })));
   m.trace.clear();

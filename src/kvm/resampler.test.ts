@@ -2,14 +2,14 @@ import { describe, expect, it } from "vitest";
 import { run } from "../sim/step.js";
 import * as K from "../uapi/kvm.js";
 import { KVM_IRQCHIP_IOAPIC } from "../uapi/x86.js";
-import { TestMachine } from "./kvm.fixture.js";
+import { KvmMachine } from "../explore/stages/kvm-machine.js";
 import { LineChip, LineChipVm } from "./line-chip.fixture.js";
 import { notifyIrqfdResampler } from "./resampler.js";
 
 const { KVM_IRQFD_FLAG_DEASSIGN: DEASSIGN, KVM_IRQFD_FLAG_RESAMPLE: RESAMPLE } = K;
 
 function line11(hazards = {}) {
-  const m = new TestMachine({ arch: new LineChip(), hazards });
+  const m = new KvmMachine({ arch: new LineChip(), hazards });
   const fd = m.createVm();
   m.route(fd, [{ gsi: 11, type: K.KVM_IRQ_ROUTING_IRQCHIP, words: [KVM_IRQCHIP_IOAPIC, 11] }]);
   const vm = m.vm(fd);

@@ -8,7 +8,12 @@ import { setIrq } from "./routing.js";
 import type { Vm } from "./vm.js";
 
 /** The source id that all resampling irqfds share (kvm-irq-core.md 3.2). */
-export const RESAMPLE_SOURCE = 1;
+const RESAMPLE_SOURCE = 1;
+
+/** That source: one of its own, so that a de-assert leaves up what user space holds up (H20). */
+export function resampleSource(vm: Vm): number {
+  return vm.hazards.resampleBySourceZero ? 0 : RESAMPLE_SOURCE;
+}
 
 /**
  * What the resampling irqfds of one GSI share: the line is lowered once per acknowledge, then every member's owner is
@@ -32,7 +37,7 @@ export class Resampler extends AckNotifier {
     this.assertAlive();
     const isEarly = this.vm.hazards.notifyBeforeDeassert;
     if (isEarly) yield* this.notifyMembers();
-    yield* setIrq(this.vm, RESAMPLE_SOURCE, this.gsi, 0, false); // AK3
+    yield* setIrq(this.vm, resampleSource(this.vm), this.gsi, 0, false); // AK3
     if (!isEarly) yield* this.notifyMembers(); // AK4
   }
 
@@ -42,7 +47,7 @@ export class Resampler extends AckNotifier {
     this.assertAlive();
     let member = yield* this.members.first();
     while (member !== null) {
-      if (this.vm.hazards.deassertPerMember) yield* setIrq(this.vm, RESAMPLE_SOURCE, this.gsi, 0, false);
+      if (this.vm.hazards.deassertPerMember) yield* setIrq(this.vm, resampleSource(this.vm), this.gsi, 0, false);
       yield* member.notifyOwner();
       member = yield* this.members.next(member.resamplerLink);
     }
@@ -84,7 +89,7 @@ export function* joinResampler(vm: Vm, irqfd: Irqfd): Step<Resampler> {
     vm.sim.emit(Ev.resampler_create, irqfd.gsi);
   }
   yield* resampler.members.addHead(irqfd.resamplerLink); // RJ4
-  yield* vm.irqSrcu.synchronize(); // RJ5
+  if (!vm.hazards.joinWithoutWait) yield* vm.irqSrcu.synchronize(); // RJ5
   yield* vm.irqfds.resamplerLock.unlock(); // RJ6
   return resampler;
 }
@@ -103,7 +108,7 @@ export function* leaveResampler(vm: Vm, irqfd: Irqfd, resampler: Resampler): Ste
 function* dissolve(vm: Vm, resampler: Resampler): Step<void> {
   yield* vm.irqfds.resamplers.remove(resampler.link); // (a)
   yield* unregisterAckNotifier(vm, resampler); // (b)
-  if (!vm.hazards.keepLineAtLeave) yield* setIrq(vm, RESAMPLE_SOURCE, resampler.gsi, 0, false); // (c)
+  if (!vm.hazards.keepLineAtLeave) yield* setIrq(vm, resampleSource(vm), resampler.gsi, 0, false); // (c)
   resampler.free(); // (d)
 }
 
@@ -111,7 +116,7 @@ function* dissolve(vm: Vm, resampler: Resampler): Step<void> {
 function* dissolveEarly(vm: Vm, resampler: Resampler): Step<void> {
   yield* vm.irqfds.resamplers.remove(resampler.link);
   yield* unlinkAckNotifier(vm, resampler);
-  yield* setIrq(vm, RESAMPLE_SOURCE, resampler.gsi, 0, false);
+  yield* setIrq(vm, resampleSource(vm), resampler.gsi, 0, false);
   resampler.free();
   yield* vm.irqSrcu.synchronize();
 }

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { run } from "../sim/step.js";
 import { EFAULT, EINVAL, ENXIO } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
-import { type RouteSpec, routingBytes, TestMachine } from "./kvm.fixture.js";
+import { type RouteSpec, routingBytes, KvmMachine } from "../explore/stages/kvm-machine.js";
 import { LineChip, LineChipVm } from "./line-chip.fixture.js";
 import { setIrq } from "./routing.js";
 import { X86 } from "./x86.js";
@@ -11,7 +11,7 @@ const { KVM_IRQ_ROUTING_IRQCHIP: IRQCHIP, KVM_IRQ_ROUTING_MSI: MSI } = K;
 const [MASTER, SLAVE, IOAPIC] = [0, 1, 2];
 
 function x86(mode: "full" | "split" = "full") {
-  const m = new TestMachine({ arch: new LineChip(mode) });
+  const m = new KvmMachine({ arch: new LineChip(mode) });
   const fd = m.createVm();
   const vm = m.vm(fd);
   const { arch: chip } = vm;
@@ -24,12 +24,12 @@ const msi = (gsi: number, data = 0x41, flags = 0, high = 0): RouteSpec => ({ gsi
 
 describe("KVM_SET_GSI_ROUTING", () => {
   it("vector 49: a VM without irqchip has no routing to set, not even an empty one", () => {
-    const m = new TestMachine({ arch: new X86() });
+    const m = new KvmMachine({ arch: new X86() });
     expect(m.route(m.createVm(), [])).toBe(-EINVAL);
   });
 
   it("vector 59: arm64 checks chip and pin, not the number of SPIs, and knows no SINT", () => {
-    const m = new TestMachine();
+    const m = new KvmMachine();
     const fd = m.createVm();
     expect(m.route(fd, [irqchip(0, 0, 987)])).toBe(0);
     expect(m.route(fd, [irqchip(0, 0, 988)])).toBe(-EINVAL);
@@ -132,7 +132,7 @@ describe("set(gsi, level)", () => {
 
 describe("KVM_IRQ_LINE and KVM_SIGNAL_MSI", () => {
   it("vector 63 (without irqchip): there is no line to drive", () => {
-    const m = new TestMachine({ arch: new X86() });
+    const m = new KvmMachine({ arch: new X86() });
     const fd = m.createVm();
     expect(m.irqLine(fd, 5, 1)).toBe(-ENXIO);
   });
@@ -153,12 +153,12 @@ describe("KVM_IRQ_LINE and KVM_SIGNAL_MSI", () => {
   });
 
   it("vector 68: no MSI without an irqchip", () => {
-    const m = new TestMachine({ arch: new X86() });
+    const m = new KvmMachine({ arch: new X86() });
     expect(m.signalMsi(m.createVm())).toBe(-EINVAL);
   });
 
   it("vector 72: without vGIC an SPI answers ENXIO, a CPU line wants its vCPU", () => {
-    const m = new TestMachine();
+    const m = new KvmMachine();
     const fd = m.createVm();
     expect(m.irqLine(fd, 0x0100002d, 1)).toBe(-ENXIO);
     expect(m.irqLine(fd, 0x00000002, 1)).toBe(-EINVAL);

@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { EFAULT, EINVAL, EIO, ENOTTY, ENXIO } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
-import { TestMachine } from "./kvm.fixture.js";
+import { KvmMachine } from "../explore/stages/kvm-machine.js";
 import { X86 } from "./x86.js";
 
 describe("/dev/kvm", () => {
   it("answers its version to argument 0 only", () => {
-    const m = new TestMachine();
+    const m = new KvmMachine();
     expect(m.ioctl(m.kvm, K.KVM_GET_API_VERSION, 0)).toBe(12);
     expect(m.ioctl(m.kvm, K.KVM_GET_API_VERSION, 1)).toBe(-EINVAL);
     expect(m.ioctl(m.kvm, K.KVM_GET_VCPU_MMAP_SIZE, 0)).toBe(8192);
@@ -14,7 +14,7 @@ describe("/dev/kvm", () => {
   });
 
   it("makes arm64 VMs whose type is an address size the host has", () => {
-    const m = new TestMachine();
+    const m = new KvmMachine();
     expect(m.createVm(0)).toBeGreaterThan(0);
     expect(m.createVm(40)).toBeGreaterThan(0);
     expect(m.createVm(31)).toBe(-EINVAL);
@@ -23,7 +23,7 @@ describe("/dev/kvm", () => {
   });
 
   it("answers capabilities, and 0 for an unknown one", () => {
-    const m = new TestMachine();
+    const m = new KvmMachine();
     expect(m.ioctl(m.kvm, K.KVM_CHECK_EXTENSION, K.KVM_CAP_IRQ_ROUTING)).toBe(4096);
     expect(m.ioctl(m.kvm, K.KVM_CHECK_EXTENSION, 9999)).toBe(0);
     expect(m.ioctl(m.createVm(), K.KVM_CHECK_EXTENSION, K.KVM_CAP_IRQFD_RESAMPLE)).toBe(1);
@@ -32,14 +32,14 @@ describe("/dev/kvm", () => {
 
 describe("a VM descriptor", () => {
   it("answers unknown requests with EINVAL on arm64 and ENOTTY on x86", () => {
-    const arm = new TestMachine();
+    const arm = new KvmMachine();
     expect(arm.ioctl(arm.createVm(), 0xaeff, 0)).toBe(-EINVAL);
-    const x86 = new TestMachine({ arch: new X86() });
+    const x86 = new KvmMachine({ arch: new X86() });
     expect(x86.ioctl(x86.createVm(), 0xaeff, 0)).toBe(-ENOTTY);
   });
 
   it("refuses another address space, unknown requests included", () => {
-    const m = new TestMachine();
+    const m = new KvmMachine();
     const vm = m.createVm();
     const other = m.newProcess();
     const copy = m.process.sendFile(vm, other);
@@ -48,7 +48,7 @@ describe("a VM descriptor", () => {
   });
 
   it("enables capabilities: halt polling everywhere, reports without syndrome on arm64, nothing with flags", () => {
-    const m = new TestMachine();
+    const m = new KvmMachine();
     const fd = m.createVm();
     const enable = (cap: number, arg0: bigint, flags = 0) =>
       m.ioctlOn(fd, K.KVM_ENABLE_CAP, K.kvm_enable_cap, (view) => {
@@ -65,17 +65,17 @@ describe("a VM descriptor", () => {
   });
 
   it("has no attributes of its own on arm64, and does not know them on x86", () => {
-    const arm = new TestMachine();
+    const arm = new KvmMachine();
     const vm = arm.createVm();
     expect(arm.attr(K.KVM_HAS_DEVICE_ATTR, vm, 0, 0)).toBe(-ENXIO);
     expect(arm.ioctl(vm, K.KVM_SET_DEVICE_ATTR, 0x10)).toBe(-EFAULT);
     expect(arm.attr(K.KVM_GET_DEVICE_ATTR, vm, 0, 0)).toBe(-EINVAL);
-    const x86 = new TestMachine({ arch: new X86() });
+    const x86 = new KvmMachine({ arch: new X86() });
     expect(x86.attr(K.KVM_HAS_DEVICE_ATTR, x86.createVm(), 0, 0)).toBe(-ENOTTY);
   });
 
   it("destroys the VM when it is the last reference, not before", () => {
-    const m = new TestMachine();
+    const m = new KvmMachine();
     const fd = m.createVm();
     const vm = m.vm(fd);
     m.process.dup(fd);

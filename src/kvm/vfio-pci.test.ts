@@ -4,7 +4,7 @@ import * as K from "../uapi/kvm.js";
 import { KVM_IRQCHIP_IOAPIC } from "../uapi/x86.js";
 import { EVENTFD, INTX, MASK, MSI, NONE, PciStage, TRIGGER, UNMASK } from "../explore/stages/pci-stage.js";
 import { ARGUMENTS } from "../explore/stages/vfio-stage.js";
-import { routingBytes } from "./kvm.fixture.js";
+import { routingBytes } from "../explore/stages/kvm-machine.js";
 import { LineChip, LineChipVm } from "./line-chip.fixture.js";
 import { KvmModule } from "./module.js";
 import { KvmFile, vmOf } from "./system.js";

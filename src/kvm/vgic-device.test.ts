@@ -3,7 +3,7 @@ import * as A from "../uapi/arm.js";
 import { E2BIG, EBUSY, EEXIST, EFAULT, EINVAL, ENXIO } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
 import { run } from "../sim/step.js";
-import { ArmMachine } from "./arm.fixture.js";
+import { ArmMachine } from "../explore/stages/arm-machine.js";
 import { BusKind } from "./io-bus.js";
 
 const { KVM_DEV_ARM_VGIC_GRP_ADDR: ADDR, KVM_DEV_ARM_VGIC_GRP_CTRL: CTRL, KVM_DEV_ARM_VGIC_GRP_NR_IRQS: NR_IRQS, KVM_DEV_ARM_VGIC_GRP_DIST_REGS: DIST_REGS, KVM_DEV_ARM_VGIC_GRP_REDIST_REGS: REDIST_REGS } = A;

@@ -150,9 +150,11 @@ export class Vm implements ArmIrqchipVm, AckListener {
   /** kvm-irq-core.md 6.3: the VM file's release has shut down all irqfds before. */
   private *destroy(): Step<void> {
     this.isDead = true;
-    if (this.arch.stopTimers !== undefined) yield* this.arch.stopTimers();
+    const isLate = this.hazards.freeTableBeforeTimers;
+    if (!isLate && this.arch.stopTimers !== undefined) yield* this.arch.stopTimers(); // what they raise asks the table (H26)
     yield reads(this, "routing");
     this.routing.free();
+    if (isLate && this.arch.stopTimers !== undefined) yield* this.arch.stopTimers();
     yield* this.buses.destroy();
     yield* this.arch.destroy();
     for (let i = 0; i < this.vcpus.length; i++) yield* this.vcpus[i].destroy();

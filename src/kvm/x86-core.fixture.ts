@@ -4,25 +4,25 @@ import type { X86Answer, X86Call } from "../conform/x86-vector.js";
 import { TraceBuffer, type EventName } from "../sim/event.js";
 import { run } from "../sim/step.js";
 import * as K from "../uapi/kvm.js";
-import { TestMachine } from "./kvm.fixture.js";
+import { KvmMachine } from "../explore/stages/kvm-machine.js";
 import { X86 } from "./x86.js";
 
 export type Mode = "none" | "full" | "split";
 
 const SPLIT_PINS = 24;
 
-export function enableCap(m: TestMachine, vm: number, cap: number, ...args: readonly number[]): number {
+export function enableCap(m: KvmMachine, vm: number, cap: number, ...args: readonly number[]): number {
   return m.ioctlOn(vm, K.KVM_ENABLE_CAP, K.kvm_enable_cap, (view) => {
     K.kvm_enable_cap.cap.set(view, cap);
     for (const [i, value] of args.entries()) K.kvm_enable_cap.args[i].setNumber(view, value);
   });
 }
 
-export const splitIrqchip = (m: TestMachine, vm: number, pins = SPLIT_PINS): number => enableCap(m, vm, K.KVM_CAP_SPLIT_IRQCHIP, pins);
+export const splitIrqchip = (m: KvmMachine, vm: number, pins = SPLIT_PINS): number => enableCap(m, vm, K.KVM_CAP_SPLIT_IRQCHIP, pins);
 
 /** A VM of kvm-irq-core.md 11 without vCPU: XN, XF or XS. Its trace begins after the set-up. */
-export function x86Vm(mode: Mode): { m: TestMachine; vm: number } {
-  const m = new TestMachine({ arch: new X86() });
+export function x86Vm(mode: Mode): { m: KvmMachine; vm: number } {
+  const m = new KvmMachine({ arch: new X86() });
   const vm = m.createVm();
   if (mode === "full") m.ioctl(vm, K.KVM_CREATE_IRQCHIP, 0);
   if (mode === "split") splitIrqchip(m, vm);
@@ -31,7 +31,7 @@ export function x86Vm(mode: Mode): { m: TestMachine; vm: number } {
 }
 
 /** KVM_IRQ_LINE_STATUS: the status written back, or the errno. */
-export function lineStatus(m: TestMachine, vm: number, gsi: number, level: number): number {
+export function lineStatus(m: KvmMachine, vm: number, gsi: number, level: number): number {
   let status = 0;
   const result = m.ioctlOn(
     vm,
@@ -47,7 +47,7 @@ export function lineStatus(m: TestMachine, vm: number, gsi: number, level: numbe
 }
 
 /** KVM_SIGNAL_MSI. */
-export function signalMsi(m: TestMachine, vm: number, addressLo: number, data: number, flags = 0): number {
+export function signalMsi(m: KvmMachine, vm: number, addressLo: number, data: number, flags = 0): number {
   return m.ioctlOn(vm, K.KVM_SIGNAL_MSI, K.kvm_msi, (view) => {
     K.kvm_msi.address_lo.set(view, addressLo);
     K.kvm_msi.data.set(view, data);

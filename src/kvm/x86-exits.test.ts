@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import * as K from "../uapi/kvm.js";
 import * as X from "../uapi/x86.js";
 import { X86_EXIT_NAMES } from "./x86-guest.js";
-import { type Action, BOTH_PICS_MASKED, entry, EOI, LAPIC, LVT0, SPIV, X86Machine } from "./x86.fixture.js";
+import { type Action, BOTH_PICS_MASKED, entry, EOI, LAPIC, LVT0, SPIV, X86Machine } from "../explore/stages/x86-machine.js";
 
 // What one interrupt costs, as Linux 6.1's KVM counted it on an AMD CPU without AVIC, row by row.
 

@@ -9,8 +9,8 @@ import type { Hazards } from "../sim/hazards.js";
 import { run, type Step, STRAIGHT } from "../sim/step.js";
 import { EPOLLIN } from "../uapi/eventfd.js";
 import * as K from "../uapi/kvm.js";
-import { routingBytes } from "./kvm.fixture.js";
-import { LAPIC, SPIV, X86Machine } from "./x86.fixture.js";
+import { routingBytes } from "../explore/stages/kvm-machine.js";
+import { LAPIC, SPIV, X86Machine } from "../explore/stages/x86-machine.js";
 
 const GSI = 11;
 const MSI_GSI = 30;

@@ -5,18 +5,18 @@ import { run, type Step } from "../sim/step.js";
 import { EAGAIN, EBADF, EBUSY, EINVAL } from "../uapi/errno.js";
 import { EFD_SEMAPHORE } from "../uapi/eventfd.js";
 import * as K from "../uapi/kvm.js";
-import type { TestMachine } from "./kvm.fixture.js";
+import type { KvmMachine } from "../explore/stages/kvm-machine.js";
 import { LapicMachine, lineStatus, x86Vm } from "./x86-core.fixture.js";
 
 const { KVM_IRQFD_FLAG_DEASSIGN: DEASSIGN, KVM_IRQFD_FLAG_RESAMPLE: RESAMPLE } = K;
 
-function pipeEnd(m: TestMachine): number {
+function pipeEnd(m: KvmMachine): number {
   const ends = pipe2(m.process, 0);
   return typeof ends === "number" ? ends : ends[0];
 }
 
 /** What reached the IOAPIC: its pulses on one pin, two changes each. */
-const pulses = (m: TestMachine): number => m.trace.lines("kvm_ioapic_set_irq").length / 2;
+const pulses = (m: KvmMachine): number => m.trace.lines("kvm_ioapic_set_irq").length / 2;
 
 describe("kvm-irq-core.md 11.2, irqfds of a VM with the full irqchip", () => {
   it("vector 9: is assigned", () => {

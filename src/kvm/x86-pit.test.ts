@@ -8,7 +8,7 @@ import { EEXIST, EFAULT, ENOENT, ENXIO } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
 import * as X from "../uapi/x86.js";
 import { BusKind } from "./io-bus.js";
-import { BOTH_PICS_MASKED, entry, LAPIC, LVT0, SPIV, X86Machine } from "./x86.fixture.js";
+import { BOTH_PICS_MASKED, entry, LAPIC, LVT0, SPIV, X86Machine } from "../explore/stages/x86-machine.js";
 
 const MS = 1_000_000;
 const VECTOR = 0x30;

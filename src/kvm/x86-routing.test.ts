@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { EEXIST, EFAULT, EINVAL, ENXIO, EPERM } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
-import { type RouteSpec, routingBytes } from "./kvm.fixture.js";
+import { type RouteSpec, routingBytes } from "../explore/stages/kvm-machine.js";
 import { enableCap, LapicMachine, lineStatus, signalMsi, splitIrqchip, x86Vm } from "./x86-core.fixture.js";
 
 const { KVM_IRQ_ROUTING_IRQCHIP: IRQCHIP, KVM_IRQ_ROUTING_MSI: MSI } = K;

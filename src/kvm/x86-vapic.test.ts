@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { EFAULT, EINVAL } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
 import * as X from "../uapi/x86.js";
-import { LAPIC, SPIV, X86Machine } from "./x86.fixture.js";
+import { LAPIC, SPIV, X86Machine } from "../explore/stages/x86-machine.js";
 
 const TPR = LAPIC + 0x80;
 const PPR = LAPIC + 0xa0;

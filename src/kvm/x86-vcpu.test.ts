@@ -3,7 +3,7 @@ import { run } from "../sim/step.js";
 import { EAGAIN } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
 import * as X from "../uapi/x86.js";
-import { BOTH_PICS_MASKED, EOI, LAPIC, SPIV, X86Machine } from "./x86.fixture.js";
+import { BOTH_PICS_MASKED, EOI, LAPIC, SPIV, X86Machine } from "../explore/stages/x86-machine.js";
 
 const MSI_VECTOR = 0x41;
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { EEXIST, EINTR, EINVAL, ENXIO } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
-import { BOTH_PICS_MASKED, entry, EOI, ERRNO, LVT0, SPIV, X86Machine } from "./x86.fixture.js";
+import { BOTH_PICS_MASKED, entry, EOI, ERRNO, LVT0, SPIV, X86Machine } from "../explore/stages/x86-machine.js";
 import { run } from "../sim/step.js";
 
 const { KVM_IRQ_ROUTING_IRQCHIP: IRQCHIP, KVM_IRQ_ROUTING_MSI: MSI } = K;

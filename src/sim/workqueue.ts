@@ -88,10 +88,11 @@ export class WorkQueue extends Context {
       if (this.firstItem === null) this.lastItem = null;
       this.cause = item.cause;
       const run = item.runsAsked;
-      item.pending = false;
+      if (!this.sim.hazards.clearPendingLate) item.pending = false; // before the body: who queues it now asks for one more run (H35)
       item.running = true;
       yield* item.work();
       yield writes(this, "items"); // one hold of the lock ends this item and takes the next
+      if (this.sim.hazards.clearPendingLate) item.pending = false;
       item.running = false;
       item.runsDone = run;
       this.done++;

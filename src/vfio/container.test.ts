@@ -3,7 +3,7 @@ import { run } from "../sim/step.js";
 import { EBADF, EBADFD, EBUSY, EEXIST, EFAULT, EINVAL, EMFILE, ENODEV, ENOENT, ENOTTY, EPERM } from "../uapi/errno.js";
 import { Process } from "../host/process.js";
 import { Arm64 } from "../kvm/arm64.js";
-import { BareHost } from "../kvm/kvm.fixture.js";
+import { BareHost } from "../explore/stages/kvm-machine.js";
 import { KvmFile } from "../kvm/system.js";
 import {
   KVM_CREATE_DEVICE,

@@ -1,9 +1,41 @@
 import type { Protocol } from "../protocol.js";
 import * as assignedDevice from "./assigned-device.js";
+import * as bypass from "./bypass.js";
+import * as forwarding from "./forwarding.js";
 import * as hostLines from "./host-lines.js";
+import * as injection from "./injection.js";
+import * as ioeventfd from "./ioeventfd.js";
+import * as irqfd from "./irqfd.js";
+import * as irqfdLife from "./irqfd-life.js";
 import * as kicks from "./kicks.js";
+import * as machines from "./machines.js";
+import * as resampler from "./resampler.js";
+import * as routing from "./routing.js";
 import * as vfioGroups from "./vfio-groups.js";
 import * as vfioPlatform from "./vfio-platform.js";
+import * as x86Eoi from "./x86-eoi.js";
+import * as x86Pit from "./x86-pit.js";
+import * as x86Vcpu from "./x86-vcpu.js";
+
+const SUBJECTS = [
+  irqfd,
+  irqfdLife,
+  injection,
+  resampler,
+  routing,
+  bypass,
+  forwarding,
+  ioeventfd,
+  x86Eoi,
+  x86Pit,
+  x86Vcpu,
+  machines,
+  assignedDevice,
+  hostLines,
+  kicks,
+  vfioGroups,
+  vfioPlatform,
+];
 
 /** Every built-in protocol, by subject. Each export of the files is one. */
-export const PROTOCOLS: readonly Protocol[] = [hostLines, kicks, vfioPlatform, vfioGroups, assignedDevice].flatMap((subject): Protocol[] => Object.values(subject));
+export const PROTOCOLS: readonly Protocol[] = SUBJECTS.flatMap((subject): Protocol[] => Object.values(subject));

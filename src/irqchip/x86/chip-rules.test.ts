@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { run } from "../../sim/step.js";
-import { TestMachine } from "../../kvm/kvm.fixture.js";
+import { KvmMachine } from "../../explore/stages/kvm-machine.js";
 import { X86 } from "../../kvm/x86.js";
 import { enableCap } from "../../kvm/x86-core.fixture.js";
 import * as K from "../../uapi/kvm.js";
@@ -30,7 +30,7 @@ function realApics(compat: X86Compat, hasOptimizedMap = true): ChipHarness {
 
 /** What a VM answers to KVM_CHECK_EXTENSION and to KVM_ENABLE_CAP. */
 function enabled(compat: X86Compat, capability: number, argument: number): [number, number] {
-  const m = new TestMachine({ arch: new X86(2, { compat }) });
+  const m = new KvmMachine({ arch: new X86(2, { compat }) });
   const vm = m.createVm();
   return [m.ioctl(vm, K.KVM_CHECK_EXTENSION, capability), enableCap(m, vm, capability, argument)];
 }

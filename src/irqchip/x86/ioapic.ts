@@ -269,9 +269,9 @@ export class IoApic implements MmioDevice, EoiSink {
    */
   *eoiPin(pin: number, isLevel: boolean): Step<void> {
     if (this.hazards.clearRemoteIrrBeforeAck && isLevel) this.clearRemoteIrr(pin);
-    yield* this.lock.unlock();
+    if (!this.hazards.ackUnderLock) yield* this.lock.unlock(); // a listener injects (H21)
     yield* this.vm.acks.notifyAcked(KVM_IRQCHIP_IOAPIC, pin);
-    yield* this.lock.lock();
+    if (!this.hazards.ackUnderLock) yield* this.lock.lock();
     if (!isLevel) return;
     this.clearRemoteIrr(pin);
     if ((this.entryLow[pin] & Rte.MASKED) !== 0 || (this.irr & (1 << pin)) === 0) {

@@ -136,9 +136,9 @@ export class PicPair {
    */
   *clearIsr(chip: PicChip, line: number): Step<void> {
     chip.regs[Pic.ISR] &= ~(1 << line);
-    yield* this.unlock();
+    if (!this.hazards.ackUnderLock) yield* this.unlock(); // a listener injects (H22)
     yield* this.vm.acks.notifyAcked(chip.index, chip.index * LINES + line);
-    yield* this.lock.lock();
+    if (!this.hazards.ackUnderLock) yield* this.lock.lock();
   }
 
   /** An EOI by command: what the pair wants is decided after the listeners were told (X18). Lock held. */

@@ -83,6 +83,7 @@ export class PlatformIrq implements IrqAction, ForwardableIrq {
     yield* this.unmaskSlot.disable();
     if (this.requestError === 0) yield* this.host.freeIrq(this.irq, this);
     yield* this.lock.lock();
+    if (this.hasTrigger) this.host.sim.emit(Ev.vfio_signaling, this.deviceName, this.index, 0);
     this.hasTrigger = false;
     yield* this.lock.unlock();
     yield writes(this, "trigger");
@@ -196,6 +197,7 @@ export class PlatformIrq implements IrqAction, ForwardableIrq {
     yield writes(this, "trigger");
     this.trigger = context;
     this.hasTrigger = true;
+    this.host.sim.emit(Ev.vfio_signaling, this.deviceName, this.index, 1);
     // A forwarded interrupt that its guest holds is active: only a mask ends it, and disabling is lazy (host-irq.md 1.7).
     this.host.setUnlazy(this.irq, this.desc.isForwarded);
     yield* this.host.enableIrq(this.irq);
@@ -205,6 +207,7 @@ export class PlatformIrq implements IrqAction, ForwardableIrq {
   private *dropTrigger(): Step<void> {
     yield* this.host.disableIrq(this.irq);
     this.hasTrigger = false;
+    this.host.sim.emit(Ev.vfio_signaling, this.deviceName, this.index, 0);
     yield writes(this, "trigger");
     const { trigger } = this;
     this.trigger = null;

@@ -1,19 +1,19 @@
-import { GicV2 } from "../host/gic/gicv2.js";
-import { GicV3 } from "../host/gic/gicv3.js";
-import { GicHost } from "../host/gic/gic-host.js";
-import { Vgic } from "../irqchip/gic/vgic.js";
-import { VgicConfig } from "../irqchip/gic/vgic-irq.js";
-import { writeConfig } from "../irqchip/gic/vgic-state.js";
-import { run } from "../sim/step.js";
-import { KVM_DEV_ARM_VGIC_CTRL_INIT, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_GRP_NR_IRQS } from "../uapi/arm.js";
-import * as K from "../uapi/kvm.js";
-import { Arm64 } from "./arm64.js";
-import type { Hazards } from "../sim/hazards.js";
-import { TestMachine } from "./kvm.fixture.js";
-import { KvmModule } from "./module.js";
+import { GicV2 } from "../../host/gic/gicv2.js";
+import { GicV3 } from "../../host/gic/gicv3.js";
+import { GicHost } from "../../host/gic/gic-host.js";
+import { Vgic } from "../../irqchip/gic/vgic.js";
+import { VgicConfig } from "../../irqchip/gic/vgic-irq.js";
+import { writeConfig } from "../../irqchip/gic/vgic-state.js";
+import { run } from "../../sim/step.js";
+import { KVM_DEV_ARM_VGIC_CTRL_INIT, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_GRP_NR_IRQS } from "../../uapi/arm.js";
+import * as K from "../../uapi/kvm.js";
+import { Arm64 } from "../../kvm/arm64.js";
+import type { Hazards } from "../../sim/hazards.js";
+import { KvmMachine } from "./kvm-machine.js";
+import { KvmModule } from "../../kvm/module.js";
 
 /** An arm64 host with a real GIC, and the set-ups A0, A3u and A3 of kvm-irq-core.md 11 (or the same with a GICv2). */
-export class ArmMachine extends TestMachine {
+export class ArmMachine extends KvmMachine {
   readonly gic: GicV2 | GicV3;
   readonly kernel: GicHost;
   /** The vGIC's device descriptor by VM descriptor. */

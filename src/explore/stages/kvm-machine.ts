@@ -1,18 +1,18 @@
-import { eventfd2, EventfdContext, EventfdFile } from "../host/eventfd.js";
-import { Process } from "../host/process.js";
-import { TraceBuffer } from "../sim/event.js";
-import { Sim } from "../sim/sim.js";
-import { run } from "../sim/step.js";
-import { WorkQueue } from "../sim/workqueue.js";
-import { EFD_NONBLOCK } from "../uapi/eventfd.js";
-import * as K from "../uapi/kvm.js";
-import type { StructInfo } from "../uapi/struct.js";
-import type { Arch } from "./arch.js";
-import { Arm64 } from "./arm64.js";
-import type { Hazards } from "../sim/hazards.js";
-import type { KvmHost } from "./host.js";
-import { KvmFile, vmOf } from "./system.js";
-import type { Vm } from "./vm.js";
+import { eventfd2, EventfdContext, EventfdFile } from "../../host/eventfd.js";
+import { Process } from "../../host/process.js";
+import { TraceBuffer } from "../../sim/event.js";
+import { Sim } from "../../sim/sim.js";
+import { run } from "../../sim/step.js";
+import { WorkQueue } from "../../sim/workqueue.js";
+import { EFD_NONBLOCK } from "../../uapi/eventfd.js";
+import * as K from "../../uapi/kvm.js";
+import type { StructInfo } from "../../uapi/struct.js";
+import type { Arch } from "../../kvm/arch.js";
+import { Arm64 } from "../../kvm/arm64.js";
+import type { Hazards } from "../../sim/hazards.js";
+import type { KvmHost } from "../../kvm/host.js";
+import { KvmFile, vmOf } from "../../kvm/system.js";
+import type { Vm } from "../../kvm/vm.js";
 
 const SCRATCH = 0x10000;
 const VALUE = 0x4f000;
@@ -33,14 +33,14 @@ export class BareHost implements KvmHost {
   }
 }
 
-export interface TestMachineOptions {
+export interface KvmMachineOptions {
   arch?: Arch;
   hazards?: Partial<Hazards>;
   host?: (sim: Sim) => KvmHost;
 }
 
 /** A machine with one user process: system calls by their C names, arguments as the C structures would carry them. */
-export class TestMachine {
+export class KvmMachine {
   readonly trace = new TraceBuffer();
   readonly sim: Sim;
   readonly host: KvmHost;
@@ -49,7 +49,7 @@ export class TestMachine {
   readonly process: Process;
   readonly kvm: number;
 
-  constructor(options: TestMachineOptions = {}) {
+  constructor(options: KvmMachineOptions = {}) {
     this.sim = new Sim({ cpus: 2, trace: this.trace, hazards: options.hazards });
     this.host = options.host?.(this.sim) ?? new BareHost(this.sim);
     this.events = this.host.events;

@@ -1,16 +1,16 @@
-import { X86Host } from "../host/x86/x86-host.js";
-import type { Lapic } from "../irqchip/x86/lapic.js";
-import { run, type Step } from "../sim/step.js";
-import * as K from "../uapi/kvm.js";
-import * as X from "../uapi/x86.js";
-import type { Hazards } from "../sim/hazards.js";
-import { TestMachine } from "./kvm.fixture.js";
-import { VcpuThread } from "./vcpu-thread.js";
-import { X86, X86Vm } from "./x86.js";
-import { X86Exit, type X86GuestCpu } from "./x86-guest.js";
-import { X86Module } from "./x86-module.js";
-import { X86VcpuFile } from "./x86-vcpu-ioctl.js";
-import type { VcpuX86 } from "./x86-vcpu.js";
+import { X86Host } from "../../host/x86/x86-host.js";
+import type { Lapic } from "../../irqchip/x86/lapic.js";
+import { run, type Step } from "../../sim/step.js";
+import * as K from "../../uapi/kvm.js";
+import * as X from "../../uapi/x86.js";
+import type { Hazards } from "../../sim/hazards.js";
+import { KvmMachine } from "./kvm-machine.js";
+import { VcpuThread } from "../../kvm/vcpu-thread.js";
+import { X86, X86Vm } from "../../kvm/x86.js";
+import { X86Exit, type X86GuestCpu } from "../../kvm/x86-guest.js";
+import { X86Module } from "../../kvm/x86-module.js";
+import { X86VcpuFile } from "../../kvm/x86-vcpu-ioctl.js";
+import type { VcpuX86 } from "../../kvm/x86-vcpu.js";
 
 /** What a test's guest does, one instruction each. After the last one it leaves by an OUT that nobody takes. */
 export type Action =
@@ -153,7 +153,7 @@ export class RunThread extends VcpuThread {
 }
 
 /** An x86 host, and the set-ups XN, XF, XS and XL of kvm-irq-core.md 11. */
-export class X86Machine extends TestMachine {
+export class X86Machine extends KvmMachine {
   private readonly guests = new Map<number, ScriptGuest>();
 
   constructor(hazards: Partial<Hazards> = {}) {

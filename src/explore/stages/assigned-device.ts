@@ -1,17 +1,17 @@
-import { Bus } from "../host/driver-binding.js";
-import { DeviceNodes } from "../host/device-nodes.js";
-import { IommuGroup } from "../host/iommu-group.js";
-import { IrqType } from "../host/irq-types.js";
-import type { GicHost } from "../host/gic/gic-host.js";
-import { PlatformDevice, type ResetMethod } from "../host/platform-device.js";
-import type { Process } from "../host/process.js";
-import { Sysfs } from "../host/sysfs.js";
-import { run, type Step } from "../sim/step.js";
-import * as V from "../uapi/vfio.js";
-import { VfioPlatformDriver } from "../vfio/backends/platform.js";
-import { type ForwardingDevice, VfioDeviceFile } from "../vfio/contract.js";
-import { Type1Backend } from "../vfio/iommu/type1.js";
-import { Vfio } from "../vfio/vfio.js";
+import { Bus } from "../../host/driver-binding.js";
+import { DeviceNodes } from "../../host/device-nodes.js";
+import { IommuGroup } from "../../host/iommu-group.js";
+import { IrqType } from "../../host/irq-types.js";
+import type { GicHost } from "../../host/gic/gic-host.js";
+import { PlatformDevice, type ResetMethod } from "../../host/platform-device.js";
+import type { Process } from "../../host/process.js";
+import { Sysfs } from "../../host/sysfs.js";
+import { run, type Step } from "../../sim/step.js";
+import * as V from "../../uapi/vfio.js";
+import { VfioPlatformDriver } from "../../vfio/backends/platform.js";
+import { type ForwardingDevice, VfioDeviceFile } from "../../vfio/contract.js";
+import { Type1Backend } from "../../vfio/iommu/type1.js";
+import { Vfio } from "../../vfio/vfio.js";
 
 const NAME = "fff51000.ethernet";
 
@@ -95,6 +95,11 @@ export class AssignedDevice {
   /** The wire of index 0. */
   *setLine(isHigh: boolean): Step<void> {
     yield* this.host.gic.setSpi(this.spis[0], isHigh);
+  }
+
+  /** Is the line of index 0 disabled: masked through VFIO, or without a trigger? */
+  get isMasked(): boolean {
+    return this.host.desc(this.irqs[0])?.isDisabled ?? true;
   }
 
   isForwarded(index: number): boolean {
