@@ -54,9 +54,10 @@ export class ForwardedIrqs {
     let result = -EINVAL; // 4
     if (file instanceof VfioDeviceFile) {
       const request = { device: file.device, index, subindex, gsi };
-      const isKnownEarly = this.find(request) !== null;
+      const { lookUpOutsideMutex } = this.vm.hazards;
+      let isKnown = lookUpOutsideMutex && this.find(request) !== null;
       yield* this.mutex.lock(); // 5
-      const isKnown = this.vm.hazards.lookUpOutsideMutex ? isKnownEarly : this.find(request) !== null; // under the same hold as the insertion (H39)
+      if (!lookUpOutsideMutex) isKnown = this.find(request) !== null; // under the same hold as the insertion (H39)
       result = isKnown ? -EEXIST : yield* this.forwardLocked(request);
       yield* this.mutex.unlock();
     }

@@ -27,6 +27,8 @@ export interface Rules {
   readonly properties?: readonly Property[];
   /** When everything has ended. */
   end?(): string | null;
+  /** What is left then, in a word: for programs whose orders are compared. */
+  outcome?(): string;
 }
 
 /** A KVM_IRQFD call. */
@@ -139,6 +141,7 @@ export class CoreStage extends KvmMachine {
       before,
       check: () => null,
       end: () => rules.end?.() ?? this.balance(contexts),
+      outcome: () => rules.outcome?.() ?? "",
     };
   }
 

@@ -27,6 +27,10 @@ export class Thread extends Context implements Waitable {
     return this.isDone;
   }
 
+  get watches(): object {
+    return this;
+  }
+
   override *body(): Step<void> {
     const result = yield* this.work();
     if (typeof result === "number") this.result = result;
