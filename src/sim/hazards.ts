@@ -75,6 +75,11 @@ export const HAZARDS = {
   activeWithoutHalt: "R33: ISACTIVER and ICACTIVER do not fold the list registers of running vCPUs first",
   neverResample: "R36: a mapped line is not sampled at the fold",
   kickBeforeInsert: "R37: the vCPU is told before the interrupt is on its list",
+  foldLevelPending: "R34: the fold keeps that a level interrupt was pending in its list register, as it does for an edge",
+  foldOverLatch: "R35: the fold takes the list register's pending state, whatever was latched meanwhile",
+  ignoreDir: "R50: a trapped DIR is not looked at",
+  ignoreEoiCount: "R51: EOIcount is not looked at",
+  ignoreOwner: "R52: anybody may drive an interrupt that the kernel owns",
   // x86-irqchip.md 18
   clearRemoteIrrBeforeAck: "X1: an EOI clears remote IRR before it tells the acknowledge listeners",
   scanWithoutPending: "X3: a vCPU handles only vectors of entries that point to it now, not those still pending on it",

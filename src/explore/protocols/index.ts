@@ -13,28 +13,30 @@ import * as resampler from "./resampler.js";
 import * as routing from "./routing.js";
 import * as vfioGroups from "./vfio-groups.js";
 import * as vfioPlatform from "./vfio-platform.js";
+import * as vgic from "./vgic.js";
 import * as x86Eoi from "./x86-eoi.js";
 import * as x86Pit from "./x86-pit.js";
 import * as x86Vcpu from "./x86-vcpu.js";
 
 const SUBJECTS = [
-  irqfd,
-  irqfdLife,
-  injection,
-  resampler,
-  routing,
+  assignedDevice,
   bypass,
   forwarding,
+  hostLines,
+  injection,
   ioeventfd,
+  irqfd,
+  irqfdLife,
+  kicks,
+  machines,
+  resampler,
+  routing,
+  vfioGroups,
+  vfioPlatform,
+  vgic,
   x86Eoi,
   x86Pit,
   x86Vcpu,
-  machines,
-  assignedDevice,
-  hostLines,
-  kicks,
-  vfioGroups,
-  vfioPlatform,
 ];
 
 /** Every built-in protocol, by subject. Each export of the files is one. */

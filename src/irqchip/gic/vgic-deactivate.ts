@@ -17,7 +17,7 @@ const V2_CPUID_SHIFT = 10;
 export function* deactivateTrapped(dist: VgicDist, cpu: VgicCpu, value: number): Step<void> {
   const vmcr = yield* currentVmcr(cpu);
   const intid = dist.model === 2 ? value & V2_INTID_MASK : value;
-  if ((vmcr & IchVmcr.EOIM) === 0 || intid < 0 || intid >= dist.nrIrqs) return;
+  if ((vmcr & IchVmcr.EOIM) === 0 || intid < 0 || intid >= dist.nrIrqs || dist.hazards.ignoreDir) return;
   const irq = dist.irq(cpu, intid);
   if (irq === null) return;
 

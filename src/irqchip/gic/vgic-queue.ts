@@ -66,8 +66,8 @@ export function* delist(cpu: VgicCpu, irq: VgicIrq): Step<void> {
 }
 
 /** May `owner` drive this line, and does that change anything? */
-function isChange(irq: VgicIrq, level: boolean, owner: object | null): boolean {
-  if (irq.owner !== owner) return false;
+function isChange(dist: VgicDist, irq: VgicIrq, level: boolean, owner: object | null): boolean {
+  if (irq.owner !== owner && !dist.hazards.ignoreOwner) return false;
   return irq.config === VgicConfig.LEVEL ? irq.lineLevel !== level : level;
 }
 
@@ -83,7 +83,7 @@ export function* injectIrq(dist: VgicDist, cpu: VgicCpu | null, intid: number, l
   const irq = dist.irq(cpu, intid);
   if (irq === null) return -EINVAL;
   yield* irq.lock.lock();
-  if (!isChange(irq, level, owner)) {
+  if (!isChange(dist, irq, level, owner)) {
     yield* irq.lock.unlock();
     return 0;
   }

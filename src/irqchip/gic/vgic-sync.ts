@@ -36,7 +36,7 @@ function* saveState(cpu: VgicCpu, vif: VirtualInterface): Step<void> {
 
 function* foldState(dist: VgicDist, cpu: VgicCpu): Step<void> {
   const { driver } = dist;
-  const eoiCount = (cpu.hcr & IchHcr.LRENPIE) === 0 ? 0 : cpu.hcr >>> EOI_COUNT_SHIFT;
+  const eoiCount = (cpu.hcr & IchHcr.LRENPIE) === 0 || dist.hazards.ignoreEoiCount ? 0 : cpu.hcr >>> EOI_COUNT_SHIFT;
   const ended = eoiCount === 0 ? 0 : yield* collectEnded(cpu, eoiCount);
   for (let i = 0; i < cpu.usedLrs; i++) {
     const lo = cpu.lrLo[i];
@@ -86,6 +86,7 @@ export function* endOutsideLr(dist: VgicDist, cpu: VgicCpu, irq: VgicIrq): Step<
  */
 export function* foldLr(dist: VgicDist, cpu: VgicCpu, intid: number, flags: number, source: number): Step<void> {
   const irq = intid < VGIC_MIN_LPI ? dist.irq(cpu, intid) : yield* dist.lpis.get(intid);
+  const { hazards } = dist;
   if (irq === null) return;
   if ((flags & (LrFlag.STATE | LrFlag.EOI)) === LrFlag.EOI && irq.isSpi()) yield* dist.vm.acks.notifyAcked(0, intid - VGIC_NR_PRIVATE_IRQS);
 
@@ -98,9 +99,11 @@ export function* foldLr(dist: VgicDist, cpu: VgicCpu, intid: number, flags: numb
     if (isPending) irq.source |= 1 << source;
     if (isActive) irq.activeSource = source;
   }
+  // What was latched while the list register was full comes on top (R35); a level interrupt has its line (R34).
   if (irq.config === VgicConfig.EDGE) {
-    if (isPending) irq.pendingLatch = true;
+    if (isPending || hazards.foldOverLatch) irq.pendingLatch = isPending;
   } else if ((flags & LrFlag.STATE) === 0) irq.pendingLatch = false;
+  else if (isPending && hazards.foldLevelPending) irq.pendingLatch = true;
   yield* handleResampling(dist, irq, wasDeactivated, isPending);
   irq.onLr = false;
   if (irq.isLpi()) yield* dist.lpis.unpin(irq);
