@@ -12,6 +12,7 @@ import * as machines from "./machines.js";
 import * as resampler from "./resampler.js";
 import * as routing from "./routing.js";
 import * as vfioGroups from "./vfio-groups.js";
+import * as vfioPci from "./vfio-pci.js";
 import * as vfioPlatform from "./vfio-platform.js";
 import * as vgic from "./vgic.js";
 import * as x86Eoi from "./x86-eoi.js";
@@ -32,6 +33,7 @@ const SUBJECTS = [
   resampler,
   routing,
   vfioGroups,
+  vfioPci,
   vfioPlatform,
   vgic,
   x86Eoi,

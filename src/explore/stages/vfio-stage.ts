@@ -9,6 +9,7 @@ import { PlatformDevice, type ResetMethod } from "../../host/platform-device.js"
 import { Process } from "../../host/process.js";
 import { Smmu } from "../../host/smmu.js";
 import { Sysfs } from "../../host/sysfs.js";
+import { writes } from "../../sim/access.js";
 import type { Hazards } from "../../sim/hazards.js";
 import type { Sim } from "../../sim/sim.js";
 import { run, type Step } from "../../sim/step.js";
@@ -33,10 +34,12 @@ export class Registers implements DeviceRegion {
   readonly values = new Map<number, number>();
   readonly log: string[] = [];
   *read(offset: number, size: number): Step<number> {
+    yield writes(this, "registers");
     this.log.push(`r${size}@${offset.toString(16)}`);
     return this.values.get(offset) ?? 0;
   }
   *write(offset: number, size: number, value: number): Step<void> {
+    yield writes(this, "registers");
     this.log.push(`w${size}@${offset.toString(16)}=${(value >>> 0).toString(16)}`);
     this.values.set(offset, value);
   }
