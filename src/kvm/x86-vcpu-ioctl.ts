@@ -119,7 +119,7 @@ function* interrupt(vcpu: VcpuX86, process: Process, argument: number): Step<num
   const { irqchipMode } = vcpu.arch;
   if (irqchipMode === "full") return -ENXIO;
   if (irqchipMode === "none") vcpu.inject(vector);
-  else if (vcpu.pendingExternalVector >= 0) return -EEXIST;
+  else if (vcpu.pendingExternalVector >= 0 && !vcpu.vm.hazards.overwriteExtInt) return -EEXIST;
   else vcpu.pendingExternalVector = vector;
   yield* vcpu.request(X86Request.EVENT);
   return 0;

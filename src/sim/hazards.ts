@@ -92,10 +92,12 @@ export const HAZARDS = {
   unlistFromNewCpu: "X14: a load takes the vCPU off the wake-up list of the CPU that it is loaded on, not of the one that it blocked on",
   hintBeforeBit: "X15: the hint that IRR is not empty is set before the bit",
   hintClearedLast: "X15: a take looks for further vectors first, and clears the hint afterwards",
+  spuriousInService: "X16, X17: an acknowledge that finds no request marks line 7 as in service",
   picOutputBeforeAck: "X18: a PIC EOI decides on the output before it tells the acknowledge listeners",
   saveDeliveredEdges: "X20: KVM_GET_IRQCHIP shows edges that were delivered as still requested",
   exitWithoutRetest: "X23: split mode leaves for a remembered vector without asking whether it is still handled",
   initKeepsStartup: "X26: INIT keeps a start-up that is pending",
+  overwriteExtInt: "X27: in split mode KVM_INTERRUPT takes the place of one that was not taken yet",
   ackFirstPinOnly: "X28: an EOI acknowledges only the first pin with its vector",
   // vfio.md 23
   swapWithoutSync: "23.5: a replaced trigger is dropped without waiting for the handlers and the worker that still use it",

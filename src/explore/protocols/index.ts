@@ -4,10 +4,12 @@ import * as bypass from "./bypass.js";
 import * as forwarding from "./forwarding.js";
 import * as hostLines from "./host-lines.js";
 import * as injection from "./injection.js";
+import * as ioapic from "./ioapic.js";
 import * as ioeventfd from "./ioeventfd.js";
 import * as irqfd from "./irqfd.js";
 import * as irqfdLife from "./irqfd-life.js";
 import * as kicks from "./kicks.js";
+import * as localApics from "./local-apics.js";
 import * as machines from "./machines.js";
 import * as resampler from "./resampler.js";
 import * as routing from "./routing.js";
@@ -25,10 +27,12 @@ const SUBJECTS = [
   forwarding,
   hostLines,
   injection,
+  ioapic,
   ioeventfd,
   irqfd,
   irqfdLife,
   kicks,
+  localApics,
   machines,
   resampler,
   routing,

@@ -106,18 +106,24 @@ export class PicPair {
     yield* this.lock.lock();
     let chip = this.master;
     let line = chip.wanted();
-    if (line < 0) line = SPURIOUS;
+    if (line < 0) line = this.spurious(chip);
     else yield* this.acknowledge(chip, line);
     if (line === CASCADE) {
       chip = this.slave;
       line = chip.wanted();
-      if (line < 0) line = SPURIOUS;
+      if (line < 0) line = this.spurious(chip);
       else yield* this.acknowledge(chip, line);
     }
     const vector = (chip.regs[Pic.IRQ_BASE] + line) & 0xff;
     yield* this.update();
     yield* this.unlock();
     return vector;
+  }
+
+  /** 4.5: the request is gone; line 7 is said, and not in service (X16, X17). */
+  private spurious(chip: PicChip): number {
+    if (this.hazards.spuriousInService) chip.regs[Pic.ISR] |= 1 << SPURIOUS;
+    return SPURIOUS;
   }
 
   private *acknowledge(chip: PicChip, line: number): Step<void> {
