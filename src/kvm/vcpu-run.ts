@@ -26,6 +26,8 @@ export function* runVcpu(vcpu: VcpuCore, argument: number): Step<number> {
   }
   yield* loadVcpu(vcpu);
   vcpu.completeExit();
+  // User space writes it while this runs: read once, here, and never again (host-irq.md K29).
+  yield reads(vcpu, "kvm_run");
   if (immediateExit(vcpu) !== 0) return yield* leaveRun(vcpu, -EINTR);
   if (vcpu.hasSignalMask) swapSignalMask(vcpu);
   setExitReason(vcpu, KVM_EXIT_UNKNOWN);

@@ -1,4 +1,5 @@
 import type { HazardCase } from "../hazard-case.js";
+import { routeAgainstSignal } from "../protocols/ioapic.js";
 import * as kicks from "../protocols/kicks.js";
 import { moveAgainstRoute, queueAgainstRoute } from "../protocols/vgic.js";
 import { CasesOf } from "./cases.js";
@@ -7,10 +8,11 @@ import * as vgic from "./vgic-vectors.js";
 const R = new CasesOf("gic.md");
 
 /**
- * gic.md D2, as far as it needs neither an ITS nor direct injection: R1 to R29, R40 to R49 and R53 to R57 wait for the
- * machines that they are about. (R24 is kvm-irq-core.md's H4 and H5.)
+ * gic.md D2, as far as it needs neither an ITS nor direct injection. Not here: R25, R26, R28, R29, R40 to R45 and R55 to
+ * R57 are the ITS's, R1 to R23, R27, R46 to R49, R53 and R54 those of direct injection.
  */
 export const GIC_HAZARDS: readonly HazardCase[] = [
+  R.race("R24", "routing update racing injection", routeAgainstSignal, "readTornRoute", 2),
   R.race("R30", "queue without recheck", queueAgainstRoute, "insertWithoutRecheck", 3),
   R.race("R31", "prune migration without recheck", moveAgainstRoute, "moveWithoutRecheck", 3),
   R.trap("R32", "IROUTER of an active interrupt", "moveActive", "gic.md vector VA73", vgic.vectorVA73),

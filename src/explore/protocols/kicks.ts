@@ -1,5 +1,6 @@
 import { Sleep, VcpuMode } from "../../kvm/vcpu-core.js";
 import type { Vcpu } from "../../kvm/vcpu.js";
+import { writes } from "../../sim/access.js";
 import type { Step } from "../../sim/step.js";
 import * as K from "../../uapi/kvm.js";
 import type { Hazards } from "../../sim/hazards.js";
@@ -50,6 +51,7 @@ export const injectIntoHaltedVcpu: Protocol = {
 
 /** User space of another thread, which sets immediate_exit and sends no signal. */
 function* setImmediateExit(m: GuestMachine): Step<void> {
+  yield writes(m.vcpus[0], "kvm_run");
   m.process.memory.setU8(m.vcpus[0].runAddress + K.kvm_run.immediate_exit.offset, 1);
 }
 

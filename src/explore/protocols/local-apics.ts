@@ -1,3 +1,4 @@
+import { reads } from "../../sim/access.js";
 import { run, type Step } from "../../sim/step.js";
 import type { Protocol } from "../protocol.js";
 import { LAPIC, PcStage } from "../stages/pc-stage.js";
@@ -69,6 +70,7 @@ export const requestAgainstTake: Protocol = {
 /** User space's IOAPIC has the vector no more. */
 function* unroute(pc: PcStage, state: { isGone: boolean; wasLate: boolean }): Step<void> {
   yield* pc.route([]);
+  yield reads(pc.arch.vcpus[0], "requests");
   state.isGone = true;
 }
 

@@ -38,7 +38,7 @@ export class HostStage {
 
   /** Requests a plain handler and zeroes the counts. */
   request(irq: number, action: IrqAction, flags = 0, devId: object = action): number {
-    const result = run(this.host.requestIrq(irq, action, flags, "test", devId));
+    const result = run(this.host.requestIrq(irq, action, flags, "driver", devId));
     this.zero();
     return result;
   }

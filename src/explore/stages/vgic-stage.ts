@@ -16,10 +16,10 @@ import type { Hazards } from "../../sim/hazards.js";
 import type { VgicConfig, VgicIrq } from "../../irqchip/gic/vgic-irq.js";
 import * as state from "../../irqchip/gic/vgic-state.js";
 
-/** Few, because every test boots a host. */
+/** Few, because every stage boots a host. */
 const HOST_INTERRUPTS = 96;
 
-/** A vCPU that enters and leaves the guest when the test says so. */
+/** A vCPU that enters and leaves the guest when it is told to. */
 export class FakeVcpu implements IrqchipVcpu {
   readonly mutex: Mutex;
   hasRun = false;
