@@ -31,6 +31,8 @@ export const HOST_IRQ_HAZARDS: readonly HazardCase[] = [
   K.trap("K19", "unhandled flood by a shared line: the window", "countHandled", 24, host.vector24),
   K.trap("K20", "spurious counter as doomsday timer", "countForEver", 23, host.vector23),
   K.race("K21", "LPI taken on two CPUs during an affinity move", lines.lpiAgainstMove, "dropInProgress", 2),
+  K.reproduced("K21", "LPI resent into a handler that still runs", lines.lpiAgainstMoveAndEnable, 3,
+    "check_irq_resend refuses while REPLAY is set, and the busy path of handle_fasteoi_irq sets PENDING without clearing REPLAY (6.17): nobody looks again."),
   K.trap("K22", "hot-unplug overwrites affinity", "returnUnmanaged", 27, host.vector27),
   K.impossible("K23", "MSI message stale after a domain move",
     "Messages are composed at activation; a group does not leave its container while its device is open, and the last close frees the vectors.", kvm.staleMessageIsRefused),

@@ -217,20 +217,32 @@ export const threadAgainstDisable: Protocol = {
   },
 };
 
+/** An LPI that is moved while its device sends twice; a driver may disable and enable it besides. */
+function movedLpi(toggles: number, hazards?: Partial<Hazards>): Program {
+  const stage = new LpiStage(hazards);
+  const { irq, sink } = stage.lpi();
+  const device = new EdgeDevice(stage.sim, "nic", sink);
+  run(stage.host.requestIrq(irq, new Driver(device), 0, "nic", stage));
+  const contexts = [
+    new Thread("hardware", "hardware", () => raiseTwice(device), 2),
+    new Thread("irqbalance", "user", () => stage.host.setAffinity(irq, [3]), 1),
+  ];
+  if (toggles > 0) contexts.push(new Thread("driver", "user", () => disableAndEnable(stage.host, irq, toggles), 1));
+  return { sim: stage.sim, contexts, check: nothing, end: () => (device.counts.lost > 0 ? "a message is lost" : null) };
+}
+
 export const lpiAgainstMove: Protocol = {
   name: "lpi-against-move",
   title: "An LPI is moved to another CPU while its handler runs, and its device sends again: no message is lost.",
   source: "host-irq.md 1.4, K21",
-  program(hazards): Program {
-    const stage = new LpiStage(hazards);
-    const { irq, sink } = stage.lpi();
-    const device = new EdgeDevice(stage.sim, "nic", sink);
-    run(stage.host.requestIrq(irq, new Driver(device), 0, "nic", stage));
-    const move = new Thread("irqbalance", "user", () => stage.host.setAffinity(irq, [3]), 1);
-    const twice = new Thread("hardware", "hardware", () => raiseTwice(device), 2);
-    const end = (): string | null => (device.counts.lost > 0 ? "a message is lost" : null);
-    return { sim: stage.sim, contexts: [twice, move], check: nothing, end };
-  },
+  program: (hazards) => movedLpi(0, hazards),
+};
+
+export const lpiAgainstMoveAndEnable: Protocol = {
+  name: "lpi-against-move-and-enable",
+  title: "The same, and a driver disables and enables the LPI: a resend that meets the old CPU's handler is the last, and its message is lost.",
+  source: "host-irq.md 1.3, 1.4, K21",
+  program: (hazards) => movedLpi(1, hazards),
 };
 
 export const staleMessageBehindLpi: Protocol = {
