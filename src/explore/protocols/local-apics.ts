@@ -95,7 +95,7 @@ const CPUS = 9;
 
 export const broadcastQuirk: Protocol = {
   name: "broadcast-quirk",
-  title: "x2APIC cluster mode: a message for CPUs 0 to 7 has destination 0xff, and reaches a ninth CPU, too.",
+  title: "In x2APIC cluster mode a message for CPUs 0 to 7 has destination 0xff, and reaches a ninth CPU, too.",
   source: "x86-irqchip.md 6.2, X24",
   program(hazards): Program {
     const pc = new PcStage({ hazards, cpus: CPUS, x2apic: true });
