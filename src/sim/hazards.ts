@@ -107,6 +107,10 @@ export const HAZARDS = {
   // the museum's own
   unmaskSetUpWithoutSample: "an eventfd that is to unmask is attached, and its count of before is not looked at",
   unmaskOnAccess: "a VMM takes any trapped access to a device's registers for the end of its interrupt",
+  maskByRoute: "a VMM masks a message by taking its route away, and leaves the irqfd in place",
+  routeBeforeDeassign: "a VMM that masks a message takes its route away first, and the irqfd afterwards",
+  irqfdBeforeRoute: "a VMM that unmasks a message assigns the irqfd first, and gives it its route afterwards",
+  sourcesApart: "the sources of a pin are put together before the lock under which the pin is driven",
   eoiWithoutService: "an EOI does not send what came between it and its completion",
   lazyEoiTellsListeners: "an edge on a pin whose EOIs go unseen tells the acknowledge listeners of the one before",
   levelActivePending: "a level interrupt goes into a list register active and pending at once",

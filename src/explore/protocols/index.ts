@@ -5,18 +5,22 @@ import * as forwarding from "./forwarding.js";
 import * as hostLines from "./host-lines.js";
 import * as injection from "./injection.js";
 import * as ioapic from "./ioapic.js";
+import * as ioapicEdge from "./ioapic-edge.js";
+import * as ioapicSources from "./ioapic-sources.js";
 import * as ioeventfd from "./ioeventfd.js";
-import * as irqfd from "./irqfd.js";
 import * as irqfdLife from "./irqfd-life.js";
+import * as irqfd from "./irqfd.js";
 import * as kicks from "./kicks.js";
 import * as localApics from "./local-apics.js";
 import * as machines from "./machines.js";
+import * as messageMask from "./message-mask.js";
 import * as resampler from "./resampler.js";
 import * as routing from "./routing.js";
 import * as vfioGroups from "./vfio-groups.js";
 import * as vfioPci from "./vfio-pci.js";
 import * as vfioPlatform from "./vfio-platform.js";
 import * as vgic from "./vgic.js";
+import * as vgicFold from "./vgic-fold.js";
 import * as x86Eoi from "./x86-eoi.js";
 import * as x86Pit from "./x86-pit.js";
 import * as x86Vcpu from "./x86-vcpu.js";
@@ -28,18 +32,22 @@ const SUBJECTS = [
   hostLines,
   injection,
   ioapic,
+  ioapicEdge,
+  ioapicSources,
   ioeventfd,
   irqfd,
   irqfdLife,
   kicks,
   localApics,
   machines,
+  messageMask,
   resampler,
   routing,
   vfioGroups,
   vfioPci,
   vfioPlatform,
   vgic,
+  vgicFold,
   x86Eoi,
   x86Pit,
   x86Vcpu,

@@ -146,6 +146,8 @@ export class IoApic implements MmioDevice, EoiSink {
   *setIrq(pin: number, source: number, level: number, wantsStatus = false): Step<number> {
     yield* this.lock.lock();
     const isHigh = this.sources.drive(pin, source, level);
+    // One hold of the lock for the sources and the pin: else what one context read is set after what another wrote (Linux 1a577b72475d).
+    if (this.hazards.sourcesApart) yield* this.letOthersIn();
     const result = yield* this.drive(pin, isHigh !== this.isInverted(pin), wantsStatus);
     if (this.vm.sim.tracing) this.vm.sim.emit(Ev.irq_line_state, KVM_IRQCHIP_IOAPIC, pin, source, this.sources.word(pin), result);
     yield* this.lock.unlock();
@@ -155,6 +157,11 @@ export class IoApic implements MmioDevice, EoiSink {
   /** Does the entry turn the line round? Only kernels before 3.9 do what the polarity bit says. */
   private isInverted(pin: number): boolean {
     return !this.rules.ignoresPolarity && (this.entryLow[pin] & Rte.POLARITY) !== 0;
+  }
+
+  private *letOthersIn(): Step<void> {
+    yield* this.lock.unlock();
+    yield* this.lock.lock();
   }
 
   /** The wire of a pin, whoever drives it. Lock held. */

@@ -1,0 +1,70 @@
+import { beginActiveAccess, clearActive, endActiveAccess } from "../../irqchip/gic/vgic-state.js";
+import { VgicConfig } from "../../irqchip/gic/vgic-irq.js";
+import type { Step } from "../../sim/step.js";
+import type { Protocol } from "../protocol.js";
+import { Thread } from "../stages/threads.js";
+import { VgicStage } from "../stages/vgic-stage.js";
+
+// What the list registers of a vCPU in its guest know, and the interrupt does not (gic-v3.md A7.3, A9.4).
+
+const SPI = 40;
+const NOTHING = 1023;
+
+const nothing = (): null => null;
+
+/** A guest's write of ICACTIVER on vCPU 1. */
+function* clearByGuest(stage: VgicStage): Step<void> {
+  yield* beginActiveAccess(stage.dist, SPI);
+  yield* clearActive(stage.dist, stage.irq(SPI), stage.cpu(1));
+  yield* endActiveAccess(stage.dist, SPI);
+}
+
+export const clearActiveOfRunningVcpu: Protocol = {
+  name: "clear-active-of-running-vcpu",
+  title: "A vCPU clears the active state of an interrupt that another has in a list register, while its device sends again: it stays cleared.",
+  source: "gic-v3.md A7.3; gic.md R33",
+  program(hazards = {}) {
+    const stage = new VgicStage({ ids: [0, 1], nrIrqs: 64, hazards });
+    stage.sim.traceTo(null);
+    stage.enable(SPI);
+    stage.inject(SPI);
+    if (stage.iar(0) !== SPI) throw new Error("the guest does not take its interrupt");
+    const clear = new Thread("vcpu1", "vcpu", () => clearByGuest(stage), 1);
+    const send = new Thread("device", "hardware", () => stage.vgic.inject(-1, SPI, true, null));
+    return {
+      sim: stage.sim,
+      contexts: [clear, send],
+      check: nothing,
+      end() {
+        stage.exit(0);
+        return stage.isActive(SPI) ? "the interrupt is active again after it was cleared, and nobody will end it" : null;
+      },
+    };
+  },
+};
+
+export const lineFallsBeforeFold: Protocol = {
+  name: "line-falls-before-fold",
+  title: "The line of a level interrupt falls while it is pending in a list register, and the vCPU leaves its guest without having taken it: it is not pending any more.",
+  source: "gic-v3.md A9.4; gic.md R34",
+  program(hazards = {}) {
+    const stage = new VgicStage({ ids: [0, 1], nrIrqs: 64, hazards });
+    stage.sim.traceTo(null);
+    stage.enable(SPI, 0x80, VgicConfig.LEVEL);
+    stage.inject(SPI);
+    stage.enter(0);
+    const { vm, vgic } = stage;
+    const [vcpu] = vm.vcpus;
+    const leave = new Thread("vcpu0", "vcpu", () => vm.exit(vcpu));
+    const lower = new Thread("device", "hardware", () => vgic.inject(-1, SPI, false, null));
+    return {
+      sim: stage.sim,
+      contexts: [leave, lower],
+      check: nothing,
+      end() {
+        const taken = stage.iar(0);
+        return taken === NOTHING ? null : `the guest takes interrupt ${taken}, whose line fell before it could`;
+      },
+    };
+  },
+};
