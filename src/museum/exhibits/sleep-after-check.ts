@@ -16,5 +16,5 @@ export const sleepAfterCheck: Exhibit = {
   rule: "Join the wait queue first, ask second, and sleep only then.",
   protocol: injectIntoHaltedVcpu,
   off: "sleepAfterCheck",
-  bound: { preemptions: 1, budget: 1_000 },
+  bound: { preemptions: 1, budget: 2_000 },
 };
