@@ -26,7 +26,7 @@ export interface SearchOptions extends Partial<StrategyOptions> {
   /** "pct": ordering constraints that a bug may need; default 3. */
   readonly depth?: number;
   /** What an earlier search left open: it goes on from there. */
-  readonly resume?: OpenSearch;
+  readonly resume?: OpenSearch | undefined;
   /** Look for the smallest schedule that breaks the same rule; default true. */
   readonly shrink?: boolean;
 }

@@ -1,3 +1,4 @@
 export * from "../index.js";
 export { loadBoard } from "./load-board.js";
 export { RunningKernel } from "./kvm/kernel-system.js";
+export { type ProtocolSource, searchInParallel } from "./explore/parallel.js";

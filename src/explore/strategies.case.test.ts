@@ -1,0 +1,107 @@
+import { describe, expect, it } from "vitest";
+import { PersonError } from "../sim/person-error.js";
+import { Sim } from "../sim/sim.js";
+import { STRAIGHT } from "../sim/step.js";
+import { type Report, replaySchedule, search, type SearchOptions } from "./search.js";
+import { Task } from "./small.fixture.js";
+import { counter, deadlock, deep, long, protocolOf } from "./search.fixture.js";
+import { STRATEGIES } from "./strategy.js";
+
+const whole: SearchOptions = { preemptions: Infinity, executions: 4_000 };
+const withoutTime = ({ open: _, ...rest }: Report): Omit<Report, "open"> => rest;
+
+// The straight build has no interleavings to explore.
+describe.skipIf(STRAIGHT).each(STRATEGIES.map(({ name }) => name))("every strategy: %s", (strategy) => {
+  it("finds a lost update and a deadlock, as a schedule that replays them", () => {
+    for (const [protocol, message] of [
+      [counter(2, false), /^the count is 1, not 2$/],
+      [deadlock, /^deadlock: left .*; right /],
+    ] as const) {
+      const { verdict, violation } = search(protocol, { ...whole, strategy });
+      expect(verdict).toBe("violation");
+      expect(violation?.message).toMatch(message);
+      expect(replaySchedule(protocol, [], violation?.schedule ?? "")).toEqual(violation);
+    }
+  });
+
+  it("finds nothing where nothing is, and says whether that was everything", () => {
+    const result = search(counter(3, true), { ...whole, strategy });
+    expect(result).toMatchObject({ verdict: "ok", exhausted: strategy !== "pct" && strategy !== "random" });
+    expect(result.open).toBeUndefined();
+  });
+
+  it("gives the same answer again", () => {
+    const options = { ...whole, strategy };
+    expect(search(counter(3, false), options)).toEqual(search(counter(3, false), options));
+  });
+
+  it("stops where it is told, says what is open, and goes on from there without repeating", () => {
+    const options = { ...whole, strategy, executions: 5_000, steps: 100 };
+    const all = search(long, options);
+    let parts = 0;
+    let part = search(long, options, () => false);
+    for (; part.open !== undefined; parts++) part = search(long, { ...options, resume: JSON.parse(JSON.stringify(part.open)) }, () => false);
+    expect(withoutTime(part)).toMatchObject({ executions: all.executions, steps: all.steps, verdict: "ok", exhausted: all.exhausted });
+    expect(parts).toBeGreaterThan(2);
+  });
+
+  it("refuses what another search left open", () => {
+    const options = { ...whole, strategy };
+    const { open } = search(long, options, () => false);
+    const other = strategy === "dfs" ? "random" : "dfs";
+    expect(() => search(deep, { ...options, resume: open })).toThrow(PersonError);
+    expect(() => search(long, { ...options, strategy: other, resume: open })).toThrow(PersonError);
+    expect(() => search(long, { ...options, off: ["dropResamplefdEarly"], resume: open })).toThrow(PersonError);
+  });
+
+  it("stops at its limit of executions", () => {
+    const { executions, exhausted, verdict } = search(long, { ...whole, strategy, executions: 20 });
+    expect({ executions, exhausted, verdict }).toEqual({ executions: 20, exhausted: false, verdict: "ok" });
+  });
+});
+
+describe.skipIf(STRAIGHT)("exhaustive strategies", () => {
+  it.each(["preemption", "dfs", "dpor"] as const)("%s finds the one bad order among many units", (strategy) => {
+    expect(search(deep, { ...whole, strategy })).toMatchObject({ verdict: "violation", violation: { message: "the order is taken in turn" } });
+  });
+});
+
+describe.skipIf(STRAIGHT)("strategies that draw lots", () => {
+  it("pct prints its guarantee: n contexts, k steps, depth d", () => {
+    const { guarantee } = search(counter(2, false), { strategy: "pct", executions: 10, depth: 3 });
+    expect(guarantee).toContain("at least 1/72: 1/(n*k^(d-1)) with n = 2 contexts, k = 6 steps, d = 3");
+  });
+
+  it("pct finds a bug of depth d at least as often as it promises", () => {
+    // A lost update is of depth 2: the other's write falls behind the read and before the write.
+    let found = 0;
+    const seeds = 400;
+    for (let seed = 0; seed < seeds; seed++) if (search(counter(2, false), { strategy: "pct", executions: 1, depth: 2, seed, shrink: false }).verdict === "violation") found++;
+    expect(found).toBeGreaterThan(seeds / 12);
+  });
+
+  it.each(["pct", "random"] as const)("%s makes other executions with another seed", (strategy) => {
+    const schedules = new Set([1, 2, 3, 4, 5, 6].map((seed) => search(counter(4, false), { strategy, seed, executions: 1, shrink: false }).violation?.schedule));
+    expect(schedules.size).toBeGreaterThan(2);
+  });
+});
+
+describe.skipIf(STRAIGHT)("what the options ask wrongly", () => {
+  it.each([
+    [{ strategy: "quantum" }, "there is no strategy"],
+    [{ preemptions: -1 }, "preemptions is -1"],
+    [{ executions: 0.5 }, "executions is 0.5"],
+    [{ steps: 0 }, "steps is 0"],
+    [{ strategy: "pct", depth: 0 }, "depth is 0"],
+    [{ off: ["gravity"] }, "there is no rule"],
+  ] as [SearchOptions, string][])("%j", (options, message) => {
+    expect(() => search(long, options)).toThrow(PersonError);
+    expect(() => search(long, options)).toThrow(message);
+  });
+
+  it("more contexts than a schedule has letters for are refused in a sentence", () => {
+    const crowd = protocolOf("crowd", () => ({ sim: new Sim(), contexts: Array.from({ length: 31 }, (_, i) => new Task(`task ${i}`, function* () {})), check: () => null }));
+    expect(() => search(crowd)).toThrow(/more than 30 contexts/);
+  });
+});
+
