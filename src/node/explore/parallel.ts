@@ -28,6 +28,7 @@ class Hand {
     return new Promise((resolve, reject) => {
       if (this.failure !== null) reject(this.failure);
       this.settle = { resolve, reject };
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
       this.worker.postMessage(order);
     });
   }

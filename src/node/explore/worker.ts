@@ -43,6 +43,7 @@ function answer(port: NonNullable<typeof parentPort>, run: () => Answer): void {
   } catch (error) {
     reply = { error: error instanceof Error ? error.message : String(error), isPersons: error instanceof PersonError };
   }
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
   port.postMessage(reply);
 }
 
