@@ -8,7 +8,7 @@ import { counter, deadlock, deep, long, protocolOf } from "./search.fixture.js";
 import { STRATEGIES } from "./strategy.js";
 
 const whole: SearchOptions = { preemptions: Infinity, executions: 4_000 };
-const withoutTime = ({ open: _, ...rest }: Report): Omit<Report, "open"> => rest;
+const withoutOpen = (report: Report): Omit<Report, "open"> => ({ ...report, open: undefined });
 
 // The straight build has no interleavings to explore.
 describe.skipIf(STRAIGHT).each(STRATEGIES.map(({ name }) => name))("every strategy: %s", (strategy) => {
@@ -41,7 +41,7 @@ describe.skipIf(STRAIGHT).each(STRATEGIES.map(({ name }) => name))("every strate
     let parts = 0;
     let part = search(long, options, () => false);
     for (; part.open !== undefined; parts++) part = search(long, { ...options, resume: JSON.parse(JSON.stringify(part.open)) }, () => false);
-    expect(withoutTime(part)).toMatchObject({ executions: all.executions, steps: all.steps, verdict: "ok", exhausted: all.exhausted });
+    expect(withoutOpen(part)).toMatchObject({ executions: all.executions, steps: all.steps, verdict: "ok", exhausted: all.exhausted });
     expect(parts).toBeGreaterThan(2);
   });
 
