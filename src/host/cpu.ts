@@ -45,6 +45,7 @@ class HandlerGate implements Waitable {
 /** Open while the CPU runs no guest. */
 class GuestGate implements Waitable {
   isInGuest = false;
+  constructor(readonly watches: HostCpu) {}
   isOpen(): boolean {
     return !this.isInGuest;
   }
@@ -74,7 +75,7 @@ export abstract class HostCpu extends Context implements IrqPort {
   readonly ipisTaken = new Int32Array(IPIS);
   private guestMode: GuestMode | null = null;
   private readonly handlerGate = new HandlerGate(this);
-  private readonly guestGate = new GuestGate();
+  private readonly guestGate = new GuestGate(this);
   /** The signal that is being raised is an IPI: it comes after the cost of one. */
   private isIpiOnItsWay = false;
 

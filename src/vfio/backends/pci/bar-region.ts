@@ -153,6 +153,10 @@ class BarMapping implements DeviceRegion, Waitable {
     private readonly waits: boolean,
   ) {}
 
+  get watches(): object {
+    return this;
+  }
+
   isOpen(): boolean {
     return this.underWay === 0;
   }

@@ -1,0 +1,79 @@
+// `npm run bench -- explore`, or `node --expose-gc bench/explore.js`: how fast the explorer is, what the reduction saves,
+// what a second worker brings, and what a long search keeps. CPU time, so that others on the machine count little; the
+// two workers are measured by the clock, and mean something only where two cores are idle.
+import { loadavg } from "node:os";
+import { performance } from "node:perf_hooks";
+
+const from = (name) => import(new URL(`../dist/stepped/${name}.js`, import.meta.url).href);
+const { search, setUp } = await from("explore/search");
+const { PROTOCOLS } = await from("explore/protocols/index");
+const { searchInParallel } = await from("node/explore/parallel");
+const loader = new URL("./protocol.js", import.meta.url).href;
+const { loadProtocol } = await import(loader);
+const named = (name) => PROTOCOLS.find((protocol) => protocol.name === name);
+
+/** Seconds of CPU time of a search, warmed up by the same. */
+function timed(protocol, options) {
+  search(protocol, options);
+  const begin = process.cpuUsage();
+  const report = search(protocol, options);
+  const { user, system } = process.cpuUsage(begin);
+  return { ...report, seconds: (user + system) / 1e6 };
+}
+
+const round = (value) => (value < 100 ? Math.round(value * 100) / 100 : Math.round(value));
+
+function speed(note) {
+  const irqfd = timed(named("deassign-against-signal"), { preemptions: 2, executions: 15_000 });
+  note("explored, steps per second: deassign against two signals", round(irqfd.steps / irqfd.seconds), "/s", "at least 300000");
+  const signal = timed(loadProtocol("signal-by-message"), { strategy: "random", executions: 30_000 });
+  const steps = signal.steps / signal.executions;
+  note(`explored, executions per second: one signal to a message, ${steps} steps`, round(signal.executions / signal.seconds), "/s", "at least 20000");
+}
+
+function reduction(note) {
+  const small = named("irqfd-life-small");
+  const plain = timed(small, { strategy: "dfs", executions: 1_000_000 });
+  const reduced = timed(small, { strategy: "dpor", executions: 1_000_000 });
+  note(`irqfd-life-small, every order${plain.exhausted ? "" : " (not all)"}`, plain.executions, "");
+  note("  one of each class", reduced.executions, "");
+  note("  so many times fewer", round(plain.executions / (reduced.executions + reduced.blocked)), "", "at least 50");
+  const full = timed(named("irqfd-life"), { strategy: "dpor", executions: 50_000 });
+  note(`irqfd-life, one of each class${full.exhausted ? "" : ": more than"}`, full.executions, "");
+  note("  cut short by sleep sets", full.blocked, "");
+}
+
+async function parallel(note) {
+  const options = { strategy: "dfs", executions: 60_000 };
+  const seconds = async (workers) => {
+    const begin = performance.now();
+    await searchInParallel(named("irqfd-life"), { loader, source: "irqfd-life" }, options, workers);
+    return (performance.now() - begin) / 1000;
+  };
+  await seconds(1);
+  const [one, two] = [await seconds(1), await seconds(2)];
+  note("two workers, times one", round(one / two), "", "at least 1.7 where two cores are idle");
+}
+
+function memory(note) {
+  const { coordinator } = setUp(loadProtocol("signal-by-message"), { strategy: "random", executions: 1_000_000 });
+  let most = 0;
+  coordinator.runAll(({ executions }) => {
+    most = Math.max(most, process.memoryUsage.rss());
+    return executions < 1_000_000;
+  });
+  note("memory while a million executions are made", round(most / 2 ** 20), "MiB", "less than 300");
+}
+
+/** @param {(what: string, value: number, unit: string, target?: string) => void} note */
+export async function exploreFigures(note) {
+  memory(note);
+  speed(note);
+  reduction(note);
+  await parallel(note);
+}
+
+if (import.meta.filename === process.argv[1]) {
+  await exploreFigures((what, value, unit, target) => console.log(`${what.padEnd(70)} ${String(value).padStart(9)} ${unit.padEnd(4)} ${target ?? ""}`.trimEnd()));
+  console.log(`load of the machine ${round(loadavg()[0])}`);
+}
