@@ -1,4 +1,4 @@
-import { type Access, AccessKind, type Waitable } from "../sim/access.js";
+import { type Access, AccessKind, type RestsOn, type Waitable } from "../sim/access.js";
 import type { Task } from "../sim/context.js";
 
 /** The clocks, as one step used them. */
@@ -20,6 +20,8 @@ export class Footprint {
   kind = -1;
   /** What it accessed; for a wait, what the condition rests on, null for anything. */
   object: object | null = null;
+  /** What the accessed object looks at besides itself: read. */
+  also: object | null = null;
   /** Contexts by their number, as bits. */
   enters = 0;
   wakes = 0;
@@ -36,6 +38,7 @@ export class Footprint {
   announce(access: Access | null, task: Task): void {
     this.kind = access === null ? -1 : access.kind;
     this.object = access === null ? null : objectOf(access);
+    this.also = access === null ? null : ((access.object as Partial<RestsOn>).restsOn ?? null);
     this.enters = access === null ? bit(task.number) : 0;
     this.wakes = 0;
     this.cancels = 0;
@@ -70,6 +73,7 @@ const isRead = (kind: number): boolean => kind === AccessKind.READ || kind === A
 /** Do the accesses that two steps announced leave another state, or show another value, in the other order? */
 export function objectsConflict(a: Footprint, b: Footprint): boolean {
   if (a.object === b.object && a.object !== null) return !(isRead(a.kind) && isRead(b.kind));
+  if ((a.also !== null && a.also === b.object && !isRead(b.kind)) || (b.also !== null && b.also === a.object && !isRead(a.kind))) return true;
   return (a.kind === AccessKind.BLOCK && a.object === null) || (b.kind === AccessKind.BLOCK && b.object === null);
 }
 

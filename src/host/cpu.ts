@@ -1,5 +1,5 @@
 import type { IrqPort } from "../arch/irq-port.js";
-import { block, reads, type Waitable, writes } from "../sim/access.js";
+import { block, reads, type RestsOn, type Waitable, writes } from "../sim/access.js";
 import { Context, current } from "../sim/context.js";
 import { Cost } from "../sim/cost.js";
 import { Ev } from "../sim/event.js";
@@ -22,6 +22,8 @@ export interface CpuController {
   connect(cpu: number, port: IrqPort): void;
   /** Is the interrupt signal of this CPU asserted? */
   isSignalled(cpu: number): boolean;
+  /** The object whose accesses change that; the controller itself where it does not say. */
+  signalOf?(cpu: number): object;
 }
 
 /** The guest that a CPU is running: a vCPU sets it at entry and clears it at exit. */
@@ -56,7 +58,7 @@ class GuestGate implements Waitable {
  * interrupt signal either forces its guest out or runs this context, which takes interrupts until the signal is gone.
  * How one interrupt is taken and an IPI sent is the architecture's.
  */
-export abstract class HostCpu extends Context implements IrqPort {
+export abstract class HostCpu extends Context implements IrqPort, RestsOn {
   isOnline = true;
   /** Interrupt handlers on this CPU's stack. */
   interruptDepth = 0;
@@ -94,6 +96,11 @@ export abstract class HostCpu extends Context implements IrqPort {
 
   /** The signal of an IPI leaves this CPU. */
   protected abstract sendSignal(to: number, kind: Ipi): Step<void>;
+
+  /** Whoever looks at this CPU's interrupt looks at the signal from its controller. */
+  get restsOn(): object {
+    return this.controller.signalOf?.(this.cpu) ?? this.controller;
+  }
 
   /** The guest that runs here, null while the host does. */
   get guest(): GuestMode | null {
@@ -148,7 +155,7 @@ export abstract class HostCpu extends Context implements IrqPort {
     for (;;) {
       // A CPU runs one thing at a time: its threads stand still while it is in a handler.
       if (this.interruptDepth > 0) yield* this.sim.wait(this.handlerGate);
-      yield reads(this, "IRQ");
+      yield writes(this, "IRQ");
       if (this.guestMode !== null || !this.controller.isSignalled(this.cpu)) return;
       this.interruptDepth++;
       yield* this.takeOne();
@@ -169,7 +176,7 @@ export abstract class HostCpu extends Context implements IrqPort {
   /** The scheduler gives this CPU to a thread (null: idle). A thread calls it when it starts to run and when it sleeps. */
   *switchTo(thread: Context | null): Step<void> {
     if (this.thread === thread) return;
-    yield reads(this, "IRQ");
+    yield writes(this, "IRQ");
     if (this.guestMode !== null) yield* this.pushGuestOut(this.guestMode);
     this.thread = thread;
     this.needsResched = false;

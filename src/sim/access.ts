@@ -20,6 +20,11 @@ export interface Access {
   readonly site: number;
 }
 
+/** An announced object whose accesses look at another one too: what that announces is in an order with them. */
+export interface RestsOn {
+  readonly restsOn: object;
+}
+
 /** Something a context can wait for. */
 export interface Waitable {
   /** May the context that asks go on? Must not change anything. */

@@ -31,6 +31,10 @@ export class LocalApics implements CpuController {
     this.byCpu[cpu].connect(port);
   }
 
+  signalOf(cpu: number): object {
+    return this.byCpu[cpu];
+  }
+
   isSignalled(cpu: number): boolean {
     return this.byCpu[cpu].isSignalled;
   }
