@@ -13,9 +13,10 @@ const LOST: Execution = {
   hops: [
     hop(0, "acquires", "Mutex"),
     hop(0, "reads", "EventfdContext", { field: "count" }),
-    hop(1, "reads", "Own"),
+    hop(1, "reads", "Theirs"),
     hop(1, "writes", "EventfdContext", { field: "count", events: ["eventfd_signal(3)"] }),
     hop(0, "releases", "Mutex"),
+    hop(0, "reads", "Own"),
   ],
   fault: "H1: the event is lost",
 };
@@ -29,8 +30,9 @@ describe("an execution as columns", () => {
       "   2  reads EventfdContext.count                                 kvm/irqfd.ts:41",
       "      |                . 1 more",
       "   4  |                writes EventfdContext.count               kvm/irqfd.ts:41",
-      "      |                  => eventfd_signal(3)",
+      "      |                  => eventfd_signal id=3",
       "      . 1 more         |",
+      "   6  reads Own        |                                         kvm/irqfd.ts:41",
       "",
       "  !!  H1: the event is lost",
     ]);
@@ -54,7 +56,7 @@ describe("an execution as columns", () => {
 
   it("takes one line for a context that does the same again and again", () => {
     const hops = [...Array.from({ length: 40 }, () => hop(0, "reads", "Irq")), hop(1, "writes", "Irq")];
-    const text = columns({ lanes: LOST.lanes, hops, fault: null });
+    const text = columns({ lanes: LOST.lanes, hops, fault: null }, { isWhole: true });
     expect(text).toContain("   1  reads Irq, 40 times");
     expect(text).toContain("  41  |");
   });
@@ -70,15 +72,21 @@ describe("an execution as columns", () => {
 describe("contexts meet", () => {
   const of = (...hops: Hop[]): boolean[] => meetings(hops);
 
-  it("where they touch the same object and one changes it", () => {
+  it("where an object that one of them changes passes from one to the other", () => {
     expect(of(hop(0, "reads", "A"), hop(1, "writes", "A"), hop(1, "writes", "B"))).toEqual([true, true, false]);
     expect(of(hop(0, "reads", "A"), hop(1, "reads", "A"))).toEqual([false, false]);
     expect(of(hop(0, "writes", "A"), hop(0, "writes", "A"))).toEqual([false, false]);
+    expect(of(hop(0, "writes", "A"), hop(0, "writes", "A"), hop(1, "reads", "A"), hop(1, "reads", "A"), hop(0, "writes", "A"))).toEqual([false, true, true, true, true]);
   });
 
-  it("at a lock only where the context is left while it holds it", () => {
-    const [take, give] = [hop(0, "acquires", "L"), hop(0, "releases", "L")];
-    expect(of(take, give, hop(1, "acquires", "L"), hop(1, "releases", "L"))).toEqual([false, false, false, false]);
-    expect(of(take, hop(1, "waits for", "L"), give)).toEqual([true, true, false]);
+  it("at a lock where it is taken, not where it is given back", () => {
+    const of0 = [hop(0, "acquires", "L"), hop(0, "releases", "L")];
+    expect(of(...of0, hop(1, "acquires", "L"), hop(1, "releases", "L"))).toEqual([true, false, true, false]);
+    expect(of(...of0, ...of0)).toEqual([false, false, false, false]);
+  });
+
+  it("where one waits while others move", () => {
+    expect(of(hop(0, "waits for", "Flush"), hop(1, "writes", "A"))).toEqual([true, false]);
+    expect(of(hop(0, "waits for", "Flush"), hop(0, "writes", "A"))).toEqual([false, false]);
   });
 });

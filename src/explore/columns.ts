@@ -1,3 +1,5 @@
+import { EVENT_ARGUMENTS, EVENT_NAMES } from "../sim/event.js";
+
 /** Who takes part in an execution. */
 export interface Lane {
   readonly name: string;
@@ -64,29 +66,30 @@ export function columns(execution: Execution, options: ColumnOptions = {}): stri
 }
 
 /**
- * The accesses by which the contexts of an execution meet: to an object that another context touches too, one of the two
- * changing it. Giving a lock back is left out, and so is taking one that nobody else wanted while it was held.
+ * The accesses by which the contexts of an execution meet: where an object passes from one to another, the last access of
+ * the one and the first of the other, unless both only read. A lock passes by being taken; who waits while others move, waits
+ * for them.
  */
 export function meetings(hops: readonly Hop[]): boolean[] {
-  const touched = new Map<string, { actor: number; changes: boolean }[]>();
-  for (const hop of hops) {
-    const before = touched.get(hop.object) ?? [];
-    before.push({ actor: hop.actor, changes: hop.verb !== "reads" });
-    touched.set(hop.object, before);
-  }
-  return hops.map((hop, i) => {
-    if (hop.verb === "releases" || hop.verb === "enters") return false;
-    if (hop.verb === "acquires" && !isContended(hops, i)) return false;
-    const changes = hop.verb !== "reads";
-    return (touched.get(hop.object) ?? []).some((other) => other.actor !== hop.actor && (changes || other.changes));
+  const meets = hops.map((hop, i) => hop.verb === "waits for" && i + 1 < hops.length && hops[i + 1].actor !== hop.actor);
+  const accesses = new Map<string, number[]>();
+  hops.forEach((hop, i) => {
+    if (hop.object === "") return;
+    const before = accesses.get(hop.object) ?? [];
+    const conflicting = before.findLast((j) => changes(hop) || changes(hops[j]));
+    if (conflicting !== undefined && hops[conflicting].actor !== hop.actor) meets[i] = meets[taken(hops, before, conflicting)] = true;
+    before.push(i);
+    accesses.set(hop.object, before);
   });
+  return meets;
 }
 
-/** Does somebody else take the same lock before this context comes back to it? */
-function isContended(hops: readonly Hop[], at: number): boolean {
-  const { actor, object } = hops[at];
-  for (let i = at + 1; i < hops.length && hops[i].actor === actor; i++) if (hops[i].object === object && hops[i].verb === "releases") return false;
-  return hops.some((hop) => hop.object === object && hop.actor !== actor);
+const changes = (hop: Hop): boolean => hop.verb !== "reads" && hop.verb !== "waits for";
+
+/** Of a lock that was given back, where it had been taken. */
+function taken(hops: readonly Hop[], accesses: readonly number[], at: number): number {
+  if (hops[at].verb !== "releases") return at;
+  return accesses.findLast((i) => i < at && hops[i].actor === hops[at].actor && hops[i].verb === "acquires") ?? at;
 }
 
 class Drawing {
@@ -117,6 +120,7 @@ class Drawing {
     this.header();
     const { hops, fault } = this.execution;
     const shown = this.options.isWhole === true ? hops.map(() => true) : meetings(hops);
+    if (fault !== null && hops.length > 0) shown[hops.length - 1] = true;
     for (let i = 0; i < hops.length; ) {
       let end = i;
       while (end < hops.length && !shown[end] && hops[end].events.length === 0 && hops[end].actor === hops[i].actor) end++;
@@ -132,12 +136,12 @@ class Drawing {
   }
 
   private sitesWidth(): number {
-    return Math.max(0, ...this.execution.hops.map(({ site }) => shortSite(site).length));
+    return Math.max(0, ...this.execution.hops.map((hop) => shortSite(placeOf(hop)).length));
   }
 
   /** The names on one line where they fit, else as stairs. */
   private header(): void {
-    const names = this.lanes.map(({ name, kind }) => (name === kind ? name : `${name} (${kind})`));
+    const names = this.lanes.map(({ name, kind }) => (kind === "" || name === kind ? name : `${name} (${kind})`));
     const isFitting = (list: readonly string[]): boolean => list.every((name, i) => i === list.length - 1 || name.length < this.gap);
     const fitting = isFitting(names) ? names : this.lanes.map(({ name }) => name);
     if (isFitting(fitting)) {
@@ -179,8 +183,8 @@ class Drawing {
 
   private hop(hop: Hop, number: number, times: number): void {
     const what = `${hop.verb} ${hop.object}${hop.field === "" ? "" : `.${hop.field}`}${times === 1 ? "" : `, ${times} times`}`;
-    this.put(String(number).padStart(this.digits), hop.actor, what.trim(), shortSite(hop.site));
-    for (const event of hop.events) this.put("", hop.actor, `  => ${event}`, "");
+    this.put(String(number).padStart(this.digits), hop.actor, what.trim(), shortSite(placeOf(hop)));
+    for (const event of hop.events) this.put("", hop.actor, `  => ${spelledOut(event)}`, "");
   }
 
   private fold(actor: number, count: number): void {
@@ -194,11 +198,22 @@ class Drawing {
 
 /** A context that does the same again and again, and nothing else, takes one line. */
 function endOfRepeats(hops: readonly Hop[], begin: number): number {
-  const alike = (a: Hop, b: Hop): boolean => a.actor === b.actor && a.verb === b.verb && a.object === b.object && a.field === b.field && a.site === b.site;
+  const alike = (a: Hop, b: Hop): boolean => a.actor === b.actor && a.verb === b.verb && a.object === b.object && a.field === b.field && placeOf(a) === placeOf(b);
   let end = begin + 1;
   while (end < hops.length && hops[end - 1].events.length === 0 && hops[end].events.length === 0 && alike(hops[end], hops[begin])) end++;
   return end;
 }
+
+/** "kvm_set_irq(5,1,0)" with the names of its arguments: "kvm_set_irq gsi=5 level=1 source=0". */
+function spelledOut(event: string): string {
+  const [, name = event, list = ""] = /^(\w+)\((.*)\)$/.exec(event) ?? [];
+  const names = EVENT_ARGUMENTS[EVENT_NAMES.findIndex((known) => known === name)] ?? [];
+  const values = list === "" ? [] : list.split(",");
+  return [name, ...values.map((value, i) => `${names[i] ?? i}=${Number(value) > 0xffff ? `0x${Number(value).toString(16)}` : value}`)].join(" ");
+}
+
+/** Of a point of the ground, from where it was reached. */
+const placeOf = ({ caller = "", site }: Hop): string => (caller === "" ? site : caller);
 
 const shortSite = (site: string): string => site.replace(/^src\//, "");
 

@@ -1,7 +1,7 @@
 import { PersonError } from "../sim/person-error.js";
 import { Coordinator } from "./coordinator.js";
 import { endless } from "./endless.js";
-import { describeSteps, type ShownStep, Showing } from "./show.js";
+import { type CallerOf, describeSteps, type ShownStep, Showing } from "./show.js";
 import { parseSchedule, printSchedule } from "./schedule.js";
 import { PreemptionBounded } from "./strategies/depth-first.js";
 import { lowest } from "./strategy.js";
@@ -85,8 +85,8 @@ export interface Rerun {
 }
 
 /** Makes the choices, goes on without preemption where they end, and keeps what happens. A PersonError where they do not fit. */
-export function rerun(scenario: Scenario, choices: readonly number[], steps: number): Rerun {
-  const showing = new Showing();
+export function rerun(scenario: Scenario, choices: readonly number[], steps: number, callerOf?: CallerOf): Rerun {
+  const showing = new Showing(callerOf);
   const trial = new Trial(scenario, showing);
   showing.listen(trial);
   const made: number[] = [];

@@ -6,7 +6,7 @@ import { type OpenSearch, readOpen, writeOpen } from "./open-search.js";
 import type { Protocol } from "./protocol.js";
 import { movesOf, printString } from "./schedule.js";
 import { shrink } from "./shrink.js";
-import type { ShownStep } from "./show.js";
+import type { CallerOf, ShownStep } from "./show.js";
 import { type AnyStrategy, makeStrategy, type StrategyOptions } from "./strategies/make-strategy.js";
 import type { Found, Job, Outcome, StrategyName } from "./strategy.js";
 
@@ -128,10 +128,12 @@ export interface Replay extends Omit<Counterexample, "message"> {
 /**
  * Runs one printed schedule again. Throws a PersonError when the string is cut short, or printed by another version or for
  * another program.
+ *
+ * @param callerOf fills `caller` of the steps
  */
-export function replaySchedule(protocol: Protocol, off: readonly HazardName[], schedule: string, steps: number = STEPS): Replay {
+export function replaySchedule(protocol: Protocol, off: readonly HazardName[], schedule: string, steps: number = STEPS, callerOf?: CallerOf): Replay {
   const { scenario } = jobOf(protocol, off, steps);
-  const again = rerun(scenario, movesOf(schedule, protocol, off), steps);
+  const again = rerun(scenario, movesOf(schedule, protocol, off), steps, callerOf);
   const { message, contexts, preemptions } = again;
   return { message, schedule: printString(protocol, off, again.choices), preemptions, contexts, steps: again.steps };
 }

@@ -1,4 +1,4 @@
-import { AccessKind } from "../sim/access.js";
+import { type Access, AccessKind } from "../sim/access.js";
 import { EVENT_NAMES, type EventArgument, type EventSink } from "../sim/event.js";
 import { POINT_SITES } from "../sim/point-sites.js";
 import type { Sim } from "../sim/sim.js";
@@ -18,6 +18,8 @@ export interface ShownStep {
   readonly field: string;
   /** "src/kvm/irqfd.ts:41", or "" where the build numbered nothing. */
   readonly site: string;
+  /** Where a point of the ground (src/sim) was reached from; "" where that is not known. */
+  readonly caller: string;
   /** Events of this step: "kvm_set_irq(5,1,0)". */
   readonly events: readonly string[];
 }
@@ -29,13 +31,19 @@ interface Seen {
   readonly object: object | null;
   readonly field: string;
   readonly site: number;
+  readonly caller: string;
   readonly events: string[];
 }
+
+/** Tells where an access was reached from. */
+export type CallerOf = (access: Access) => string;
 
 /** Keeps what each step of one execution does, and names the objects at the end. */
 export class Showing implements Recorder, EventSink {
   private readonly seen: Seen[] = [];
   private next: EventSink | null = null;
+
+  constructor(private readonly callerOf: CallerOf = () => "") {}
 
   /** Hears the trial's events, beside its properties. */
   listen(trial: Trial): void {
@@ -45,7 +53,8 @@ export class Showing implements Recorder, EventSink {
   step(actor: Actor, seat: number): void {
     const access = actor.isUnderWay ? actor.pending : null;
     const { kind, object, field, site } = access ?? { kind: -1 as const, object: null, field: "", site: 0 };
-    this.seen.push({ actor: seat, context: actor.context.name, kind, object, field, site, events: [] });
+    const caller = access === null ? "" : this.callerOf(access);
+    this.seen.push({ actor: seat, context: actor.context.name, kind, object, field, site, caller, events: [] });
   }
 
   event(sim: Sim, id: number, cause: number, kind: number, a?: EventArgument, b?: EventArgument, c?: EventArgument, d?: EventArgument, e?: EventArgument): void {
@@ -55,34 +64,41 @@ export class Showing implements Recorder, EventSink {
 
   steps(): ShownStep[] {
     const names = nameObjects(this.seen);
-    return this.seen.map(({ actor, context, kind, object, field, site, events }) => ({
+    return this.seen.map(({ actor, context, kind, object, field, site, caller, events }) => ({
       actor,
       context,
       kind: kind === -1 ? "enters" : VERBS[kind],
       object: object === null ? "" : (names.get(object) ?? ""),
       field,
       site: POINT_SITES[site] ?? "",
+      caller,
       events,
     }));
   }
 }
 
-/** "Irqfd", or "Irqfd 2" where there are several, in the order in which the execution comes to them. */
+/** "Irqfd", or "Irqfd 2" where there are several, in the order in which the execution comes to them; a lock by its class too. */
 function nameObjects(seen: readonly Seen[]): Map<object, string> {
-  const byClass = new Map<string, object[]>();
+  const byKind = new Map<string, object[]>();
   for (const { object } of seen) {
     if (object === null) continue;
-    const known = byClass.get(object.constructor.name) ?? [];
+    const kind = kindOf(object);
+    const known = byKind.get(kind) ?? [];
     if (!known.includes(object)) known.push(object);
-    byClass.set(object.constructor.name, known);
+    byKind.set(kind, known);
   }
   const names = new Map<object, string>();
-  for (const [name, objects] of byClass) objects.forEach((object, i) => names.set(object, objects.length === 1 ? name : `${name} ${i + 1}`));
+  for (const [name, objects] of byKind) objects.forEach((object, i) => names.set(object, objects.length === 1 ? name : `${name} ${i + 1}`));
   return names;
+}
+
+function kindOf(object: object): string {
+  const { name } = object.constructor;
+  return "lockClass" in object && typeof object.lockClass === "string" ? `${name} ${object.lockClass}` : name;
 }
 
 /** "raise: src/host/eventfd.ts:101 writes EventfdContext.count", a line for each access; which of several objects, no line says. */
 export function describeSteps(steps: readonly ShownStep[]): string[] {
   const accesses = steps.filter(({ kind }) => kind !== "enters");
-  return accesses.map(({ context, site, kind, object, field }) => `${context}: ${site} ${kind} ${object.replace(/ \d+$/, "")}${field === "" ? "" : `.${field}`}`.replace(/ {2,}/g, " "));
+  return accesses.map(({ context, site, kind, object, field }) => `${context}: ${site} ${kind} ${object.replace(/ .*$/, "")}${field === "" ? "" : `.${field}`}`.replace(/ {2,}/g, " "));
 }

@@ -63,10 +63,20 @@ export function endDriving(before: boolean): void {
   isCompleting = before;
 }
 
+let listener: ((access: Access) => void) | null = null;
+
+/** From now on, `told` hears of every point that a driver is to see, inside the code that announces it; null: nobody. */
+export function onPoint(told: ((access: Access) => void) | null): void {
+  listener = told;
+}
+
 /** A point: the access for the driver to see, or null where it is announced already. */
 export function point(kind: AccessKind, object: object, field: string, site: number): Access | null {
   const access = { kind, object, field, site };
-  if (!isCompleting) return access;
+  if (!isCompleting) {
+    if (listener !== null) listener(access);
+    return access;
+  }
   announced = access;
   return null;
 }
