@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { explore, replay } from "../explore/explorer.js";
+import { explore } from "../explore/explorer.js";
 import { splitRaiseAgainstEoi } from "../explore/protocols/assigned-device.js";
+import { replaySchedule } from "../explore/search.js";
 import { STRAIGHT } from "../sim/step.js";
 import { EXHIBITS } from "./exhibits.js";
 import { visit } from "./visit.js";
@@ -26,8 +27,7 @@ describe("the museum", () => {
       it(exhibit.name, () => {
         const { foundWithoutFix, absentWithFix, schedule, message } = visit(exhibit);
         expect({ foundWithoutFix, absentWithFix }).toEqual({ foundWithoutFix: true, absentWithFix: true });
-        const again = replay(() => exhibit.protocol.program({ [exhibit.off]: true }), schedule ?? "");
-        expect(again).toMatchObject({ verdict: "violation", message });
+        expect(replaySchedule(exhibit.protocol, [exhibit.off], schedule ?? "").message).toBe(message);
       }, PATIENCE);
   });
 });

@@ -1,4 +1,4 @@
-import { explore } from "../explore/explorer.js";
+import { search } from "../explore/search.js";
 import type { Citation, Exhibit } from "./exhibit.js";
 
 /** What a visit shows, in the form of `virq museum --json`. */
@@ -16,8 +16,6 @@ export interface Visit {
   readonly schedule: string | null;
   /** What went wrong there; or, with the fix, what must not be: null when all is as it should be. */
   readonly message: string | null;
-  /** One line per access of the failing execution. */
-  readonly trace: readonly string[];
 }
 
 /** Executions of the fixed program after which its search gives up: more than any exhibit's bound has. */
@@ -25,19 +23,17 @@ const PATIENCE = 1_000_000;
 
 /** Searches an exhibit's program without its fix, then with it. Works in the stepped build only. */
 export function visit({ name, cite, protocol, off, bound }: Exhibit): Visit {
-  const found = explore(() => protocol.program({ [off]: true }), { preemptions: bound.preemptions, limit: bound.budget });
-  const fixed = explore(() => protocol.program(), { preemptions: bound.preemptions, limit: PATIENCE });
-  const isFound = found.verdict === "violation";
-  const isAbsent = fixed.verdict === "ok" && fixed.exhausted;
+  const { preemptions, budget } = bound;
+  const without = search(protocol, { off: [off], preemptions, executions: budget });
+  const fixed = search(protocol, { preemptions, executions: PATIENCE });
   return {
     name,
     cite,
-    foundWithoutFix: isFound,
-    absentWithFix: isAbsent,
-    executions: { without: found.interleavings, with: fixed.interleavings },
+    foundWithoutFix: without.verdict === "violation",
+    absentWithFix: fixed.verdict === "ok" && fixed.exhausted,
+    executions: { without: without.executions, with: fixed.executions },
     bound,
-    schedule: isFound ? found.schedule : null,
-    message: isFound ? found.message : fixed.verdict === "violation" ? fixed.message : null,
-    trace: isFound ? found.trace : [],
+    schedule: without.violation?.schedule ?? null,
+    message: without.violation?.message ?? fixed.violation?.message ?? null,
   };
 }
