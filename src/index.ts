@@ -2,6 +2,7 @@
 
 // The ground: steps in two tempos, virtual time, events.
 export { Context, type ContextKind, current } from "./sim/context.js";
+export { block, blocked, guarded, reads, shared, type Waitable, writes } from "./sim/access.js";
 export { type CostTable, FREE_OF_COST, type Primitive, PRIMITIVES } from "./sim/cost.js";
 export { Ev, EVENT_ARGUMENTS, EVENT_NAMES, type EventArgument, type EventName, type EventSink, TraceBuffer, type TraceEvent } from "./sim/event.js";
 export { HAZARDS, type HazardName, type Hazards } from "./sim/hazards.js";
@@ -154,6 +155,7 @@ export type { X86Answer, X86Call, X86Step, X86Target, X86Vector } from "./confor
 
 // Interleavings; on the stepped build only.
 export { type Clean, explore, type ExploreOptions, replay, type Violation } from "./explore/explorer.js";
+export { builtinProtocols, protocolNamed } from "./explore/catalogue.js";
 export { asking } from "./explore/asking.js";
 export { type ColumnOptions, columns, type Execution, type Hop, type Lane, meetings, type Paint } from "./explore/columns.js";
 export { deliveryProtocol } from "./explore/delivery-protocol.js";
@@ -164,6 +166,9 @@ export type { Heard, Property } from "./explore/property.js";
 export * from "./explore/properties/index.js";
 export type { Protocol } from "./explore/protocol.js";
 export { PROTOCOLS } from "./explore/protocols/index.js";
+export { CoreStage } from "./explore/stages/core-stage.js";
+export { Raise, Thread } from "./explore/stages/threads.js";
+export { threadsProtocol } from "./explore/threads-protocol.js";
 export { RULE_FORMS, ruleProperty } from "./explore/rule.js";
 export { programHash, scheduleHash } from "./explore/schedule.js";
 export { type Counterexample, replaySchedule, type Replay, type Report, search, type SearchOptions } from "./explore/search.js";

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-const PAGES = ["README.md", "CONTRIBUTING.md", "src/README.md"];
+const PAGES = ["README.md", "CONTRIBUTING.md", "src/README.md", "docs/explore.md", "docs/hazards.md"];
 
 /** One sentence for each link that leads nowhere. */
 export function linkFaults(root) {

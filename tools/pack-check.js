@@ -1,6 +1,6 @@
 // `npm run pack:check`: packs virq, installs the tarball into an empty project without scripts, and uses each entry and
 // the command, on every Node given as argument (default: the one that runs this, and `node` of the PATH).
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
@@ -44,6 +44,8 @@ try {
     process.stdout.write(sh(node, ["probe.mjs"], project));
     const table = sh(node, ["node_modules/virq/bin/virq.js", "compare", "--board", "midway", "--device", "/soc/ethernet@fff50000", "--json", "--interrupts", "10"], project);
     if (JSON.parse(table).mechanisms.length === 0) throw new Error("compare printed no mechanism");
+    const found = spawnSync(node, ["node_modules/virq/bin/virq.js", "explore", "assign-against-signal", "--without", "sampleBeforeInsert", "--json"], { cwd: project, encoding: "utf8" });
+    if (found.status !== 1 || !/never injected/.test(JSON.parse(found.stdout).violation.message)) throw new Error(`explore did not find the lost event: ${found.stdout}${found.stderr}`);
   }
   console.log("pack:check: the tarball installs without scripts and runs");
 } finally {

@@ -14,6 +14,11 @@ const SCHEMAS = [
   ["profile.schema.json", "scenario/profile.js", "profileSchema", "input"],
   ["conform.schema.json", "cli/conform-schema.js", "conformOutput", "output"],
   ["conform-diff.schema.json", "cli/conform-diff-schema.js", "conformDiffOutput", "output"],
+  ["explore.schema.json", "cli/explore/schema.js", "exploreOutput", "output"],
+  ["explore-list.schema.json", "cli/explore/schema.js", "exploreListOutput", "output"],
+  ["museum.schema.json", "cli/explore/schema.js", "museumOutput", "output"],
+  ["replay.schema.json", "cli/explore/schema.js", "replayOutput", "output"],
+  ["exploration.schema.json", "scenario/exploration.js", "explorationSchema", "input"],
   ["conformance-file.schema.json", "conform/vector.js", "conformanceFile", "output"],
   ["kvm-conformance-file.schema.json", "conform/x86-vector.js", "kvmConformanceFile", "output", "ref"],
 ];

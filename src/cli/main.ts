@@ -1,11 +1,12 @@
-import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { PersonError } from "../sim/person-error.js";
 import { addBoardsCommand } from "./boards.js";
 import { addCompareCommand } from "./compare.js";
 import { AnswerNo } from "./answer-no.js";
 import { addConformCommand } from "./conform.js";
+import { addExploreCommand, addMuseumCommand, addReplayCommand } from "./explore.js";
 import { addRunCommand } from "./run.js";
+import { version } from "./version.js";
 
 export { watchOutput } from "./output.js";
 
@@ -15,6 +16,9 @@ export async function main(argv: readonly string[]): Promise<number> {
   addBoardsCommand(program);
   addCompareCommand(program);
   addRunCommand(program);
+  addExploreCommand(program);
+  addReplayCommand(program);
+  addMuseumCommand(program);
   addConformCommand(program);
   try {
     await program.parseAsync(argv as string[]);
@@ -28,9 +32,4 @@ export async function main(argv: readonly string[]): Promise<number> {
     }
     throw error;
   }
-}
-
-function version(): string {
-  const manifest: unknown = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8"));
-  return typeof manifest === "object" && manifest !== null && "version" in manifest ? String(manifest.version) : "unknown";
 }

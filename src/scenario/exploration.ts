@@ -14,14 +14,17 @@ const property = z.union([
 ]);
 
 const searchFields = {
-  without: z.array(z.enum(HAZARD_NAMES as [string, ...string[]], "not a rule that can be switched off: virq explore --list names them")).default([]).describe("rules switched off"),
+  without: z
+    .array(z.string().refine((word) => HAZARD_NAMES.some((known) => known === word), "not a rule that can be switched off: virq explore --list names them"))
+    .default([])
+    .describe("rules switched off, by the names of virq explore --list"),
   properties: z.array(property).default([]).describe("asked besides what the program itself asks"),
   strategy: z.enum(SEARCH_STRATEGIES).optional(),
   preemptions: whole(0, 1000).optional().describe("preemption: how often a context may be interrupted in one interleaving"),
   depth: whole(1, 100).optional().describe("pct: how many ordering constraints the bug needs"),
   limit: whole(1, 1_000_000_000).optional().describe("executions after which the search gives up"),
   steps: whole(1, 10_000_000).optional().describe("accesses after which one execution counts as endless"),
-  seed: whole(0, 0xffff_ffff).optional(),
+  seed: whole(0, 0xffff_ffff).optional().describe("pct, random"),
 };
 
 /** What is switched off, what is asked, and how the search goes. */

@@ -1,0 +1,258 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it, vi } from "vitest";
+import { z } from "zod";
+import { exploreListOutput, exploreOutput, museumOutput, replayOutput } from "./explore/schema.js";
+import { main } from "./main.js";
+
+const folder = mkdtempSync(join(tmpdir(), "virq-explore-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+async function virq(...args: string[]): Promise<{ status: number; out: string; err: string }> {
+  let [out, err] = ["", ""];
+  vi.spyOn(process.stdout, "write").mockImplementation((text) => ((out += String(text)), true));
+  vi.spyOn(process.stderr, "write").mockImplementation((text) => ((err += String(text)), true));
+  const status = await main(["node", "virq", ...args]);
+  vi.restoreAllMocks();
+  return { status, out, err };
+}
+
+function file(name: string, text: string): string {
+  const path = join(folder, name);
+  writeFileSync(path, text);
+  return path;
+}
+
+const LOST = ["explore", "assign-against-signal", "--without", "sampleBeforeInsert"];
+const stepped = new URL("../../stepped/index.js", import.meta.url).href;
+
+/** A module of a person's own: a counter that two threads add to without a lock, and properties of every kind. */
+const MODULE = `
+import { Context, Ev, reads, Sim, writes } from ${JSON.stringify(stepped)};
+class Add extends Context {
+  constructor(name, world) { super(name, "user", 0); this.world = world; }
+  *body() {
+    yield reads(this.world, "value");
+    const { value } = this.world;
+    yield writes(this.world, "value");
+    this.world.value = value + 1;
+    this.world.sim.emit(Ev.eventfd_signal, this.world.value);
+  }
+}
+class World { value = 0; sim = new Sim(); }
+export const protocols = [
+  {
+    name: "lost-update", title: "Two threads add one each: the sum is two.", source: "a test",
+    program() {
+      const world = new World();
+      return { sim: world.sim, contexts: [new Add("one", world), new Add("two", world)], check: () => null, end: () => (world.value === 2 ? null : "the sum is " + world.value) };
+    },
+  },
+];
+export const properties = [
+  { name: "throws", sentence: "It is broken itself.", make: () => ({ name: "throws", sentence: "", hears: ["eventfd_signal"], hear() { throw new TypeError("no such field"); } }) },
+  { name: "never-two", sentence: "Nobody counts to two.", make: () => ({ name: "never-two", sentence: "", hears: ["eventfd_signal"], hear: ({ args }) => (args[0] === 2 ? "it counts to two" : null) }) },
+];
+`;
+
+describe("virq explore", () => {
+  it("finds a lost event: columns, the rule that broke, and a string that replays it; status 1", async () => {
+    const { status, out } = await virq(...LOST);
+    expect(status).toBe(1);
+    expect(out).toMatch(/^assign-against-signal: An eventfd is signalled once while it becomes an irqfd/);
+    expect(out).toMatch(/^without sampleBeforeInsert: H1/m);
+    expect(out).toMatch(/^VIOLATION: an event of eventfd \d+ was never injected as GSI 5$/m);
+    expect(out).toMatch(/^ {6}assign \(user\) +raise \(hardirq\)$/m);
+    expect(out).toMatch(/reads EventfdContext\.count +.*host\/eventfd\.ts:\d+$/m);
+    expect(out).toMatch(/^ {2}!! {2}an event of eventfd \d+ was never injected as GSI 5$/m);
+    expect(out).not.toContain("\u001b");
+    expect(out.split("\n").filter((line) => line.length > 100 && !line.startsWith("virq replay"))).toEqual([]);
+  });
+
+  it("says the same every time", async () => {
+    expect(await virq(...LOST)).toEqual(await virq(...LOST));
+  });
+
+  it("replays the string alone to the same violation", async () => {
+    const { out } = await virq(...LOST);
+    const [, schedule = ""] = /^virq replay (\S+)$/m.exec(out) ?? [];
+    const again = await virq("replay", schedule);
+    expect(again.status).toBe(1);
+    expect(again.out).toMatch(/^ {2}!! {2}an event of eventfd \d+ was never injected as GSI 5$/m);
+    const columnsOf = (text: string): string => text.slice(text.indexOf("\n      assign"), text.indexOf("  !!"));
+    expect(columnsOf(again.out)).toBe(columnsOf(out));
+    const json = replayOutput.parse(JSON.parse((await virq("replay", schedule, "--json")).out));
+    expect(json).toMatchObject({ subject: "assign-against-signal", without: ["sampleBeforeInsert"], message: expect.stringMatching(/^an event of eventfd \d+ was never injected as GSI 5$/), schedule });
+  });
+
+  it("says how many interleavings have no violation, and up to what bound; status 0", async () => {
+    const { status, out } = await virq("explore", "assign-against-signal", "--preemptions", "1");
+    expect(status).toBe(0);
+    expect(out).toMatch(/^No violation in all [\d,]+ interleavings.*1 preemption/m);
+  });
+
+  it.each([
+    ["a violation", LOST, 1],
+    ["none", ["explore", "assign-against-signal", "--preemptions", "0"], 0],
+    ["a limit", ["explore", "assign-against-signal", "--limit", "5"], 0],
+  ])("--json keeps to its schema, no field more or less: %s", async (_, args, expected) => {
+    const { status, out } = await virq(...args, "--json");
+    const strict = z.fromJSONSchema(z.toJSONSchema(exploreOutput, { io: "output" }));
+    const value: unknown = JSON.parse(out);
+    expect(status).toBe(expected);
+    expect(strict.safeParse(value).error).toBe(undefined);
+    expect(exploreOutput.parse(value)).toEqual(value);
+  });
+
+  it("--list names everything that can be named", async () => {
+    const { status, out } = await virq("explore", "--list");
+    expect(status).toBe(0);
+    for (const name of ["assign-against-signal", "sampleBeforeInsert", "dpor", "never EVENT after EVENT", "kvm_set_irq(gsi, level, source)"]) expect(out).toContain(name);
+    const list = exploreListOutput.parse(JSON.parse((await virq("explore", "--list", "--json")).out));
+    expect(list.protocols.length).toBeGreaterThan(8);
+    expect(list.strategies.map(({ name }) => name)).toEqual(["preemption", "dfs", "dpor", "pct", "random"]);
+    for (const line of out.split("\n")) expect(line.length).toBeLessThanOrEqual(118);
+  });
+
+  it.each(["dpor", "pct", "random"])("--strategy %s finds it too", async (strategy) => {
+    const { status, out } = await virq(...LOST, "--strategy", strategy, "--json");
+    expect([status, exploreOutput.parse(JSON.parse(out)).violation?.message]).toEqual([1, expect.stringMatching(/^an event of eventfd \d+ was never injected as GSI 5$/)]);
+  });
+
+  it("a search that its limit ends is saved, and goes on to the same end without repeating", async () => {
+    const [saved, more] = [join(folder, "open.json"), join(folder, "more.json")];
+    const whole = exploreOutput.parse(JSON.parse((await virq("explore", "assign-against-signal", "--json")).out));
+    const first = exploreOutput.parse(JSON.parse((await virq("explore", "assign-against-signal", "--limit", "60", "--save", saved, "--json")).out));
+    expect(first).toMatchObject({ verdict: "none", exhausted: false, resume: saved });
+    expect(first.executions).toBeLessThan(whole.executions);
+    const second = exploreOutput.parse(JSON.parse((await virq("explore", "--resume", saved, "--limit", "100000", "--save", more, "--json")).out));
+    expect(second).toMatchObject({ verdict: "none", exhausted: true, resume: null, executions: whole.executions, steps: whole.steps });
+  });
+
+  it("asks a rule of a person's own, and shows where it breaks", async () => {
+    const { status, out } = await virq("explore", "assign-against-signal", "--property", "at most 1 kvm_set_irq(gsi=5, level=1)");
+    expect(status).toBe(1);
+    expect(out).toMatch(/^VIOLATION: at most 1 kvm_set_irq\(gsi=5, level=1\): kvm_set_irq\(5,1,\d\) is number 2$/m);
+    const [, schedule = "", tail = ""] = /^virq replay (\S+) (.*)$/m.exec(out) ?? [];
+    expect(tail).toBe("--property 'at most 1 kvm_set_irq(gsi=5, level=1)'");
+    expect((await virq("replay", schedule, "--property", "at most 1 kvm_set_irq(gsi=5, level=1)")).status).toBe(1);
+    expect((await virq("replay", schedule)).status).toBe(0);
+  });
+
+  it("explores protocols and asks properties of a module of a person's own", async () => {
+    const module = file("mine.mjs", MODULE);
+    const lost = await virq("explore", "lost-update", "--module", module);
+    expect([lost.status, lost.out]).toEqual([1, expect.stringMatching(/the sum is 1/)]);
+    const [, schedule = ""] = /^virq replay (\S+)/m.exec(lost.out) ?? [];
+    expect((await virq("replay", schedule, "lost-update", "--module", module)).out).toContain("the sum is 1");
+    const two = await virq("explore", "lost-update", "--module", module, "--property", "never-two");
+    expect(two.out).toContain("it counts to two");
+  });
+
+  it.each([
+    ["shared-line", [], 0, /^shared-line: [\s\S]*\n\nNo violation in all/],
+    ["first-event", [], 0, /^first-event: [\s\S]*\n\nNo violation in all/],
+    ["first-event", ["--without", "sampleBeforeInsert"], 1, /^VIOLATION: at least 1 kvm_set_irq\(gsi=5, level=1\): there were 0$/m],
+    ["midway-resample", [], 0, /^midway-irqfd\+resample: .* raises interrupt 0 2 times, delivered by\nirqfd\+resample: each is serviced\n.*\n\nNo violation in all/],
+  ] as const)("explores examples/explore/%s.yaml %j", async (name, more, expected, sentence) => {
+    const { status, out } = await virq("explore", `examples/explore/${name}.yaml`, ...more);
+    expect([status, out]).toEqual([expected, expect.stringMatching(sentence)]);
+  });
+
+  it("an execution that does not end within the step budget is reported as such", async () => {
+    const { status, out } = await virq("explore", "assign-against-signal", "--steps", "10");
+    expect([status, out]).toEqual([1, expect.stringMatching(/no end after 10 (accesses|steps)/)]);
+  });
+});
+
+describe("a wrong request is one sentence, status 2", () => {
+  const bare = file("bare.mjs", "export const nothing = 1;");
+  const mine = file("throws.mjs", MODULE);
+  it.each<[readonly string[], RegExp]>([
+    [["explore"], /^virq: explore: which protocol or scenario file\? virq explore --list names the protocols$/],
+    [["explore", "asign-against-signal"], /^virq: there is no protocol asign-against-signal: did you mean assign-against-signal\? virq explore --list names them/],
+    [["explore", "nowhere.yaml"], /^virq: nowhere\.yaml: cannot be read \(ENOENT\)$/],
+    [["explore", "assign-against-signal", "--without", "samplebeforeinsert"], /^virq: there is no rule to switch off samplebeforeinsert: did you mean sampleBeforeInsert\?/],
+    [["explore", "assign-against-signal", "--property", "no-interrupt-lots"], /^virq: there is no property no-interrupt-lots: /],
+    [["explore", "assign-against-signal", "--property", "never kvm_sat_irq"], /^virq: there is no event kvm_sat_irq/],
+    [["explore", "assign-against-signal", "--property", "it is never wrong"], /^virq: "it is never wrong" is not a rule: write never EVENT; or/],
+    [["explore", "assign-against-signal", "--strategy", "dfs", "--preemptions", "2"], /^virq: --preemptions: the strategy dfs has none; it belongs to preemption$/],
+    [["explore", "assign-against-signal", "--depth", "2"], /^virq: --depth: the strategy preemption has none; it belongs to pct$/],
+    [["explore", "assign-against-signal", "--write-test", "lost.txt"], /^virq: --write-test lost\.txt: name a file that ends in \.test\.js or \.test\.ts/],
+    [["explore", "assign-against-signal", "--module", "none.mjs"], /^virq: --module none\.mjs: there is no such file$/],
+    [["explore", "assign-against-signal", "--module", bare], /^virq: --module .*bare\.mjs: it exports neither "protocols" nor "properties"$/],
+    [["explore", "lost-update", "--module", mine, "--property", "throws"], /^virq: property throws: its hear\(\) threw TypeError: no such field$/],
+    [["explore", "--resume", file("cut.json", '{"virq": "0.1')], /^virq: --resume .*cut\.json: it is no JSON: it was cut short/],
+    [["explore", "--resume", file("other.json", "{}")], /^virq: --resume .*other\.json: virq: .*it is not what virq explore --save wrote$/],
+    [["explore", file("both.yaml", "protocol: assign-against-signal\ncontexts: { one: [signal nic] }\n")], /both\.yaml:1: the document: name either a protocol, or contexts$/],
+    [["explore", file("who.yaml", "contexts: { one: [signal nic] }\n")], /who\.yaml: contexts\.one: "signal nic": there is no irqfd nic: name one under irqfds$/],
+    [["explore", file("what.yaml", "irqfds: { nic: { gsi: 5 } }\ncontexts: { one: [ring nic] }\n")], /what\.yaml: contexts\.one: "ring nic": there is no such action: write assign NAME, /],
+    [["explore", file("rule.yaml", "protocol: assign-against-signal\nwithout: [sampleLate]\n")], /rule\.yaml:2: without\.0: not a rule that can be switched off: virq explore --list names them$/],
+    [["replay", "a12b"], /^virq: .*a12b.*$/],
+    [["replay", "ab2a", "assign-against-signal"], /^virq: .*$/],
+    [["museum", "no-such"], /^virq: there is no exhibit no-such: virq museum lists them$/],
+    [["museum", "no-such", "--all"], /^virq: museum: no-such, or --all\? Leave one of the two out$/],
+  ])("%j", async (args, sentence) => {
+    const { status, out, err } = await virq(...args);
+    expect([status, out]).toEqual([2, ""]);
+    expect(err.trimEnd()).toMatch(sentence);
+    expect(err.trimEnd().split("\n")).toHaveLength(1);
+  });
+
+  it.each([
+    ["--preemptions", "many"],
+    ["--limit", "0"],
+    ["--steps", "1.5"],
+    ["--seed", "-1"],
+    ["--workers", "0"],
+    ["--strategy", "guess"],
+  ])("%s %s", async (option, value) => {
+    const { status, err } = await virq("explore", "assign-against-signal", option, value);
+    expect([status, err]).toEqual([2, expect.stringContaining(option)]);
+  });
+
+  it("a schedule that was cut short, or of another program, is told as such", async () => {
+    const { out } = await virq(...LOST);
+    const [, schedule = ""] = /^virq replay (\S+)$/m.exec(out) ?? [];
+    for (const args of [[schedule.slice(0, -30)], [schedule, "deassign-against-signal"]]) {
+      const { status, err } = await virq("replay", ...args);
+      expect([status, err]).toEqual([2, expect.stringMatching(/^virq: [^\n]*\n$/)]);
+    }
+  });
+});
+
+describe("virq museum", () => {
+  it("lists the exhibits", async () => {
+    const { status, out } = await virq("museum");
+    expect(status).toBe(0);
+    expect(out).toMatch(/^virq museum NAME explains one/m);
+    const { exhibits } = museumOutput.parse(JSON.parse((await virq("museum", "--json")).out));
+    expect(exhibits.length).toBeGreaterThanOrEqual(1);
+    for (const { name, foundWithoutFix } of exhibits) expect([out.includes(name), foundWithoutFix]).toEqual([true, null]);
+  });
+
+  it("explains one, shows it without its fix, and says up to where it is absent with it", async () => {
+    const [{ name }] = museumOutput.parse(JSON.parse((await virq("museum", "--json")).out)).exhibits;
+    const { status, out } = await virq("museum", name);
+    expect(status).toBe(0);
+    expect(out).toMatch(/^The rule: /m);
+    expect(out).toMatch(/^Without the fix \(--without \w+\)$/m);
+    expect(out).toMatch(/^ {2}!! {2}\S/m);
+    expect(out).toMatch(/^With it$\n^no violation in all [\d,]+ interleavings/m);
+    const [, schedule = ""] = /^virq replay (\S+)$/m.exec(out) ?? [];
+    expect((await virq("replay", schedule)).status).toBe(1);
+  }, 60_000);
+});
+
+describe("published schemas", () => {
+  it.each([
+    ["explore.schema.json", exploreOutput],
+    ["explore-list.schema.json", exploreListOutput],
+    ["museum.schema.json", museumOutput],
+    ["replay.schema.json", replayOutput],
+  ])("%s is the one that the command is held to", (name, schema) => {
+    const published = readFileSync(new URL(`../../../schema/${name}`, import.meta.url), "utf8");
+    expect(JSON.parse(published)).toEqual(JSON.parse(JSON.stringify(z.toJSONSchema(schema, { io: "output" }))));
+  });
+});

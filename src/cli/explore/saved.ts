@@ -1,0 +1,55 @@
+import { z } from "zod";
+import type { OpenSearch } from "../../explore/open-search.js";
+import type { SearchOptions } from "../../explore/search.js";
+import { readText } from "../../node/read-text.js";
+import { SEARCH_STRATEGIES } from "../../scenario/exploration.js";
+import type { HazardName } from "../../sim/hazards.js";
+import { PersonError } from "../../sim/person-error.js";
+import { version } from "../version.js";
+import type { ProtocolSource } from "./protocol-source.js";
+
+const whole = z.int().min(0);
+
+/** A search that was cut short: what was searched, how, and what is still open. */
+const savedSchema = z.strictObject({
+  virq: z.string(),
+  subject: z.string(),
+  module: z.string().nullable(),
+  properties: z.array(z.string()),
+  without: z.array(z.string()),
+  search: z.strictObject({
+    strategy: z.enum(SEARCH_STRATEGIES),
+    preemptions: whole.optional(),
+    depth: whole.optional(),
+    executions: whole.optional(),
+    steps: whole.optional(),
+    seed: whole.optional(),
+  }),
+  open: z.looseObject({}),
+});
+export type Saved = z.infer<typeof savedSchema>;
+
+/** @throws PersonError when the file is none that {@link savedText} wrote, or another version's */
+export function readSaved(file: string): Saved {
+  const text = readText(file);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new PersonError(`--resume ${file}: it is no JSON: it was cut short, or is not what virq explore --save wrote`);
+  }
+  const result = savedSchema.safeParse(value);
+  if (!result.success) throw new PersonError(`--resume ${file}: ${result.error.issues[0].path.join(".") || "the file"}: ${result.error.issues[0].message}; it is not what virq explore --save wrote`);
+  if (result.data.virq !== version()) throw new PersonError(`--resume ${file}: virq ${result.data.virq} wrote it and this is ${version()}: its choices may mean something else; begin anew`);
+  return result.data;
+}
+
+export function openedSearch({ open }: Saved): OpenSearch {
+  return open as OpenSearch & Saved["open"];
+}
+
+export function savedText(searched: ProtocolSource & { without: readonly HazardName[]; search: SearchOptions }, open: OpenSearch): string {
+  const { off: _off, resume: _resume, shrink: _shrink, ...search } = searched.search;
+  const { subject, module, properties, without } = searched;
+  return `${JSON.stringify({ virq: version(), subject, module, properties, without, search, open })}\n`;
+}

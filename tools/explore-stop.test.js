@@ -1,0 +1,37 @@
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, expect, it } from "vitest";
+
+const virq = fileURLToPath(new URL("../bin/virq.js", import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), "virq-stop-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** A search that would take hours, and Ctrl-C after `ms`. */
+function interrupted(args, ms) {
+  return new Promise((done) => {
+    const child = spawn(process.execPath, [virq, "explore", ...args], { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
+    let [out, err] = ["", ""];
+    child.stdout.on("data", (text) => (out += text));
+    child.stderr.on("data", (text) => (err += text));
+    child.on("close", (status) => done({ status, out, err }));
+    setTimeout(() => child.kill("SIGINT"), ms);
+  });
+}
+
+it("Ctrl-C says what was explored so far and how to go on, and the search goes on without repeating", async () => {
+  const { status, out, err } = await interrupted(["assign-against-signal-and-close", "--strategy", "dfs", "--limit", "1000000000"], 4000);
+  expect([status, err]).toEqual([0, ""]);
+  expect(out).toMatch(/^Stopped\. No violation in [\d,]+ executions: .*\nvirq explore --resume virq-explore\.json goes on without repeating any\.$/m);
+  const first = Number(/No violation in ([\d,]+)/.exec(out)?.[1].replaceAll(",", ""));
+  expect(first).toBeGreaterThan(0);
+  expect(existsSync(join(folder, "virq-explore.json"))).toBe(true);
+  const more = spawnSync(process.execPath, [virq, "explore", "--resume", "virq-explore.json", "--limit", String(first + 50), "--save", "more.json", "--json"], { cwd: folder, encoding: "utf8" });
+  const report = JSON.parse(more.stdout);
+  expect([more.status, report.verdict, report.resume]).toEqual([0, "none", "more.json"]);
+  expect(report.executions + report.blocked).toBeGreaterThanOrEqual(first);
+  expect(report.executions + report.blocked).toBeLessThanOrEqual(first + 50);
+  expect(JSON.parse(readFileSync(join(folder, "more.json"), "utf8")).subject).toBe("assign-against-signal-and-close");
+}, 120_000);
