@@ -120,6 +120,12 @@ describe("virq explore", () => {
     expect([status, exploreOutput.parse(JSON.parse(out)).violation?.message]).toEqual([1, expect.stringMatching(/^an event of eventfd \d+ was never injected as GSI 5$/)]);
   });
 
+  it.each(["preemption", "dpor", "random"])("--workers: the same answer from any number of threads (%s)", async (strategy) => {
+    const search = ["explore", "examples/explore/shared-line.yaml", "--strategy", strategy, "--limit", "2000", "--json"];
+    const alone = await virq(...search);
+    for (const workers of ["2", "3"]) expect(await virq(...search, "--workers", workers)).toEqual(alone);
+  });
+
   it("a search that its limit ends is saved, and goes on to the same end without repeating", async () => {
     const [saved, more] = [join(folder, "open.json"), join(folder, "more.json")];
     const whole = exploreOutput.parse(JSON.parse((await virq("explore", "assign-against-signal", "--json")).out));

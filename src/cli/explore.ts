@@ -28,6 +28,7 @@ export function addExploreCommand(program: Command): void {
     .option("--limit <n>", "give up after so many executions; default 100000", whole(1, 1_000_000_000))
     .option("--steps <n>", "accesses after which one execution counts as endless; default 5000", whole(1, 10_000_000))
     .option("--seed <n>", "pct, random: seed; default 1", whole(0, 0xffff_ffff))
+    .option("--workers <n>", "threads that search; the answer does not depend on it; default 1", whole(1, 256))
     .option(...WITHOUT, names)
     .option(...PROPERTY, each)
     .option(...MODULE)

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import type { Protocol } from "../../explore/protocol.js";
 import { writeText } from "../../node/write-text.js";
 import type { HazardName } from "../../sim/hazards.js";
+import type { SearchStrategy } from "../../scenario/exploration.js";
 import { PersonError } from "../../sim/person-error.js";
 import { given } from "../given.js";
 import type { Report, SearchOptions } from "../../explore/search.js";
@@ -37,7 +38,7 @@ export async function explore(subject: string | undefined, options: ExploreComma
   }
   checkTestFile(options.writeTest);
   const task = options.resume === undefined ? await asked(subject, options) : await resumed(subject, options, readSaved(options.resume));
-  const { report, isStopped } = await searched(task.protocol, task.search);
+  const { report, isStopped } = await searched(task.protocol, task.source, task.search, options.workers ?? 1);
   const saved = leave(task, report, options, isStopped);
   const { violation } = report;
   const found = violation === undefined ? null : shownAgain(task.protocol, task.off, violation.schedule, task.search.steps);
@@ -53,13 +54,15 @@ async function asked(subject: string | undefined, options: ExploreCommandOptions
   const { protocol, settings } = await loadSubject(source);
   const off = switchesOf(settings.without, options.without);
   const said: ExploreCommandOptions = { ...given(settings), ...given(options) };
-  refuseIdle(said);
-  const { strategy = "preemption", preemptions, depth, limit, steps, seed } = said;
+  const { strategy = "preemption" } = said;
+  refuseIdle(strategy, options);
+  if (options.strategy === undefined) refuseIdle(strategy, given(settings));
+  const { preemptions, depth, limit, steps, seed } = said;
   return { source, protocol, off, search: { strategy, off, ...given({ preemptions, depth, executions: limit, steps, seed }) } };
 }
 
 /** A bound that the strategy does not know would be left out in silence. */
-function refuseIdle({ strategy = "preemption", preemptions, depth, seed }: ExploreCommandOptions): void {
+function refuseIdle(strategy: SearchStrategy, { preemptions, depth, seed }: ExploreCommandOptions): void {
   const refuse = (option: string, of: string): never => {
     throw new PersonError(`--${option}: the strategy ${strategy} has none; it belongs to ${of}`);
   };

@@ -8,6 +8,7 @@ export interface ExploreCommandOptions {
   readonly limit?: number;
   readonly steps?: number;
   readonly seed?: number;
+  readonly workers?: number;
   readonly without?: readonly string[];
   readonly property?: readonly string[];
   readonly module?: string;
