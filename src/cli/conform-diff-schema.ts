@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { COMPATS } from "../conform/target.js";
+import { FLAVOURS } from "../conform/x86-vector.js";
 
 const total = z.number().int().min(0);
 
@@ -14,8 +15,25 @@ export const conformDiffOutput = z.object({
   sequences: total,
   leftOut: total.describe("vectors of the file that are no calls to /dev/kvm"),
   steps: total.describe("performed on both sides"),
+  notCompared: total.describe("steps after a difference that ends its sequence"),
+  calls: z.record(z.string(), total).describe("steps by operation, a guest's by its action; the most frequent first"),
+  errnos: z.record(z.string(), total).describe("steps by the kernel's errno; none: it succeeded"),
   same: total,
-  known: z.array(z.object({ name: z.string(), flavour: z.string(), reason: z.string(), count: total })).describe("sequences that ended in a declared difference, or steps that met a harmless one"),
+  known: z
+    .array(
+      z.object({
+        name: z.string(),
+        flavour: z.enum(FLAVOURS).exclude(["any"]),
+        where: z.string().describe("kernels and back ends that answer otherwise"),
+        reason: z.string(),
+        model: z.string().describe("what the model does"),
+        isHarmless: z.boolean().describe("the comparison goes on after it; else the sequence ends there"),
+        kept: z.string().optional().describe("why it is declared though it was never met"),
+        sequences: total.describe("that met it"),
+        steps: total.describe("that it explained"),
+      }),
+    )
+    .describe("every declared difference"),
   unsteady: z.array(z.object({ name: z.string(), at: z.array(place) })).describe("differed once and not again: the host's own interrupts fall between the steps of the kernel"),
   different: total,
   differences: z

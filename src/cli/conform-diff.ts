@@ -70,7 +70,11 @@ export class Comparison {
   different = 0;
   private steps = 0;
   private same = 0;
-  private readonly known = new Map<string, number>();
+  private notCompared = 0;
+  private readonly calls = new Map<string, number>();
+  private readonly errnos = new Map<string, number>();
+  private readonly sequencesOf = new Map<string, number>();
+  private readonly stepsOf = new Map<string, number>();
   private readonly found = new Map<string, Found>();
   private readonly unsteady: ConformDiffOutput["unsteady"] = [];
 
@@ -79,7 +83,13 @@ export class Comparison {
   add({ name, calls }: Sequence): void {
     const result = diffX86(calls, this.sides);
     this.steps += result.steps.length;
-    for (const known of result.known) this.known.set(known.name, (this.known.get(known.name) ?? 0) + 1);
+    this.notCompared += calls.length - result.steps.length;
+    for (const { call, kernel } of result.steps) {
+      tally(this.calls, call.op === "guest" ? `guest ${call.args.do}` : call.op);
+      tally(this.errnos, kernel.errno ?? "none");
+    }
+    for (const known of new Set(result.known)) tally(this.sequencesOf, known.name);
+    for (const known of result.known) tally(this.stepsOf, known.name);
     if (result.outcome === "same") this.same++;
     if (result.outcome !== "different") return;
     const kind = kindOf(result);
@@ -94,11 +104,15 @@ export class Comparison {
     else alike.alike++;
   }
 
-  result(): Pick<ConformDiffOutput, "steps" | "same" | "known" | "unsteady" | "different" | "differences"> {
-    const known = KNOWN_DIFFERENCES.map(({ name, flavour, reason }) => ({ name, flavour, reason, count: this.known.get(name) ?? 0 }));
-    return { steps: this.steps, same: this.same, known, unsteady: this.unsteady, different: this.different, differences: [...this.found.values()] };
+  result(): Pick<ConformDiffOutput, "steps" | "notCompared" | "calls" | "errnos" | "same" | "known" | "unsteady" | "different" | "differences"> {
+    const known = KNOWN_DIFFERENCES.map(({ name, flavour, where, reason, model, isHarmless, kept }) => ({ name, flavour, where, reason, model, isHarmless, ...(kept === undefined ? {} : { kept }), sequences: this.sequencesOf.get(name) ?? 0, steps: this.stepsOf.get(name) ?? 0 }));
+    return { steps: this.steps, notCompared: this.notCompared, calls: byShare(this.calls), errnos: byShare(this.errnos), same: this.same, known, unsteady: this.unsteady, different: this.different, differences: [...this.found.values()] };
   }
 }
+
+const tally = (counts: Map<string, number>, name: string): unknown => counts.set(name, (counts.get(name) ?? 0) + 1);
+/** The most frequent first. */
+const byShare = (counts: ReadonlyMap<string, number>): Record<string, number> => Object.fromEntries([...counts].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1)));
 
 const placesOf = ({ steps }: { readonly steps: DiffResult["steps"] }): Found["at"] =>
   (steps.at(-1)?.differences ?? []).map(({ path, expected, got }) => ({ path, model: got, kernel: expected }));

@@ -1,13 +1,18 @@
 import { X86Exit, type X86GuestCpu } from "../kvm/x86-guest.js";
-import { type VcpuX86, X86Request } from "../kvm/x86-vcpu.js";
+import { GP_VECTOR, type VcpuX86, X86Request } from "../kvm/x86-vcpu.js";
 import type { Step } from "../sim/step.js";
+import { GuestAccess } from "./guest-access.js";
+import { routineOf } from "./guest-code.js";
 import { BETWEEN_PORT, DONE_PORT, type Interrupted, type Routine, TAKEN_PORT } from "./x86-command-loop.js";
 import type { GuestCommand } from "./x86-system.js";
 
-/** Where the guest is. Its instructions are no bytes, but they have addresses. */
+/**
+ * Where the guest is. Its instructions are no bytes, but they have addresses: beyond those of real mode, where INIT and
+ * start-up point.
+ */
 const enum At {
   /** Interrupts may be taken; the action has not begun. */
-  BEFORE,
+  BEFORE = 0x1000_0000,
   ACTION,
   /** The second instruction of stiHlt. */
   HLT,
@@ -17,11 +22,16 @@ const enum At {
   /** What a handler that was entered before the action returns to. */
   IDLE,
   /** + vector: a handler's first instruction. */
-  HANDLER = 0x1000,
+  HANDLER = 0x2000_0000,
 }
 
+/** A start-up with this vector begins at the routine of no action, which is over at once; its code segment is another's. */
+export const STARTUP_VECTOR = routineOf("nop") >> 12;
+const STARTUP_ADDRESS = STARTUP_VECTOR << 12;
+
 const UD_VECTOR = 6;
-const FAULTS: ReadonlySet<number> = new Set([UD_VECTOR, 13]);
+const FAULTS: ReadonlySet<number> = new Set([UD_VECTOR, GP_VECTOR]);
+const REAL_MODE_LIMIT = 0x1_0000;
 
 /** The command-loop guest on a modelled vCPU: what guest-code.ts is on a real one, instruction by instruction. */
 export class CommandGuest implements X86GuestCpu {
@@ -34,6 +44,13 @@ export class CommandGuest implements X86GuestCpu {
   interrupted: Interrupted = "after";
   /** The action's access is with the kernel or user space: `trap` will have what it read. */
   private isCompleting = false;
+  private readonly memory = new GuestAccess();
+  /** The access is a load or store, which may have several parts. */
+  private isMemory = false;
+  /** INIT or a start-up left its code segment elsewhere; its routines are there again in the handlers above this depth. -1: never. */
+  private astrayDepth = -1;
+  /** Since INIT its data segment ends at 64 KiB. */
+  private isNarrow = false;
 
   /** @param isPvm as on the back end kvm-pvm ({@link Backend}) */
   constructor(private readonly isPvm: boolean) {}
@@ -41,11 +58,29 @@ export class CommandGuest implements X86GuestCpu {
   begin(vcpu: VcpuX86, routine: Routine, command: GuestCommand): void {
     this.routine = routine;
     this.command = command;
+    const { regs } = vcpu;
+    if (regs.rip < At.BEFORE) this.goAstray(vcpu);
+    regs.rip = At.BEFORE;
+  }
+
+  /** User space sets the registers: real mode, flat, the interrupt flag off. */
+  reset(vcpu: VcpuX86): void {
+    vcpu.regs.depth = 0;
+    vcpu.regs.interruptFlag = false;
     vcpu.regs.rip = At.BEFORE;
+    this.astrayDepth = -1;
+    this.isNarrow = false;
+    this.begin(vcpu, "nop", { action: "nop", address: 0, port: 0, value: 0, high: 0 });
+  }
+
+  private goAstray(vcpu: VcpuX86): void {
+    this.astrayDepth = vcpu.regs.depth;
+    this.isNarrow = true;
   }
 
   entryOf(vcpu: VcpuX86, vector: number): number {
     const { regs } = vcpu;
+    if (regs.rip < At.BEFORE) this.goAstray(vcpu);
     const isFault = FAULTS.has(vector) && regs.rip === At.ACTION;
     this.interrupted = regs.rip === At.BEFORE ? "before" : isFault ? "fault" : "after";
     if (this.interrupted === "before") regs.rip = At.IDLE;
@@ -54,7 +89,10 @@ export class CommandGuest implements X86GuestCpu {
   }
 
   *run(vcpu: VcpuX86): Step<X86Exit> {
-    if (this.isCompleting) this.complete(vcpu);
+    if (this.isCompleting) {
+      const isOver = yield* this.complete(vcpu);
+      if (!isOver) return X86Exit.EPT_MISCONFIG;
+    }
     const isInterrupted = yield* vcpu.isInterrupted();
     if (isInterrupted) return X86Exit.EXTERNAL_INTERRUPT;
     if (this.isPvm) yield* endAccepted(vcpu);
@@ -64,37 +102,44 @@ export class CommandGuest implements X86GuestCpu {
       const isSeen = !this.isPvm || (isEntry && !isTaking);
       if (window !== X86Exit.IDLE && isSeen) return window;
       const couldTake = vcpu.regs.interruptFlag;
-      const exit = this.execute(vcpu);
+      const exit = yield* this.execute(vcpu);
       if (this.isPvm && !couldTake && vcpu.regs.interruptFlag) yield* vcpu.request(X86Request.EVENT);
       if (exit !== X86Exit.IDLE) return exit;
     }
   }
 
-  /** The access succeeded, or else it faults where it stands. */
-  private complete(vcpu: VcpuX86): void {
+  /** The access succeeded, or else it faults where it stands. False while a part of it is left. */
+  private *complete(vcpu: VcpuX86): Step<boolean> {
+    if (this.isMemory) {
+      this.memory.completed(vcpu.trap);
+      const goesOn = yield* this.memory.proceed(vcpu);
+      if (goesOn) return false;
+    }
     this.isCompleting = false;
-    if (vcpu.exceptionVector >= 0) return;
-    this.readLow = vcpu.trap.low;
+    if (vcpu.exceptionVector >= 0) return true;
+    this.readLow = this.isMemory ? this.memory.value : vcpu.trap.low;
     this.readHigh = vcpu.trap.high;
     vcpu.regs.rip = At.BETWEEN;
+    return true;
   }
 
-  private execute(vcpu: VcpuX86): X86Exit {
+  private *execute(vcpu: VcpuX86): Step<X86Exit> {
     const { regs } = vcpu;
     const inShadow = regs.shadow !== 0;
-    const exit = this.instruction(vcpu);
+    const exit = yield* this.instruction(vcpu);
     if (inShadow) regs.shadow = 0;
     return exit;
   }
 
-  private instruction(vcpu: VcpuX86): X86Exit {
+  private *instruction(vcpu: VcpuX86): Step<X86Exit> {
     const { regs } = vcpu;
+    if (regs.depth === this.astrayDepth && (regs.rip === At.BEFORE || regs.rip === At.IDLE)) return X86Exit.NO_CODE;
     switch (regs.rip) {
       case At.BEFORE:
         regs.rip = At.ACTION;
         return X86Exit.IDLE;
       case At.ACTION:
-        return this.act(vcpu);
+        return yield* this.act(vcpu);
       case At.HLT:
         regs.rip = At.BETWEEN;
         return X86Exit.HLT;
@@ -106,8 +151,13 @@ export class CommandGuest implements X86GuestCpu {
         return X86Exit.IDLE;
       case At.DONE:
         return this.tell(vcpu, DONE_PORT, 0, At.IDLE);
+      case STARTUP_ADDRESS:
+        this.goAstray(vcpu);
+        this.readLow = this.readHigh = 0;
+        return this.tell(vcpu, BETWEEN_PORT, 0, At.NOOP);
       default:
-        return this.tell(vcpu, TAKEN_PORT, regs.rip - At.HANDLER, At.NOOP);
+        if (regs.rip >= At.HANDLER) return this.tell(vcpu, TAKEN_PORT, regs.rip - At.HANDLER, At.NOOP);
+        return X86Exit.NO_CODE;
     }
   }
 
@@ -116,7 +166,7 @@ export class CommandGuest implements X86GuestCpu {
     return trap(vcpu, X86Exit.IO_INSTRUCTION, port, true, 1, value, 0);
   }
 
-  private act(vcpu: VcpuX86): X86Exit {
+  private *act(vcpu: VcpuX86): Step<X86Exit> {
     const { regs } = vcpu;
     const { routine, command } = this;
     switch (routine) {
@@ -142,14 +192,15 @@ export class CommandGuest implements X86GuestCpu {
       case "rdmsr":
       case "wrmsr":
         this.isCompleting = true;
+        this.isMemory = false;
         return trap(vcpu, routine === "rdmsr" ? X86Exit.MSR_READ : X86Exit.MSR_WRITE, command.address, routine === "wrmsr", 8, command.value, command.high);
       default:
-        return this.access(vcpu);
+        return yield* this.access(vcpu);
     }
   }
 
   /** mmioRead8 to out32; what is no access is a no-op. */
-  private access(vcpu: VcpuX86): X86Exit {
+  private *access(vcpu: VcpuX86): Step<X86Exit> {
     const { command } = this;
     const parts = /^(mmioRead|mmioWrite|in|out)(\d+)$/.exec(this.routine);
     if (parts === null) {
@@ -157,11 +208,24 @@ export class CommandGuest implements X86GuestCpu {
       return X86Exit.IDLE;
     }
     const [, what, bits] = parts;
-    this.isCompleting = true;
-    const isMmio = what.startsWith("mmio");
+    const size = Number(bits) / 8;
     const isWrite = what === "mmioWrite" || what === "out";
-    const value = Number(BigInt.asUintN(Number(bits), BigInt(command.value))) | 0;
-    return trap(vcpu, isMmio ? X86Exit.EPT_MISCONFIG : X86Exit.IO_INSTRUCTION, isMmio ? command.address : command.port, isWrite, Number(bits) / 8, isWrite ? value : 0, 0);
+    const value = isWrite ? Number(BigInt.asUintN(Number(bits), BigInt(command.value))) | 0 : 0;
+    this.isMemory = what.startsWith("mmio");
+    this.isCompleting = true;
+    if (!this.isMemory) return trap(vcpu, X86Exit.IO_INSTRUCTION, command.port, isWrite, size, value, 0);
+    if (this.isNarrow && command.address + size > REAL_MODE_LIMIT) {
+      this.isCompleting = false;
+      vcpu.exceptionVector = GP_VECTOR;
+      return X86Exit.IDLE;
+    }
+    this.memory.begin(command.address, size, isWrite, value);
+    const isTrap = yield* this.memory.proceed(vcpu);
+    if (isTrap) return X86Exit.EPT_MISCONFIG;
+    this.isCompleting = false;
+    this.readLow = this.memory.value;
+    vcpu.regs.rip = At.BETWEEN;
+    return X86Exit.IDLE;
   }
 }
 

@@ -47,7 +47,7 @@ export class DescriptorCalls {
 
   private *read(args: X86Args<"readEventfd">): Step<X86Answer> {
     const result = yield* this.descriptors.system.read(this.descriptors.fd(args.fd), this.counterBytes);
-    return result < 0 ? answerOf(result) : { ret: result, value: integerOf(this.counter.getBigUint64(0, true)) };
+    return result < this.counterBytes.length ? answerOf(result) : { ret: result, value: integerOf(this.counter.getBigUint64(0, true)) };
   }
 
   private *pipe(name: string): Step<X86Answer> {

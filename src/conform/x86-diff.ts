@@ -18,7 +18,7 @@ export interface DiffResult {
   readonly steps: readonly DiffStep[];
   /** "known": the last step differs, and why is declared. */
   readonly outcome: "same" | "known" | "different";
-  /** Declared differences that were met. */
+  /** Declared differences that were met, one for each step that they explain. */
   readonly known: readonly KnownDifference[];
 }
 
@@ -33,22 +33,22 @@ export function diffX86(calls: readonly X86Call[], sides: DiffSides): DiffResult
   const [model, kernel] = [sides.model(), sides.kernel()];
   const steps: DiffStep[] = [];
   const lapics: string[] = [];
-  const met = new Set<KnownDifference>();
+  const met: KnownDifference[] = [];
   let outcome: DiffResult["outcome"] = "same";
   for (const call of calls) {
     const step = performOnBoth(call, model, kernel, lapics);
     steps.push(step);
     if (call.op === "createVcpu" && step.kernel.ret === "fd") lapics.push(call.args.as ?? `vcpu${call.args.id}`);
     if (step.differences.length === 0) continue;
-    const known = explanationOf(call, step);
-    if (known !== null) met.add(known);
+    const known = explanationOf(call, step, steps.slice(0, -1));
+    if (known !== null) met.push(known);
     if (known?.isHarmless) continue;
     outcome = known === null ? "different" : "known";
     break;
   }
   run(model.close());
   run(kernel.close());
-  return { steps, outcome, known: [...met] };
+  return { steps, outcome, known: met };
 }
 
 function performOnBoth(call: X86Call, model: X86Target, kernel: X86Target, lapics: readonly string[]): DiffStep {

@@ -1,11 +1,14 @@
+import { STARTUP_VECTOR } from "./x86-command-guest.js";
 import type { X86Args } from "./x86-op.js";
 import type { Chooser } from "./x86-random.js";
 import type { X86Call } from "./x86-vector.js";
 
-// What a guest does in generated sequences. No timer is armed, no SMI sent, and vCPU 0 gets no INIT: its guest goes on.
+// What a guest does in generated sequences. Only in start-ups does a vCPU with a guest get an INIT.
 
 const LAPIC = 0xfee0_0000;
 const IOAPIC = 0xfec0_0000;
+const TSC_DEADLINE = 0x6e0;
+const PV_EOI = 0x4b56_4d04;
 const PIC = [0x20, 0x21, 0xa0, 0xa1];
 
 const act = (args: X86Args<"guest">): X86Call => ({ op: "guest", args });
@@ -70,12 +73,105 @@ export function lapic(c: Chooser): X86Call {
   return write(LAPIC + register, value);
 }
 
+/** Memory of the guest, free of code and stack, up to its end; beyond it, and over the edge of a page, nothing or a chip answers. */
+export function memory(c: Chooser): X86Call {
+  const addr = c.weighted([[6, 0x1_0000 + 4 * c.below(8)], [2, 0xf_fffc + c.below(4)], [1, 0x10_0000], [1, c.of([LAPIC, IOAPIC]) - 2], [1, 0xffff_fffc + c.below(4)], [1, c.of([0, 0x100, 0x3000])]]);
+  const isWrapping = addr >= 0xffff_fffd || addr < 0x1_0000;
+  if (c.oneIn(2) || isWrapping) return act({ do: c.of(["mmioRead8", "mmioRead16", "mmioRead32"] as const), addr });
+  return act({ do: c.of(["mmioWrite8", "mmioWrite16", "mmioWrite32"] as const), addr, value: c.of([0, 0x1234_5678, 0xffff_ffff]) });
+}
+
+/** The guest overwrites its own code: an interrupt vector. */
+export const ownCode = (c: Chooser): X86Call => write(c.of([0, 0x100]), 0);
+
+/** Registers of a local APIC that cannot be read, and reads across their edges. */
+export const unreadable = (c: Chooser): X86Call => act({ do: c.of(["mmioRead16", "mmioRead32"] as const), addr: LAPIC + c.of([0xb0, 0xc0, 0x2f0, 0x22, 0x33, 0xfe]) });
+
+/** Registers of the processor that have nothing to do with interrupts, and the time. */
+export const otherMsr = (c: Chooser): X86Call => act({ do: "rdmsr", addr: c.of([0x10, 0xfe, 0x174, 0x277, 0xc000_0080]) });
+
+/** An SMI to any, by the command register: a kernel without SMM has no use for it. */
+export const smi = (c: Chooser): X86Call => write(LAPIC + 0x300, c.of([0x4_0200, 0x8_0200, 0xc_0200, 0x200]));
+
+/** An instruction that there is not; CPUID. */
+export const undefined_ = (c: Chooser): X86Call => (c.oneIn(2) ? act({ do: "ud2" }) : act({ do: "cpuid", addr: c.of([0, 1, 0x4000_0001]) }));
+
+/** KVM's paravirtual end of interrupt, off; and an address that its register refuses. */
+export const pvEoi = (c: Chooser): X86Call => (c.oneIn(2) ? act({ do: "rdmsr", addr: PV_EOI }) : act({ do: "wrmsr", addr: PV_EOI, value: c.of([0, 2, 0x1_0000]) }));
+
+/** Counts of a few nanoseconds, which are over before the next action, and of many seconds, which never are. */
+const SHORT = [1, 5, 0];
+const LONG = [0xffff_ffff, 0x8000_0000, 0];
+const DIVIDE = [0, 1, 2, 3, 8, 9, 0xa, 0xb];
+const TIMER_VECTORS = [0x41, 0x61, 0xf1];
+
+/** One-shot: it fires in the very action, or never. */
+export const shortTimer = (c: Chooser): X86Call | X86Call[] =>
+  c.weighted<() => X86Call | X86Call[]>([
+    [5, () => write(LAPIC + 0x380, c.of([...SHORT, ...SHORT, ...LONG]))],
+    [3, () => write(LAPIC + 0x320, c.of(TIMER_VECTORS) | (c.oneIn(4) ? 0x1_0000 : 0))],
+    [2, () => write(LAPIC + 0x3e0, c.of(DIVIDE))],
+    [2, () => [{ op: "setLapic", args: { state: { timerInitial: c.of(SHORT), ...(c.oneIn(2) ? { lvtTimer: c.of(TIMER_VECTORS) } : {}) } } }, { op: "sleep", args: { ms: 1 } }]],
+    [2, () => read(LAPIC + c.of([0x320, 0x380, 0x3e0]))],
+    [1, () => ({ op: "sleep", args: { ms: 1 } })],
+  ])();
+
+/** Periodic, one-shot and, where CPUID has it, TSC-deadline; nothing is ever due but a deadline that has passed. */
+export const longTimer = (c: Chooser): X86Call =>
+  c.weighted<() => X86Call>([
+    [4, () => write(LAPIC + 0x320, c.of(TIMER_VECTORS) | c.of([0, 0x2_0000, 0x4_0000, 0x6_0000]) | (c.oneIn(4) ? 0x1_0000 : 0))],
+    [3, () => write(LAPIC + 0x380, c.of(LONG))],
+    [2, () => write(LAPIC + 0x3e0, c.of(DIVIDE))],
+    [3, () => act({ do: "wrmsr", addr: TSC_DEADLINE, value: c.of([0, 1, 2 ** 50]) })],
+    [2, () => act({ do: "rdmsr", addr: TSC_DEADLINE })],
+    [2, () => read(LAPIC + c.of([0x320, 0x380, 0x3e0]))],
+    [1, () => ({ op: "setLapic", args: { state: { timerInitial: 0, lvtTimer: c.of(TIMER_VECTORS) | 0x2_0000 } } })],
+  ])();
+
+/** The same action on any of the vCPUs that have a guest. */
+export const onAny =
+  (make: (c: Chooser) => X86Call) =>
+  (c: Chooser): X86Call => {
+    const call = make(c);
+    return call.op === "guest" ? { op: "guest", args: { ...call.args, vcpu: c.of(GUESTS) } } : call;
+  };
+
+/** vCPUs with a guest where there are several. */
+export const GUESTS = ["vcpu0", "vcpu1", "vcpu2"];
+
+/**
+ * INIT to any vCPU, by message or by another's guest; then perhaps start-up, at the routine that does nothing. User space
+ * sets its registers anew before its guest acts again, mostly: what else it would do is no business of this guest's.
+ */
+export function startUp(c: Chooser): X86Call[] {
+  const id = c.below(GUESTS.length);
+  const send = (mode: number): X86Call =>
+    c.oneIn(2) ? { op: "signalMsi", args: { addressLo: LAPIC + id * 0x1000, data: mode | (c.oneIn(2) ? 0x4000 : 0) } } : { op: "guest", args: { vcpu: c.of(GUESTS.filter((each) => each !== GUESTS[id])), do: "mmioWrite32", addr: LAPIC + 0x300, value: 0x4000 | mode } };
+  const aim: X86Call[] = GUESTS.filter((_, other) => other !== id).map((vcpu) => ({ op: "guest", args: { vcpu, do: "mmioWrite32", addr: LAPIC + 0x310, value: id * 0x100_0000 } }));
+  const calls: X86Call[] = [...aim, send(0x500)];
+  if (c.oneIn(3)) calls.push({ op: "getMpState", args: { vcpu: GUESTS[id] } });
+  if (c.oneIn(3)) calls.push({ op: "guest", args: { vcpu: GUESTS[id], do: "nop" } });
+  if (!c.oneIn(3)) calls.push(send(0x600 | STARTUP_VECTOR));
+  if (!c.oneIn(3)) calls.push({ op: "guest", args: { vcpu: GUESTS[id], do: "nop" } });
+  if (!c.oneIn(8)) calls.push({ op: "guestInit", args: { vcpu: GUESTS[id] } }, { op: "setLapic", args: { vcpu: GUESTS[id], state: { svr: 0x1ff } } });
+  return calls;
+}
+
 /** The command register: to itself or others fixed, NMI; INIT and start-up to the others alone. */
 export function ipi(c: Chooser): X86Call {
   if (c.oneIn(3)) return write(LAPIC + 0x310, c.of([0, 1, 2, 3, 0xff, 5]) * 0x100_0000);
   const vector = c.of([0x31, 0x41, 0x61, 0xa1]);
   return write(LAPIC + 0x300, c.weighted([[6, 0x4_0000 | vector], [3, 0x8_0000 | vector], [3, 0xc_0000 | vector], [4, vector], [2, 0x100 | vector], [1, 0x800 | vector], [1, 0xc_0400], [1, 0xc_4500], [1, 0xc_0610]]));
 }
+
+/** The same without INIT and start-up, which leave another's guest without its code. */
+export const ipiToGuests = (c: Chooser): X86Call => {
+  for (;;) {
+    const call = ipi(c);
+    const value = call.op === "guest" && call.args.addr === LAPIC + 0x300 ? Number(call.args.value) : 0;
+    if (((value >> 8) & 7) < 5) return call;
+  }
+};
 
 export const msr = (c: Chooser): X86Call =>
   c.oneIn(2)

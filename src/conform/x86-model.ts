@@ -13,6 +13,8 @@ import { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
 import { EBADF, EINTR } from "../uapi/errno.js";
 import * as kvm from "../uapi/kvm.js";
+import { KVM_GET_SREGS, KVM_SET_SREGS, kvm_sregs } from "../uapi/x86.js";
+import { FREE_MEMORY, MEMORY_BYTES, writeGuestCode } from "./guest-code.js";
 import { CommandGuest } from "./x86-command-guest.js";
 import { CommandLoop, type CommandVcpu, type Interrupted, type Routine } from "./x86-command-loop.js";
 import type { GuestCommand, GuestOutcome, X86System } from "./x86-system.js";
@@ -24,17 +26,34 @@ const STRUCTURE_BYTES = 0x4_0000;
 const PLACED = 0x20_0000;
 const DATA = 0x21_0000;
 const MEMORY = 0x4000_0000;
-const MEMORY_BYTES = 1 << 20;
 const PAGE = 4096;
+
+/** What one call sets off is over by then; a timer that is armed for later fires in a later call, or never. */
+const SETTLED_NS = 100_000;
+const NS_PER_MS = 1_000_000;
+/** O_NONBLOCK, O_CLOEXEC */
+const PIPE_FLAGS = 0x8_0800;
 
 /** Physical CPUs: this process's, and the vCPU threads'. */
 const CPUS = 2;
 const WAKE_SIGNAL = 10;
 const STANDARD_DESCRIPTORS = 3;
 
+/** The modelled guest executes none of it, and can read it. */
+const GUEST_CODE = new Uint8Array(FREE_MEMORY);
+writeGuestCode(GUEST_CODE);
+
 /** /dev/null, and what stands at the standard descriptors: files that are no eventfd. */
 class NullFile extends File {
   readonly kind = "null";
+
+  override *read(): Step<number> {
+    return 0;
+  }
+
+  override *write(_process: Process, _address: number, length: number): Step<number> {
+    return length;
+  }
 }
 
 /** A thread that calls KVM_RUN when it is woken, once. */
@@ -59,7 +78,7 @@ class ModelVcpu implements CommandVcpu {
     private readonly guest: CommandGuest,
   ) {
     vcpu.guest = guest;
-    guest.begin(vcpu, "nop", { action: "nop", address: 0, port: 0, value: 0, high: 0 });
+    guest.reset(vcpu);
     this.thread = new CommandThread(vcpu, process, fd, CPUS - 1);
   }
 
@@ -71,11 +90,11 @@ class ModelVcpu implements CommandVcpu {
     const { thread, sim } = this;
     thread.result = null;
     sim.wake(thread, 0);
-    yield* sim.settle();
+    yield* settle(sim);
     if (thread.result !== null) return thread.result;
     // It sleeps, and everything is quiet.
     yield* thread.signal(WAKE_SIGNAL);
-    yield* sim.settle();
+    yield* settle(sim);
     yield* thread.consume(WAKE_SIGNAL);
     return thread.result ?? -EINTR;
   }
@@ -105,6 +124,11 @@ class ModelVcpu implements CommandVcpu {
   }
 }
 
+/** Everything that is due runs, and so does what that sets off. */
+function* settle(sim: Sim): Step<void> {
+  yield* sim.runUntil(sim.now() + SETTLED_NS);
+}
+
 /** A process with /dev/kvm on the modelled machine. */
 export class ModelSystem implements X86System {
   readonly kvm: number;
@@ -112,6 +136,7 @@ export class ModelSystem implements X86System {
   private readonly process: Process;
   private readonly loops = new Map<number, CommandLoop>();
   private readonly memories = new Map<number, number>();
+  private nextMemory = MEMORY;
 
   constructor(private readonly backend: Backend) {
     this.process = new Process(this.sim, "conform");
@@ -127,7 +152,7 @@ export class ModelSystem implements X86System {
     if (typeof argument !== "number") this.put(STRUCTURE, argument);
     const result = yield* process.ioctl(fd, request, typeof argument === "number" ? argument : STRUCTURE);
     if (typeof argument !== "number") process.memory.copyIn(STRUCTURE, argument);
-    yield* sim.settle();
+    yield* settle(sim);
     return result;
   }
 
@@ -153,7 +178,7 @@ export class ModelSystem implements X86System {
   *write(fd: number, bytes: Uint8Array): Step<number> {
     this.put(DATA, bytes);
     const result = yield* this.process.write(fd, DATA, bytes.length);
-    yield* this.sim.settle();
+    yield* settle(this.sim);
     return result;
   }
 
@@ -163,7 +188,9 @@ export class ModelSystem implements X86System {
 
   *close(fd: number): Step<number> {
     const result = yield* this.process.close(fd);
-    yield* this.sim.settle();
+    yield* settle(this.sim);
+    this.loops.delete(fd);
+    this.memories.delete(fd);
     return result;
   }
 
@@ -172,11 +199,11 @@ export class ModelSystem implements X86System {
   }
 
   *pipe(): Step<readonly [number, number] | number> {
-    return pipe2(this.process);
+    return pipe2(this.process, PIPE_FLAGS);
   }
 
-  *sleep(_ms: number): Step<void> {
-    yield* this.sim.settle();
+  *sleep(ms: number): Step<void> {
+    yield* this.sim.runUntil(this.sim.now() + ms * NS_PER_MS);
   }
 
   *guestInit(vm: number, fd: number): Step<number> {
@@ -186,13 +213,26 @@ export class ModelSystem implements X86System {
     }
     const file = this.process.file(fd);
     if (!(file instanceof X86VcpuFile)) return -EBADF;
+    const flat = yield* this.setSregs(fd);
+    if (flat < 0) return flat;
     this.loops.set(fd, new CommandLoop(new ModelVcpu(this.sim, this.process, file.vcpu, fd, new CommandGuest(this.backend.endsAtAcceptance))));
     return 0;
   }
 
+  /** As the real one does for its segments: CR8 is written back, and what it has not of the TPR is lost. */
+  private *setSregs(fd: number): Step<number> {
+    const sregs = new Uint8Array(kvm_sregs.size);
+    const result = yield* this.ioctl(fd, KVM_GET_SREGS, sregs);
+    if (result < 0) return result;
+    new DataView(sregs.buffer).setBigUint64(kvm_sregs.cs.base.offset, 0n, true);
+    return yield* this.ioctl(fd, KVM_SET_SREGS, sregs);
+  }
+
   private *giveMemory(vm: number): Step<number> {
-    const address = MEMORY + this.memories.size * MEMORY_BYTES;
+    const address = this.nextMemory;
+    this.nextMemory += MEMORY_BYTES;
     this.process.memory.map(address, MEMORY_BYTES);
+    this.process.memory.copyOut(address, GUEST_CODE);
     const region = new DataView(new ArrayBuffer(kvm.kvm_userspace_memory_region.size));
     kvm.kvm_userspace_memory_region.memory_size.setNumber(region, MEMORY_BYTES);
     kvm.kvm_userspace_memory_region.userspace_addr.setNumber(region, address);
@@ -209,6 +249,6 @@ export class ModelSystem implements X86System {
 
   *end(open: readonly number[]): Step<void> {
     for (let i = 0; i < open.length; i++) yield* this.process.close(open[i]);
-    yield* this.sim.settle();
+    yield* settle(this.sim);
   }
 }

@@ -5,6 +5,41 @@ import type { MpState } from "./x86-state.js";
 
 // What names in vectors stand for.
 
+/** Requests whose argument is a pointer; none of them sleeps, and none changes what the guest's vCPU listens to. */
+export const POINTER_REQUEST: Readonly<Record<string, number>> = {
+  SET_USER_MEMORY_REGION: kvm.KVM_SET_USER_MEMORY_REGION,
+  IRQ_LINE: kvm.KVM_IRQ_LINE,
+  IRQ_LINE_STATUS: kvm.KVM_IRQ_LINE_STATUS,
+  GET_IRQCHIP: kvm.KVM_GET_IRQCHIP,
+  SET_IRQCHIP: kvm.KVM_SET_IRQCHIP,
+  SET_GSI_ROUTING: kvm.KVM_SET_GSI_ROUTING,
+  IRQFD: kvm.KVM_IRQFD,
+  CREATE_PIT2: x86.KVM_CREATE_PIT2,
+  IOEVENTFD: kvm.KVM_IOEVENTFD,
+  ENABLE_CAP: kvm.KVM_ENABLE_CAP,
+  SIGNAL_MSI: kvm.KVM_SIGNAL_MSI,
+  CREATE_DEVICE: kvm.KVM_CREATE_DEVICE,
+  SET_DEVICE_ATTR: kvm.KVM_SET_DEVICE_ATTR,
+  GET_DEVICE_ATTR: kvm.KVM_GET_DEVICE_ATTR,
+  HAS_DEVICE_ATTR: kvm.KVM_HAS_DEVICE_ATTR,
+  GET_SREGS: x86.KVM_GET_SREGS,
+  SET_SREGS: x86.KVM_SET_SREGS,
+  INTERRUPT: kvm.KVM_INTERRUPT,
+  GET_LAPIC: kvm.KVM_GET_LAPIC,
+  SET_LAPIC: kvm.KVM_SET_LAPIC,
+  SET_CPUID2: x86.KVM_SET_CPUID2,
+  GET_MP_STATE: kvm.KVM_GET_MP_STATE,
+  SET_MP_STATE: kvm.KVM_SET_MP_STATE,
+  GET_VCPU_EVENTS: x86.KVM_GET_VCPU_EVENTS,
+  SET_VCPU_EVENTS: x86.KVM_SET_VCPU_EVENTS,
+  /** Of another architecture, and of none. */
+  ARM_VCPU_INIT: kvm.KVM_ARM_VCPU_INIT,
+  NONE: (kvm.KVMIO << 8) | 0xff,
+};
+
+/** Where no process has memory: the first page, and the kernel's half. */
+export const BAD_POINTER = { null: 0, low: 8, kernel: -(2 ** 47) } as const;
+
 export const CHIP_ID: Readonly<Record<ChipName, number>> = {
   picMaster: x86.KVM_IRQCHIP_PIC_MASTER,
   picSlave: x86.KVM_IRQCHIP_PIC_SLAVE,

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { KVM_MAX_IRQ_ROUTES } from "../uapi/kvm.js";
-import { CAPABILITY, DEVICE_TYPE } from "./x86-names.js";
+import { BAD_POINTER, CAPABILITY, DEVICE_TYPE, POINTER_REQUEST } from "./x86-names.js";
 import { integer, ioapicEntry, ioapicState, lapicState, MP_STATES, PIN, picState, word } from "./x86-state.js";
 
 // The operations of kvm-x86-irq.json and their arguments (conformance/README.md, "Operations").
@@ -116,6 +116,9 @@ export const X86_ARGS = {
   hasDeviceAttr: z.object(attribute),
   setDeviceAttr: z.object(attribute),
   getDeviceAttr: z.object(attribute),
+  badPointer: z
+    .object({ on: fd, request: z.enum(Object.keys(POINTER_REQUEST)), pointer: z.enum(Object.keys(BAD_POINTER) as (keyof typeof BAD_POINTER)[]) })
+    .describe("KVM_request with a pointer to nothing; in generated sequences"),
   guestInit: z.object({ vm, vcpu }),
   guest: z.object({ vcpu, do: z.enum(GUEST_ACTIONS), addr: word.optional(), port: z.number().int().min(0).max(0xffff).optional(), value: integer.optional() }),
   sleep: z.object({ ms: z.number().int().min(0).max(10_000) }),

@@ -51,13 +51,18 @@ const SEED_STRIDE = 0x9e37_79b1;
 
 /**
  * The sequence of a number in the run of a seed: it sets a scene (mode, vCPUs, a guest, eventfds), then makes calls that
- * mostly mean something there and sometimes nothing anywhere. Nothing in it depends on time: no timer is armed.
+ * mostly mean something there and sometimes nothing anywhere. Nothing in it depends on how long a call takes: a timer that is
+ * armed is over at once or never.
  */
 export function randomSequence(seed: number, index: number, length: number): RandomSequence {
   const own = (seed + Math.imul(index, SEED_STRIDE)) | 0;
   const choose = new Chooser(own);
   const scene: Scene = choose.weighted(SCENES.map((each) => [each.weight, each] as const));
   const calls = scene.setUp(choose);
-  while (calls.length < length) calls.push(choose.weighted(scene.calls)(choose));
+  while (calls.length < length) {
+    const made = choose.weighted(scene.calls)(choose);
+    if (Array.isArray(made)) calls.push(...made);
+    else calls.push(made);
+  }
   return { scene: scene.name, seed: own, calls: calls.slice(0, length) };
 }

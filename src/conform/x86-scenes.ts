@@ -1,201 +1,25 @@
-import type { RoutingEntryArgs } from "./x86-op.js";
 import type { Chooser } from "./x86-random.js";
 import type { X86Call } from "./x86-vector.js";
 import * as guest from "./x86-guest-calls.js";
-
-type Make = (choose: Chooser) => X86Call;
+import * as hostile from "./x86-hostile-calls.js";
+import * as make from "./x86-random-calls.js";
 
 /** A kind of sequence: how it begins, and what it is made of, by weight. */
 export interface Scene {
   readonly name: string;
   readonly weight: number;
   setUp(choose: Chooser): X86Call[];
-  readonly calls: readonly (readonly [weight: number, Make])[];
+  /** Each makes one call, or a few that belong together. */
+  readonly calls: readonly (readonly [weight: number, (choose: Chooser) => X86Call | X86Call[]])[];
 }
-
-const EVENTFDS = ["e0", "e1", "e2", "e3"];
-const RESAMPLEFDS = ["r0", "r1"];
-const NO_EVENTFD = ["vm", "vcpu0", "null", "p.r", "nobody", -1, 9999];
-const PINS = [3, 4, 5, 8, 9, 10, 14];
-/** Of these routing has 30 to 41. */
-const MSI_GSIS = [30, 31, 34, 40];
-const HOSTILE_GSIS = [0, 2, 13, 16, 23, 24, 25, 100, 4095, 4096, 0x7fff_ffff, 0xffff_ffff];
-export const VECTORS = [0x31, 0x32, 0x39, 0x41, 0x51, 0x52, 0x61, 0x71, 0x81, 0xa1, 0xf1];
-const HOSTILE_VECTORS = [0, 2, 8, 15, 16, 31, 254, 255];
-
-const gsi = (c: Chooser): number => (c.oneIn(12) ? c.of(HOSTILE_GSIS) : c.oneIn(4) ? c.of(MSI_GSIS) : c.of(PINS));
-const vector = (c: Chooser): number => (c.oneIn(15) ? c.of(HOSTILE_VECTORS) : c.of(VECTORS));
-const eventfd = (c: Chooser): string | number => (c.oneIn(20) ? c.of(NO_EVENTFD) : c.of(EVENTFDS));
-const resamplefd = (c: Chooser): string | number => (c.oneIn(20) ? c.of(NO_EVENTFD) : c.of(RESAMPLEFDS));
-export const vcpu = (c: Chooser): string => (c.oneIn(3) ? c.of(["vcpu1", "vcpu2", "vcpu3"]) : "vcpu0");
-
-/** Fixed, lowest priority, NMI, remote read, ExtINT: what leaves vCPU 0 able to go on with its guest. */
-const deliveryMode = (c: Chooser): number => c.weighted([[12, 0], [4, 1], [1, 4], [1, 3], [1, 7]]);
-const destination = (c: Chooser): number => c.weighted([[10, 0], [4, 1], [2, 2], [2, 3], [1, 5], [2, 0xff], [1, 0x0f], [1, 0x31]]);
-
-/** Address and data of an MSI; INIT and start-up go to other vCPUs than the guest's, by their ids 1 to 3 alone. */
-function message(c: Chooser): { addressLo: number; data: number } {
-  if (c.oneIn(25)) return { addressLo: (0xfee0_0000 | (c.of([1, 2, 3]) << 12)) >>> 0, data: (c.of([5, 6]) << 8) | vector(c) | (c.below(2) << 14) };
-  const address = 0xfee0_0000 | (destination(c) << 12) | (c.oneIn(6) ? 8 : 0) | (c.oneIn(4) ? 4 : 0);
-  return { addressLo: address >>> 0, data: vector(c) | (deliveryMode(c) << 8) | (c.oneIn(4) ? 0x8000 : 0) | (c.oneIn(3) ? 0x4000 : 0) };
-}
-
-const irqLine: Make = (c) => ({ op: c.oneIn(4) ? "irqLine" : "irqLineStatus", args: { gsi: gsi(c), level: c.oneIn(20) ? c.of([2, 0x8000_0000]) : c.below(2) } });
-const signalMsi: Make = (c) => ({
-  op: "signalMsi",
-  args: { ...message(c), ...(c.oneIn(12) ? { addressHi: c.of([1, 0x100, 0xffff_ff00]) } : {}), ...(c.oneIn(15) ? { flags: c.of([1, 2, 0x8000_0000]) } : {}) },
-});
-const writeEventfd: Make = (c) => ({ op: "writeEventfd", args: { fd: c.of(EVENTFDS), ...(c.oneIn(8) ? { value: c.of([0, 2, 7]) } : {}) } });
-const readEventfd: Make = (c) => ({ op: "readEventfd", args: { fd: c.oneIn(3) ? c.of(EVENTFDS) : c.of(RESAMPLEFDS) } });
-/** A resamplefd that is an irqfd's trigger too: one worker sets off another. */
-const assignChained: Make = (c) => ({ op: "irqfd", args: { fd: c.of(RESAMPLEFDS), gsi: c.of(PINS) } });
-const assign: Make = (c) => ({ op: "irqfd", args: { fd: eventfd(c), gsi: gsi(c), ...(c.oneIn(20) ? { flags: c.of([[4], [0x80], ["DEASSIGN", "RESAMPLE"]] as (number | "DEASSIGN" | "RESAMPLE")[][]) } : {}) } });
-const assignResample: Make = (c) => ({ op: "irqfd", args: { fd: eventfd(c), gsi: gsi(c), flags: ["RESAMPLE"], resamplefd: resamplefd(c) } });
-const deassign: Make = (c) => ({ op: "irqfd", args: { fd: eventfd(c), gsi: gsi(c), flags: ["DEASSIGN"] } });
-
-const irqchipRoute = (c: Chooser): RoutingEntryArgs => {
-  const pin = c.of(PINS);
-  return c.oneIn(4) ? { gsi: pin, type: "irqchip", irqchip: "ioapic", pin: c.of(PINS) } : { gsi: pin, type: "irqchip", irqchip: pin < 8 ? "picMaster" : "picSlave", pin: pin & 7 };
-};
-const msiRoute = (c: Chooser): RoutingEntryArgs => ({ gsi: c.oneIn(15) ? c.of(PINS) : 30 + c.below(12), type: "msi", ...message(c), ...(c.oneIn(15) ? { flags: c.of([1, 2]) } : {}) });
-const hostileRoute = (c: Chooser): RoutingEntryArgs =>
-  c.of<RoutingEntryArgs>([
-    { gsi: c.of(HOSTILE_GSIS), type: "irqchip", irqchip: "ioapic", pin: c.of([23, 24, 255]) },
-    { gsi: 5, type: "irqchip", irqchip: "picSlave", pin: 8 },
-    { gsi: 5, type: "irqchip", irqchip: c.of([3, 7]), pin: 1 },
-    { gsi: 5, type: c.of([0, 3, 6, 99]) },
-    { gsi: 5, type: "irqchip", irqchip: "ioapic", pin: 5, flags: 1 },
-  ]);
-const setGsiRouting: Make = (c) => {
-  const entries: RoutingEntryArgs[] = c.oneIn(3) ? [] : PINS.map((pin): RoutingEntryArgs => ({ gsi: pin, type: "irqchip", irqchip: "ioapic", pin }));
-  for (let more = c.below(4); more > 0; more--) entries.push(c.oneIn(10) ? hostileRoute(c) : c.oneIn(3) ? irqchipRoute(c) : msiRoute(c));
-  return { op: "setGsiRouting", args: { entries, ...(c.oneIn(25) ? { flags: 1 } : {}) } };
-};
-const setMsiRouting: Make = (c) => ({ op: "setGsiRouting", args: { entries: Array.from({ length: 1 + c.below(3) }, () => (c.oneIn(15) ? hostileRoute(c) : msiRoute(c))) } });
-
-/** A redirection entry that a test would use: level or edge, to a vCPU that is there. */
-const entry = (c: Chooser): { vector: number; mask: number; trigMode: number; destId: number; deliveryMode: number; destMode: number } => ({
-  vector: vector(c),
-  mask: c.oneIn(4) ? 1 : 0,
-  trigMode: c.below(2),
-  destId: destination(c),
-  deliveryMode: deliveryMode(c),
-  destMode: c.oneIn(5) ? 1 : 0,
-});
-const setIoapic: Make = (c) => ({
-  op: "setIrqchip",
-  args: { chip: "ioapic", state: { redirtbl: { [c.of(PINS)]: entry(c) }, ...(c.oneIn(10) ? { irr: 1 << c.of(PINS) } : {}), ...(c.oneIn(25) ? { id: c.below(16), ioregsel: 0x12 } : {}), ...(c.oneIn(60) ? { baseAddress: 0xfec0_1000 } : {}) } },
-});
-/** Fields that only user space can write: remote IRR, delivery status, reserved bits. */
-const setIoapicState: Make = (c) => ({
-  op: "setIrqchip",
-  args: { chip: "ioapic", state: { irr: c.below(0x100_0000), redirtbl: { [c.of(PINS)]: { ...entry(c), remoteIrr: c.below(2), deliveryStatus: c.below(2), polarity: c.below(2), otherBits: c.of(["0x0", "0xfffffffe0000", "0x20000"]) } } } },
-});
-const setPicState: Make = (c) => ({
-  op: "setIrqchip",
-  args: {
-    chip: c.of(["picMaster", "picSlave"] as const),
-    state: { lastIrr: c.below(256), irr: c.below(256), imr: c.of([0, 0xff, c.below(256)]), isr: c.of([0, c.below(256)]), priorityAdd: c.below(8), elcr: c.below(256), poll: c.below(2), initState: c.below(4), autoEoi: c.below(2), rotateOnAutoEoi: c.below(2), specialFullyNested: c.below(2), specialMask: c.below(2), readRegSelect: c.below(2) },
-  },
-});
-const setPic: Make = (c) => ({
-  op: "setIrqchip",
-  args: {
-    chip: c.of(["picMaster", "picSlave"] as const),
-    state: c.of([{ imr: c.of([0, 0xff, 0xfb, 0x5a]) }, { elcr: c.of([0, 0x20, 0x28]) }, { irr: c.below(256) }, { isr: 1 << c.below(8) }, { irqBase: c.of([0x20, 0x70]) }, { priorityAdd: c.below(8) }]),
-  },
-});
-const getIrqchip: Make = (c) => ({ op: "getIrqchip", args: { chip: c.of(["picMaster", "picSlave", "ioapic", 3, 255] as const) } });
-
-/** What acceptance leaves behind, written out: the EOI that follows is a real one. */
-const setInService: Make = (c) => {
-  const isr = c.of(VECTORS);
-  return { op: "setLapic", args: { vcpu: vcpu(c), state: { isr: [isr], irr: c.some(VECTORS.filter((each) => each < isr)).slice(0, 2) } } };
-};
-const setLapic: Make = (c) => ({
-  op: "setLapic",
-  args: {
-    vcpu: vcpu(c),
-    state: c.of([{ svr: 0x1ff }, { svr: 0xff }, { tpr: c.of([0, 0x30, 0x45, 0xff]) }, { svr: 0x1ff, ldr: c.of([1, 2, 4, 0x11]) * 0x100_0000, dfr: c.oneIn(3) ? 0x0fff_ffff : 0xffff_ffff }, { irr: c.some(VECTORS).slice(0, 3) }, { tmr: c.some(VECTORS) }, {}]),
-  },
-});
-const getLapic: Make = (c) => ({ op: "getLapic", args: { vcpu: vcpu(c) } });
-const mpState: Make = (c) => (c.oneIn(3) ? { op: "setMpState", args: { vcpu: "vcpu1", state: c.of(["halted", "runnable", "initReceived", "uninitialized", "sipiReceived", "stopped", 99] as const) } } : { op: "getMpState", args: { vcpu: vcpu(c) } });
-const nmi: Make = (c) => (c.oneIn(2) ? { op: "nmi", args: {} } : { op: "getVcpuEvents", args: {} });
-const interrupt: Make = (c) => ({ op: "interrupt", args: { irq: c.oneIn(6) ? c.of([256, -1, 0x7fff_ffff]) : c.of(VECTORS) } });
-const setLapicState: Make = (c) => ({
-  op: "setLapic",
-  args: { vcpu: vcpu(c), state: { irr: c.some([...VECTORS, ...HOSTILE_VECTORS]), isr: c.some(VECTORS).slice(0, 3), tmr: c.some(VECTORS), tpr: c.below(256), svr: c.of([0x1ff, 0xff, 0x11ff]), ...(c.oneIn(6) ? { id: (8 + c.below(248)) * 0x100_0000 } : {}), ...(c.oneIn(6) ? { version: 0x14 } : {}), ...(c.oneIn(4) ? { lvtLint0: c.of([0x700, 0x1_0700, 0x400, 0x41]), icrHi: 0x0200_0000 } : {}) } },
-});
-const apicBase: Make = (c) => (c.oneIn(2) ? { op: "getApicBase", args: { vcpu: vcpu(c) } } : { op: "setApicBase", args: { vcpu: c.of(["vcpu1", "vcpu2"]), value: c.of([0xfee0_0900, 0xfee0_0d00, 0xfee0_0800, 0xfee0_0c00, 0xfee0_0400, 0xfee0_0000, 0xfee0_0801]) } });
-
-const ioeventfd: Make = (c) => ({
-  op: "ioeventfd",
-  args: {
-    fd: eventfd(c),
-    addr: c.of<number | string>([0x8_0000_0000, 0xd000_0000, 0x510, "0xfffffffffffffffc"]),
-    len: c.of([0, 1, 2, 4, 8, 3]),
-    flags: c.of([[], ["PIO"], ["DATAMATCH"], ["DEASSIGN"], ["PIO", "DATAMATCH"], ["DEASSIGN", "DATAMATCH"], [32]] as ("PIO" | "DATAMATCH" | "DEASSIGN" | number)[][]),
-    ...(c.oneIn(2) ? { datamatch: c.of([1, 2, 0x101]) } : {}),
-  },
-});
-const descriptor: Make = (c) =>
-  c.of<X86Call>([
-    { op: "closeFd", args: { fd: c.of([...EVENTFDS, ...RESAMPLEFDS]) } },
-    { op: "eventfd", args: { as: c.of([...EVENTFDS, ...RESAMPLEFDS]), ...(c.oneIn(3) ? { init: c.of([1, 5]) } : {}), ...(c.oneIn(4) ? { flags: ["EFD_SEMAPHORE"] } : {}) } },
-    { op: "dupFd", args: { fd: c.of(EVENTFDS), as: "d" } },
-    { op: "openFile", args: { as: "null", path: "/dev/null" } },
-  ]);
-const device: Make = (c) =>
-  c.of<X86Call>([
-    { op: "createDevice", args: { type: c.of<string | number>(["VFIO", "XICS", "ARM_VGIC_V3", "FSL_MPIC_20", 0, 100]), as: "dev", ...(c.oneIn(3) ? { flags: "TEST" } : {}) } },
-    { op: "hasDeviceAttr", args: { dev: c.of(["dev", "vm", "kvm", "e0"]), group: c.below(3), attr: c.below(4) } },
-    { op: "setDeviceAttr", args: { dev: "dev", group: c.below(3), attr: c.below(4), addr: c.of(["buf" as const, 0, { fd: -1 }, { fd: "null" }, { fd: "e0" }]) } },
-    { op: "getDeviceAttr", args: { dev: "dev", group: 1, attr: 1, addr: "buf" } },
-  ]);
-const creation: Make = (c) =>
-  c.of<X86Call>([
-    { op: "createIrqchip", args: {} },
-    { op: "createVcpu", args: { id: c.below(4) } },
-    { op: "enableCap", args: { cap: "SPLIT_IRQCHIP", args: [c.of([0, 24, 4096, 4097])], flags: c.oneIn(5) ? 1 : 0 } },
-    { op: "enableCap", args: { cap: "X2APIC_API", args: [c.of([0, 1, 2, 3, 16])] } },
-    { op: "enableCap", args: { cap: c.of<string | number>(["IRQFD", 100_000]) } },
-    { op: "checkExtension", args: { cap: c.of<string | number>(["IRQCHIP", "IRQ_ROUTING", "IRQFD_RESAMPLE", "SPLIT_IRQCHIP", "IOEVENTFD_NO_LENGTH", 100_000]) } },
-    { op: "setBootCpuId", args: { id: c.below(3) } },
-    { op: "createPit2", args: { flags: c.of([0, 1, 2]) } },
-    { op: "pipe", args: { as: "p" } },
-  ]);
-
-const x2apicApi: Make = (c) => ({ op: "enableCap", args: { cap: "X2APIC_API", args: [c.of([1, 2, 3])] } });
-/** vCPUs of x2APIC and xAPIC side by side, ids of 32 bits or not. */
-const x2apicVcpu: Make = (c) => {
-  const vcpuName = c.of(["vcpu0", "vcpu1", "vcpu2", "vcpu3"]);
-  return c.oneIn(3) ? { op: "setCpuid", args: { vcpu: vcpuName, x2apic: 1 } } : { op: "setApicBase", args: { vcpu: vcpuName, value: c.weighted([[6, 0xfee0_0c00], [2, 0xfee0_0800], [1, 0xfee0_0000]]) } };
-};
-const wideMsi: Make = (c) => ({
-  op: "signalMsi",
-  args: { addressLo: (0xfee0_0000 | (c.of([0, 1, 2, 3, 0x0f, 0xff]) << 12) | (c.below(2) << 2) | (c.oneIn(5) ? 8 : 0)) >>> 0, addressHi: c.of([0, 0, 0x100, 0xffff_ff00, 0x1_0000, 1]), data: c.of(VECTORS) | (c.oneIn(3) ? 0x100 : 0) },
-});
-
-/** A second VM beside the first: one eventfd can have but one irqfd. */
-const otherVm: Make = (c) =>
-  c.of<X86Call>([
-    { op: "createVm", args: { as: "b" } },
-    { op: "createIrqchip", args: { vm: "b" } },
-    { op: "createVcpu", args: { vm: "b", id: 0, as: "bcpu" } },
-    { op: "irqfd", args: { vm: "b", fd: c.of(EVENTFDS), gsi: c.of(PINS) } },
-    { op: "irqfd", args: { vm: "b", fd: c.of(EVENTFDS), gsi: c.of(PINS), flags: ["DEASSIGN"] } },
-    { op: "irqfd", args: { vm: "b", fd: c.of(EVENTFDS), gsi: c.of(PINS), flags: ["RESAMPLE"], resamplefd: c.of(RESAMPLEFDS) } },
-    { op: "irqLineStatus", args: { vm: "b", gsi: c.of(PINS), level: c.below(2) } },
-    { op: "getIrqchip", args: { vm: "b", chip: c.of(["ioapic", "picMaster"] as const) } },
-    { op: "closeFd", args: { fd: c.of(["b", "bcpu"]) } },
-  ]);
 
 interface Setting {
   readonly mode: "full" | "split" | "none";
   readonly vcpus: number;
   readonly pic: boolean;
   readonly guest: boolean;
+  /** Every vCPU runs, with a guest of its own. */
+  readonly guests?: boolean;
 }
 
 function setUp(setting: Setting): X86Call[] {
@@ -204,77 +28,112 @@ function setUp(setting: Setting): X86Call[] {
   if (setting.mode === "split") calls.push({ op: "enableCap", args: { cap: "SPLIT_IRQCHIP", args: [24] } });
   for (let id = 0; id < setting.vcpus; id++) calls.push({ op: "createVcpu", args: { id } });
   if (setting.guest) calls.push({ op: "guestInit", args: {} });
+  for (let id = 1; id < setting.vcpus && setting.guests; id++) calls.push({ op: "setMpState", args: { vcpu: `vcpu${id}`, state: "runnable" } }, { op: "guestInit", args: { vcpu: `vcpu${id}` } });
   if (setting.mode === "full" && !setting.pic) for (const chip of ["picMaster", "picSlave"] as const) calls.push({ op: "setIrqchip", args: { chip, state: { imr: 0xff } } });
   if (setting.mode !== "none") for (let id = 0; id < setting.vcpus; id++) calls.push({ op: "setLapic", args: { vcpu: `vcpu${id}`, state: { svr: 0x1ff } } });
-  for (const as of [...EVENTFDS, ...RESAMPLEFDS]) calls.push({ op: "eventfd", args: { as } });
+  for (const as of [...make.EVENTFDS, ...make.RESAMPLEFDS]) calls.push({ op: "eventfd", args: { as } });
   return calls;
 }
 
 const vcpus = (c: Chooser): number => c.weighted([[5, 1], [3, 2], [2, 4]]);
 /** Pins of the IOAPIC unmasked, as a guest that has booted would have them. */
-const programmed = (c: Chooser): X86Call => ({ op: "setIrqchip", args: { chip: "ioapic", state: { redirtbl: Object.fromEntries(PINS.map((pin) => [pin, entry(c)])) } } });
+const programmed = (c: Chooser): X86Call => ({ op: "setIrqchip", args: { chip: "ioapic", state: { redirtbl: Object.fromEntries(make.PINS.map((pin) => [pin, make.entry(c)])) } } });
 
-const LINES = [[10, irqLine], [8, writeEventfd], [5, readEventfd], [4, assign], [5, assignResample], [3, deassign]] as const;
+const LINES = [[10, make.irqLine], [8, make.writeEventfd], [5, make.readEventfd], [4, make.assign], [5, make.assignResample], [3, make.deassign]] as const;
 
 export const SCENES: readonly Scene[] = [
   {
     name: "ioapic",
     weight: 6,
     setUp: (c) => [...setUp({ mode: "full", vcpus: vcpus(c), pic: false, guest: true }), programmed(c)],
-    calls: [...LINES, [3, signalMsi], [4, setIoapic], [6, setInService], [2, setLapic], [8, guest.eoi], [6, guest.ioapic], [2, setGsiRouting], [1, getIrqchip], [1, getLapic]],
+    calls: [...LINES, [3, make.signalMsi], [4, make.setIoapic], [6, make.setInService], [2, make.setLapic], [8, guest.eoi], [6, guest.ioapic], [2, make.setGsiRouting], [1, make.getIrqchip], [1, make.getLapic]],
   },
   {
     name: "pic",
     weight: 3,
     setUp: (c) => [...setUp({ mode: "full", vcpus: 1, pic: true, guest: true }), ...guest.picInitialisation(c)],
-    calls: [...LINES, [2, setPic], [14, guest.pic], [8, guest.flag], [1, setGsiRouting], [1, guest.wrongSizes], [1, nmi]],
+    calls: [...LINES, [2, make.setPic], [14, guest.pic], [8, guest.flag], [1, make.setGsiRouting], [1, guest.wrongSizes], [1, make.nmi]],
   },
   {
     name: "msi",
     weight: 3,
     setUp: (c) => setUp({ mode: "full", vcpus: 1 + c.below(4), pic: false, guest: true }),
-    calls: [[12, signalMsi], [6, setMsiRouting], [6, writeEventfd], [4, assign], [3, irqLine], [4, setLapic], [3, setInService], [5, guest.eoi], [2, mpState], [2, guest.ipi], [2, apicBase]],
+    calls: [[12, make.signalMsi], [6, make.setMsiRouting], [6, make.writeEventfd], [4, make.assign], [3, make.irqLine], [4, make.setLapic], [3, make.setInService], [5, guest.eoi], [2, make.mpState], [2, guest.ipi], [2, make.apicBase]],
   },
   {
     name: "cpu",
     weight: 4,
     setUp: (c) => [...setUp({ mode: "full", vcpus: vcpus(c), pic: c.oneIn(3), guest: true }), programmed(c)],
-    calls: [[8, irqLine], [8, signalMsi], [6, writeEventfd], [3, assign], [3, assignResample], [2, readEventfd], [12, guest.flag], [8, guest.eoi], [4, guest.tpr], [3, guest.halt], [2, guest.ioapic], [2, guest.ipi], [2, nmi], [1, mpState]],
+    calls: [[8, make.irqLine], [8, make.signalMsi], [6, make.writeEventfd], [2, guest.memory], [3, make.assign], [3, make.assignResample], [2, make.readEventfd], [12, guest.flag], [8, guest.eoi], [4, guest.tpr], [3, guest.halt], [2, guest.ioapic], [2, guest.ipi], [2, make.nmi], [1, make.mpState]],
   },
   {
     name: "lapic",
     weight: 3,
     setUp: (c) => setUp({ mode: c.oneIn(4) ? "split" : "full", vcpus: vcpus(c), pic: false, guest: true }),
-    calls: [[14, guest.lapic], [6, setLapic], [4, setInService], [4, signalMsi], [3, guest.eoi], [3, guest.ipi], [3, apicBase], [2, guest.msr], [1, guest.x2apic], [3, guest.flag], [2, mpState], [2, nmi]],
+    calls: [[14, guest.lapic], [1, guest.unreadable], [1, guest.pvEoi], [6, make.setLapic], [4, make.setInService], [4, make.signalMsi], [3, guest.eoi], [3, guest.ipi], [3, make.apicBase], [2, guest.msr], [1, guest.x2apic], [3, guest.flag], [2, make.mpState], [2, make.nmi], [1, guest.smi]],
   },
   {
     name: "split",
     weight: 2,
     setUp: (c) => setUp({ mode: "split", vcpus: vcpus(c), pic: false, guest: true }),
-    calls: [[6, setMsiRouting], [6, irqLine], [6, signalMsi], [4, writeEventfd], [4, assign], [1, assignResample], [4, setInService], [6, guest.eoi], [4, guest.flag], [3, interrupt], [2, guest.halt], [1, getIrqchip]],
+    calls: [[6, make.setMsiRouting], [6, make.irqLine], [6, make.signalMsi], [4, make.writeEventfd], [4, make.assign], [1, make.assignResample], [4, make.setInService], [6, guest.eoi], [4, guest.flag], [3, make.interrupt], [2, guest.halt], [1, make.getIrqchip]],
   },
   {
     name: "none",
     weight: 1,
     setUp: () => setUp({ mode: "none", vcpus: 1, pic: false, guest: true }),
-    calls: [[4, interrupt], [4, guest.flag], [2, guest.halt], [2, guest.pic], [2, guest.eoi], [2, irqLine], [2, signalMsi], [2, assign], [1, getLapic], [1, getIrqchip], [1, mpState], [1, nmi]],
+    calls: [[4, make.interrupt], [4, guest.flag], [2, guest.halt], [2, guest.pic], [2, guest.eoi], [2, make.irqLine], [2, make.signalMsi], [2, make.assign], [1, make.getLapic], [1, make.getIrqchip], [1, make.mpState], [1, make.nmi]],
   },
   {
     name: "api",
     weight: 4,
     setUp: (c) => setUp({ mode: c.of(["full", "full", "split", "none"] as const), vcpus: c.below(3), pic: c.oneIn(2), guest: c.oneIn(2) }),
-    calls: [[4, assign], [4, assignResample], [4, deassign], [6, ioeventfd], [5, descriptor], [4, device], [4, creation], [4, setGsiRouting], [4, writeEventfd], [3, readEventfd], [3, irqLine], [2, guest.wrongSizes], [2, interrupt], [2, getIrqchip], [1, setPic], [3, otherVm], [1, assignChained]],
+    calls: [[4, make.assign], [4, make.assignResample], [4, make.deassign], [6, make.ioeventfd], [5, make.descriptor], [4, make.device], [4, make.creation], [4, make.setGsiRouting], [4, make.writeEventfd], [3, make.readEventfd], [3, make.irqLine], [2, guest.wrongSizes], [1, guest.memory], [2, make.interrupt], [2, make.getIrqchip], [1, make.setPic], [3, make.otherVm], [1, make.assignChained]],
   },
   {
     name: "x2apic",
     weight: 3,
-    setUp: (c) => [...setUp({ mode: c.oneIn(3) ? "split" : "full", vcpus: 1 + c.below(4), pic: false, guest: true }), ...(c.oneIn(2) ? [x2apicApi(c)] : []), { op: "setCpuid", args: { x2apic: 1 } }, { op: "setCpuid", args: { vcpu: "vcpu1", x2apic: 1 } }],
-    calls: [[8, wideMsi], [8, x2apicVcpu], [6, guest.msr], [4, signalMsi], [4, setLapic], [3, setLapicState], [3, guest.x2apicIcr], [3, guest.eoi], [3, guest.flag], [2, setMsiRouting], [2, writeEventfd], [2, assign], [2, setInService], [1, guest.lapic]],
+    setUp: (c) => [...setUp({ mode: c.oneIn(3) ? "split" : "full", vcpus: 1 + c.below(4), pic: false, guest: true }), ...(c.oneIn(2) ? [make.x2apicApi(c)] : []), { op: "setCpuid", args: { x2apic: 1 } }, { op: "setCpuid", args: { vcpu: "vcpu1", x2apic: 1 } }],
+    calls: [[8, make.wideMsi], [8, make.x2apicVcpu], [6, guest.msr], [4, make.signalMsi], [4, make.setLapic], [3, make.setLapicState], [3, guest.x2apicIcr], [3, guest.eoi], [3, guest.flag], [2, make.setMsiRouting], [2, make.writeEventfd], [2, make.assign], [2, make.setInService], [1, guest.lapic]],
   },
   {
     name: "state",
     weight: 3,
     setUp: (c) => [...setUp({ mode: "full", vcpus: vcpus(c), pic: c.oneIn(2), guest: true }), programmed(c)],
-    calls: [...LINES, [5, setIoapicState], [5, setPicState], [5, setLapicState], [3, setIoapic], [6, guest.eoi], [5, guest.pic], [4, guest.ioapic], [5, guest.flag], [3, signalMsi], [2, assignChained], [1, apicBase], [1, mpState]],
+    calls: [...LINES, [5, make.setIoapicState], [5, make.setPicState], [5, make.setLapicState], [3, make.setIoapic], [6, guest.eoi], [5, guest.pic], [4, guest.ioapic], [5, guest.flag], [3, make.signalMsi], [2, make.assignChained], [1, make.apicBase], [1, make.mpState]],
+  },
+  {
+    name: "timer",
+    weight: 2,
+    setUp: (c) => setUp({ mode: c.oneIn(4) ? "split" : "full", vcpus: 1, pic: false, guest: true }),
+    calls: [[14, guest.shortTimer], [8, guest.eoi], [8, guest.flag], [2, guest.halt], [2, guest.tpr], [2, make.signalMsi], [1, make.mpState], [1, make.getLapic]],
+  },
+  {
+    name: "timer modes",
+    weight: 2,
+    setUp: (c) => {
+      const [createVm, ...rest] = setUp({ mode: "full", vcpus: 1, pic: false, guest: true });
+      const before = rest.findIndex(({ op }) => op === "guestInit");
+      return c.oneIn(3) ? [createVm, ...rest] : [createVm, ...rest.slice(0, before), { op: "setCpuid", args: { x2apic: 0 } }, ...rest.slice(before)];
+    },
+    calls: [[14, guest.longTimer], [4, guest.eoi], [5, guest.flag], [2, guest.halt], [2, make.setLapic], [2, make.signalMsi]],
+  },
+  {
+    name: "several guests",
+    weight: 4,
+    setUp: (c) => [...setUp({ mode: c.oneIn(5) ? "split" : "full", vcpus: 3, pic: false, guest: true, guests: true }), programmed(c)],
+    calls: [[6, make.irqLine], [8, make.signalMsi], [4, make.writeEventfd], [2, make.assign], [2, make.assignResample], [2, make.readEventfd], [12, guest.onAny(guest.flag)], [10, guest.onAny(guest.eoi)], [8, guest.onAny(guest.ipiToGuests)], [3, guest.onAny(guest.tpr)], [3, guest.onAny(guest.halt)], [2, guest.onAny(guest.ioapic)], [2, guest.onAny(guest.memory)], [2, make.nmi], [3, guest.startUp], [1, guest.onAny(guest.smi)], [1, make.setLapic], [1, guest.onAny(guest.msr)]],
+  },
+  {
+    name: "hostile",
+    weight: 5,
+    setUp: (c) => [...setUp({ mode: c.of(["full", "full", "split", "none"] as const), vcpus: 1, pic: false, guest: true }), ...hostile.prepared],
+    calls: [[5, hostile.badPointer], [4, hostile.onNoVm], [3, hostile.onNoVcpu], [5, hostile.descriptors], [6, hostile.irqfds], [5, hostile.routing], [5, hostile.values], [4, hostile.attributes], [3, make.irqLine], [2, make.writeEventfd], [2, make.assign], [1, guest.flag], [1, guest.eoi], [1, make.signalMsi]],
+  },
+  {
+    name: "edges",
+    weight: 1,
+    setUp: (c) => setUp({ mode: "full", vcpus: 1, pic: c.oneIn(2), guest: true }),
+    calls: [[8, guest.memory], [1, guest.ownCode], [1, guest.otherMsr], [2, guest.unreadable], [4, guest.flag], [3, make.signalMsi], [3, guest.eoi], [2, guest.wrongSizes], [1, guest.undefined_]],
   },
 ];

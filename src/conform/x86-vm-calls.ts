@@ -4,7 +4,7 @@ import { KVM_CREATE_PIT2, kvm_pit_config, KVM_SET_BOOT_CPU_ID } from "../uapi/x8
 import { chipId } from "./x86-chip-calls.js";
 import { flagsOf } from "./x86-descriptor-calls.js";
 import { answerOf, type NamedDescriptors } from "./x86-descriptors.js";
-import { CAPABILITY, DEVICE_TYPE, IOEVENTFD_FLAG, IRQFD_FLAG, ROUTE_TYPE } from "./x86-names.js";
+import { BAD_POINTER, CAPABILITY, DEVICE_TYPE, IOEVENTFD_FLAG, IRQFD_FLAG, POINTER_REQUEST, ROUTE_TYPE } from "./x86-names.js";
 import type { RoutingEntryArgs, X86Args } from "./x86-op.js";
 import type { X86Answer, X86Call } from "./x86-vector.js";
 
@@ -56,6 +56,8 @@ export class VmCalls {
         return yield* this.attribute(kvm.KVM_SET_DEVICE_ATTR, args);
       case "getDeviceAttr":
         return yield* this.attribute(kvm.KVM_GET_DEVICE_ATTR, args);
+      case "badPointer":
+        return answerOf(yield* descriptors.ioctl(args.on, POINTER_REQUEST[args.request], BAD_POINTER[args.pointer]));
       default:
         return null;
     }

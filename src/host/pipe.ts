@@ -1,6 +1,6 @@
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
-import { EAGAIN, EFAULT, EINTR, EINVAL, EMFILE, EPIPE } from "../uapi/errno.js";
+import { EAGAIN, EBADF, EFAULT, EINTR, EINVAL, EMFILE, EPIPE } from "../uapi/errno.js";
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT } from "../uapi/eventfd.js";
 import { File } from "./file.js";
 import type { PollTable } from "./poll.js";
@@ -62,6 +62,10 @@ class PipeReader extends File {
     return isUndisturbed ? -EAGAIN : -EINTR;
   }
 
+  override *write(): Step<number> {
+    return -EBADF;
+  }
+
   override *poll(table: PollTable | null): Step<number> {
     if (table !== null) yield* table.queue(this.pipe.waiters);
     return (this.pipe.length > 0 ? EPOLLIN : 0) | (this.pipe.hasWriter ? 0 : EPOLLHUP);
@@ -78,6 +82,10 @@ class PipeWriter extends File {
 
   constructor(private readonly pipe: Pipe) {
     super();
+  }
+
+  override *read(): Step<number> {
+    return -EBADF;
   }
 
   /** The bytes that went in: all of them when it may block. -EPIPE without a reader, -EAGAIN, -EINTR, -EFAULT, -ESPIPE. */

@@ -25,6 +25,8 @@ export const enum X86Exit {
   EOI_INDUCED,
   /** An access to an address of a memory slot whose page cannot be had: the instruction is to be done again. */
   EPT_VIOLATION,
+  /** RIP points where there is no memory to fetch from: the processor asks KVM, whose emulation gives up. */
+  NO_CODE,
 }
 
 /** The names of KVM's tracepoint, by {@link X86Exit}. */
@@ -42,6 +44,7 @@ export const X86_EXIT_NAMES: readonly string[] = [
   "CPUID",
   "EOI_INDUCED",
   "EPT_VIOLATION",
+  "EPT_MISCONFIG",
 ];
 
 /** What a guest instruction accesses, and wants where it exited; one per vCPU, reused. */

@@ -13,6 +13,10 @@ export function* readMsr(vcpu: VcpuX86, msr: number): Step<boolean> {
     trap.high = Math.floor(now / 0x1_0000_0000) | 0;
     return true;
   }
+  if (msr === MSR_KVM_PV_EOI_EN) {
+    vcpu.pvEoi.read(trap);
+    return true;
+  }
   if (apic === null) {
     trap.low = vcpu.apicBaseLo;
     trap.high = vcpu.apicBaseHi;

@@ -1,6 +1,7 @@
 import type { Lapic } from "../irqchip/x86/lapic.js";
 import { reads } from "../sim/access.js";
 import type { Step } from "../sim/step.js";
+import type { X86Trap } from "./x86-guest.js";
 import type { VcpuX86 } from "./x86-vcpu.js";
 
 const ENABLED = 1 << 0;
@@ -18,17 +19,29 @@ export class PvEoi {
   private address = -1;
   /** The bit was set in the guest's memory and KVM has not seen the end. */
   private isOffered = false;
+  /** The MSR. */
+  private low = 0;
+  private high = 0;
 
   /** The guest writes the MSR: false for a general protection fault. */
   enable(low: number, high: number): boolean {
     if ((low & RESERVED) !== 0) return false;
+    this.low = low | 0;
+    this.high = high | 0;
     this.address = (low & ENABLED) === 0 ? -1 : (high >>> 0) * TWO_32 + ((low & ~3) >>> 0);
     this.isOffered = false;
     return true;
   }
 
+  /** The guest reads the MSR. */
+  read(trap: X86Trap): void {
+    trap.low = this.low;
+    trap.high = this.high;
+  }
+
   /** INIT: as if the guest had never asked for it. */
   reset(): void {
+    this.low = this.high = 0;
     this.address = -1;
     this.isOffered = false;
   }

@@ -4,20 +4,23 @@ import type { Step } from "../sim/step.js";
 import { EAGAIN, EFAULT, EINTR, EIO, ENOSYS } from "../uapi/errno.js";
 import {
   KVM_EXIT_HLT,
+  KVM_EXIT_INTERNAL_ERROR,
   KVM_EXIT_INTR,
   KVM_EXIT_IOAPIC_EOI,
   KVM_EXIT_IRQ_WINDOW_OPEN,
   KVM_EXIT_SET_TPR,
   KVM_EXIT_TPR_ACCESS,
+  KVM_INTERNAL_ERROR_EMULATION,
   KVM_MP_STATE_HALTED,
   KVM_MP_STATE_RUNNABLE,
   KVM_MP_STATE_UNINITIALIZED,
   kvm_run,
 } from "../uapi/kvm.js";
 import { blockVcpu, haltVcpu, sleepVcpu } from "./halt.js";
-import { CONTINUE, TO_USER } from "./run-result.js";
+import { CONTINUE, STILL_INSIDE, TO_USER } from "./run-result.js";
 import { setExitReason } from "./run-page.js";
-import { Request } from "./vcpu-core.js";
+import { Request, Stage } from "./vcpu-core.js";
+import { putVcpu } from "./vcpu-load.js";
 import { acceptsDmInterrupt, hasEvents, injectEvents, isReadyForInjection, processNmi } from "./x86-events.js";
 import { X86Exit } from "./x86-guest.js";
 import { handlePio, handleX86Mmio } from "./x86-io.js";
@@ -30,9 +33,16 @@ import { GP_VECTOR, type VcpuX86, X86Request } from "./x86-vcpu.js";
 
 /** Before each entry: a vCPU that does not run waits; requests; then events into the guest. */
 export function* beforeX86Entry(vcpu: VcpuX86): Step<number> {
+  const hasBeenInside = vcpu.isInsideRun;
+  vcpu.isInsideRun = true;
   if (vcpu.mpState === KVM_MP_STATE_HALTED) return yield* haltVcpu(vcpu);
   if (vcpu.mpState !== KVM_MP_STATE_RUNNABLE) return yield* blockVcpu(vcpu);
-  if (vcpu.apic !== null) yield* vcpu.apic.timer.inject();
+  // A timer that expired in user space is looked at after the first entry, which its request turns back: what was in IRR
+  // before goes first (seen on 6.18).
+  if (hasBeenInside) {
+    yield* takeRequest(vcpu, X86Request.UNBLOCK);
+    if (vcpu.apic !== null) yield* vcpu.apic.timer.inject();
+  }
   yield reads(vcpu, "requests");
   if (vcpu.requests !== 0) {
     const result = yield* handleX86Requests(vcpu);
@@ -73,7 +83,6 @@ function* handleX86Requests(vcpu: VcpuX86): Step<number> {
   if (isDead) return -EIO;
   const mustSleep = yield* takeRequest(vcpu, Request.SLEEP);
   if (mustSleep) return yield* sleepVcpu(vcpu);
-  yield* takeRequest(vcpu, X86Request.UNBLOCK);
   const mustReport = yield* takeRequest(vcpu, X86Request.REPORT_TPR_ACCESS);
   if (mustReport) {
     setExitReason(vcpu, KVM_EXIT_TPR_ACCESS);
@@ -96,10 +105,30 @@ function* handleX86Requests(vcpu: VcpuX86): Step<number> {
 export function* endX86Halt(vcpu: VcpuX86): Step<number> {
   if (vcpu.mpState === KVM_MP_STATE_UNINITIALIZED) return yield* leaveUninitialized(vcpu);
   const hasEvent = yield* hasEvents(vcpu);
-  if (!hasEvent) return CONTINUE;
+  if (!hasEvent) {
+    // A timer ended the wait: it becomes an interrupt here, or the vCPU would never sleep again.
+    if (vcpu.apic !== null) yield* vcpu.apic.timer.inject();
+    return CONTINUE;
+  }
   yield* vcpu.acceptInitEvents();
   if (vcpu.mpState === KVM_MP_STATE_HALTED) yield* vcpu.become(KVM_MP_STATE_RUNNABLE);
+  if (vcpu.waitsForStartup()) return yield* lookAgain(vcpu);
   return yield* offerWindow(vcpu);
+}
+
+const LOOK_NS = 1000;
+
+/**
+ * What came does not start it, and keeps it from sleeping: KVM looks again and again until a signal comes (seen on 6.18
+ * with an NMI, or with a paravirtual unhalt, after INIT). Others run meanwhile.
+ */
+function* lookAgain(vcpu: VcpuX86): Step<number> {
+  const hasMore = yield* hasEvents(vcpu);
+  if (!hasMore || vcpu.thread === null) return CONTINUE;
+  yield* putVcpu(vcpu, false);
+  vcpu.stage = Stage.PREEMPTED;
+  vcpu.vm.sim.wake(vcpu.thread, LOOK_NS);
+  return STILL_INSIDE;
 }
 
 /** A vCPU that was never started leaves KVM_RUN when something came for it. */
@@ -162,6 +191,10 @@ function* dispatchExit(vcpu: VcpuX86, exit: X86Exit): Step<number> {
       return CONTINUE;
     case X86Exit.EPT_VIOLATION:
       return -EFAULT;
+    case X86Exit.NO_CODE:
+      setExitReason(vcpu, KVM_EXIT_INTERNAL_ERROR);
+      vcpu.vm.process.memory.setU32(vcpu.runAddress + kvm_run.internal.suberror.offset, KVM_INTERNAL_ERROR_EMULATION);
+      return TO_USER;
     default:
       return -ENOSYS;
   }

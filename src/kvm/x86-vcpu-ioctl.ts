@@ -16,6 +16,8 @@ import { type VcpuX86, X86Request } from "./x86-vcpu.js";
 
 const MP_STATE = new UserArgument(K.kvm_mp_state.size);
 const INTERRUPT = new UserArgument(K.kvm_interrupt.size);
+/** Hyper-V's and those of other processors: a vCPU has none of them. */
+const ENABLE_CAP = new UserArgument(K.kvm_enable_cap.size);
 const NR_INTERRUPTS = 256;
 
 /** The descriptor of an x86 vCPU. */
@@ -70,6 +72,8 @@ function* dispatch(vcpu: VcpuX86, process: Process, request: number, argument: n
     case K.KVM_GET_DEVICE_ATTR:
     case K.KVM_SET_DEVICE_ATTR:
       return vcpuAttr(vcpu, process, request, argument);
+    case K.KVM_ENABLE_CAP:
+      return ENABLE_CAP.copyIn(process, argument) ? -EINVAL : -EFAULT;
     case K.KVM_SET_SIGNAL_MASK:
       return signalMask(vcpu, process, argument);
     default:

@@ -76,12 +76,26 @@ export function* setSregs(vcpu: VcpuX86, process: Process, argument: number): St
   }
   vcpu.sregs.set(given);
   // A boot CPU that stands at the reset vector is started: old user space resets it so (seen on 6.18).
-  if ((low & X.MSR_IA32_APICBASE_BSP) !== 0 && vcpu.regs.rip === RESET_VECTOR) yield* vcpu.become(KVM_MP_STATE_RUNNABLE);
+  if ((low & X.MSR_IA32_APICBASE_BSP) !== 0 && vcpu.regs.rip === RESET_VECTOR && X.kvm_sregs.cs.base.lo(SREGS.view) === RESET_CODE_BASE) yield* vcpu.become(KVM_MP_STATE_RUNNABLE);
   if (pending >= 0) {
     vcpu.inject(pending);
     yield* vcpu.request(X86Request.EVENT);
   }
   return 0;
+}
+
+const RESET_CODE_BASE = 0xffff_0000;
+const RESET_CODE_SELECTOR = 0xf000;
+
+/** After reset and INIT the code segment is at the end of memory, where the firmware is. */
+export function resetCodeSegment(sregs: Uint8Array): void {
+  setCodeSegment(sregs, RESET_CODE_BASE, RESET_CODE_SELECTOR);
+}
+
+export function setCodeSegment(sregs: Uint8Array, base: number, selector: number): void {
+  const view = new DataView(sregs.buffer);
+  X.kvm_sregs.cs.base.setNumber(view, base);
+  X.kvm_sregs.cs.selector.set(view, selector);
 }
 
 /** The lowest bit of the 256 at `offset`, -1: none. */

@@ -16,6 +16,7 @@ import { hasEvents } from "./x86-events.js";
 import { X86Exit, type X86GuestCpu, X86_EXIT_NAMES, X86Registers, X86Trap } from "./x86-guest.js";
 import { completeIo } from "./x86-io.js";
 import { beforeX86Entry, endX86Halt, handleX86Exit } from "./x86-run.js";
+import { resetCodeSegment, setCodeSegment } from "./x86-vcpu-state.js";
 import { saveRunPage } from "./x86-run-page.js";
 import { VcpuCore, VcpuStats } from "./vcpu-core.js";
 import type { Vm } from "./vm.js";
@@ -120,6 +121,8 @@ export class VcpuX86 extends VcpuCore implements X86Vcpu, InitTarget {
   apicBaseHi = 0;
   /** An access that user space completes is under way. */
   isIoNeeded = false;
+  /** KVM_RUN has tried to enter the guest, or has waited, since it was called. */
+  isInsideRun = false;
 
   constructor(
     vm: Vm,
@@ -129,6 +132,7 @@ export class VcpuX86 extends VcpuCore implements X86Vcpu, InitTarget {
   ) {
     super(vm, id, index, new X86VcpuStats());
     this.regs.reset();
+    resetCodeSegment(this.sregs);
     const isBoot = id === arch.bootCpuId;
     const isStarted = isBoot || !arch.hasIrqchip();
     this.apicBaseLo = (APIC_DEFAULT_BASE | MSR_IA32_APICBASE_ENABLE | (isBoot ? MSR_IA32_APICBASE_BSP : 0)) | 0;
@@ -212,6 +216,7 @@ export class VcpuX86 extends VcpuCore implements X86Vcpu, InitTarget {
   }
 
   override completeExit(): void {
+    this.isInsideRun = false;
     completeIo(this);
   }
 
@@ -358,6 +363,7 @@ export class VcpuX86 extends VcpuCore implements X86Vcpu, InitTarget {
 
   *startAt(vector: number): Step<void> {
     this.regs.rip = vector * 0x1000;
+    setCodeSegment(this.sregs, vector * 0x1000, vector * 0x100);
     yield* this.become(KVM_MP_STATE_RUNNABLE);
   }
 
@@ -377,6 +383,7 @@ export class VcpuX86 extends VcpuCore implements X86Vcpu, InitTarget {
   /** INIT: registers to their reset values, the local APIC's too. */
   *reset(): Step<void> {
     this.regs.reset();
+    resetCodeSegment(this.sregs);
     this.injectedVector = this.exceptionVector = -1;
     this.isNmiInjected = false;
     this.nmiPending = 0;

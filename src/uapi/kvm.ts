@@ -291,6 +291,8 @@ export const KVM_EXIT_INTR = 10;
 export const KVM_EXIT_SET_TPR = 11;
 export const KVM_EXIT_TPR_ACCESS = 12;
 export const KVM_EXIT_INTERNAL_ERROR = 17;
+/** Its suberror: an instruction that KVM cannot emulate. */
+export const KVM_INTERNAL_ERROR_EMULATION = 1;
 export const KVM_EXIT_PAPR_HCALL = 19;
 export const KVM_EXIT_EPR = 23;
 export const KVM_EXIT_SYSTEM_EVENT = 24;

@@ -45,6 +45,11 @@ export class LapicTimer extends Context {
     return this.mode === LVT_TIMER_TSC_DEADLINE;
   }
 
+  /** Both mode bits: a count that is written stays, and nothing counts (seen on 6.18). */
+  private isNone(): boolean {
+    return this.mode === MODES;
+  }
+
   private now(): number {
     return this.lapic.set.vm.sim.now();
   }
@@ -149,6 +154,7 @@ export class LapicTimer extends Context {
   private *start(count: ApicReg.TMICT | ApicReg.TMCCT): Step<void> {
     yield* this.forget();
     yield writes(this, "TIMER");
+    if (this.isNone()) return;
     if (!this.isDeadline() && !this.setTarget(count)) return;
     yield* this.restart();
   }
@@ -182,6 +188,7 @@ export class LapicTimer extends Context {
 
   /** Arms the host timer, or expires at once what is due. */
   private *restart(): Step<void> {
+    if (this.isNone()) return;
     const now = this.now();
     if (this.isDeadline()) {
       if (this.deadline === 0) return;
@@ -221,16 +228,16 @@ export class LapicTimer extends Context {
     yield* this.lapic.vcpu.requestUnblock();
   }
 
-  /** An expiry waits for the vCPU: kvm_cpu_has_pending_timer. */
+  /** An expiry waits for the vCPU, and its entry lets it through: kvm_cpu_has_pending_timer. */
   *hasPending(): Step<boolean> {
     yield reads(this, "pending");
-    return this.pending;
+    return this.pending && this.lapic.isLocalEnabled(ApicReg.LVTT);
   }
 
-  /** The vCPU's run loop, before it looks for interrupts. While LVTT is masked or the APIC disabled the expiry is lost. */
+  /** The vCPU's run loop, before it looks for interrupts. While LVTT is masked the expiry goes on waiting (seen on 6.18). */
   *inject(): Step<void> {
-    yield reads(this, "pending");
-    if (!this.pending) return;
+    const isDue = yield* this.hasPending();
+    if (!isDue) return;
     yield* this.lapic.deliverLocal(ApicReg.LVTT);
     yield writes(this, "TIMER");
     if (this.isDeadline()) this.deadline = 0;

@@ -5,7 +5,7 @@ import type { Step } from "../../sim/step.js";
 import { EBADF, errnoName } from "../../uapi/errno.js";
 import { EFD_CLOEXEC } from "../../uapi/eventfd.js";
 import * as kvm from "../../uapi/kvm.js";
-import { MEMORY_BYTES, writeGuestCode } from "./guest-code.js";
+import { MEMORY_BYTES, stackTop, writeGuestCode } from "../../conform/guest-code.js";
 import { KernelVcpu } from "./kernel-vcpu.js";
 import { SYS, Syscalls } from "./syscalls.js";
 import { WakeTimer } from "./wake-timer.js";
@@ -14,6 +14,7 @@ import { WorkerFence } from "./worker-fence.js";
 const PAGE = 4096;
 const MEMORY_PAGES = MEMORY_BYTES / PAGE;
 const O_CLOEXEC = 0o2000000;
+const O_NONBLOCK = 0o4000;
 /** Above the longest structure (4,096 routing entries): what other structures point to, and data of read and write. */
 const PLACED = 0x38000;
 const SCRATCH_DATA = 0x39000;
@@ -63,6 +64,9 @@ export class KernelSystem implements X86System {
   private readonly vcpus = new Map<number, KernelVcpu>();
   private readonly loops = new Map<number, CommandLoop>();
   private readonly memories = new Map<number, number>();
+  /** Pages of guests whose descriptor is closed, which may come again for something else. */
+  private readonly runPages: number[] = [];
+  private readonly memoryPages: number[] = [];
 
   constructor(private readonly kernel: RunningKernel) {
     this.kvm = kernel.device;
@@ -107,6 +111,9 @@ export class KernelSystem implements X86System {
   *close(fd: number): Step<number> {
     const result = this.system.call(SYS.close, fd);
     this.kernel.fence.dismantling();
+    this.vcpus.delete(fd);
+    this.loops.delete(fd);
+    this.memories.delete(fd);
     return result;
   }
 
@@ -115,7 +122,7 @@ export class KernelSystem implements X86System {
   }
 
   *pipe(): Step<readonly [number, number] | number> {
-    const result = this.system.call(SYS.pipe2, this.system.base, O_CLOEXEC);
+    const result = this.system.call(SYS.pipe2, this.system.base, O_CLOEXEC | O_NONBLOCK);
     return result < 0 ? result : [this.system.memory.getInt32(0, true), this.system.memory.getInt32(4, true)];
   }
 
@@ -130,17 +137,29 @@ export class KernelSystem implements X86System {
   *guestInit(vm: number, fd: number): Step<number> {
     const memory = this.memories.get(vm) ?? this.giveMemory(vm);
     if (memory < 0) return memory;
+    const before = this.vcpus.get(fd);
+    if (before !== undefined) {
+      this.loops.set(fd, new CommandLoop(before));
+      return before.reset();
+    }
     const run = this.system.allocate(this.kernel.runPages);
     const mapped = this.system.map(run, this.kernel.runPages, fd);
     if (mapped < 0) {
       this.system.release(run, this.kernel.runPages);
       return mapped;
     }
-    const vcpu = new KernelVcpu(this.system, fd, run, memory, this.kernel.timer);
+    const vcpu = new KernelVcpu(this.system, fd, run, memory, stackTop(this.guests(memory)), this.kernel.timer);
+    this.runPages.push(run);
     this.vcpus.set(fd, vcpu);
     this.loops.set(fd, new CommandLoop(vcpu));
     const masked = this.system.ioctlWith(fd, kvm.KVM_SET_SIGNAL_MASK, WakeTimer.KVM_MASK);
     return masked < 0 ? masked : vcpu.reset();
+  }
+
+  private guests(memory: number): number {
+    let guests = 0;
+    for (const vcpu of this.vcpus.values()) if (vcpu.memory === memory) guests++;
+    return guests;
   }
 
   private giveMemory(vm: number): number {
@@ -151,7 +170,10 @@ export class KernelSystem implements X86System {
     kvm.kvm_userspace_memory_region.userspace_addr.setNumber(region, this.system.base + memory);
     const result = this.system.ioctlWith(vm, kvm.KVM_SET_USER_MEMORY_REGION, new Uint8Array(region.buffer));
     if (result < 0) this.system.release(memory, MEMORY_PAGES);
-    else this.memories.set(vm, memory);
+    else {
+      this.memories.set(vm, memory);
+      this.memoryPages.push(memory);
+    }
     return result < 0 ? result : memory;
   }
 
@@ -169,8 +191,8 @@ export class KernelSystem implements X86System {
   }
 
   *end(open: readonly number[]): Step<void> {
-    for (const vcpu of this.vcpus.values()) this.system.release(vcpu.run, this.kernel.runPages);
-    for (const memory of this.memories.values()) this.system.release(memory, MEMORY_PAGES);
+    for (const run of this.runPages) this.system.release(run, this.kernel.runPages);
+    for (const memory of this.memoryPages) this.system.release(memory, MEMORY_PAGES);
     this.system.closeBeside(open);
   }
 }

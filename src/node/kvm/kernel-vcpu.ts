@@ -4,7 +4,7 @@ import type { Step } from "../../sim/step.js";
 import { EINTR } from "../../uapi/errno.js";
 import * as kvm from "../../uapi/kvm.js";
 import { kvm_regs, kvm_sregs, KVM_GET_SREGS, KVM_SET_SREGS } from "../../uapi/x86.js";
-import { FAULTING_BYTES, faultingAddress, FAULTS, IDLE, routineOf, SAVED_BYTES, STACK_TOP } from "./guest-code.js";
+import { FAULTING_BYTES, faultingAddress, FAULTS, IDLE, routineOf, SAVED_BYTES } from "../../conform/guest-code.js";
 import type { Syscalls } from "./syscalls.js";
 import type { WakeTimer } from "./wake-timer.js";
 
@@ -24,12 +24,14 @@ export class KernelVcpu implements CommandVcpu {
   /**
    * @param run offset of the run pages in the arena
    * @param memory offset of the guest's memory in the arena
+   * @param stackTop address of its stack's end in the guest
    */
   constructor(
     private readonly system: Syscalls,
     readonly fd: number,
     readonly run: number,
     readonly memory: number,
+    private readonly stackTop: number,
     private readonly timer: WakeTimer,
   ) {}
 
@@ -45,7 +47,7 @@ export class KernelVcpu implements CommandVcpu {
       data.limit.set(sregs, FLAT);
       data.g.set(sregs, 1);
     }
-    this.put("rsp", STACK_TOP);
+    this.put("rsp", this.stackTop);
     this.put("rflags", FLAGS_RESET);
     this.put("rip", routineOf("nop"));
     this.syncRegisters();
@@ -65,15 +67,27 @@ export class KernelVcpu implements CommandVcpu {
 
   *enter(): Step<number> {
     let sleeping = 0;
+    const asked = this.registers.slice();
     for (;;) {
       this.timer.arm(sleeping);
       const result = this.system.ioctl(this.fd, kvm.KVM_RUN, 0);
       if (result !== -EINTR) return result;
       this.timer.drain();
       const state = yield* this.mpState();
+      if (state === kvm.KVM_MP_STATE_UNINITIALIZED) this.askAgain(asked);
       if (state === kvm.KVM_MP_STATE_RUNNABLE) sleeping = 0;
       else if (++sleeping > 1) return result;
     }
+  }
+
+  private get registers(): Uint8Array {
+    return this.system.bytes.subarray(this.run + SYNC_REGS, this.run + SYNC_REGS + kvm_regs.size);
+  }
+
+  /** A vCPU that was never started gives its own registers back before it has looked at those that it was given. */
+  private askAgain(asked: Uint8Array): void {
+    this.registers.set(asked);
+    this.syncRegisters();
   }
 
   *mpState(): Step<number> {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { PersonError } from "../../sim/person-error.js";
-import { MEMORY_BYTES, routineOf, writeGuestCode } from "./guest-code.js";
+import { MEMORY_BYTES, routineOf, writeGuestCode } from "../../conform/guest-code.js";
 import { RunningKernel } from "./kernel-system.js";
 import { Syscalls } from "./syscalls.js";
 

@@ -1,4 +1,4 @@
-import { BETWEEN_PORT, DONE_PORT, type Routine, TAKEN_PORT } from "../../conform/x86-command-loop.js";
+import { BETWEEN_PORT, DONE_PORT, type Routine, TAKEN_PORT } from "./x86-command-loop.js";
 
 /*
  * The guest of a vector: real mode, one megabyte, flat data segments. Each action is a routine of its own, and user space
@@ -13,8 +13,15 @@ const HANDLER_BYTES = 16;
 export const IDLE = 0x2ff0;
 const ROUTINES = 0x3000;
 const ROUTINE_BYTES = 16;
-export const STACK_TOP = 0xf000;
+const FIRST_STACK_TOP = 0xf000;
+const STACK_BYTES = 0x1000;
+const LAST_STACK_TOP = 0x7000;
 export const MEMORY_BYTES = 1 << 20;
+/** Above, memory is free; below lie code and stacks. */
+export const FREE_MEMORY = FIRST_STACK_TOP + STACK_BYTES;
+
+/** Where the stack of a VM's n-th guest begins; from the tenth on they share. */
+export const stackTop = (guest: number): number => Math.max(FIRST_STACK_TOP - guest * STACK_BYTES, LAST_STACK_TOP);
 
 const OUT_IMM8_AL = 0xe6;
 const NOP = 0x90;
