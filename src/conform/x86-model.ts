@@ -11,7 +11,7 @@ import { X86VcpuFile } from "../kvm/x86-vcpu-ioctl.js";
 import type { VcpuX86 } from "../kvm/x86-vcpu.js";
 import { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
-import { EBADF, EINTR } from "../uapi/errno.js";
+import { EAGAIN, EBADF, EINTR } from "../uapi/errno.js";
 import * as kvm from "../uapi/kvm.js";
 import { KVM_GET_SREGS, KVM_SET_SREGS, kvm_sregs } from "../uapi/x86.js";
 import { FREE_MEMORY, MEMORY_BYTES, writeGuestCode } from "./guest-code.js";
@@ -87,6 +87,12 @@ class ModelVcpu implements CommandVcpu {
   }
 
   *enter(): Step<number> {
+    let result = -EAGAIN;
+    while (result === -EAGAIN) result = yield* this.enterOnce();
+    return result;
+  }
+
+  private *enterOnce(): Step<number> {
     const { thread, sim } = this;
     thread.result = null;
     sim.wake(thread, 0);

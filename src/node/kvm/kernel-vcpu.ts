@@ -1,7 +1,7 @@
 import type { CommandVcpu, Interrupted, Routine } from "../../conform/x86-command-loop.js";
 import type { GuestCommand } from "../../conform/x86-system.js";
 import type { Step } from "../../sim/step.js";
-import { EINTR } from "../../uapi/errno.js";
+import { EAGAIN, EINTR } from "../../uapi/errno.js";
 import * as kvm from "../../uapi/kvm.js";
 import { kvm_regs, kvm_sregs, KVM_GET_SREGS, KVM_SET_SREGS } from "../../uapi/x86.js";
 import { FAULTING_BYTES, faultingAddress, FAULTS, IDLE, routineOf, SAVED_BYTES } from "../../conform/guest-code.js";
@@ -71,6 +71,8 @@ export class KernelVcpu implements CommandVcpu {
     for (;;) {
       this.timer.arm(sleeping);
       const result = this.system.ioctl(this.fd, kvm.KVM_RUN, 0);
+      // A vCPU that was never started says so once it has got an INIT, or else a signal came first.
+      if (result === -EAGAIN) continue;
       if (result !== -EINTR) return result;
       this.timer.drain();
       const state = yield* this.mpState();
