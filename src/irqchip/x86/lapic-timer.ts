@@ -1,7 +1,7 @@
 import { block, reads, shared, writes } from "../../sim/access.js";
 import { Context } from "../../sim/context.js";
 import type { Step } from "../../sim/step.js";
-import { ApicReg, LVT_TIMER_PERIODIC, LVT_TIMER_TSC_DEADLINE } from "./lapic-registers.js";
+import { ApicReg, LVT_MASKED, LVT_TIMER_PERIODIC, LVT_TIMER_TSC_DEADLINE } from "./lapic-registers.js";
 import type { Lapic } from "./lapic.js";
 
 const TWO_32 = 4_294_967_296;
@@ -231,7 +231,7 @@ export class LapicTimer extends Context {
   /** An expiry waits for the vCPU, and its entry lets it through: kvm_cpu_has_pending_timer. */
   *hasPending(): Step<boolean> {
     yield reads(this, "pending");
-    return this.pending && this.lapic.isLocalEnabled(ApicReg.LVTT);
+    return this.pending && this.lapic.base.isEnabled() && (this.lapic.page[ApicReg.LVTT >> 2] & LVT_MASKED) === 0;
   }
 
   /** The vCPU's run loop, before it looks for interrupts. While LVTT is masked the expiry goes on waiting (seen on 6.18). */

@@ -139,11 +139,6 @@ export class Lapic {
   }
 
   /** 7.8: a local interrupt. Was it accepted? */
-  /** Is this local vector table entry unmasked, of an APIC that is on? */
-  isLocalEnabled(lvt: number): boolean {
-    return (this.page[lvt >> 2] & LVT_MASKED) === 0 && this.base.isEnabled();
-  }
-
   *deliverLocal(lvt: number): Step<boolean> {
     return yield* deliverLocal(this, lvt);
   }
