@@ -149,6 +149,7 @@ export function startUp(c: Chooser): X86Call[] {
     c.oneIn(2) ? { op: "signalMsi", args: { addressLo: LAPIC + id * 0x1000, data: mode | (c.oneIn(2) ? 0x4000 : 0) } } : { op: "guest", args: { vcpu: c.of(GUESTS.filter((each) => each !== GUESTS[id])), do: "mmioWrite32", addr: LAPIC + 0x300, value: 0x4000 | mode } };
   const aim: X86Call[] = GUESTS.filter((_, other) => other !== id).map((vcpu) => ({ op: "guest", args: { vcpu, do: "mmioWrite32", addr: LAPIC + 0x310, value: id * 0x100_0000 } }));
   const calls: X86Call[] = [...aim, send(0x500)];
+  if (c.oneIn(3)) calls.push(send(0x600 | STARTUP_VECTOR), send(0x500));
   if (c.oneIn(3)) calls.push({ op: "getMpState", args: { vcpu: GUESTS[id] } });
   if (c.oneIn(3)) calls.push({ op: "guest", args: { vcpu: GUESTS[id], do: "nop" } });
   if (!c.oneIn(3)) calls.push(send(0x600 | STARTUP_VECTOR));

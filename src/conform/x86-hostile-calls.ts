@@ -1,4 +1,4 @@
-import { POINTER_REQUEST } from "./x86-names.js";
+import { CAPABILITY, POINTER_REQUEST } from "./x86-names.js";
 import type { Chooser } from "./x86-random.js";
 import { EVENTFDS, HOSTILE_GSIS, type Make, message, PINS, RESAMPLEFDS } from "./x86-random-calls.js";
 import type { X86Call } from "./x86-vector.js";
@@ -107,6 +107,8 @@ export const values: Make = (c) =>
     () => ({ op: "enableCap", args: { cap: c.of<string | number>(["SPLIT_IRQCHIP", "X2APIC_API", "IRQFD", 0, 0xffff_ffff]), args: [c.of([0, 4, 8, 4097, 2 ** 40])], flags: c.of([0, 1, 0xffff_ffff]) } }),
     () => ({ op: "createDevice", args: { type: c.of<string | number>(["VFIO", "XICS", "ARM_VGIC_ITS", "RISCV_AIA", 0, 15, 0xffff_ffff]), flags: c.of<"TEST" | number>(["TEST", 2, 0xffff_ffff]), as: "other" } }),
     () => ({ op: "setBootCpuId", args: { id: c.of([0, 4096, 0xffff_ffff]) } }),
+    () => ({ op: "checkExtension", args: { cap: c.oneIn(2) ? c.below(250) : c.of(Object.keys(CAPABILITY)), ...(c.oneIn(2) ? { on: "kvm" as const } : {}) } }),
+    () => ({ op: "createVm", args: { as: "protected", type: c.of([1, 2, 5, 0x8000_0000]) } }),
   ])();
 
 /** Attributes of a device, or of what is none, through pointers of every kind. */

@@ -9,6 +9,7 @@ import { X86Host } from "../host/x86/x86-host.js";
 import { X86Module } from "../kvm/x86-module.js";
 import { X86VcpuFile } from "../kvm/x86-vcpu-ioctl.js";
 import type { VcpuX86 } from "../kvm/x86-vcpu.js";
+import type { Hazards } from "../sim/hazards.js";
 import { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
 import { EAGAIN, EBADF, EINTR } from "../uapi/errno.js";
@@ -138,13 +139,18 @@ function* settle(sim: Sim): Step<void> {
 /** A process with /dev/kvm on the modelled machine. */
 export class ModelSystem implements X86System {
   readonly kvm: number;
-  readonly sim = new Sim({ cpus: CPUS });
+  readonly sim: Sim;
   private readonly process: Process;
   private readonly loops = new Map<number, CommandLoop>();
   private readonly memories = new Map<number, number>();
   private nextMemory = MEMORY;
 
-  constructor(private readonly backend: Backend) {
+  /** @param hazards rules of Linux that this machine does not keep */
+  constructor(
+    private readonly backend: Backend,
+    hazards: Partial<Hazards> = {},
+  ) {
+    this.sim = new Sim({ cpus: CPUS, hazards });
     this.process = new Process(this.sim, "conform");
     for (let fd = 0; fd < STANDARD_DESCRIPTORS; fd++) this.process.install(new NullFile());
     this.kvm = this.process.install(new KvmFile(new X86Module(new X86Host(this.sim, [0, 1])), new X86(CPUS, backend)));

@@ -34,6 +34,11 @@ export class RunningKernel {
     const system = await Syscalls.load();
     const device = system.open(path);
     if (device < 0) throw new PersonError(`${path} cannot be opened (${errnoName(device)}); it needs a machine with KVM, and root or the group kvm`);
+    const version = system.ioctl(device, kvm.KVM_GET_API_VERSION, 0);
+    if (version !== kvm.KVM_API_VERSION) {
+      system.call(SYS.close, device);
+      throw new PersonError(`${path} is not KVM (KVM_GET_API_VERSION: ${version < 0 ? errnoName(version) : version}); it needs a machine with KVM, and root or the group kvm`);
+    }
     await system.startThreads();
     const runBytes = system.ioctl(device, kvm.KVM_GET_VCPU_MMAP_SIZE, 0);
     return new RunningKernel(system, device, new WakeTimer(system), new WorkerFence(system, device), Math.ceil(runBytes / PAGE));

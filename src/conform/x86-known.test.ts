@@ -1,0 +1,41 @@
+import { describe, expect, it } from "vitest";
+import { answerDifferences } from "./x86-compare.js";
+import type { DiffStep } from "./x86-diff.js";
+import { explanationOf, KNOWN_DIFFERENCES } from "./x86-known.js";
+import type { X86Answer, X86Call } from "./x86-vector.js";
+
+const step = (call: X86Call, model: X86Answer, kernel: X86Answer): DiffStep => ({ call, model, kernel, differences: answerDifferences(kernel, model) });
+const guest = (args: Extract<X86Call, { op: "guest" }>["args"]): X86Call => ({ op: "guest", args });
+const ok: X86Answer = { ret: 0 };
+const value = (of: number): X86Answer => ({ ret: 0, value: of });
+const GP: X86Answer = { ret: 0, events: [{ type: "intr", vector: 13 }] };
+const overwritten = step(guest({ do: "mmioWrite32", addr: 0x100, value: 0 }), ok, ok);
+
+/** What each entry is for, and beside it what it must not excuse. */
+const CASES: readonly (readonly [name: string, step: DiffStep, other: DiffStep, before?: readonly DiffStep[]])[] = [
+  ["capabilities of the build", step({ op: "checkExtension", args: { cap: "XEN_HVM" } }, { ret: 0 }, { ret: 127 }), step({ op: "checkExtension", args: { cap: "IRQFD" } }, { ret: 0 }, { ret: 1 })],
+  ["other parts of KVM", step({ op: "checkExtension", args: { cap: 201 } }, { ret: 0 }, { ret: 4096 }), step({ op: "checkExtension", args: { cap: "SPLIT_IRQCHIP" } }, { ret: 0 }, { ret: 1 })],
+  ["VM types", step({ op: "createVm", args: { type: 1 } }, { errno: "EINVAL" }, { ret: "fd" }), step({ op: "createVm", args: {} }, { errno: "EINVAL" }, { ret: "fd" })],
+  ["a guest without code", step(guest({ do: "nop" }), { ret: 0, events: [{ type: "internalError", suberror: 1 }] }, GP), step(guest({ do: "nop" }), ok, GP)],
+  ["the guest's own code and stack", step(guest({ do: "nop" }), ok, GP), step({ op: "nmi", args: {} }, ok, { ret: 1 }), [overwritten]],
+  ["what is no register of a local APIC", step(guest({ do: "mmioRead32", addr: 0xfee0_00c0 }), value(0), value(7)), step(guest({ do: "mmioRead32", addr: 0xfee0_0080 }), value(0), value(7))],
+  [
+    "a timer's expiry that waited while its entry was masked",
+    step(guest({ do: "mmioWrite32", addr: 0xfee0_0320, value: 0x41 }), { ret: 0, events: [{ type: "intr", vector: 0x41 }] }, ok),
+    step(guest({ do: "mmioWrite32", addr: 0xfee0_0380, value: 1 }), { ret: 0, events: [{ type: "intr", vector: 0x41 }] }, ok),
+  ],
+  ["the time stamp counter", step(guest({ do: "rdmsr", addr: 0x10 }), value(1), value(2)), step(guest({ do: "rdmsr", addr: 0x6e0 }), value(1), value(2))],
+  ["registers that have nothing to do with interrupts", step(guest({ do: "rdmsr", addr: 0x277 }), GP, value(2)), step(guest({ do: "rdmsr", addr: 0x802 }), GP, value(2))],
+];
+
+describe("a declared difference", () => {
+  it.each(CASES.map(([name, explained, other, before = []]) => ({ name, explained, other, before })))("$name: explains what it is for, and nothing beside it", ({ name, explained, other, before }) => {
+    expect(explanationOf(explained.call, explained, before)?.name).toBe(name);
+    expect(explanationOf(other.call, other, name.startsWith("the guest's own") ? [] : before)).toBeNull();
+  });
+
+  it("has a case here, and says where, why and what the model does", () => {
+    expect(KNOWN_DIFFERENCES.map(({ name }) => name).sort()).toEqual(CASES.map(([name]) => name).sort());
+    for (const { where, reason, model } of KNOWN_DIFFERENCES) expect([where, reason, model].every((text) => text.length > 4)).toBe(true);
+  });
+});

@@ -1,0 +1,48 @@
+import { describe, expect, it } from "vitest";
+import type { HazardName } from "../sim/hazards.js";
+import { X86Calls } from "./x86-calls.js";
+import { diffX86, type DiffResult, type DiffSides, kindOf, shrinkDifference } from "./x86-diff.js";
+import { ModelSystem } from "./x86-model.js";
+import { randomSequence } from "./x86-random.js";
+import type { X86Call } from "./x86-vector.js";
+
+/** Bugs that show in a sequence of calls without any race, and the scene that meets them. */
+const PLANTED: readonly (readonly [HazardName, scene: string])[] = [
+  ["keepLineAtLeave", "ioapic"],
+  ["serviceOnUnmask", "state"],
+  ["saveDeliveredEdges", "state"],
+  ["ackFirstPinOnly", "ioapic"],
+  ["initKeepsStartup", "several guests"],
+];
+const MOST_SEQUENCES = 2000;
+const STEPS = 60;
+
+const sidesOf = (hazard: HazardName): DiffSides => ({
+  model: () => new X86Calls(new ModelSystem({ endsAtAcceptance: false }, { [hazard]: true })),
+  kernel: () => new X86Calls(new ModelSystem({ endsAtAcceptance: false })),
+});
+
+/** The first generated sequence of a scene that a planted bug shows in. */
+function found(hazard: HazardName, scene: string): { readonly calls: readonly X86Call[]; readonly result: DiffResult } {
+  for (let i = 0; i < MOST_SEQUENCES; i++) {
+    const sequence = randomSequence(1, i, STEPS);
+    if (sequence.scene !== scene) continue;
+    const result = diffX86(sequence.calls, sidesOf(hazard));
+    if (result.outcome === "different") return { calls: sequence.calls, result };
+  }
+  throw new Error(`${hazard} shows in none of ${MOST_SEQUENCES} sequences`);
+}
+
+describe("a bug planted in the model", () => {
+  it.each(PLANTED)("%s is found, and shrunk to steps of which none can go, the same each time", (hazard, scene) => {
+    const sides = sidesOf(hazard);
+    const { calls, result } = found(hazard, scene);
+    const shrunk = shrinkDifference(calls, result, sides);
+    const steps = shrunk.steps.map(({ call }) => call);
+    expect(kindOf(shrunk)).toBe(kindOf(result));
+    expect(steps.length).toBeLessThan(result.steps.length);
+    const removable = steps.filter((_, i) => kindOf(diffX86(steps.toSpliced(i, 1), sides)) === kindOf(result));
+    expect(removable).toEqual([]);
+    expect(shrinkDifference(calls, result, sides).steps.map(({ call }) => call)).toEqual(steps);
+  });
+});
