@@ -15,6 +15,8 @@ export const DONE_PORT = 0xe3;
 /** What the guest's code has a routine for. */
 export type Routine = Exclude<GuestAction, "run">;
 const MOST_EXITS = 1000;
+/** So often KVM_RUN may say EAGAIN before its vCPU is taken for one that waits. */
+export const MOST_AGAIN = 3;
 
 /** What a handler interrupted. */
 export type Interrupted = "before" | "fault" | "after";

@@ -17,7 +17,7 @@ import * as kvm from "../uapi/kvm.js";
 import { KVM_GET_SREGS, KVM_SET_SREGS, kvm_sregs } from "../uapi/x86.js";
 import { FREE_MEMORY, MEMORY_BYTES, writeGuestCode } from "./guest-code.js";
 import { CommandGuest } from "./x86-command-guest.js";
-import { CommandLoop, type CommandVcpu, type Interrupted, type Routine } from "./x86-command-loop.js";
+import { CommandLoop, type CommandVcpu, type Interrupted, MOST_AGAIN, type Routine } from "./x86-command-loop.js";
 import type { GuestCommand, GuestOutcome, X86System } from "./x86-system.js";
 import type { Backend } from "./x86-targets.js";
 
@@ -88,9 +88,11 @@ class ModelVcpu implements CommandVcpu {
   }
 
   *enter(): Step<number> {
-    let result = -EAGAIN;
-    while (result === -EAGAIN) result = yield* this.enterOnce();
-    return result;
+    for (let again = 0; again <= MOST_AGAIN; again++) {
+      const result = yield* this.enterOnce();
+      if (result !== -EAGAIN) return result;
+    }
+    return -EINTR;
   }
 
   private *enterOnce(): Step<number> {

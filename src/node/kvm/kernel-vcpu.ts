@@ -1,4 +1,4 @@
-import type { CommandVcpu, Interrupted, Routine } from "../../conform/x86-command-loop.js";
+import { type CommandVcpu, type Interrupted, MOST_AGAIN, type Routine } from "../../conform/x86-command-loop.js";
 import type { GuestCommand } from "../../conform/x86-system.js";
 import type { Step } from "../../sim/step.js";
 import { EAGAIN, EINTR } from "../../uapi/errno.js";
@@ -67,12 +67,16 @@ export class KernelVcpu implements CommandVcpu {
 
   *enter(): Step<number> {
     let sleeping = 0;
+    let again = 0;
     const asked = this.registers.slice();
     for (;;) {
       this.timer.arm(sleeping);
       const result = this.system.ioctl(this.fd, kvm.KVM_RUN, 0);
-      // A vCPU that was never started says so once it has got an INIT, or else a signal came first.
-      if (result === -EAGAIN) continue;
+      // A vCPU that was never started says so once it has got an INIT; and again and again of an event that does not start it.
+      if (result === -EAGAIN) {
+        if (++again > MOST_AGAIN) return -EINTR;
+        continue;
+      }
       if (result !== -EINTR) return result;
       this.timer.drain();
       const state = yield* this.mpState();
