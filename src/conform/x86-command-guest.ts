@@ -1,6 +1,7 @@
 import { X86Exit, type X86GuestCpu } from "../kvm/x86-guest.js";
 import { GP_VECTOR, type VcpuX86, X86Request } from "../kvm/x86-vcpu.js";
 import type { Step } from "../sim/step.js";
+import { kvm_sregs } from "../uapi/x86.js";
 import { GuestAccess } from "./guest-access.js";
 import { routineOf } from "./guest-code.js";
 import { BETWEEN_PORT, DONE_PORT, type Interrupted, type Routine, TAKEN_PORT } from "./x86-command-loop.js";
@@ -31,7 +32,8 @@ const STARTUP_ADDRESS = STARTUP_VECTOR << 12;
 
 const UD_VECTOR = 6;
 const FAULTS: ReadonlySet<number> = new Set([UD_VECTOR, GP_VECTOR]);
-const REAL_MODE_LIMIT = 0x1_0000;
+/** With this limit addresses wrap instead (seen on 6.18). */
+const FLAT = 0xffff_ffff;
 
 /** The command-loop guest on a modelled vCPU: what guest-code.ts is on a real one, instruction by instruction. */
 export class CommandGuest implements X86GuestCpu {
@@ -49,8 +51,6 @@ export class CommandGuest implements X86GuestCpu {
   private isMemory = false;
   /** INIT or a start-up left its code segment elsewhere; its routines are there again in the handlers above this depth. -1: never. */
   private astrayDepth = -1;
-  /** Since INIT its data segment ends at 64 KiB. */
-  private isNarrow = false;
 
   /** @param isPvm as on the back end kvm-pvm ({@link Backend}) */
   constructor(private readonly isPvm: boolean) {}
@@ -59,7 +59,7 @@ export class CommandGuest implements X86GuestCpu {
     this.routine = routine;
     this.command = command;
     const { regs } = vcpu;
-    if (regs.rip < At.BEFORE) this.goAstray(vcpu);
+    if (regs.rip < At.BEFORE) this.astrayDepth = regs.depth;
     regs.rip = At.BEFORE;
   }
 
@@ -69,18 +69,12 @@ export class CommandGuest implements X86GuestCpu {
     vcpu.regs.interruptFlag = false;
     vcpu.regs.rip = At.BEFORE;
     this.astrayDepth = -1;
-    this.isNarrow = false;
     this.begin(vcpu, "nop", { action: "nop", address: 0, port: 0, value: 0, high: 0 });
-  }
-
-  private goAstray(vcpu: VcpuX86): void {
-    this.astrayDepth = vcpu.regs.depth;
-    this.isNarrow = true;
   }
 
   entryOf(vcpu: VcpuX86, vector: number): number {
     const { regs } = vcpu;
-    if (regs.rip < At.BEFORE) this.goAstray(vcpu);
+    if (regs.rip < At.BEFORE) this.astrayDepth = regs.depth;
     const isFault = FAULTS.has(vector) && regs.rip === At.ACTION;
     this.interrupted = regs.rip === At.BEFORE ? "before" : isFault ? "fault" : "after";
     if (this.interrupted === "before") regs.rip = At.IDLE;
@@ -152,7 +146,7 @@ export class CommandGuest implements X86GuestCpu {
       case At.DONE:
         return this.tell(vcpu, DONE_PORT, 0, At.IDLE);
       case STARTUP_ADDRESS:
-        this.goAstray(vcpu);
+        this.astrayDepth = regs.depth;
         this.readLow = this.readHigh = 0;
         return this.tell(vcpu, BETWEEN_PORT, 0, At.NOOP);
       default:
@@ -214,7 +208,7 @@ export class CommandGuest implements X86GuestCpu {
     this.isMemory = what.startsWith("mmio");
     this.isCompleting = true;
     if (!this.isMemory) return trap(vcpu, X86Exit.IO_INSTRUCTION, command.port, isWrite, size, value, 0);
-    if (this.isNarrow && command.address + size > REAL_MODE_LIMIT) {
+    if (command.address + size - 1 > dataLimit(vcpu) && dataLimit(vcpu) !== FLAT) {
       this.isCompleting = false;
       vcpu.exceptionVector = GP_VECTOR;
       return X86Exit.IDLE;
@@ -228,6 +222,9 @@ export class CommandGuest implements X86GuestCpu {
     return X86Exit.IDLE;
   }
 }
+
+/** The last offset in the data segment: 64 KiB after INIT, everything once user space has set it. */
+const dataLimit = (vcpu: VcpuX86): number => kvm_sregs.ds.limit.get(new DataView(vcpu.sregs.buffer));
 
 function trap(vcpu: VcpuX86, exit: X86Exit, address: number, isWrite: boolean, size: number, low: number, high: number): X86Exit {
   const access = vcpu.trap;

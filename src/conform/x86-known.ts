@@ -122,7 +122,7 @@ export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
     reason: "it emulates what follows the unmasking without leaving the guest, and KVM turns expiries into interrupts where a guest was left",
     model: "an interrupt at once: the unmasking itself leaves the guest, as on VMX",
     isHarmless: false,
-    explains: (call, { differences }) => call.op === "guest" && call.args.do === "mmioWrite32" && call.args.addr === LAPIC + LVT_TIMER && differences.every(({ path }) => path === "events" || path.endsWith(".irr")),
+    explains: (call, { differences }) => call.op === "guest" && call.args.do === "mmioWrite32" && call.args.addr === LAPIC + LVT_TIMER && differences.every(({ path }) => path === "events" || path.endsWith(".irr") || path.endsWith(".tmr")),
   },
   {
     name: "the time stamp counter",

@@ -238,7 +238,10 @@ export class ModelSystem implements X86System {
     const sregs = new Uint8Array(kvm_sregs.size);
     const result = yield* this.ioctl(fd, KVM_GET_SREGS, sregs);
     if (result < 0) return result;
-    new DataView(sregs.buffer).setBigUint64(kvm_sregs.cs.base.offset, 0n, true);
+    const view = new DataView(sregs.buffer);
+    kvm_sregs.cs.base.setNumber(view, 0);
+    kvm_sregs.cs.selector.set(view, 0);
+    kvm_sregs.ds.limit.set(view, 0xffff_ffff);
     return yield* this.ioctl(fd, KVM_SET_SREGS, sregs);
   }
 

@@ -86,10 +86,12 @@ export function* setSregs(vcpu: VcpuX86, process: Process, argument: number): St
 
 const RESET_CODE_BASE = 0xffff_0000;
 const RESET_CODE_SELECTOR = 0xf000;
+const RESET_DATA_LIMIT = 0xffff;
 
-/** After reset and INIT the code segment is at the end of memory, where the firmware is. */
-export function resetCodeSegment(sregs: Uint8Array): void {
+/** After reset and INIT the code segment is at the end of memory, where the firmware is; the data segment has 64 KiB. */
+export function resetSegments(sregs: Uint8Array): void {
   setCodeSegment(sregs, RESET_CODE_BASE, RESET_CODE_SELECTOR);
+  X.kvm_sregs.ds.limit.set(new DataView(sregs.buffer), RESET_DATA_LIMIT);
 }
 
 export function setCodeSegment(sregs: Uint8Array, base: number, selector: number): void {

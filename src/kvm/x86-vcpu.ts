@@ -16,7 +16,7 @@ import { hasEvents } from "./x86-events.js";
 import { X86Exit, type X86GuestCpu, X86_EXIT_NAMES, X86Registers, X86Trap } from "./x86-guest.js";
 import { completeIo } from "./x86-io.js";
 import { beforeX86Entry, endX86Halt, handleX86Exit } from "./x86-run.js";
-import { resetCodeSegment, setCodeSegment } from "./x86-vcpu-state.js";
+import { resetSegments, setCodeSegment } from "./x86-vcpu-state.js";
 import { saveRunPage } from "./x86-run-page.js";
 import { VcpuCore, VcpuStats } from "./vcpu-core.js";
 import type { Vm } from "./vm.js";
@@ -132,7 +132,7 @@ export class VcpuX86 extends VcpuCore implements X86Vcpu, InitTarget {
   ) {
     super(vm, id, index, new X86VcpuStats());
     this.regs.reset();
-    resetCodeSegment(this.sregs);
+    resetSegments(this.sregs);
     const isBoot = id === arch.bootCpuId;
     const isStarted = isBoot || !arch.hasIrqchip();
     this.apicBaseLo = (APIC_DEFAULT_BASE | MSR_IA32_APICBASE_ENABLE | (isBoot ? MSR_IA32_APICBASE_BSP : 0)) | 0;
@@ -383,7 +383,7 @@ export class VcpuX86 extends VcpuCore implements X86Vcpu, InitTarget {
   /** INIT: registers to their reset values, the local APIC's too. */
   *reset(): Step<void> {
     this.regs.reset();
-    resetCodeSegment(this.sregs);
+    resetSegments(this.sregs);
     this.injectedVector = this.exceptionVector = -1;
     this.isNmiInjected = false;
     this.nmiPending = 0;
