@@ -34,7 +34,7 @@ export const conformDiffOutput = z.object({
       }),
     )
     .describe("every declared difference"),
-  unsteady: z.array(z.object({ name: z.string(), at: z.array(place) })).describe("differed once and not again: the host's own interrupts fall between the steps of the kernel"),
+  unsteady: z.array(z.object({ name: z.string(), at: z.array(place) })).describe("differed once and in neither of two runs after it; why is not known (an interrupt of the host between two steps of the kernel can do it)"),
   different: total,
   differences: z
     .array(

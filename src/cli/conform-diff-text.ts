@@ -8,7 +8,7 @@ export function diffText(output: ConformDiffOutput): string {
   const lines: string[] = [];
   for (const found of output.differences) lines.push(...differenceLines(found, output.seed), "");
   for (const known of output.known) if (known.steps > 0) lines.push(knownLine(known));
-  for (const { name, at } of output.unsteady) lines.push(`unsteady ${name}: differed once (${at.map(({ path, model, kernel }) => `${path}: model ${model}, kernel ${kernel}`).join("; ")}) and not again: the host's own interrupts fall between`);
+  for (const { name, at } of output.unsteady) lines.push(`unsteady ${name}: differed once (${at.map(({ path, model, kernel }) => `${path}: model ${model}, kernel ${kernel}`).join("; ")}) and not again in two more runs; nobody looked why, an interrupt of the host between two steps can do it`);
   if (output.backend.endsAtAcceptance) lines.push("back end ends a local APIC's interrupt as the guest takes it (kvm-pvm); the model was told to");
   if (output.leftOut > 0) lines.push(`left out ${output.leftOut} vectors of ${output.source}, which are no calls to /dev/kvm`);
   const known = output.sequences - output.same - output.different - output.unsteady.length;

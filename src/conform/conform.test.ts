@@ -49,6 +49,11 @@ describe("the runner", () => {
     expect(runVector(one(its)).target).toBe("physical");
   });
 
+  it("refuses a flavour that there is not, rather than to leave the vector out", () => {
+    const text = JSON.stringify([{ id: "x", title: "t", flavour: "quirky", steps: [{ op: "createVm", expect: { ret: "fd" } }] }]);
+    expect(() => parseConformanceFile(text, "f.json")).toThrow('f.json: vector 0 (x): unknown flavour "quirky"; there are any, version, build, quirk, pvm');
+  });
+
   it("skips by rules on operation, register and flavour, and counts that apart", () => {
     const vector = (steps: object[], more?: object): string | null => reasonToSkip(one(steps, more), "physical");
     expect(vector([{ op: "msi", deviceId: 1, eventId: 2 }])).toBe("the ITS is not modelled (operation msi)");

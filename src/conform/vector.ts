@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { PersonError } from "../sim/person-error.js";
 import { isPc, pcStep, type PcVector, readPcVector } from "./pc-vector.js";
-import { isKvmVector, readX86Vector, type X86Vector } from "./x86-vector.js";
+import { FLAVOURS, isKvmVector, readX86Vector, type X86Vector } from "./x86-vector.js";
 
 const hex = z.string().regex(/^0x[0-9a-f]{1,16}$/i, "a hexadecimal string of at most 64 bits").describe("hexadecimal, up to 64 bits");
 const cpu = z.number().int().min(0).describe("vCPU that performs the access");
@@ -77,7 +77,9 @@ export function parseConformanceFile(text: string, file: string): AnyVector[] {
     const where = `${file}: vector ${i} (${each.id})`;
     if (isArm(each.machine)) return armVector(each, where);
     if (isPc(each.machine)) return checked(readPcVector(each), where);
-    return isKvmVector(each) ? checked(readX86Vector(each), where) : each;
+    if (isKvmVector(each)) return checked(readX86Vector(each), where);
+    if (each.machine === undefined && each.flavour !== undefined) throw new PersonError(`${where}: unknown flavour "${each.flavour}"; there are ${FLAVOURS.join(", ")}`);
+    return each;
   });
 }
 

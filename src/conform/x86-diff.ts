@@ -1,3 +1,4 @@
+import { PersonError } from "../sim/person-error.js";
 import { run } from "../sim/step.js";
 import { type AnswerDifference, answerDifferences } from "./x86-compare.js";
 import { explanationOf, type KnownDifference } from "./x86-known.js";
@@ -22,13 +23,20 @@ export interface DiffResult {
   readonly known: readonly KnownDifference[];
 }
 
+/** What a machine answers that has run out of something: no difference between the two sides. */
+const EXHAUSTED = ["EMFILE", "ENFILE", "ENOMEM"];
+
 /** Fresh machines for the two sides. */
 export interface DiffSides {
   model(): X86Target;
   kernel(): X86Target;
 }
 
-/** Runs calls on both sides until the first step whose answers, or whose chips after it, differ. */
+/**
+ * Runs calls on both sides until the first step whose answers, or whose chips after it, differ.
+ *
+ * @throws PersonError where the kernel ran out of descriptors or memory
+ */
 export function diffX86(calls: readonly X86Call[], sides: DiffSides): DiffResult {
   const [model, kernel] = [sides.model(), sides.kernel()];
   const steps: DiffStep[] = [];
@@ -40,6 +48,11 @@ export function diffX86(calls: readonly X86Call[], sides: DiffSides): DiffResult
     steps.push(step);
     if (call.op === "createVcpu" && step.kernel.ret === "fd") lapics.push(call.args.as ?? `vcpu${call.args.id}`);
     if (step.differences.length === 0) continue;
+    if (EXHAUSTED.includes(step.kernel.errno ?? "")) {
+      run(model.close());
+      run(kernel.close());
+      throw new PersonError(`the machine refuses ${call.op} with ${step.kernel.errno}, the model does not: give it more descriptors or memory (ulimit -n), and compare again`);
+    }
     const known = explanationOf(call, step, steps.slice(0, -1));
     if (known !== null) met.push(known);
     if (known?.isHarmless) continue;

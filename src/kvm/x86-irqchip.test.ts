@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { TraceBuffer } from "../sim/event.js";
+import { PersonError } from "../sim/person-error.js";
 import { run } from "../sim/step.js";
 import { EINVAL, ENXIO } from "../uapi/errno.js";
 import { kvm_pic_state } from "../uapi/x86.js";
@@ -40,6 +41,16 @@ const served = (...cpus: X86Cpu[]): number[][] =>
   });
 
 describe("14.3: the controllers of a PC in one object", () => {
+  it("what cannot be is refused by the answer of KVM, or by one sentence: another chip, another line, another mode, the 1,025th CPU", () => {
+    const irqchip = made();
+    addCpu(irqchip);
+    for (const id of [3, 5, -1, 0.5]) expect([run(irqchip.getChip(id as 0)), run(irqchip.setChip(id as 0, new Uint8Array(kvm_pic_state.size)))]).toEqual([null, -EINVAL]);
+    expect([run(irqchip.line(-1, 1)), run(irqchip.line(1.5, 1)), run(irqchip.line(5000, 1))]).toEqual([-1, -1, -1]);
+    expect(() => made("none" as "full")).toThrow(PersonError);
+    while (irqchip.cpus.length < 1024) run(irqchip.addCpu());
+    expect(() => run(irqchip.addCpu())).toThrow("an X86Irqchip has at most 1024 CPUs");
+  });
+
   it("a level pin: delivered, in service, ended, and sent again while it is high", () => {
     const irqchip = made();
     const cpu = addCpu(irqchip);

@@ -7,6 +7,7 @@ import { IrqSource } from "../irqchip/x86/line-sources.js";
 import type { LocalApicSet } from "../irqchip/x86/local-apics.js";
 import type { PicPair } from "../irqchip/x86/pic.js";
 import type { EventSink } from "../sim/event.js";
+import { PersonError } from "../sim/person-error.js";
 import { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
 import { EINVAL, ENXIO } from "../uapi/errno.js";
@@ -20,6 +21,11 @@ import { inspectIrqchip, type X86Inspection } from "./x86-inspection.js";
 import { X86Module } from "./x86-module.js";
 import { archOf, createIrqchip } from "./x86-vm-ioctls.js";
 import { X86, type X86Vm } from "./x86.js";
+
+/** KVM_MAX_VCPUS: what the RTC pin's record of who has its tick has room for (5.7). */
+const MAX_CPUS = 1024;
+
+const isChip = (id: number): boolean => id >= 0 && id <= KVM_IRQCHIP_IOAPIC && Number.isInteger(id);
 
 /** What an embedder decides (x86-irqchip.md 14.3); the defaults are what KVM 6.18 does on an Intel processor. */
 export interface X86IrqchipOptions {
@@ -85,6 +91,7 @@ export class X86Irqchip {
 
   /** The chips after reset, with KVM's default routing in mode "full" (3.2); no CPU yet. */
   static *create(mode: "full" | "split", options: X86IrqchipOptions = {}): Step<X86Irqchip> {
+    if (mode !== "full" && mode !== "split") throw new PersonError(`an X86Irqchip is "full" or "split", not "${String(mode)}"`);
     const sim = new Sim({ trace: options.trace ?? null });
     const { quirks = {} } = options;
     const kernel = new X86(1, {
@@ -116,6 +123,7 @@ export class X86Irqchip {
   *addCpu(listener: X86CpuListener = {}, id = this.cpus.length): Step<X86Cpu> {
     const { vm, arch } = this;
     const { apics } = this;
+    if (this.cpus.length === MAX_CPUS) throw new PersonError(`an X86Irqchip has at most ${MAX_CPUS} CPUs`);
     if (this.cpus.length === 0) arch.setBootCpu(id);
     const vcpu = new EmbeddedVcpu(vm, arch, id, listener);
     const lapic = yield* apics.add(vcpu);
@@ -159,9 +167,10 @@ export class X86Irqchip {
    * A source drives a GSI (3.3, 3.4).
    * @param level 0 or 1
    * @param wantsStatus KVM_IRQ_LINE_STATUS, which alone asks whether the last RTC tick was consumed (5.7)
-   * @returns deliveries; 0: coalesced; -1: masked, or nobody there
+   * @returns deliveries; 0: coalesced; -1: masked, or nobody there, also of a GSI that cannot be
    */
   *line(gsi: number, level: number, source: IrqSource = IrqSource.USERSPACE, wantsStatus = false): Step<number> {
+    if (!Number.isInteger(gsi) || gsi < 0) return -1;
     return yield* setIrq(this.vm, source, gsi, level, wantsStatus);
   }
 
@@ -170,10 +179,10 @@ export class X86Irqchip {
     return yield* this.apics.signalMsi(addressHi | 0, addressLo | 0, data | 0);
   }
 
-  /** KVM_GET_IRQCHIP's record: 16 bytes of a PIC (0, 1), 216 of the IOAPIC (2); null in split mode. */
+  /** KVM_GET_IRQCHIP's record: 16 bytes of a PIC (0, 1), 216 of the IOAPIC (2); null in split mode, and of another chip. */
   *getChip(id: 0 | 1 | 2): Step<Uint8Array | null> {
     const { pic, ioapic } = this.arch;
-    if (pic === null || ioapic === null) return null;
+    if (pic === null || ioapic === null || !isChip(id)) return null;
     const bytes = new Uint8Array(id === KVM_IRQCHIP_IOAPIC ? kvm_ioapic_state.size : kvm_pic_state.size);
     const view = new DataView(bytes.buffer);
     if (id === KVM_IRQCHIP_IOAPIC) yield* getIoApicState(ioapic, view);
@@ -181,11 +190,11 @@ export class X86Irqchip {
     return bytes;
   }
 
-  /** KVM_SET_IRQCHIP with such a record, the IOAPIC after the local APICs (13): 0, -ENXIO in split mode, -EINVAL for another length. */
+  /** KVM_SET_IRQCHIP with such a record, the IOAPIC after the local APICs (13): 0, -ENXIO in split mode, -EINVAL for another chip or length. */
   *setChip(id: 0 | 1 | 2, bytes: Uint8Array): Step<number> {
     const { pic, ioapic } = this.arch;
     if (pic === null || ioapic === null) return -ENXIO;
-    if (bytes.length !== (id === KVM_IRQCHIP_IOAPIC ? kvm_ioapic_state.size : kvm_pic_state.size)) return -EINVAL;
+    if (!isChip(id) || bytes.length !== (id === KVM_IRQCHIP_IOAPIC ? kvm_ioapic_state.size : kvm_pic_state.size)) return -EINVAL;
     const view = new DataView(bytes.slice().buffer);
     if (id === KVM_IRQCHIP_IOAPIC) yield* setIoApicState(ioapic, view);
     else yield* pic.setState(id, view);

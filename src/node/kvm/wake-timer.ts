@@ -1,3 +1,5 @@
+import { PersonError } from "../../sim/person-error.js";
+import { errnoName } from "../../uapi/errno.js";
 import { SYS, type Syscalls } from "./syscalls.js";
 
 /** A real-time signal that nothing else uses; it stays blocked in this thread except inside KVM_RUN. */
@@ -69,7 +71,8 @@ export class WakeTimer {
   }
 }
 
+/** A call that the comparison cannot do without. @throws PersonError where the machine refuses it */
 export function must(result: number, what: string): number {
-  if (result < 0) throw new Error(`${what}: errno ${-result}`);
+  if (result < 0) throw new PersonError(`${what} answers ${errnoName(result)}: the running kernel cannot be compared on this machine as it is`);
   return result;
 }
