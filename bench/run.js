@@ -5,6 +5,7 @@ import { execFileSync } from "node:child_process";
 import { loadavg } from "node:os";
 import { performance, PerformanceObserver } from "node:perf_hooks";
 import { fileURLToPath } from "node:url";
+import { exploreFigures } from "./explore.js";
 import { ioapicCycle } from "./ioapic.js";
 import { messageCycle, multicast, postedCycle } from "./local-apics.js";
 import { kernelFigures, modelFigures } from "./kernel.js";
@@ -156,5 +157,6 @@ for (const [what, figure, calls] of SIDE_BY_SIDE)
   note(`${what}, x86`, modelled[figure], "ns", undefined, typeof kernel === "string" ? undefined : besideModel(figure, calls));
 if (typeof kernel === "string") note(`beside the running kernel: no, ${kernel}`, 0, "");
 else note("  of each system call in the kernel's figures, FFI and entry", kernel.ffi, "ns");
+await exploreFigures(note);
 note("load of the machine", Math.round(loadavg()[0] * 10) / 10, "");
 if (process.argv.includes("--json")) console.log(JSON.stringify(rows, null, 2));

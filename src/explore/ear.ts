@@ -1,8 +1,8 @@
 import { current } from "../sim/context.js";
-import { EVENT_NAMES, type EventArgument, type EventName, type EventSink } from "../sim/event.js";
+import { Ev, EVENT_NAMES, type EventArgument, type EventSink } from "../sim/event.js";
 import type { Sim } from "../sim/sim.js";
 import { bit } from "./footprint.js";
-import type { Property } from "./property.js";
+import type { Heard, Property } from "./property.js";
 
 /** Told which properties heard an event. */
 export interface Listening {
@@ -14,22 +14,21 @@ export interface Listening {
 export class Ear implements EventSink {
   /** The first sentence that a property answered with. */
   broken: string | null = null;
-  private readonly hearers: readonly (readonly Property[])[];
-  /** Who hears each event, as bits. */
-  private readonly masks: readonly number[];
+  /** Who hears each event, by its number, as bits: one ear serves one execution, and is made as often. */
+  private readonly masks = new Int32Array(EVENT_NAMES.length);
 
   constructor(
-    properties: readonly Property[],
+    private readonly properties: readonly Property[],
     private readonly listening: Listening,
   ) {
-    this.hearers = EVENT_NAMES.map((name: EventName) => properties.filter(({ hears }) => hears?.includes(name)));
-    this.masks = this.hearers.map((some) => some.reduce((mask, property) => mask | bit(properties.indexOf(property)), 0));
+    for (let i = 0; i < properties.length; i++) for (const name of properties[i].hears ?? []) this.masks[Ev[name]] |= bit(i);
   }
 
   event(_sim: Sim, _id: number, _cause: number, kind: number, ...args: (EventArgument | undefined)[]): void {
+    const name = EVENT_NAMES[kind];
     if (this.masks[kind] === 0) return;
     this.listening.heard(this.masks[kind]);
-    const known = args.filter((arg) => arg !== undefined);
-    for (const property of this.hearers[kind]) this.broken ??= property.hear?.({ name: EVENT_NAMES[kind], context: current().name, args: known }) ?? null;
+    const heard: Heard = { name, context: current().name, args: args.filter((arg) => arg !== undefined) };
+    for (const property of this.properties) if (property.hears?.includes(name)) this.broken ??= property.hear?.(heard) ?? null;
   }
 }
