@@ -7,6 +7,7 @@ import * as forwarding from "../protocols/forwarding.js";
 import * as injection from "../protocols/injection.js";
 import * as ioeventfd from "../protocols/ioeventfd.js";
 import * as irqfd from "../protocols/irqfd.js";
+import * as pci from "../protocols/vfio-pci.js";
 import * as resampler from "../protocols/resampler.js";
 import * as routing from "../protocols/routing.js";
 import * as x86Eoi from "../protocols/x86-eoi.js";
@@ -75,6 +76,7 @@ export const KVM_IRQ_CORE_HAZARDS: readonly HazardCase[] = [
   core.trap("H29", "stop/start imbalance", "refuseWithoutStart", 94, vector94),
   core.race("H30", "ioeventfd removed under a vCPU", ioeventfd.removeAgainstWrite, "freeBusEarly", 2),
   core.race("H31", "re-assign too early", irqfd.reassignAgainstDeassign, "busyByList", 1),
+  core.race("H32", "signal recursion", pci.resampleWhileAsserted, "signalInWakeup", 1),
   core.impossible(
     "H33",
     "wait inside a reader",
