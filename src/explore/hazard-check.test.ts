@@ -1,0 +1,55 @@
+import { describe, expect, it } from "vitest";
+import { STRAIGHT } from "../sim/step.js";
+import type { Race, Trap } from "./hazard-case.js";
+import { checkHazard } from "./hazard-check.js";
+import { HAZARD_CASES } from "./hazards/index.js";
+import { lineAgainstPulse } from "./protocols/injection.js";
+import { assignAgainstSignal } from "./protocols/irqfd.js";
+
+const lostFirstEvent: Race = { kind: "race", id: "kvm-irq-core.md H1", title: "lost first event", protocol: assignAgainstSignal, off: "sampleBeforeInsert", preemptions: 2 };
+
+describe.skipIf(STRAIGHT)("a hazard's report", () => {
+  it("holds when a race is found without its rule and not found with it, and has the schedule", () => {
+    expect(checkHazard(lostFirstEvent)).toMatchObject({ found: true, absent: true, holds: true, fault: null, schedule: expect.stringMatching(/\w/) });
+  });
+
+  it("does not hold when another rule is taken out", () => {
+    const report = checkHazard({ ...lostFirstEvent, off: "keepLineAtLeave" });
+    expect(report).toMatchObject({ found: false, absent: true, holds: false, schedule: null, fault: expect.stringMatching(/^not found in \d+ executions without its rule$/) });
+  });
+
+  it("does not hold when what is found is there with the rule too", () => {
+    const report = checkHazard({ ...lostFirstEvent, protocol: lineAgainstPulse });
+    expect(report).toMatchObject({ found: true, absent: false, holds: false, fault: expect.stringMatching(/^found although its rule is in force: H20.*; replay \w+$/) });
+  });
+
+  it("does not hold when the search with the rule is cut short", () => {
+    expect(checkHazard(lostFirstEvent, { limit: 200 })).toMatchObject({ absent: false, holds: false });
+  });
+
+  it("of a kernel's outcome holds only when it is seen", () => {
+    const argument = "";
+    expect(checkHazard({ kind: "reproduced", id: "", title: "", protocol: lineAgainstPulse, preemptions: 0, argument })).toMatchObject({ found: true, absent: null, holds: true });
+    expect(checkHazard({ kind: "reproduced", id: "", title: "", protocol: assignAgainstSignal, preemptions: 0, argument })).toMatchObject({ found: false, holds: false });
+  });
+});
+
+describe("a hazard's report, without a search", () => {
+  const trap = (run: Trap["run"]): Trap => ({ kind: "trap", id: "", title: "", off: "keepCount", vector: "vector 22", run });
+
+  it("of a trap holds only when its vector fails without the rule and passes with it", () => {
+    expect(checkHazard(trap(({ keepCount = false }) => (keepCount ? "shows 1" : null)))).toMatchObject({ holds: true, message: "shows 1" });
+    expect(checkHazard(trap(() => null))).toMatchObject({ holds: false, fault: "vector 22 holds without its rule" });
+    expect(checkHazard(trap(() => "shows 1"))).toMatchObject({ holds: false, fault: "vector 22 fails although its rule is in force: shows 1" });
+  });
+
+  it("of what is impossible holds only when nothing happens", () => {
+    expect(checkHazard({ kind: "impossible", id: "", title: "", argument: "", run: () => null })).toMatchObject({ found: false, holds: true });
+    expect(checkHazard({ kind: "impossible", id: "", title: "", argument: "", run: () => "it happened" })).toMatchObject({ found: true, holds: false, fault: "it happened" });
+  });
+
+  it("kvm-irq-core.md has every hazard from H1 to H40", () => {
+    const numbers = new Set(HAZARD_CASES.filter(({ id }) => id.startsWith("kvm-irq-core.md ")).map(({ id }) => Number(id.split("H")[1])));
+    expect(Array.from({ length: 40 }, (_, i) => i + 1).filter((number) => !numbers.has(number))).toEqual([]);
+  });
+});
