@@ -9,6 +9,7 @@ import { injectionAfterDeassign } from "./exhibits/injection-after-deassign.js";
 import { irqfdBeforeRoute } from "./exhibits/irqfd-before-route.js";
 import { irqfdBoundTwice } from "./exhibits/irqfd-bound-twice.js";
 import { lazyEoiRecursion } from "./exhibits/lazy-eoi-recursion.js";
+import { levelAfterFold } from "./exhibits/level-after-fold.js";
 import { lineWithoutOwner } from "./exhibits/line-without-owner.js";
 import { maskByRoute } from "./exhibits/mask-by-route.js";
 import { oneReferenceForTwo } from "./exhibits/one-reference-for-two.js";
@@ -19,6 +20,7 @@ import { routeBeforeDeassign } from "./exhibits/route-before-deassign.js";
 import { sleepAfterCheck } from "./exhibits/sleep-after-check.js";
 import { sourcesApart } from "./exhibits/sources-apart.js";
 import { tornRoute } from "./exhibits/torn-route.js";
+import { triggerWithoutSync } from "./exhibits/trigger-without-sync.js";
 import { unforwardWhileActive } from "./exhibits/unforward-while-active.js";
 import { unmaskOnAccessStorm } from "./exhibits/unmask-on-access-storm.js";
 import { unmaskOnAccessWedge } from "./exhibits/unmask-on-access-wedge.js";
@@ -43,11 +45,13 @@ export const EXHIBITS: readonly Exhibit[] = [
   maskByRoute,
   routeBeforeDeassign,
   irqfdBeforeRoute,
+  triggerWithoutSync,
   forwardWhileSignalling,
   unforwardWhileActive,
   oneReferenceForTwo,
   sleepAfterCheck,
   postedToASleeper,
   activeAndPending,
+  levelAfterFold,
   activeWithoutHalt,
 ];
