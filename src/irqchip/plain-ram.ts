@@ -3,7 +3,7 @@ import { reads, writes } from "../sim/access.js";
 import type { Step } from "../sim/step.js";
 import type { GuestRam } from "./contract.js";
 
-/** A range of guest memory with nothing around it: what an emulator gives a controller that it embeds. */
+/** A range of guest memory with no slots behind it, for a controller without a VM around it. */
 export class PlainRam implements GuestRam {
   readonly memory = new AddressSpace();
 

@@ -103,11 +103,6 @@ export class Lpis {
     return -1;
   }
 
-  /** Bytes of the tables. */
-  get bytes(): number {
-    return this.refs.length * (4 + 2 + 1 + 1 + 8);
-  }
-
   private wake(index: number): VgicIrq {
     const { state } = this;
     state.isEnabled = (this.flags[index] & ENABLED) !== 0;

@@ -49,8 +49,8 @@ export class VgicDist {
   readonly vtr: number;
   /** Rules of Linux 6.1. */
   readonly isLinux61: boolean;
-  /** kvm->arch.config_lock: creation, addresses, INIT, register access from user space. */
   readonly hazards: Hazards;
+  /** kvm->arch.config_lock: creation, addresses, INIT, register access from user space. */
   readonly configLock: Mutex;
 
   /** GICD_CTLR.EnableGrp1 (GICv2: bit 0). */
