@@ -18,7 +18,8 @@ import { UserArgument } from "../host/user-argument.js";
 import { IrqfdConsumer } from "./bypass.js";
 import { joinResampler, leaveResampler, resampleSource, type Resampler } from "./resampler.js";
 import { CachedRoute, Route } from "./route.js";
-import { type RoutingTable, setIrq } from "./routing.js";
+import type { RoutingTable } from "./routing-table.js";
+import { setIrq } from "./routing.js";
 import type { Vm } from "./vm.js";
 
 /** Source id of plain irqfds, shared with KVM_IRQ_LINE (H20). */

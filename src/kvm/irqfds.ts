@@ -4,7 +4,7 @@ import { KernelList } from "../sim/list.js";
 import type { Step } from "../sim/step.js";
 import type { Irqfd } from "./irqfd.js";
 import type { Resampler } from "./resampler.js";
-import type { RoutingTable } from "./routing.js";
+import type { RoutingTable } from "./routing-table.js";
 import type { Vm } from "./vm.js";
 
 /** The irqfds of one VM (kvm-irq-core.md 0.4, 2.2). "Active" means: on this list. */

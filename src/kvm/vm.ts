@@ -17,7 +17,8 @@ import { Buses } from "./io-bus.js";
 import { Irqfds } from "./irqfds.js";
 import { MemorySlots } from "./memslots.js";
 import { notifyAcked, NotifierLists } from "./notifiers.js";
-import { installDefaultRouting, RoutingTable } from "./routing.js";
+import { installDefaultRouting } from "./routing.js";
+import { RoutingTable } from "./routing-table.js";
 import type { Vcpu } from "./vcpu.js";
 import { VM_IOCTLS } from "./vm-ioctls.js";
 
@@ -106,7 +107,7 @@ export class Vm implements ArmIrqchipVm, AckListener {
     this.ram = new SlotRam(this.slots, process.memory, this.srcu);
     this.haltPollMaxNs = host.haltPollMaxNs;
     this.arch = arch.createVm(this);
-    this.routing = RoutingTable.empty(this.arch.chips, this.arch.pinsPerChip);
+    this.routing = RoutingTable.empty(this);
   }
 
   /** The Arm in-kernel interrupt controller; null before it is created and on other architectures. */

@@ -80,7 +80,7 @@ describe("14.3: the controllers of a PC in one object", () => {
     expect([run(irqchip.signalMsi(0, LAPIC, 0x51)), run(irqchip.setRouting([{ gsi: 40, addressLo: LAPIC, data: 0x61 }, { gsi: 4, chip: 2, pin: 4 }]))]).toEqual([1, 0]);
     expect([run(irqchip.line(40, 1)), run(irqchip.line(PIN, 1)), served(cpu)]).toEqual([1, -1, [[0x61, 0x51]]]);
     expect(run(irqchip.setRouting([{ gsi: 4, chip: 0, pin: 8 }]))).toBe(-EINVAL);
-    expect(run(irqchip.setRouting([{ gsi: 4096, chip: 0, pin: 1 }]))).toBe(-EINVAL);
+    for (const [gsi, pin] of [[4096, 1], [-1, 1], [0.5, 1], [2 ** 32, 1], [4, -1], [4, 0.5]]) expect(run(irqchip.setRouting([{ gsi, chip: 0, pin }]))).toBe(-EINVAL);
     expect(run(irqchip.line(40, 1))).toBe(1);
   });
 

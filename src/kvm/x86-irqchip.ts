@@ -14,7 +14,8 @@ import { EINVAL, ENXIO } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
 import { KVM_IOAPIC_NUM_PINS, KVM_IRQCHIP_IOAPIC, kvm_ioapic_state, kvm_pic_state } from "../uapi/x86.js";
 import { Route } from "./route.js";
-import { RoutingTable, setIrq, swapRouting } from "./routing.js";
+import { RoutingTable } from "./routing-table.js";
+import { setIrq, swapRouting } from "./routing.js";
 import { Vm } from "./vm.js";
 import { EmbeddedVcpu, X86Cpu, type X86CpuListener } from "./x86-cpu.js";
 import { inspectIrqchip, type X86Inspection } from "./x86-inspection.js";
@@ -156,8 +157,8 @@ export class X86Irqchip {
 
   /** Replaces the whole routing table: 0, or -EINVAL (3.1), with the old one in force. */
   *setRouting(entries: readonly X86Route[]): Step<number> {
-    if (entries.length > K.KVM_MAX_IRQ_ROUTES || entries.some(({ gsi }) => gsi >= K.KVM_MAX_IRQ_ROUTES)) return -EINVAL;
-    const table = RoutingTable.build(this.vm, entries.map(routeOf));
+    if (entries.length > K.KVM_MAX_IRQ_ROUTES || !entries.every(isRoute)) return -EINVAL;
+    const table = RoutingTable.of(this.vm, entries.map(routeOf));
     if (typeof table === "number") return table;
     yield* swapRouting(this.vm, table);
     return 0;
@@ -217,6 +218,12 @@ export class X86Irqchip {
     const { sim } = this.vm;
     yield* sim.runThrough(sim.now() + ns);
   }
+}
+
+/** Has it numbers that a record can hold? */
+function isRoute(entry: X86Route): boolean {
+  const numbers = "chip" in entry ? [entry.gsi, entry.chip, entry.pin] : [entry.gsi];
+  return numbers.every((number) => number >>> 0 === number);
 }
 
 function routeOf(entry: X86Route): Route {

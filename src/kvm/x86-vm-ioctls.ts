@@ -10,7 +10,8 @@ import * as X from "../uapi/x86.js";
 import type { VmIoctl } from "./arch.js";
 import { setUserMemoryRegion } from "./create-vcpu.js";
 import { Route } from "./route.js";
-import { RoutingTable, swapRouting } from "./routing.js";
+import { RoutingTable } from "./routing-table.js";
+import { swapRouting } from "./routing.js";
 import type { Vm } from "./vm.js";
 import { createX86Vcpu, MAX_X86_VCPU_IDS } from "./x86-create-vcpu.js";
 import { createPit2, getPit2, reinjectControl, setPit2 } from "./x86-pit.js";
@@ -47,7 +48,7 @@ function* makeChips(vm: Vm, arch: X86Vm): Step<number> {
     yield* pic.unregister();
     return result;
   }
-  const table = RoutingTable.build(vm, defaultRoutes());
+  const table = RoutingTable.of(vm, defaultRoutes());
   if (typeof table === "number") return table;
   yield* swapRouting(vm, table);
   arch.pic = pic;

@@ -9,7 +9,8 @@ import type { LocalApicSet } from "../../irqchip/x86/local-apics.js";
 import type { PicPair } from "../../irqchip/x86/pic.js";
 import { AckNotifier, registerAckNotifier } from "../../kvm/notifiers.js";
 import { Route } from "../../kvm/route.js";
-import { RoutingTable, setIrq, swapRouting } from "../../kvm/routing.js";
+import { RoutingTable } from "../../kvm/routing-table.js";
+import { setIrq, swapRouting } from "../../kvm/routing.js";
 import { Vm, VmFile } from "../../kvm/vm.js";
 import { EmbeddedVcpu, X86Cpu } from "../../kvm/x86-cpu.js";
 import { X86Module } from "../../kvm/x86-module.js";
@@ -141,7 +142,7 @@ export class PcStage {
   }
 
   *route(entries: readonly X86Route[]): Step<void> {
-    const table = RoutingTable.build(this.vm, entries.map(messageRoute));
+    const table = RoutingTable.of(this.vm, entries.map(messageRoute));
     if (typeof table === "number") throw new Error(`no routes: ${table}`);
     yield* swapRouting(this.vm, table);
   }
