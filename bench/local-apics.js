@@ -2,9 +2,14 @@
 const VECTOR = 0x41;
 /** KVM_X2APIC_API_USE_32BIT_IDS */
 const USE_32BIT_IDS = 1;
-const from = (name) => import(new URL(`../dist/straight/irqchip/x86/${name}.js`, import.meta.url).href);
-const { LapicHarness } = await from("lapic.fixture");
-const { FakePort, post } = await from("posted.fixture");
+const EOI = 0xb0;
+/** Where the posted-interrupt descriptor lies in host memory. */
+const DESCRIPTOR = 0x1_2345_6780;
+const from = (name) => import(new URL(`../dist/straight/${name}.js`, import.meta.url).href);
+const { LapicHarness } = await from("irqchip/x86/lapic.fixture");
+const { FakePort, post } = await from("irqchip/x86/posted.fixture");
+const { encodeIrte, Irte } = await from("arch/x86/irte");
+const { POSTED_INTR_VECTOR } = await from("arch/x86/posted-descriptor");
 
 /** Enabled local APICs that nobody traces. */
 function apics(options) {
@@ -14,29 +19,39 @@ function apics(options) {
   return h.enable();
 }
 
-const end = (lapic) => {
-  lapic.take(lapic.nextInterrupt());
-  lapic.eoi();
-};
-
-/** A message to one vCPU, its take and EOI. */
-export function messageCycle() {
-  const { set } = apics({ cpus: 4 });
-  const lapic = set.lapics[0];
-  return () => {
-    set.signalMsi(0, 0xfee00000 | 0, VECTOR);
-    end(lapic);
-  };
+/** Nobody but the cycle looks. */
+class Hardware {
+  notified = 0;
+  constructor(descriptor) {
+    this.descriptor = descriptor;
+  }
+  descriptorAt(address) {
+    return address === DESCRIPTOR ? this.descriptor : null;
+  }
+  coalesced() {}
+  notify(_ndst, vector) {
+    this.notified = vector;
+  }
+  remapped() {}
+  fault() {}
 }
 
-/** A device posts past KVM; the vCPU syncs, takes and ends. */
+/** A device's message meets a posted remapping entry: PIR, ON, notification; the vCPU syncs, takes and ends. */
 export function postedCycle() {
   const h = apics({ cpus: 4 });
   const { descriptor } = post(h, new FakePort()).all[0].posted;
   const lapic = h.at(0);
+  const hardware = new Hardware(descriptor);
+  const entry = new Irte();
+  const source = { id: 0x0100, qualifier: 0, validation: 1 };
+  entry.write(encodeIrte({ kind: "posted", vector: VECTOR, isUrgent: false, descriptor: DESCRIPTOR, isFaultDisabled: false, source }));
   return () => {
-    descriptor.postByDevice(VECTOR, false);
-    end(lapic);
+    hardware.notified = 0;
+    entry.deliver(hardware);
+    const vector = lapic.nextInterrupt();
+    if (vector !== VECTOR || hardware.notified !== POSTED_INTR_VECTOR) throw new Error(`vector ${vector}, notification ${hardware.notified}`);
+    lapic.take(vector);
+    lapic.mmioWrite(EOI, 4, 0);
   };
 }
 

@@ -6,10 +6,10 @@ import { loadavg } from "node:os";
 import { performance, PerformanceObserver } from "node:perf_hooks";
 import { fileURLToPath } from "node:url";
 import { exploreFigures } from "./explore.js";
-import { ioapicCycle } from "./ioapic.js";
-import { messageCycle, multicast, postedCycle } from "./local-apics.js";
+import { multicast, postedCycle } from "./local-apics.js";
 import { kernelFigures, modelFigures } from "./kernel.js";
 import { library, pcScene, scene } from "./scene.js";
+import { levelCycle, messageCycle } from "./x86-irqfd.js";
 
 const RUNS = 7;
 const CYCLES = 200_000;
@@ -102,10 +102,10 @@ note("virq compare, pc, 5 mechanisms of 100,000", commandSeconds("compare", "--b
 note("virq compare, pc, as it is", commandSeconds("compare", "--board", "pc"), "s");
 note("  of it, the start of virq", commandSeconds("--version"), "s");
 for (const [what, cycle, budget, kernel] of [
-  ["level cycle with resample, IOAPIC", ioapicCycle(20), 400, "8000-15000 ns"],
-  ["level cycle with resample, IOAPIC and PIC", ioapicCycle(11), 400, "8000-15000 ns"],
-  ["message to a local APIC, take, EOI", messageCycle(), 150],
-  ["posted by a device, sync, take, EOI", postedCycle(), 100],
+  ["level cycle with resample, IOAPIC", levelCycle(20), 400, "8000-15000 ns"],
+  ["level cycle with resample, IOAPIC and PIC", levelCycle(11), 400, "8000-15000 ns"],
+  ["message by irqfd, to the EOI", messageCycle(), 150],
+  ["message posted by its remapping entry, to the EOI", postedCycle(), 100],
 ]) {
   note(what, perCall(cycle), "ns", budget, kernel);
   note(`  collections in ${MILLIONS} million`, await collections(cycle, MILLIONS * 1e6), "", 1);
