@@ -60,22 +60,18 @@ export function* processNmi(vcpu: VcpuX86): Step<void> {
  * now asks for the exit at which it can.
  */
 export function* injectEvents(vcpu: VcpuX86): Step<void> {
-  const { regs, stat, vm } = vcpu;
   let canInject = vcpu.exceptionVector < 0 && vcpu.injectedVector < 0 && !vcpu.isNmiInjected;
+  if (vcpu.exceptionVector < 0) injectAgain(vcpu);
   if (vcpu.nmiPending > 0) {
-    if (canInject && !regs.isNmiBlocked) {
+    if (canInject && !vcpu.regs.isNmiBlocked) {
       vcpu.nmiPending--;
       vcpu.isNmiInjected = true;
-      stat.nmiInjections++;
-      vm.sim.emit(Ev.kvm_inj_virq, vcpu.id, NMI_VECTOR);
+      noteNmi(vcpu);
       canInject = false;
     }
     if (vcpu.nmiPending > 0) vcpu.wantsNmiWindow = true;
   }
-  if (vcpu.apic === null) {
-    if (vcpu.injectedVector >= 0) noteInjection(vcpu, vcpu.injectedVector);
-    return;
-  }
+  if (vcpu.apic === null) return;
   const isWaiting = yield* hasInjectable(vcpu);
   if (!isWaiting) return;
   if (canInject && vcpu.canInterrupt()) {
@@ -87,6 +83,17 @@ export function* injectEvents(vcpu: VcpuX86): Step<void> {
   }
   const isMore = yield* hasInjectable(vcpu);
   if (isMore) vcpu.wantsIrqWindow = true;
+}
+
+/** What an entry that was turned back did not bring in, and what KVM_INTERRUPT put there in mode none. KVM counts it, too. */
+function injectAgain(vcpu: VcpuX86): void {
+  if (vcpu.isNmiInjected) noteNmi(vcpu);
+  else if (vcpu.injectedVector >= 0) noteInjection(vcpu, vcpu.injectedVector);
+}
+
+function noteNmi(vcpu: VcpuX86): void {
+  vcpu.stat.nmiInjections++;
+  vcpu.vm.sim.emit(Ev.kvm_inj_virq, vcpu.id, NMI_VECTOR);
 }
 
 function noteInjection(vcpu: VcpuX86, vector: number): void {

@@ -6,7 +6,7 @@ import * as X from "../../uapi/x86.js";
 import type { Hazards } from "../../sim/hazards.js";
 import { KvmMachine } from "./kvm-machine.js";
 import { VcpuThread } from "../../kvm/vcpu-thread.js";
-import { X86, X86Vm } from "../../kvm/x86.js";
+import { X86, type X86Options, X86Vm } from "../../kvm/x86.js";
 import { X86Exit, type X86GuestCpu } from "../../kvm/x86-guest.js";
 import { X86Module } from "../../kvm/x86-module.js";
 import { X86VcpuFile } from "../../kvm/x86-vcpu-ioctl.js";
@@ -156,8 +156,8 @@ export class RunThread extends VcpuThread {
 export class X86Machine extends KvmMachine {
   private readonly guests = new Map<number, ScriptGuest>();
 
-  constructor(hazards: Partial<Hazards> = {}) {
-    super({ arch: new X86(2), hazards, host: (sim) => new X86Module(new X86Host(sim, [0, 1])) });
+  constructor(hazards: Partial<Hazards> = {}, options: X86Options = {}) {
+    super({ arch: new X86(2, options), hazards, host: (sim) => new X86Module(new X86Host(sim, [0, 1])) });
   }
 
   /** Mode full, no vCPU. */
