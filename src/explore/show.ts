@@ -57,8 +57,8 @@ export class Showing implements Recorder, EventSink {
     this.seen.push({ actor: seat, context: actor.context.name, kind, object, field, site, caller, events: [] });
   }
 
-  event(sim: Sim, id: number, cause: number, kind: number, a?: EventArgument, b?: EventArgument, c?: EventArgument, d?: EventArgument, e?: EventArgument): void {
-    this.next?.event(sim, id, cause, kind, a, b, c, d, e);
+  event(sim: Sim, id: number, cause: number, kind: number, a?: EventArgument, b?: EventArgument, c?: EventArgument, d?: EventArgument, e?: EventArgument, f?: EventArgument): void {
+    this.next?.event(sim, id, cause, kind, a, b, c, d, e, f);
     this.seen.at(-1)?.events.push(`${EVENT_NAMES[kind]}(${[a, b, c, d, e].filter((arg) => arg !== undefined).join(",")})`);
   }
 

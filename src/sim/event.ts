@@ -47,7 +47,7 @@ const VOCABULARY = {
   kvm_ioapic_set_irq: ["entryBits", "pin", "coalesced"],
   kvm_pic_set_irq: ["chip", "pin", "elcr", "imr", "coalesced"],
   kvm_ioapic_delayed_eoi_inj: ["entryBits", "pin"],
-  irq_line_state: ["chip", "pin", "source", "word", "result"],
+  irq_line_state: ["chip", "pin", "source", "old", "new", "result"],
   ioapic_service: ["pin", "reason", "result"],
   ioapic_dropped: ["pin", "cause"],
   pic_dropped: ["chip", "pin", "cause"],
@@ -134,6 +134,7 @@ export interface EventSink {
     c?: EventArgument,
     d?: EventArgument,
     e?: EventArgument,
+    f?: EventArgument,
   ): void;
 }
 

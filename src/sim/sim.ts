@@ -239,14 +239,14 @@ export class Sim {
    * Emits an event (`Ev.kvm_set_irq`) with its arguments. Its cause is the event before it in this context, or the one
    * that woke the context. Nothing is done, and nothing allocated, while nobody listens.
    */
-  emit(kind: number, a?: EventArgument, b?: EventArgument, c?: EventArgument, d?: EventArgument, e?: EventArgument): void {
-    if (this.sink !== null) this.record(this.sink, kind, a, b, c, d, e);
+  emit(kind: number, a?: EventArgument, b?: EventArgument, c?: EventArgument, d?: EventArgument, e?: EventArgument, f?: EventArgument): void {
+    if (this.sink !== null) this.record(this.sink, kind, a, b, c, d, e, f);
   }
 
-  private record(sink: EventSink, kind: number, a?: EventArgument, b?: EventArgument, c?: EventArgument, d?: EventArgument, e?: EventArgument): void {
+  private record(sink: EventSink, kind: number, a?: EventArgument, b?: EventArgument, c?: EventArgument, d?: EventArgument, e?: EventArgument, f?: EventArgument): void {
     const context = current();
     const id = ++this.lastEvent;
-    sink.event(this, id, context.cause, kind, a, b, c, d, e);
+    sink.event(this, id, context.cause, kind, a, b, c, d, e, f);
     context.cause = id;
   }
 }

@@ -18,6 +18,14 @@ it("the text form has one line per event with its cause, time, context and named
   ]);
 });
 
+it("addresses and register values are in hexadecimal, and unsigned", () => {
+  const access: TraceEvent = { id: 1, cause: 0, timeNs: 0, cpu: 0, context: "vcpu0", name: "guest_mmio", args: [0, 0xfee000b0, 1] };
+  const write: TraceEvent = { id: 2, cause: 1, timeNs: 0, cpu: 0, context: "vcpu0", name: "kvm_apic", args: [0, "EOI", 0, 1] };
+  const message: TraceEvent = { id: 3, cause: 2, timeNs: 0, cpu: 0, context: "vcpu0", name: "kvm_msi_set_irq", args: [0xfee00000 | 0, 0x8041] };
+  const shown = traceText([access, write, message]).split("\n").map((line) => line.replace(/^.*vcpu0 +/, ""));
+  expect(shown).toEqual(["guest_mmio vcpu=0 address=0xfee000b0 write=1", "kvm_apic vcpu=0 register=EOI value=0 write=1", "kvm_msi_set_irq address=0xfee00000 data=0x8041", ""]);
+});
+
 it("the Chrome form has a slice per event and an arrow for each cause in another context", () => {
   const { traceEvents } = traceChrome(events);
   const slices = traceEvents.filter((event) => event.ph === "X");

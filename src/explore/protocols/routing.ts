@@ -69,7 +69,7 @@ class NoOldPin implements Property {
 
   hear({ name, args }: Heard): string | null {
     if (name === "sys_ioctl") this.isMoved ||= args[1] === KVM_SET_GSI_ROUTING;
-    else if (this.isMoved && args[1] === GSI && args[3] !== 0) return "H6: the old pin is raised after the routing call has returned";
+    else if (this.isMoved && args[1] === GSI && args[4] !== 0) return "H6: the old pin is raised after the routing call has returned";
     return null;
   }
 }

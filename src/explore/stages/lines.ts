@@ -25,9 +25,9 @@ export class Lines {
   *set(sim: Sim, route: Route, source: number, level: number): Step<void> {
     yield writes(this, "lines");
     const { chip, pin } = route;
-    if (level === 0) this.sources[pin] &= ~(1 << source);
-    else this.sources[pin] |= 1 << source;
-    sim.emit(Ev.irq_line_state, chip, pin, source, this.sources[pin], 1);
+    const old = this.sources[pin];
+    this.sources[pin] = level === 0 ? old & ~(1 << source) : old | (1 << source);
+    sim.emit(Ev.irq_line_state, chip, pin, source, old, this.sources[pin], 1);
   }
 
   /** A message, from the work item or straight from an eventfd's callback. */

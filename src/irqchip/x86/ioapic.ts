@@ -145,11 +145,12 @@ export class IoApic implements MmioDevice, EoiSink {
    */
   *setIrq(pin: number, source: number, level: number, wantsStatus = false): Step<number> {
     yield* this.lock.lock();
+    const old = this.sources.word(pin);
     const isHigh = this.sources.drive(pin, source, level);
     // One hold of the lock for the sources and the pin: else what one context read is set after what another wrote (Linux 1a577b72475d).
     if (this.hazards.sourcesApart) yield* this.letOthersIn();
     const result = yield* this.drive(pin, isHigh !== this.isInverted(pin), wantsStatus);
-    if (this.vm.sim.tracing) this.vm.sim.emit(Ev.irq_line_state, KVM_IRQCHIP_IOAPIC, pin, source, this.sources.word(pin), result);
+    if (this.vm.sim.tracing) this.vm.sim.emit(Ev.irq_line_state, KVM_IRQCHIP_IOAPIC, pin, source, old, this.sources.word(pin), result);
     yield* this.lock.unlock();
     return result;
   }

@@ -65,21 +65,22 @@ export class PicPair {
   *setIrq(pin: number, source: number, level: number): Step<number> {
     yield* this.lock.lock();
     const chip = pin < LINES ? this.master : this.slave;
+    const old = this.sources.word(pin);
     const isHigh = this.sources.drive(pin, source, level);
     const { tracing } = this.vm.sim;
     const wasHigh = tracing && chip.holds(Pic.LAST_IRR, pin & (LINES - 1));
     const result = chip.setLine(pin & (LINES - 1), isHigh);
     yield* this.update();
-    if (tracing) this.traceLine(chip, pin, source, result);
+    if (tracing) this.traceLine(chip, pin, source, old, result);
     if (tracing && isHigh) this.traceDropped(chip, pin & (LINES - 1), wasHigh, result);
     yield* this.unlock();
     return result;
   }
 
-  private traceLine(chip: PicChip, pin: number, source: number, result: number): void {
+  private traceLine(chip: PicChip, pin: number, source: number, old: number, result: number): void {
     const { sim } = this.vm;
     const line = pin & (LINES - 1);
-    sim.emit(Ev.irq_line_state, chip.index, line, source, this.sources.word(pin), result);
+    sim.emit(Ev.irq_line_state, chip.index, line, source, old, this.sources.word(pin), result);
     sim.emit(Ev.kvm_pic_set_irq, chip.index, line, chip.regs[Pic.ELCR], chip.regs[Pic.IMR], result === 0 ? 1 : 0);
   }
 

@@ -102,10 +102,10 @@ describe("14.4: one record for each hop", () => {
       "kvm_apic_accept_irq(0,0,1,119,requested)",
       "ioapic_remote_irr(14,1)",
       "ioapic_service(14,line,1)",
-      "irq_line_state(2,14,0,1,1)",
+      "irq_line_state(2,14,0,0,1,1)",
       "handled_vectors(0,0 77,)",
       "apic_take(0,119)",
-      "irq_line_state(2,14,0,0,1)",
+      "irq_line_state(2,14,0,1,0,1)",
       "kvm_eoi(0,119,ioapic)",
       "ioapic_remote_irr(14,0)",
     ]);
