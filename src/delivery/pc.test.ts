@@ -175,6 +175,18 @@ describe("what a person sees", () => {
     expect(text).toContain("posted: latency n/a: no published figure for any step of its way (xeon-2016).");
   });
 
+  it("times that lack the way through user space, which nobody has measured there, are called too short", () => {
+    const foot = "userspace, split: times leave out what KVM_RUN's return to user space and the way back in cost: no published figure (xeon-2016).";
+    expect(comparisonText(compare(request(NVME, [PIN], { interrupts: 10 })))).toContain(foot);
+    expect(comparisonText(compare(request(NVME, [PIN], { interrupts: 10 }, ["irqfd+resample"])))).not.toContain("times leave out");
+  });
+
+  it("KVM_RUN that goes on inside is traced as a call that has not returned", () => {
+    const trace = new TraceBuffer();
+    runOne(request(NVME, [PIN], { interrupts: 2 }, ["split"]), trace);
+    expect(trace.events.flatMap(({ name, args }) => (name === "sys_ioctl" ? [args[2]] : []))).toEqual(["inside", "inside"]);
+  });
+
   it("a mechanism that does not fit stays with its reason", () => {
     const nic = compare(request(E1000, [PIN], { interrupts: 10 }));
     expect(by(nic, "posted")).toMatchObject({ applicable: false, why: "the interrupt is a line, and only messages are posted" });

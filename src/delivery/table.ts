@@ -1,3 +1,5 @@
+import { COST_PROFILES, NO_FIGURE } from "../scenario/profiles.js";
+import { PRIMITIVE_MEANING } from "../sim/cost.js";
 import type { Comparison, MechanismResult } from "./result.js";
 import type { Distribution } from "./samples.js";
 
@@ -79,10 +81,19 @@ export function headLines(comparison: Comparison): string[] {
 export function footLines(comparison: Comparison): string[] {
   const [first] = comparison.mechanisms;
   if (comparison.mechanisms.every((m) => !m.applicable && m.why === first.why)) return [`No mechanism fits: ${first.why ?? ""}.`];
-  return comparison.mechanisms.flatMap((m) => {
+  const perMechanism = comparison.mechanisms.flatMap((m) => {
     if (!m.applicable) return [`${m.mechanism} does not fit: ${m.why ?? ""}`];
     return isUnpublished(m) ? [`${m.mechanism}: latency n/a: no published figure for any step of its way (${comparison.profile}).`] : [];
   });
+  return [...perMechanism, ...unpricedExits(comparison)];
+}
+
+/** Whose times are too short, where the profile has no figure for what they have and others have not. */
+function unpricedExits({ mechanisms, profile }: Comparison): string[] {
+  const source = COST_PROFILES.find(({ name }) => name === profile)?.primitives.userExit.source ?? "";
+  const names = mechanisms.filter((m) => (m.userExitsPerInterrupt ?? 0) > 0).map((m) => m.mechanism);
+  if (!source.startsWith(NO_FIGURE) || names.length === 0) return [];
+  return [`${names.join(", ")}: times leave out what ${PRIMITIVE_MEANING.userExit} cost: no published figure (${profile}).`];
 }
 
 /** The comparison as aligned text, mechanisms side by side. */

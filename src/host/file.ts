@@ -4,6 +4,9 @@ import type { Step } from "../sim/step.js";
 import type { PollTable } from "./poll.js";
 import type { Process } from "./process.js";
 
+/** An ioctl's answer while it has not ended: its thread sleeps inside. */
+export const STILL_INSIDE = 0x4000_0000;
+
 /**
  * An open file: lives while any descriptor, system call in flight or explicit reference holds it; then `release` runs
  * once (kvm-irq-core.md 1.1, vfio.md 5.4). Operations return counts or negative errnos.

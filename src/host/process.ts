@@ -4,7 +4,7 @@ import { Ev } from "../sim/event.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
 import { EBADF, EINVAL, EMFILE } from "../uapi/errno.js";
-import type { File } from "./file.js";
+import { type File, STILL_INSIDE } from "./file.js";
 import { AddressSpace } from "./memory.js";
 
 /** Limits and rights of a process. */
@@ -103,7 +103,7 @@ export class Process {
     if (file === null) return -EBADF;
     this.sim.charge(Cost.ioctl);
     const result = yield* file.ioctl(this, request, argument);
-    if (this.sim.tracing) this.sim.emit(Ev.sys_ioctl, fd, request, result);
+    if (this.sim.tracing) this.sim.emit(Ev.sys_ioctl, fd, request, result === STILL_INSIDE ? "inside" : result);
     yield* file.put();
     return result;
   }

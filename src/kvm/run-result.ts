@@ -8,4 +8,4 @@ export const CONTINUE = 1;
  * KVM_RUN has not ended: its thread sleeps in the guest or in the kernel. The thread's body returns and, when woken,
  * calls `resume`.
  */
-export const STILL_INSIDE = 0x4000_0000;
+export { STILL_INSIDE } from "../host/file.js";

@@ -5,6 +5,9 @@ function cycles(gigahertz: number) {
   return (count: number, source: string) => ({ ns: Math.round((count / gigahertz) * 10) / 10, source });
 }
 
+/** How the source of a primitive begins that nobody has measured. */
+export const NO_FIGURE = "no published figure";
+
 const free = (source: string) => ({ ns: 0, source });
 
 const ISCA = "Dall et al., ARM Virtualization: Performance and Architectural Implications, ISCA 2016";
@@ -80,7 +83,7 @@ function arndale2014(): CostProfile {
 /** The same study's x86 machine: what it did not measure is 0 and says so. */
 function xeon2016(): CostProfile {
   const at = cycles(2.1);
-  const unmeasured = (what: string) => free(`no published figure for this machine: ${what}`);
+  const unmeasured = (what: string) => free(`${NO_FIGURE} for this machine: ${what}`);
   return {
     name: "xeon-2016",
     machine: "Dell PowerEdge r320, Intel Xeon E5-2450 (no APIC virtualisation), 2.1 GHz, Linux 4.0-rc4",
