@@ -32,9 +32,7 @@ export const LEFT_OUT: readonly Rule[] = [
     reason: "seen only on kvm-pvm, where an interrupt ends as the guest takes it; the model keeps the in-service bit, as the architecture has it",
     flavour: (vector) => vector.flavour === "pvm",
   },
-  { targets: BOTH, reason: "GICv4 is not modelled", flavour: (vector) => vector.machine?.includes("gic-version=4") ?? false },
-  { targets: ["physical"], reason: "the ITS is not modelled", operations: ["itsCmd", "msi", "memRead", "memWrite"], register: (name) => name.startsWith("GITS") },
-  { targets: ["physical"], reason: "LPIs are not modelled", written: (name) => /^GICR_(CTLR|PROPBASER|PENDBASER)/.test(name) },
+  { targets: ["virtual"], reason: "a guest of KVM's sees no GICv4", flavour: (vector) => vector.machine?.includes("gic-version=4") ?? false },
   { targets: BOTH, reason: "of the virtual timer only the line is modelled", sysRead: (name) => TIMER.includes(name) },
   {
     targets: BOTH,

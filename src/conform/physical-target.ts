@@ -1,15 +1,23 @@
-import { Icc, systemRegisterNamed } from "../arch/gic/icc.js";
+import { Icc, Ich, systemRegisterNamed } from "../arch/gic/icc.js";
 import { GicV3 } from "../host/gic/gicv3.js";
-import { QEMU_GICV3 } from "../host/gic/implementation.js";
+import { QEMU_GICV3, QEMU_GICV4 } from "../host/gic/implementation.js";
+import { HostRam } from "../host/gic/its/host-ram.js";
+import { QEMU_ITS, QEMU_ITS_V4 } from "../host/gic/its/implementation.js";
+import { PhysicalIts } from "../host/gic/its/physical-its.js";
 import { reads } from "../sim/access.js";
 import type { Step } from "../sim/step.js";
 import type { Observation, Target, TargetMaker } from "./target.js";
 import type { ArmStep, ArmVector } from "./vector.js";
 import { VirtualTimerLine } from "./virtual-timer-line.js";
-import { hexOf, highOf, lowOf } from "./word.js";
+import { bytesOf, hexOf, hexOfBytes, highOf, lowOf } from "./word.js";
 
 /** 32 private interrupts and 256 SPIs: QEMU's virt machine. */
 const INTERRUPTS = 288;
+const RAM_START = 0x40000000;
+const RAM_SIZE = 0x2000000;
+const ITS_QUEUE = 0x41000000;
+const CREADR = 0x90;
+const CWRITER = 0x88;
 const MOST_DRAINED = 64;
 const FIRST_SPECIAL = 1020;
 const LAST_SPECIAL = 1023;
@@ -17,13 +25,17 @@ const VIRTUAL_TIMER_PPI = 27;
 const ISR_IRQ = 0x80;
 const ISR_FIQ = 0x40;
 
-/** The physical GICv3 with QEMU's implementation choices, driven by its registers and input lines. */
+/** The physical GICv3 or GICv4 and its ITS with QEMU's implementation choices, driven by registers, input lines and messages. */
 class PhysicalTarget implements Target {
   private readonly gic: GicV3;
   private readonly timers: readonly VirtualTimerLine[];
 
-  constructor(cpus: number) {
-    this.gic = new GicV3({ cpus, interrupts: INTERRUPTS, implementation: QEMU_GICV3 });
+  private readonly its: PhysicalIts;
+  private readonly ram = new HostRam(RAM_START, RAM_SIZE);
+
+  constructor(cpus: number, isV4: boolean) {
+    this.gic = new GicV3({ cpus, interrupts: INTERRUPTS, implementation: isV4 ? QEMU_GICV4 : QEMU_GICV3, ram: this.ram });
+    this.its = new PhysicalIts(this.gic, isV4 ? QEMU_ITS_V4 : QEMU_ITS);
     this.timers = Array.from({ length: cpus }, () => new VirtualTimerLine());
   }
 
@@ -47,20 +59,40 @@ class PhysicalTarget implements Target {
         return null;
       case "drain":
         return yield* this.drain(step.cpu);
-      default:
-        throw new Error(`${step.op} reached the physical target: a rule of left-out.ts is missing`);
+      case "vSysRead":
+        return hexOf(yield* this.gic.ich(step.cpu).readIcv(encodingOf(step.reg)));
+      case "vSysWrite":
+        yield* this.gic.ich(step.cpu).writeIcv(encodingOf(step.reg), lowOf(step.value));
+        return null;
+      case "vDrain":
+        return yield* this.drainVirtual(step.cpu);
+      case "memWrite":
+        bytesOf(step.data).forEach((byte, i) => this.ram.setU8(Number(step.addr) + i, byte));
+        return null;
+      case "memRead":
+        return hexOfBytes(Uint8Array.from({ length: step.size }, (_, i) => this.ram.u8(Number(step.addr) + i)));
+      case "itsCmd":
+        return yield* this.command(step.dw, Number(step.slot), step.cwriter);
+      case "msi":
+        yield* this.its.message(Number(step.deviceId), Number(step.eventId));
+        return null;
     }
   }
 
   private *read(reg: string, offset: number, size: number, frame: number): Step<string> {
+    if (reg.startsWith("GITS")) {
+      const value = yield* this.its.read(offset, size);
+      return hexOf(value, this.its.high);
+    }
     const isDistributor = reg.startsWith("GICD");
     const low = isDistributor ? yield* this.gic.readGicd(offset, size) : yield* this.gic.readGicr(frame, offset, size);
     return hexOf(low, this.gic.high);
   }
 
   private *write(reg: string, offset: number, size: number, frame: number, value: string): Step<void> {
-    if (reg.startsWith("GICD")) yield* this.gic.writeGicd(offset, size, lowOf(value), highOf(value));
-    else yield* this.gic.writeGicr(frame, offset, size, lowOf(value));
+    if (reg.startsWith("GITS")) yield* this.its.write(offset, size, lowOf(value), highOf(value));
+    else if (reg.startsWith("GICD")) yield* this.gic.writeGicd(offset, size, lowOf(value), highOf(value));
+    else yield* this.gic.writeGicr(frame, offset, size, lowOf(value), highOf(value));
   }
 
   private *sysRead(reg: string, cpu: number): Step<string> {
@@ -68,12 +100,38 @@ class PhysicalTarget implements Target {
       yield reads(this.gic, "GIC");
       return hexOf([0, ISR_FIQ, ISR_IRQ][this.gic.interfaces[cpu].signalled() + 1]);
     }
-    return hexOf(yield* this.gic.readSysreg(cpu, encodingOf(reg)));
+    const encoding = encodingOf(reg);
+    if (!reg.startsWith("ICH")) return hexOf(yield* this.gic.readSysreg(cpu, encoding));
+    const vif = this.gic.ich(cpu);
+    return hexOf(vif.readIch(encoding), encoding >= Ich.LR0 && encoding <= Ich.LR15 ? vif.lrHi[encoding - Ich.LR0] : 0);
   }
 
   private *sysWrite(reg: string, cpu: number, value: string): Step<void> {
+    if (reg.startsWith("ICH")) return yield* this.gic.ich(cpu).writeIch(encodingOf(reg), lowOf(value), highOf(value));
     if (!this.timers[cpu].write(reg, value)) return yield* this.gic.writeSysreg(cpu, encodingOf(reg), lowOf(value), highOf(value));
     yield* this.gic.setPpi(cpu, VIRTUAL_TIMER_PPI, this.timers[cpu].isHigh);
+  }
+
+  /** Queues a command and looks how far the ITS has come. */
+  private *command(dw: readonly string[], slot: number, cwriter: string): Step<string> {
+    dw.forEach((word, i) => {
+      this.ram.setWord(ITS_QUEUE + slot + 8 * i, lowOf(word));
+      this.ram.setWord(ITS_QUEUE + slot + 8 * i + 4, highOf(word));
+    });
+    yield* this.its.write(CWRITER, 8, lowOf(cwriter), highOf(cwriter));
+    return hexOf(yield* this.its.read(CREADR, 8));
+  }
+
+  private *drainVirtual(cpu: number): Step<number[]> {
+    const taken: number[] = [];
+    const vif = this.gic.ich(cpu);
+    while (taken.length < MOST_DRAINED) {
+      const intid = yield* vif.readIcv(Icc.IAR1);
+      if (intid >= FIRST_SPECIAL && intid <= LAST_SPECIAL) break;
+      taken.push(intid);
+      yield* vif.writeIcv(Icc.EOIR1, intid);
+    }
+    return taken;
   }
 
   private *drain(cpu: number): Step<number[]> {
@@ -96,6 +154,6 @@ function encodingOf(reg: string): number {
 
 /** Held to QEMU's answers. */
 export const PHYSICAL: TargetMaker = {
-  make: (vector: ArmVector): Target => new PhysicalTarget(vector.cpus ?? 1),
+  make: (vector: ArmVector): Target => new PhysicalTarget(vector.cpus ?? 1, vector.machine?.includes("gic-version=4") ?? false),
   answersAs: "qemu",
 };

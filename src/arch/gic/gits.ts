@@ -44,6 +44,7 @@ export const BASER_INDIRECT_HIGH = 0x40000000;
 
 /** GITS_BASER<n>.Type. */
 export const BASER_TYPE_DEVICE = 1;
+export const BASER_TYPE_VPE = 2;
 export const BASER_TYPE_COLLECTION = 4;
 
 /** Page size 64 KiB: address bits [51:48] stand in [15:12]. */
@@ -59,3 +60,27 @@ export const cbaserBytes = (low: number): number => ((low & 0xff) + 1) * 0x1000;
 
 /** Address of the command queue, bits [51:16]: KVM keeps it on 64 KiB. */
 export const cbaserAddress = (low: number, high: number): number => (high & 0xfffff) * 2 ** 32 + ((low & 0xffff0000) >>> 0);
+
+/** Bytes of a page of a table, by GITS_BASER<n>.Page_Size. */
+export const baserPageSize = (low: number): number => [0x1000, 0x4000, 0x10000, 0x10000][(low >>> 8) & 3];
+
+/** Address of a table: of 64 KiB pages bits [51:48] stand in [15:12], of others there are none. */
+export function baserAddress(low: number, high: number): number {
+  if (((low >>> 8) & 3) >= 2) return baserAddress64k(low, high);
+  return (high & 0xffff) * 2 ** 32 + ((low & 0xfffff000) >>> 0);
+}
+
+/** In the high half of GITS_TYPER (gic-v4.md C1.1). */
+export const TYPER_VMOVP_HIGH = 1 << (37 - 32);
+export const TYPER_VMAPP_HIGH = 1 << (40 - 32);
+/** In the low half. */
+export const TYPER_VLPIS = 1 << 1;
+export const TYPER_PTA = 1 << 19;
+
+/** GITS_CTLR.ITS_Number [7:4]. */
+export const GITS_CTLR_NUMBER = 0xf0;
+/** GITS_CWRITER.Retry, GITS_CREADR.Stalled. */
+export const CWRITER_RETRY = 1;
+export const CREADR_STALLED = 1;
+/** GICv4.1's GITS_SGIR, in a frame of its own behind the translation frame. */
+export const GITS_SGIR = 0x20020;

@@ -14,6 +14,24 @@ export const enum ItsOp {
   DISCARD = 0x0f,
 }
 
+/** Opcodes of GICv4, and of GICv4.1 where it says so (gic-v4.md C1.3). */
+export const enum ItsVOp {
+  VMOVI = 0x21,
+  VMOVP = 0x22,
+  /** 4.1 */
+  VSGI = 0x23,
+  VSYNC = 0x25,
+  VMAPP = 0x29,
+  VMAPTI = 0x2a,
+  VMAPI = 0x2b,
+  VINVALL = 0x2d,
+  /** 4.1 */
+  INVDB = 0x2e,
+}
+
+/** The doorbell field of a VMAPTI or VMOVI that asks for none. */
+export const NO_DOORBELL = 1023;
+
 /** Bytes of a command, and 32-bit words. */
 export const ITS_COMMAND_SIZE = 32;
 export const ITS_COMMAND_WORDS = 8;
@@ -53,3 +71,27 @@ export const ittOf = (dw: Int32Array): number => (dw[5] & 0xfffff) * 2 ** 32 + (
 export const rdbaseOf = (dw: Int32Array): number => ((dw[4] >>> 16) | (dw[5] << 16)) >>> 0;
 /** MOVALL's second redistributor. */
 export const rdbase2Of = (dw: Int32Array): number => ((dw[6] >>> 16) | (dw[7] << 16)) >>> 0;
+
+// Fields of the GICv4 commands.
+
+/** DW1[47:32]. */
+export const vpeidOf = (dw: Int32Array): number => dw[3] & 0xffff;
+/** VMAPTI, VMOVI: DW2[63:32]. */
+export const doorbellOf = (dw: Int32Array): number => dw[5] >>> 0;
+/** VMAPTI: DW2[31:0]. */
+export const virtualIdOf = (dw: Int32Array): number => dw[4] >>> 0;
+/** VMOVI: the doorbell field is valid. */
+export const hasDoorbell = (dw: Int32Array): boolean => (dw[4] & 1) !== 0;
+/** VMAPP: ID bits, less one. */
+export const vptSizeOf = (dw: Int32Array): number => dw[6] & 0x1f;
+/** VMAPP: address of the virtual pending table, bits [51:16]. */
+export const vptAddressOf = (dw: Int32Array): number => (dw[7] & 0xfffff) * 2 ** 32 + ((dw[6] & 0xffff0000) >>> 0);
+/** VMAPP of 4.1: address of the virtual configuration table, bits [51:16]. */
+export const vconfAddressOf = (dw: Int32Array): number => (dw[1] & 0xfffff) * 2 ** 32 + ((dw[0] & 0xffff0000) >>> 0);
+/** VMAPP of 4.1: the first mapping of a vPE, the last unmapping. */
+export const isAlloc = (dw: Int32Array): boolean => (dw[0] & 0x100) !== 0;
+/** VMAPP of 4.1: the pending table is zero. */
+export const isPendingZero = (dw: Int32Array): boolean => (dw[0] & 0x200) !== 0;
+/** VMOVP: where several ITSs have to agree. */
+export const sequenceOf = (dw: Int32Array): number => dw[1] & 0xffff;
+export const itsListOf = (dw: Int32Array): number => dw[2] & 0xffff;

@@ -1,5 +1,6 @@
 /** The idle priority: an interrupt of priority 0xff is never a candidate, as no mask lets it through. */
 const NO_PRIORITY = 0xff;
+const FIRST_LPI = 8192;
 
 /**
  * What the distributor could forward to one CPU interface: the eligible interrupts by INTID, with a summary word, and
@@ -20,6 +21,9 @@ export class Candidates {
   /** Of those, the ones in group 1. */
   private readonly group1 = new Int32Array(32);
   private summary = 0;
+  /** The best of this CPU's LPIs, -1 when there is none; all of them are in group 1. */
+  private lpi = -1;
+  private lpiPriority = NO_PRIORITY;
 
   /**
    * @param priorities of all interrupts of the GIC
@@ -58,7 +62,35 @@ export class Candidates {
     this.intid = -1;
     this.priority = NO_PRIORITY;
     if (this.summary !== 0) this.choose();
+    this.considerLpi();
     this.mark();
+  }
+
+  /** The best pending LPI of this CPU is another one now; -1: none is. */
+  offerLpi(intid: number, priority: number): void {
+    if (this.lpi === intid && this.lpiPriority === priority) return;
+    this.lpi = intid;
+    this.lpiPriority = priority;
+    this.reconsiderLpi();
+  }
+
+  /** After a change to the LPI or to {@link groups}. */
+  reconsiderLpi(): void {
+    if (this.intid >= FIRST_LPI) {
+      this.intid = -1;
+      this.priority = NO_PRIORITY;
+      if (this.summary !== 0) this.choose();
+    }
+    this.considerLpi();
+    this.mark();
+  }
+
+  /** Any other interrupt of the same priority comes first: its INTID is lower. */
+  private considerLpi(): void {
+    if (this.lpi < 0 || (this.groups & 2) === 0 || this.lpiPriority >= this.priority) return;
+    this.intid = this.lpi;
+    this.priority = this.lpiPriority;
+    this.group = 1;
   }
 
   /** The signal of this CPU may have changed. */

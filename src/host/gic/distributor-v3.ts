@@ -3,8 +3,6 @@ import { priorityMask } from "../../arch/gic/priority.js";
 import type { GicV3Implementation } from "./implementation.js";
 import { IrqBit, type IrqState } from "./irq-state.js";
 
-/** GICD_PIDR2 and GICR_PIDR2: architecture version 3. */
-export const PIDR2_GICV3 = 0x3b;
 /** IROUTER.IRM */
 const IRM = 1 << 31;
 const AFF210 = 0xffffff;
@@ -48,7 +46,7 @@ export class DistributorV3 {
       case Gicd.IIDR:
         return this.implementation.gicdIidr;
       case Gicd.ID:
-        return offset === PIDR2_OFFSET ? PIDR2_GICV3 : 0;
+        return offset === PIDR2_OFFSET ? this.implementation.pidr2 : 0;
       case Gicd.IROUTER:
         return this.readRoute(offset, size);
       case Gicd.IPRIORITYR:

@@ -1,5 +1,7 @@
 import { SPURIOUS_INTID, type VirtualInterface } from "../../arch/gic/contract.js";
 import { GicdCtlr } from "../../arch/gic/gicd.js";
+import { GICR_SIZE } from "../../arch/gic/gicr.js";
+import { GICR_V4_SIZE, GicrTyper } from "../../arch/gic/gicr-vlpi.js";
 import { listRegistersOf, preemptionBitsOf } from "../../arch/gic/icc.js";
 import { affinityOfId, sgi1rCluster, sgi1rIntid, sgi1rIsBroadcast, sgi1rTargetList } from "../../arch/gic/sgi.js";
 import { block, writes } from "../../sim/access.js";
@@ -10,6 +12,10 @@ import { IccRegisters } from "./icc-registers.js";
 import { Ichv3 } from "./ich.js";
 import { GENERIC_GICV3, type GicV3Implementation } from "./implementation.js";
 import { IrqBit } from "./irq-state.js";
+import { type HostRam, NO_RAM } from "./its/host-ram.js";
+import type { ItsGic, PhysicalIts } from "./its/physical-its.js";
+import { RedistLpis } from "./its/redist-lpis.js";
+import { VlpiFrame } from "./its/vlpi-frame.js";
 import { GicBase } from "./physical-gic.js";
 import { Redistributor } from "./redistributor.js";
 
@@ -24,14 +30,24 @@ export interface GicV3Options {
   /** 1 to 16; overrides ICH_VTR's field. */
   readonly listRegisters?: number;
   readonly implementation?: GicV3Implementation;
+  /** Where LPIs and ITSs have their tables; without it there is no memory for any. */
+  readonly ram?: HostRam;
+  /** Physical address of the first redistributor. Default 0x080a0000, the virt machine's. */
+  readonly redistBase?: number;
 }
 
 /** A physical GICv3 with one security state and affinity routing on (gic-v3.md A5-A8, A10; host-irq.md 2). */
-export class GicV3 extends GicBase implements AffinityMap {
+export class GicV3 extends GicBase implements AffinityMap, ItsGic {
   readonly version = 3;
   readonly implementation: GicV3Implementation;
   /** High half of the last 64-bit register read. */
   high = 0;
+  readonly ram: HostRam;
+  readonly redistBase: number;
+  readonly redistStride: number;
+  /** GICv4.1: redistributors know a vPE by its number. */
+  readonly is41: boolean;
+  readonly itses: PhysicalIts[] = [];
   private readonly distributor: DistributorV3;
   private readonly redistributors: Redistributor[] = [];
   private readonly registers: IccRegisters[] = [];
@@ -44,13 +60,20 @@ export class GicV3 extends GicBase implements AffinityMap {
     const listRegisters = options.listRegisters ?? listRegistersOf(implementation.vtr);
     const vtr = (implementation.vtr & ~0x1f) | (listRegisters - 1);
     this.implementation = implementation;
+    this.ram = options.ram ?? NO_RAM;
+    this.redistBase = options.redistBase ?? VIRT_REDIST_BASE;
+    const hasVlpis = (implementation.gicrTyper & GicrTyper.VLPIS) !== 0;
+    this.redistStride = hasVlpis ? GICR_V4_SIZE : GICR_SIZE;
+    this.is41 = (implementation.gicrTyper & GicrTyper.RVPEID) !== 0;
     for (let cpu = 0; cpu < this.cpus; cpu++) {
       const affinity = affinityOfId(cpu);
       this.cpuByAffinity.set(affinity, cpu);
-      this.redistributors.push(new Redistributor(this.state, cpu, affinity, implementation));
+      const lpis = new RedistLpis(this.ram, this.state.candidates[cpu]);
+      const vlpis = hasVlpis ? new VlpiFrame(this.ram, this.is41) : null;
+      this.redistributors.push(new Redistributor(this.state, cpu, affinity, implementation, lpis, vlpis));
       this.interfaces.push(new CpuInterface(this.state.candidates[cpu], preemptionBitsOf(vtr)));
       this.registers.push(new IccRegisters(this.state, cpu, this.interfaces[cpu], vtr));
-      this.virtual.push(new Ichv3(this, cpu, vtr));
+      this.virtual.push(new Ichv3(this, cpu, vtr, vlpis));
     }
     this.distributor = new DistributorV3(this.state, this, implementation);
   }
@@ -73,7 +96,7 @@ export class GicV3 extends GicBase implements AffinityMap {
       state.setCpuGroups(cpu, 2);
       for (let intid = 0; intid < 32; intid++) state.setPriority(cpu, intid, BOOT_PRIORITY);
       state.setWord(cpu, 0xffff, IrqBit.ENABLED);
-      this.redistributors[cpu].write(WAKER_OFFSET, 4, 0);
+      this.redistributors[cpu].write(WAKER_OFFSET, 4, 0, 0);
     }
   }
 
@@ -146,9 +169,9 @@ export class GicV3 extends GicBase implements AffinityMap {
     return low;
   }
 
-  *writeGicr(frame: number, offset: number, size: number, lo: number): Step<void> {
+  *writeGicr(frame: number, offset: number, size: number, lo: number, hi = 0): Step<void> {
     yield writes(this, "GIC");
-    this.redistributors[frame].write(offset, size, lo);
+    this.redistributors[frame].write(offset, size, lo, hi);
     if (this.state.isDirty) yield* this.drive();
   }
 
@@ -176,14 +199,32 @@ export class GicV3 extends GicBase implements AffinityMap {
     if (this.state.isDirty) yield* this.drive();
   }
 
+  /** The physical LPIs of a CPU; the caller has announced the GIC. */
+  lpis(cpu: number): RedistLpis {
+    return this.redistributors[cpu].lpis;
+  }
+
+  /** The VLPI frame of a CPU; the caller has announced the GIC. */
+  vlpis(cpu: number): VlpiFrame {
+    const { vlpis } = this.redistributors[cpu];
+    if (vlpis === null) throw new Error("this GIC has no virtual LPIs");
+    return vlpis;
+  }
+
+  *settle(): Step<void> {
+    if (this.state.isDirty) yield* this.drive();
+  }
+
   private take(cpu: number, group: 0 | 1): number {
     const intid = this.interfaces[cpu].take(group);
-    if (intid !== SPURIOUS_INTID) this.state.acknowledge(cpu, intid);
+    if (intid >= FIRST_LPI) this.lpis(cpu).change(intid, false);
+    else if (intid !== SPURIOUS_INTID) this.state.acknowledge(cpu, intid);
     return intid;
   }
 
+  /** An LPI has nothing to deactivate. */
   private end(cpu: number, group: 0 | 1, intid: number): void {
-    if (intid >= this.interrupts || !this.interfaces[cpu].drop(group)) return;
+    if ((intid >= this.interrupts && intid < FIRST_LPI) || !this.interfaces[cpu].drop(group)) return;
     if (this.interfaces[cpu].eoiMode === 0) this.finish(cpu, intid);
   }
 
@@ -214,3 +255,5 @@ block(GicV3, "distributor", "redistributors", "registers");
 const BOOT_PRIORITY = 0xa0;
 const BOOT_MASK = 0xf0;
 const WAKER_OFFSET = 0x14;
+const FIRST_LPI = 8192;
+const VIRT_REDIST_BASE = 0x080a0000;

@@ -3,7 +3,7 @@ import { ctlrOfVtr, DEFAULT_VTR, ICC_SRE_VALUE, Icc, IccCtlr, Ich, listRegisters
 import { LR_V3, lrPintid } from "../../arch/gic/list-register.js";
 import { activeRegisters } from "../../arch/gic/priority.js";
 import type { Step } from "../../sim/step.js";
-import { type HardwareSide, VirtualInterfaceBase } from "./virtual-interface.js";
+import { type HardwareSide, VirtualInterfaceBase, type VirtualLpis } from "./virtual-interface.js";
 
 /** The GICv3 virtual CPU interface: ICH_* for the hypervisor, ICV_* (the ICC_* encodings) for the guest. */
 export class Ichv3 extends VirtualInterfaceBase {
@@ -15,9 +15,11 @@ export class Ichv3 extends VirtualInterfaceBase {
     hardware: HardwareSide,
     cpu: number,
     readonly vtr: number = DEFAULT_VTR,
+    /** GICv4: the vLPIs of the vPE that is resident here. */
+    vlpis: VirtualLpis | null = null,
   ) {
     const count = activeRegisters(preemptionBitsOf(vtr));
-    super(hardware, cpu, listRegistersOf(vtr), new Int32Array(count), new Int32Array(count), LR_V3, priorityBitsOf(vtr), preemptionBitsOf(vtr));
+    super(hardware, cpu, listRegistersOf(vtr), new Int32Array(count), new Int32Array(count), LR_V3, priorityBitsOf(vtr), preemptionBitsOf(vtr), vlpis);
     this.activeCount = count;
   }
 

@@ -1,3 +1,4 @@
+import { GicrTyper } from "../../arch/gic/gicr-vlpi.js";
 import { DEFAULT_VTR } from "../../arch/gic/icc.js";
 
 /** What an implementation of the GICv3 chooses, where the architecture leaves a choice. */
@@ -18,6 +19,8 @@ export interface GicV3Implementation {
   readonly gicrTyper: number;
   /** GICR_ICFGR1 writable. */
   readonly ppiTriggersWritable: boolean;
+  /** GICD_PIDR2 and GICR_PIDR2: the architecture's version in [7:4]. */
+  readonly pidr2: number;
 }
 
 const ARM = 0x43b;
@@ -33,6 +36,7 @@ export const GENERIC_GICV3: GicV3Implementation = {
   gicrCtlr: 0,
   gicrTyper: 0,
   ppiTriggersWritable: true,
+  pidr2: 0x3b,
 };
 
 /** The GICv3 of QEMU 7.2's virt machine with its ITS: what the recorded vectors were answered by. */
@@ -43,4 +47,12 @@ export const QEMU_GICV3: GicV3Implementation = {
   itLinesLess: 1,
   gicrCtlr: 1 << 1,
   gicrTyper: (1 << 24) | 1,
+};
+
+/** The same with virtual LPIs: GICv4.0, one set of redistributors. */
+export const QEMU_GICV4: GicV3Implementation = {
+  ...QEMU_GICV3,
+  gicdTyper: QEMU_GICV3.gicdTyper | (1 << 18),
+  gicrTyper: QEMU_GICV3.gicrTyper | GicrTyper.VLPIS,
+  pidr2: 0x4b,
 };

@@ -187,6 +187,7 @@ export class IrqState {
     this.distributorGroups = groups;
     for (let cpu = 0; cpu < this.cpus; cpu++) this.candidates[cpu].groups = groups & this.cpuGroups[cpu];
     for (let place = 0; place < this.states.length; place++) this.judge(place, this.intidOf(place));
+    for (let cpu = 0; cpu < this.cpus; cpu++) this.candidates[cpu].reconsiderLpi();
   }
 
   /** The enables of one CPU interface: bit 0 group 0, bit 1 group 1. */
@@ -196,6 +197,7 @@ export class IrqState {
     this.candidates[cpu].groups = groups & this.distributorGroups;
     for (let i = 0; i < 32; i++) this.judge((cpu << 5) | i, i);
     for (let place = this.cpus << 5; place < this.states.length; place++) this.judge(place, this.intidOf(place));
+    this.candidates[cpu].reconsiderLpi();
   }
 
   cpuGroupsOf(cpu: number): number {

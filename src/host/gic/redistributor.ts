@@ -1,9 +1,12 @@
 import { Gicd, PIDR2_OFFSET } from "../../arch/gic/gicd.js";
-import { GICR_TYPER_LAST, GICR_V3, Gicr, GicrWaker } from "../../arch/gic/gicr.js";
+import { GICR_TYPER_LAST, GICR_V3, Gicr, GicrCtlr, GicrWaker } from "../../arch/gic/gicr.js";
+import { GICR_VLPI, GicrTyper, VLPI_BASE } from "../../arch/gic/gicr-vlpi.js";
 import { priorityMask } from "../../arch/gic/priority.js";
-import { gatherOdd, PIDR2_GICV3, readBitRow, spreadOdd, writeBitRow } from "./distributor-v3.js";
+import { gatherOdd, readBitRow, spreadOdd, writeBitRow } from "./distributor-v3.js";
 import type { GicV3Implementation } from "./implementation.js";
 import { IrqBit, type IrqState } from "./irq-state.js";
+import type { RedistLpis } from "./its/redist-lpis.js";
+import type { VlpiFrame } from "./its/vlpi-frame.js";
 
 /** Rows of SGI_base as the rows of GICD that mean the same. */
 const BIT_ROWS: readonly Gicd[] = [Gicd.IGROUPR, Gicd.ISENABLER, Gicd.ICENABLER, Gicd.ISPENDR, Gicd.ICPENDR, Gicd.ISACTIVER, Gicd.ICACTIVER];
@@ -20,16 +23,24 @@ export class Redistributor {
     private readonly cpu: number,
     private readonly affinity: number,
     private readonly implementation: GicV3Implementation,
+    readonly lpis: RedistLpis,
+    /** Null before GICv4. */
+    readonly vlpis: VlpiFrame | null,
   ) {
     this.storedPriority = priorityMask(implementation.priorityBits);
   }
 
   read(offset: number, size: number): number {
     this.high = 0;
+    if (offset >= VLPI_BASE) return this.readVlpi(offset - VLPI_BASE, size);
     const row = GICR_V3.find(offset, size);
     switch (row) {
       case Gicr.CTLR:
-        return this.implementation.gicrCtlr;
+        return this.implementation.gicrCtlr | (this.lpis.isEnabled ? GicrCtlr.ENABLE_LPIS : 0);
+      case Gicr.PROPBASER:
+        return this.half(offset, size, this.lpis.propbaserLow, this.lpis.propbaserHigh);
+      case Gicr.PENDBASER:
+        return this.half(offset, size, this.lpis.pendbaserLow, this.lpis.pendbaserHigh);
       case Gicr.IIDR:
         return this.implementation.gicrIidr;
       case Gicr.TYPER:
@@ -37,7 +48,7 @@ export class Redistributor {
       case Gicr.WAKER:
         return this.waker;
       case Gicr.ID:
-        return offset === PIDR2_OFFSET ? PIDR2_GICV3 : 0;
+        return offset === PIDR2_OFFSET ? this.implementation.pidr2 : 0;
       case Gicr.IPRIORITYR:
         return this.readPriority(offset - GICR_V3.table[row].offset, size);
       case Gicr.ICFGR:
@@ -48,9 +59,22 @@ export class Redistributor {
     }
   }
 
-  write(offset: number, size: number, lo: number): void {
+  write(offset: number, size: number, lo: number, hi: number): void {
+    if (offset >= VLPI_BASE) {
+      this.vlpis?.write(offset - VLPI_BASE, size, lo, hi);
+      return;
+    }
     const row = GICR_V3.find(offset, size);
     switch (row) {
+      case Gicr.CTLR:
+      case Gicr.PROPBASER:
+      case Gicr.PENDBASER:
+      case Gicr.SETLPIR:
+      case Gicr.CLRLPIR:
+      case Gicr.INVLPIR:
+      case Gicr.INVALLR:
+        if ((this.implementation.gicrTyper & GicrTyper.PLPIS) !== 0) this.writeLpis(row, offset, size, lo, hi);
+        return;
       case Gicr.WAKER:
         this.waker = (lo & GicrWaker.PROCESSOR_SLEEP) === 0 ? 0 : GicrWaker.PROCESSOR_SLEEP | GicrWaker.CHILDREN_ASLEEP;
         return;
@@ -68,12 +92,48 @@ export class Redistributor {
     }
   }
 
+  /** The registers of LPIs. SETLPIR to INVALLR exist with GICR_TYPER.DirectLPI; the ones of a vPE reach the one resident here. */
+  private writeLpis(row: Gicr, offset: number, size: number, lo: number, hi: number): void {
+    const { lpis } = this;
+    const isHigh = size === 4 && (offset & 4) !== 0;
+    switch (row) {
+      case Gicr.CTLR:
+        lpis.enable((lo & GicrCtlr.ENABLE_LPIS) !== 0);
+        return;
+      case Gicr.PROPBASER:
+        if (!isHigh) lpis.propbaserLow = lo;
+        if (size === 8 || isHigh) lpis.propbaserHigh = size === 8 ? hi : lo;
+        lpis.rebase();
+        return;
+      case Gicr.PENDBASER:
+        if (!isHigh) lpis.pendbaserLow = lo;
+        if (size === 8 || isHigh) lpis.pendbaserHigh = size === 8 ? hi : lo;
+        lpis.rebase();
+        return;
+      default:
+        if ((this.implementation.gicrTyper & GicrTyper.DIRECT_LPI) === 0 || isHigh) return;
+        if (row === Gicr.SETLPIR || row === Gicr.CLRLPIR) lpis.change(lo & 0xffff, row === Gicr.SETLPIR);
+        else if (hi < 0) this.vlpis?.invalidate();
+        else lpis.invalidate();
+    }
+  }
+
+  private readVlpi(offset: number, size: number): number {
+    const row = GICR_VLPI.find(offset, size);
+    if (this.vlpis === null || row < 0) return 0;
+    return this.half(offset, size, this.vlpis.read(row, false), this.vlpis.read(row, true));
+  }
+
+  /** A 64-bit register, whole or one half of it. */
+  private half(offset: number, size: number, low: number, high: number): number {
+    if (size === 8) this.high = high;
+    return size === 4 && (offset & 4) !== 0 ? high : low;
+  }
+
   /** Each CPU's redistributor follows its predecessor's; the last one says so. */
   private readTyper(offset: number, size: number): number {
     const last = this.cpu === this.state.cpus - 1 ? GICR_TYPER_LAST : 0;
-    const low = this.implementation.gicrTyper | (this.cpu << 8) | last;
-    if (size === 8) this.high = this.affinity;
-    return (offset & 4) === 0 ? low : this.affinity;
+    return this.half(offset, size, this.implementation.gicrTyper | (this.cpu << 8) | last, this.affinity);
   }
 
   private readPriority(first: number, size: number): number {

@@ -2,6 +2,7 @@ import { LrState, SPURIOUS_INTID, type VirtualInterface } from "../../arch/gic/c
 import { EOI_COUNT_SHIFT, IchHcr, IchMisr, IchVmcr } from "../../arch/gic/gich.js";
 import { LR_V3, type LrLayout } from "../../arch/gic/list-register.js";
 import { ActivePriorities, IDLE_PRIORITY, PriorityRules, priorityMask } from "../../arch/gic/priority.js";
+import { writes } from "../../sim/access.js";
 import type { Step } from "../../sim/step.js";
 import { MAINTENANCE_INTID } from "./physical-gic.js";
 
@@ -11,8 +12,18 @@ export interface HardwareSide {
   setPpi(cpu: number, intid: number, isHigh: boolean): Step<void>;
 }
 
+/** The vLPIs of the vPE that is resident on the CPU (GICv4): parts of accesses of the GIC. */
+export interface VirtualLpis {
+  /** The best that is pending and enabled, -1: none. */
+  readonly intid: number;
+  readonly priority: number;
+  readonly group: 0 | 1;
+  change(intid: number, isPending: boolean): boolean;
+}
+
 /** First LPI. */
 const LPI = 8192;
+const FIRST_PPI = 16;
 const FIRST_SPECIAL = 1020;
 /** VMCR bits that the rules do not use and that are kept as written. */
 const VMCR_STORED = IchVmcr.ACK_CTL | IchVmcr.FIQ_EN;
@@ -56,6 +67,7 @@ export abstract class VirtualInterfaceBase implements VirtualInterface {
     layout: LrLayout,
     priorityBits: number,
     preemptionBits: number,
+    private readonly vlpis: VirtualLpis | null = null,
   ) {
     this.lrLo = new Int32Array(listRegisters);
     this.lrHi = new Int32Array(listRegisters);
@@ -111,7 +123,9 @@ export abstract class VirtualInterfaceBase implements VirtualInterface {
   }
 
   *acknowledge(group: 0 | 1): Step<number> {
+    if (this.vlpis !== null) yield writes(this.hardware, "GIC");
     const index = this.candidate();
+    if (this.isVlpiFirst(index)) return this.takeVlpi(group);
     if (index < 0 || this.groupOf(index) !== group || !this.rules.lets(this.priorityOf(index), group)) return SPURIOUS_INTID;
     return yield* this.take(index);
   }
@@ -122,7 +136,7 @@ export abstract class VirtualInterfaceBase implements VirtualInterface {
     if (dropped === IDLE_PRIORITY) return;
     const index = this.findActive(iar);
     if (index < 0) {
-      if (iar < LPI && !this.isEoiSplit) this.countEoi();
+      if (iar < LPI && !this.isEoiSplit && !this.isVsgi(iar)) this.countEoi();
     } else if (!this.isEoiSplit || iar >= LPI) {
       const own = this.groupOf(index);
       if (this.endsGroup(group, own) && this.rules.preemption(this.priorityOf(index), own) === dropped) yield* this.finish(index);
@@ -140,6 +154,7 @@ export abstract class VirtualInterfaceBase implements VirtualInterface {
 
   highestPending(group: 0 | 1): number {
     const index = this.candidate();
+    if (this.vlpis !== null && this.isVlpiFirst(index)) return this.vlpis.group === group ? this.vlpis.intid : SPURIOUS_INTID;
     return index >= 0 && this.groupOf(index) === group ? this.iarOf(index) : SPURIOUS_INTID;
   }
 
@@ -149,6 +164,7 @@ export abstract class VirtualInterfaceBase implements VirtualInterface {
 
   isSignalled(group: 0 | 1): boolean {
     const index = this.candidate();
+    if (this.vlpis !== null && this.isVlpiFirst(index)) return this.vlpis.group === group && this.rules.lets(this.vlpis.priority, group);
     if (index < 0) return false;
     const own = this.groupOf(index);
     return this.signalOf(own) === group && this.rules.lets(this.priorityOf(index), own);
@@ -223,6 +239,23 @@ export abstract class VirtualInterfaceBase implements VirtualInterface {
     return best;
   }
 
+  /** Does a vLPI come before the list register? Of equals the list register does. */
+  private isVlpiFirst(index: number): boolean {
+    const { vlpis } = this;
+    if (vlpis === null || vlpis.intid < 0 || (this.hcr & IchHcr.EN) === 0 || ((this.groups >>> vlpis.group) & 1) === 0) return false;
+    return index < 0 || vlpis.priority < this.priorityOf(index);
+  }
+
+  /** No active state: it is pending no more, and its priority runs. */
+  private takeVlpi(group: 0 | 1): number {
+    const { vlpis } = this;
+    if (vlpis === null || vlpis.group !== group || !this.rules.lets(vlpis.priority, group)) return SPURIOUS_INTID;
+    const { intid } = vlpis;
+    this.rules.active.activate(group, this.rules.preemption(vlpis.priority, group));
+    vlpis.change(intid, false);
+    return intid;
+  }
+
   /** Pending to active, running priority raised. */
   protected *take(index: number): Step<number> {
     const group = this.groupOf(index);
@@ -257,6 +290,11 @@ export abstract class VirtualInterfaceBase implements VirtualInterface {
   private *finish(index: number): Step<void> {
     this.setState(index, this.stateOf(index) & ~LrState.ACTIVE);
     if ((this.words[index] & this.layout.hw) !== 0) yield* this.hardware.deactivateHw(this.cpu, this.pintidOf(index));
+  }
+
+  /** GICv4.1: the hypervisor asks not to count the ends of SGIs, which have no active state either. */
+  private isVsgi(iar: number): boolean {
+    return iar < FIRST_PPI && (this.hcr & IchHcr.VSGI_EOI_COUNT) !== 0;
   }
 
   private countEoi(): void {

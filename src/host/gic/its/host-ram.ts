@@ -1,0 +1,72 @@
+/** Bytes of a frame, made when something is first stored in it. */
+const FRAME_SHIFT = 16;
+const FRAME = 1 << FRAME_SHIFT;
+
+/**
+ * The range of the host's physical memory that interrupt controllers keep their tables in: little-endian, zero at first.
+ * What lies outside of the range is no memory: reads of a byte there answer -1, stores are lost, and who wants words asks
+ * {@link has} first. Addresses are numbers; hot paths want the range below 2^31.
+ */
+export class HostRam {
+  private readonly frames: (DataView | null)[];
+  /** Where {@link take} has got to. */
+  private free: number;
+
+  /** `start` a multiple of 64 KiB. */
+  constructor(
+    readonly start: number,
+    readonly size: number,
+  ) {
+    this.frames = new Array<DataView | null>(Math.ceil(size / FRAME)).fill(null);
+    this.free = start;
+  }
+
+  has(address: number, length: number): boolean {
+    return address >= this.start && address + length <= this.start + this.size;
+  }
+
+  /** -1 where there is no memory. */
+  u8(address: number): number {
+    const at = address - this.start;
+    if (at < 0 || at >= this.size) return -1;
+    const frame = this.frames[at >>> FRAME_SHIFT];
+    return frame === null ? 0 : frame.getUint8(at & (FRAME - 1));
+  }
+
+  setU8(address: number, value: number): void {
+    const at = address - this.start;
+    if (at >= 0 && at < this.size) this.frame(at).setUint8(at & (FRAME - 1), value);
+  }
+
+  /** A word at a multiple of 4, inside the memory. */
+  word(address: number): number {
+    const at = address - this.start;
+    const frame = this.frames[at >>> FRAME_SHIFT];
+    return frame === null ? 0 : frame.getInt32(at & (FRAME - 1), true);
+  }
+
+  setWord(address: number, value: number): void {
+    const at = address - this.start;
+    this.frame(at).setInt32(at & (FRAME - 1), value, true);
+  }
+
+  /** Fills a range inside the memory. */
+  fill(address: number, length: number, byte: number): void {
+    for (let i = 0; i < length; i++) this.setU8(address + i, byte);
+  }
+
+  /** Takes `size` bytes at a multiple of `align` for good, -1 where no more are left. They are zero. */
+  take(size: number, align: number): number {
+    const address = Math.ceil(this.free / align) * align;
+    if (address + size > this.start + this.size) return -1;
+    this.free = address + size;
+    return address;
+  }
+
+  private frame(at: number): DataView {
+    return (this.frames[at >>> FRAME_SHIFT] ??= new DataView(new ArrayBuffer(FRAME)));
+  }
+}
+
+/** A host without LPIs has no tables. */
+export const NO_RAM = new HostRam(0, 0);

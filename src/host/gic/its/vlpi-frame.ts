@@ -1,0 +1,159 @@
+import {
+  GICR_VLPI,
+  GicrVlpi,
+  propAddress,
+  propIdBits,
+  VPEND_DIRTY,
+  VPEND_DOORBELL,
+  VPEND_IDAI,
+  VPEND_PENDING_LAST,
+  VPEND_VALID,
+  VPEND_VGRP0EN,
+  VPEND_VGRP1EN,
+  vpendAddress,
+} from "../../../arch/gic/gicr-vlpi.js";
+import type { HostRam } from "./host-ram.js";
+import { LpiSet, NO_PRIORITY } from "./lpi-set.js";
+import { VpeLookup } from "./vpe-lookup.js";
+
+/** Fields of GICR_VPENDBASER that keep what is written; Dirty is read only. */
+const ADDRESS_40 = 0xffff0f80 | 0;
+const KEPT_40 = VPEND_VALID | VPEND_IDAI | VPEND_PENDING_LAST | 0x070fffff;
+const VPEID_41 = 0xffff;
+const KEPT_41 = VPEND_VALID | VPEND_DOORBELL | VPEND_PENDING_LAST | VPEND_VGRP0EN | VPEND_VGRP1EN;
+const MAX_ID_BITS = 16;
+
+/**
+ * The VLPI frame of one GICv4 redistributor (gic-v4.md C1.2, C1.4): which vPE is resident, and its pending vLPIs. Each call
+ * is part of one atomic access of the GIC.
+ */
+export class VlpiFrame {
+  vpropbaserLow = 0;
+  vpropbaserHigh = 0;
+  vpendbaserLow = 0;
+  vpendbaserHigh = 0;
+  /** Dirty never clears: a fault to inject (hazard R15). */
+  isStuck = false;
+  /** Software changed a field under Valid, which is unpredictable. */
+  misuses = 0;
+  /** 4.1: GICR_VSGIPENDR. */
+  sgiPending = 0;
+  /** The pending vLPIs of the resident vPE. */
+  private readonly set: LpiSet;
+  /** Null: GICv4.0. */
+  private readonly vpes: VpeLookup | null;
+  /** 4.1: the default doorbell was asked for and has not rung since. */
+  private isArmed = false;
+
+  constructor(
+    private readonly ram: HostRam,
+    is41: boolean,
+  ) {
+    this.set = new LpiSet(ram);
+    this.vpes = is41 ? new VpeLookup(ram) : null;
+  }
+
+  get isValid(): boolean {
+    return (this.vpendbaserHigh & VPEND_VALID) !== 0;
+  }
+
+  /** Is this vPE resident here? 4.0 knows it by its pending table, 4.1 by its number. */
+  hosts(vpeid: number, vpt: number): boolean {
+    if (!this.isValid) return false;
+    return this.vpes === null ? vpendAddress(this.vpendbaserLow, this.vpendbaserHigh) === vpt : (this.vpendbaserLow & VPEID_41) === vpeid;
+  }
+
+  /** The best vLPI that the CPU may be signalled, -1. */
+  get intid(): number {
+    return this.isGroupEnabled ? this.set.intid : -1;
+  }
+
+  get priority(): number {
+    return this.isGroupEnabled ? this.set.priority : NO_PRIORITY;
+  }
+
+  get group(): 0 | 1 {
+    return this.set.group;
+  }
+
+  private get isGroupEnabled(): boolean {
+    return this.vpes === null || (this.vpendbaserHigh & (this.set.group === 1 ? VPEND_VGRP1EN : VPEND_VGRP0EN)) !== 0;
+  }
+
+  read(row: number, isHighHalf: boolean): number {
+    switch (row) {
+      case GicrVlpi.VPROPBASER:
+        return isHighHalf ? this.vpropbaserHigh : this.vpropbaserLow;
+      case GicrVlpi.VPENDBASER:
+        return isHighHalf ? this.vpendbaserHigh | (this.isStuck ? VPEND_DIRTY : 0) : this.vpendbaserLow;
+      case GicrVlpi.VSGIPENDR:
+        return this.sgiPending;
+      default:
+        return 0;
+    }
+  }
+
+  /** `offset` from the start of the frame; a 32-bit access reaches one half. */
+  write(offset: number, size: number, lo: number, hi: number): void {
+    const row = GICR_VLPI.find(offset, size);
+    const isHighHalf = size === 4 && (offset & 4) !== 0;
+    if (row === GicrVlpi.VPROPBASER) {
+      if (!isHighHalf) this.vpropbaserLow = lo;
+      if (size === 8 || isHighHalf) this.vpropbaserHigh = size === 8 ? hi : lo;
+    } else if (row === GicrVlpi.VPENDBASER) {
+      this.writeVpendbaser(isHighHalf ? this.vpendbaserLow : lo, size === 8 ? hi : isHighHalf ? lo : this.vpendbaserHigh);
+    } else if (row === GicrVlpi.VSGIR && this.vpes !== null) this.sgiPending = this.querySgis(lo & VPEID_41);
+  }
+
+  private writeVpendbaser(lo: number, hi: number): void {
+    const wasValid = this.isValid;
+    const low = this.vpes === null ? lo & ADDRESS_40 : lo & VPEID_41;
+    let high = hi & (this.vpes === null ? KEPT_40 : KEPT_41);
+    const willBeValid = (high & VPEND_VALID) !== 0;
+    if (wasValid && willBeValid) {
+      if (low !== this.vpendbaserLow || ((high ^ this.vpendbaserHigh) & ~VPEND_PENDING_LAST) !== 0) this.misuses++;
+      return;
+    }
+    // Whatever its priority: one that waits behind another counts, an acknowledged one is pending no more.
+    if (wasValid) high = this.set.isAnyDeliverable ? high | VPEND_PENDING_LAST : high & ~VPEND_PENDING_LAST;
+    if (willBeValid) high |= VPEND_PENDING_LAST; // RES1
+    this.vpendbaserLow = low;
+    this.vpendbaserHigh = high;
+    if (willBeValid) this.open();
+    else if (wasValid) this.set.close();
+    this.isArmed = wasValid && this.vpes !== null && (hi & VPEND_DOORBELL) !== 0;
+  }
+
+  private open(): void {
+    if (this.vpes === null) {
+      const idBits = Math.min(propIdBits(this.vpropbaserLow) + 1, MAX_ID_BITS);
+      this.set.open(vpendAddress(this.vpendbaserLow, this.vpendbaserHigh), propAddress(this.vpropbaserLow, this.vpropbaserHigh), idBits);
+      return;
+    }
+    const vpe = this.vpes.find(this.vpropbaserLow, this.vpropbaserHigh, this.vpendbaserLow & VPEID_41);
+    if (vpe !== null) this.set.open(vpe.vpt, vpe.configuration, vpe.idBits, true);
+  }
+
+  /** A vLPI of the resident vPE came, or was taken back: did that change anything? Beyond its tables it is dropped. */
+  change(intid: number, isPending: boolean): boolean {
+    return this.set.change(intid, isPending);
+  }
+
+  /** INV, VINVALL of the resident vPE. */
+  invalidate(): void {
+    this.set.choose();
+  }
+
+  /** 4.1: takes the one ring of the default doorbell of a vPE that left with one armed. */
+  takeDoorbell(vpeid: number): boolean {
+    if (!this.isArmed || (this.vpendbaserLow & VPEID_41) !== vpeid) return false;
+    this.isArmed = false;
+    return true;
+  }
+
+  /** GICR_VSGIR: the pending SGIs of a vPE. */
+  private querySgis(vpeid: number): number {
+    const vpe = this.vpes?.find(this.vpropbaserLow, this.vpropbaserHigh, vpeid) ?? null;
+    return vpe === null || !this.ram.has(vpe.vpt, 4) ? 0 : this.ram.word(vpe.vpt) & 0xffff;
+  }
+}

@@ -1,0 +1,187 @@
+import { describe, expect, it } from "vitest";
+import { VLPI_BASE } from "../../../arch/gic/gicr-vlpi.js";
+import { run } from "../../../sim/step.js";
+import { type Hw, ItsMachine, lo, VPROP, VPT } from "./its-machine.fixture.js";
+
+const NOTHING = 1023;
+const DOORBELL = 8300;
+
+/** vPE 3 on CPU 0, event 7 its vLPI 8200 with priority 0xa0. */
+function mapped(hw: Hw, options: ConstructorParameters<typeof ItsMachine>[1] = {}): ItsMachine {
+  const machine = new ItsMachine(hw, options);
+  for (const intid of [DOORBELL, 9003]) machine.configure(intid, 0xa1);
+  machine.ram.setU8(VPROP + 8, 0xa3);
+  machine.vmapp(3, 0);
+  machine.vmapp(4, 1);
+  machine.vmapti(7, 8200, 3, hw === "v4.0" ? DOORBELL : undefined);
+  machine.enableVirtual(0);
+  machine.enableVirtual(1);
+  return machine;
+}
+
+describe.each(["v4.0", "v4.1"] as const)("vLPIs, %s", (hw) => {
+  it("a resident vPE takes its vLPI without a physical interrupt; it has no active state", () => {
+    const machine = mapped(hw);
+    machine.schedule(0, 3);
+    machine.int(2, 7);
+    expect(machine.gic.isSignalled(0)).toBe(false);
+    expect(machine.gic.ich(0).isSignalled(1)).toBe(true);
+    expect(machine.virtualIar(0)).toBe(8200);
+    expect(machine.ram.u8(VPT + 3 * 0x10000 + 8200 / 8)).toBe(0);
+    machine.int(2, 7);
+    expect(machine.virtualIar(0)).toBe(NOTHING);
+    machine.virtualEoi(0, 8200);
+    expect(machine.gic.ich(0).hcr >>> 27).toBe(0);
+    expect(machine.virtualIar(0)).toBe(8200);
+  });
+
+  it("PendingLast says whether something enabled waits, and the next residency takes it", () => {
+    const machine = mapped(hw);
+    machine.schedule(0, 3);
+    expect(machine.deschedule(0, 3)).toBe(false);
+    machine.schedule(0, 3);
+    machine.int(2, 7);
+    expect(machine.deschedule(0, 3)).toBe(true);
+    machine.schedule(0, 3);
+    expect(machine.virtualIar(0)).toBe(8200);
+    machine.ram.setU8(VPROP + 8, 0xa2);
+    machine.int(2, 7);
+    expect(machine.deschedule(0, 3)).toBe(false);
+  });
+
+  it("VMOVP takes the vPE to another redistributor, VMOVI an event with its pending bit to another vPE", () => {
+    const machine = mapped(hw);
+    machine.vmovp(3, 1);
+    machine.schedule(1, 3);
+    machine.int(2, 7);
+    expect(machine.virtualIar(1)).toBe(8200);
+    machine.virtualEoi(1, 8200);
+    machine.int(2, 7);
+    machine.command([0x21, 2, 7, 4, 0]);
+    expect(machine.virtualIar(1)).toBe(NOTHING);
+    machine.deschedule(1, 3);
+    machine.schedule(1, 4);
+    expect(machine.virtualIar(1)).toBe(8200);
+  });
+
+  it("another vPE cannot take the place of a resident one: the write is ignored and counted", () => {
+    const machine = mapped(hw);
+    machine.schedule(0, 3);
+    machine.schedule(0, 4);
+    machine.int(2, 7);
+    expect(machine.virtualIar(0)).toBe(8200);
+    expect(machine.gic.vlpis(0).misuses).toBe(1);
+  });
+
+  it("a configuration byte counts from INV on, VINVALL looks at all", () => {
+    const machine = mapped(hw);
+    machine.ram.setU8(VPROP + 8, 0xa2);
+    machine.schedule(0, 3);
+    machine.int(2, 7);
+    machine.ram.setU8(VPROP + 8, 0xa3);
+    expect(machine.virtualIar(0)).toBe(NOTHING);
+    machine.command([0x0c, 2, 7]);
+    expect(machine.virtualIar(0)).toBe(8200);
+    machine.virtualEoi(0, 8200);
+    machine.ram.setU8(VPROP + 8, 0xa2);
+    machine.int(2, 7);
+    machine.ram.setU8(VPROP + 8, 0xa3);
+    machine.command([0x2d, 0, 0, 3]);
+    expect(machine.virtualIar(0)).toBe(8200);
+  });
+});
+
+describe("doorbells", () => {
+  it("4.0: an event of a vPE that is away rings the event's doorbell at the vPE's redistributor, every time, enabled or not", () => {
+    const machine = mapped("v4.0");
+    machine.ram.setU8(VPROP + 8, 0xa2);
+    machine.int(2, 7);
+    expect(machine.iar(0)).toBe(DOORBELL);
+    run(machine.gic.endOfInterrupt(0, DOORBELL));
+    machine.vmovp(3, 1);
+    machine.int(2, 7);
+    expect([machine.iar(0), machine.iar(1)]).toEqual([NOTHING, DOORBELL]);
+  });
+
+  it("4.1: the default doorbell rings once after a residency that asked for it, for what is enabled", () => {
+    const machine = mapped("v4.1");
+    machine.int(2, 7);
+    expect(machine.iar(0)).toBe(NOTHING);
+    machine.schedule(0, 3);
+    expect(machine.virtualIar(0)).toBe(8200);
+    machine.deschedule(0, 3, true);
+    machine.ram.setU8(VPROP + 8, 0xa2);
+    machine.int(2, 7);
+    expect(machine.iar(0)).toBe(NOTHING);
+    machine.ram.setU8(VPROP + 8, 0xa3);
+    machine.int(2, 7);
+    expect(machine.iar(0)).toBe(9003);
+    run(machine.gic.endOfInterrupt(0, 9003));
+    machine.int(2, 7);
+    expect(machine.iar(0)).toBe(NOTHING);
+  });
+});
+
+describe("several ITSs", () => {
+  it("with GITS_TYPER.VMOVP one VMOVP moves the vPE on all of them, without it on the one that it was sent to", () => {
+    for (const [typerHigh, expected] of [[0x3f, 1], [0x1f, 0]] as const) {
+      const machine = mapped("v4.0", { itses: 2, its: { typerHigh } });
+      machine.vmapp(3, 0, 1);
+      machine.command([0x2a, 2, 9, 3, 8200, 1023], 1);
+      machine.vmovp(3, 1, 0);
+      const { translation } = machine.its[1];
+      translation.findVpe(3);
+      expect(translation.vpe.redistributor).toBe(expected);
+    }
+  });
+});
+
+describe("virtual SGIs (4.1)", () => {
+  it("VSGI configures one and takes its pending state back, GITS_SGIR raises it, VSGIPENDR shows it", () => {
+    const machine = mapped("v4.1");
+    const [its] = machine.its;
+    machine.schedule(0, 3);
+    machine.command([0x00a00523, 5, 0, 3]);
+    run(its.write(0x20020, 8, 5, 3));
+    run(machine.gic.writeGicr(0, VLPI_BASE + 0x80, 4, 3));
+    expect(run(machine.gic.readGicr(0, VLPI_BASE + 0x88, 4))).toBe(1 << 5);
+    machine.command([0x223, 5, 0, 3]);
+    expect(machine.virtualIar(0)).toBe(NOTHING);
+    run(its.write(0x20020, 8, 5, 3));
+    machine.gic.ich(0).hcr = 1 | (1 << 8);
+    expect(machine.virtualIar(0)).toBe(5);
+    machine.virtualEoi(0, 5);
+    expect(machine.gic.ich(0).hcr >>> 27).toBe(0);
+    machine.deschedule(0, 3, true);
+    run(its.write(0x20020, 8, 5, 3));
+    expect(machine.iar(0)).toBe(9003);
+  });
+
+  it("group 1 is signalled with VGrp1En alone", () => {
+    const machine = mapped("v4.1");
+    machine.schedule(0, 3);
+    machine.deschedule(0, 3);
+    machine.gicr(0, VLPI_BASE + 0x78, 3, (0x80000000 | 0) + (1 << 27));
+    machine.int(2, 7);
+    expect(machine.virtualIar(0)).toBe(NOTHING);
+  });
+
+  it("GICR_INVLPIR of a vPE looks at its configuration anew", () => {
+    const machine = mapped("v4.1");
+    machine.ram.setU8(VPROP + 8, 0xa2);
+    machine.schedule(0, 3);
+    machine.int(2, 7);
+    machine.ram.setU8(VPROP + 8, 0xa3);
+    machine.gicr(0, 0xa0, 8200, (0x80000000 | 0) + 3);
+    expect(machine.virtualIar(0)).toBe(8200);
+  });
+
+  it("none of it on 4.0: the commands are skipped", () => {
+    const machine = mapped("v4.0");
+    machine.schedule(0, 3);
+    machine.command([0x00a00523, 5, 0, 3]);
+    run(machine.its[0].write(0x20020, 8, 5, 3));
+    expect(machine.virtualIar(0)).toBe(NOTHING);
+    expect(lo(machine.creadr())).toBeGreaterThan(0);
+  });
+});
