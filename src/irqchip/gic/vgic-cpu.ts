@@ -39,10 +39,11 @@ export class VgicCpu {
   usedLrs = 0;
   readonly lrLo = new Int32Array(MAX_LRS);
   readonly lrHi = new Int32Array(MAX_LRS);
-  /** What the summary before a flush counted on its list: not active, active, and GICv2 SGIs with several sources. */
+  /** What the summary before a flush counted on its list: not active, active, GICv2 SGIs with several sources, and SGIs of its own. */
   nrPending = 0;
   nrActive = 0;
   nrMultiSource = 0;
+  nrSgis = 0;
   /** The list goes on behind the entry that took the last list register. */
   isCut = false;
   /** Interrupts that were active outside the list registers and that EOIcount says were ended, in order. */

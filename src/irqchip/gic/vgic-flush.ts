@@ -28,7 +28,8 @@ export function* flushHwstate(dist: VgicDist, cpu: VgicCpu): Step<void> {
   if (isLong || maySortSources) yield* summarize(dist, cpu, vif.vmcr);
   const hasSources = maySortSources && cpu.nrMultiSource > 0;
   if (isLong || hasSources) cpu.apList.sort();
-  const sgis = yield* populate(dist, cpu, hasSources);
+  const loadedSgis = yield* populate(dist, cpu, hasSources);
+  const sgis = isLong ? cpu.nrSgis : loadedSgis; // the end of one outside of the list registers has to be counted, too
   const isOutside = isLong && cpu.nrPending + cpu.nrActive > dist.nrLr;
   const hcr = dist.isLinux61 ? control61(cpu) : control(dist, cpu, vif.vmcr, isOutside, sgis);
   yield* cpu.apList.lock.unlock();
@@ -55,12 +56,14 @@ function* summarize(dist: VgicDist, cpu: VgicCpu, vmcr: number): Step<void> {
   cpu.nrPending = 0;
   cpu.nrActive = 0;
   cpu.nrMultiSource = 0;
+  cpu.nrSgis = 0;
   for (let irq = cpu.apList.head; irq !== null; irq = irq.apNext) {
     yield* irq.lock.lock();
     const target = yield* targetOracle(dist, irq);
     if (target === cpu) {
       if (irq.active) cpu.nrActive++;
       else cpu.nrPending++;
+      if (irq.isSgi()) cpu.nrSgis++;
     }
     if ((irq.source & (irq.source - 1)) !== 0) cpu.nrMultiSource++;
     irq.sortKey = dist.isLinux61 ? sortKey61(irq) : sortKey(irq, target === cpu, vmcr);
