@@ -3,6 +3,7 @@ import { current } from "../sim/context.js";
 import { Cost } from "../sim/cost.js";
 import { Ev } from "../sim/event.js";
 import { UseAfterFree } from "../sim/list.js";
+import { OnePerWorld } from "../sim/one-per-world.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
 import { EAGAIN, EBADF, EFAULT, EINTR, EINVAL, EMFILE } from "../uapi/errno.js";
@@ -14,11 +15,10 @@ import { Sleeper } from "./sleeper.js";
 import { WaitQueueHead } from "./wait-queue.js";
 
 /** The numbers of the eventfds alive in one world; the lowest free one is given out. */
-const taken = new WeakMap<Sim, boolean[]>();
+const taken = new OnePerWorld<boolean[]>(() => []);
 
 function takeId(sim: Sim): number {
-  const ids = taken.get(sim) ?? [];
-  taken.set(sim, ids);
+  const ids = taken.of(sim);
   const free = ids.indexOf(false);
   const id = free < 0 ? ids.length : free;
   ids[id] = true;
@@ -26,8 +26,7 @@ function takeId(sim: Sim): number {
 }
 
 function giveId(sim: Sim, id: number): void {
-  const ids = taken.get(sim);
-  if (ids !== undefined) ids[id] = false;
+  taken.of(sim)[id] = false;
 }
 
 /**

@@ -2,6 +2,7 @@ import { guarded } from "../sim/access.js";
 import { Ev } from "../sim/event.js";
 import { UseAfterFree } from "../sim/list.js";
 import { Mutex } from "../sim/lock.js";
+import { OnePerWorld } from "../sim/one-per-world.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
 import { EBUSY, EINVAL } from "../uapi/errno.js";
@@ -147,15 +148,11 @@ export class IrqBypassManager {
 }
 guarded(IrqBypassManager, (manager) => manager.lock, "producers", "consumers");
 
-const managers = new WeakMap<Sim, IrqBypassManager>();
+const managers = new OnePerWorld((sim) => new IrqBypassManager(sim));
 
 /** The one manager of a world. */
 export function irqBypassOf(sim: Sim): IrqBypassManager {
-  const known = managers.get(sim);
-  if (known !== undefined) return known;
-  const made = new IrqBypassManager(sim);
-  managers.set(sim, made);
-  return made;
+  return managers.of(sim);
 }
 
 function assertAlive(key: EventfdContext): void {

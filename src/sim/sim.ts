@@ -44,6 +44,8 @@ export class Sim {
   /** Replaces run-to-completion while an explorer drives contexts one access at a time. */
   explored = false;
   watch: SimWatch | null = null;
+  /** What {@link OnePerWorld} keeps here. */
+  readonly ones: unknown[] = [];
   /** The straight build's {@link spinlocksHeld}: nobody waits under a spinlock, so whoever runs holds all that are held. */
   spins = 0;
   private readonly costs: CostTable;
