@@ -17,6 +17,8 @@ export type Range = z.infer<typeof range>;
 
 /** Executions that one unit has. */
 const UNIT = 500;
+/** Units that wait, and behind them all the rest in one: more than a round takes, so that the rest is never under way. */
+const AHEAD = 48;
 
 /** Chooses who moves. */
 export interface Chooser {
@@ -42,8 +44,8 @@ export abstract class Sampling implements Strategy<Range> {
   begin(phase: number, job: Job): Range[] | null {
     if (phase > 0) return null;
     const { steps, contexts } = measure(job);
-    const units: Range[] = [];
-    for (let from = 0; from < this.executions; from += UNIT) units.push({ from, to: Math.min(from + UNIT, this.executions), steps, contexts });
+    const units = [{ from: 0, to: this.executions, steps, contexts }];
+    divideRest(units);
     return units;
   }
 
@@ -72,6 +74,14 @@ export abstract class Sampling implements Strategy<Range> {
 
   merge(queue: Range[], at: number, _unit: Range, outcome: Outcome<Range>): void {
     queue.splice(at, 0, ...outcome.open);
+    divideRest(queue);
+  }
+}
+
+function divideRest(queue: Range[]): void {
+  for (let rest = queue.at(-1); rest !== undefined && rest.to - rest.from > UNIT && queue.length < AHEAD; rest = queue.at(-1)) {
+    const from = rest.from + UNIT;
+    queue.splice(-1, 1, { ...rest, to: from }, { ...rest, from });
   }
 }
 
