@@ -21,17 +21,32 @@ function interrupted(args, ms) {
   });
 }
 
-it("Ctrl-C says what was explored so far and how to go on, and the search goes on without repeating", async () => {
-  const { status, out, err } = await interrupted(["assign-against-signal-and-close", "--strategy", "dfs", "--limit", "1000000000"], 4000);
+/** `virq explore`, to its end. */
+function explored(args) {
+  const { status, stdout } = spawnSync(process.execPath, [virq, "explore", ...args, "--json"], { cwd: folder, encoding: "utf8" });
+  return { status, report: JSON.parse(stdout) };
+}
+
+it.each([1, 2])("Ctrl-C says what was explored so far and how to go on, and the search goes on without repeating: %i threads", async (workers) => {
+  const threads = ["--workers", String(workers)];
+  const { status, out, err } = await interrupted(["assign-against-signal-and-close", "--strategy", "dfs", "--limit", "1000000000", ...threads], 4000);
   expect([status, err]).toEqual([0, ""]);
   expect(out).toMatch(/^Stopped\. No violation in [\d,]+ executions: .*\nvirq explore --resume virq-explore\.json goes on without repeating any\.$/m);
   const first = Number(/No violation in ([\d,]+)/.exec(out)?.[1].replaceAll(",", ""));
   expect(first).toBeGreaterThan(0);
   expect(existsSync(join(folder, "virq-explore.json"))).toBe(true);
-  const more = spawnSync(process.execPath, [virq, "explore", "--resume", "virq-explore.json", "--limit", String(first + 50), "--save", "more.json", "--json"], { cwd: folder, encoding: "utf8" });
-  const report = JSON.parse(more.stdout);
-  expect([more.status, report.verdict, report.resume]).toEqual([0, "none", "more.json"]);
+  const { status: after, report } = explored(["--resume", "virq-explore.json", "--limit", String(first + 50), "--save", "more.json", ...threads]);
+  expect([after, report.verdict, report.resume]).toEqual([0, "none", "more.json"]);
   expect(report.executions + report.blocked).toBeGreaterThanOrEqual(first);
   expect(report.executions + report.blocked).toBeLessThanOrEqual(first + 50);
   expect(JSON.parse(readFileSync(join(folder, "more.json"), "utf8")).subject).toBe("assign-against-signal-and-close");
+}, 120_000);
+
+it("a search that two threads left and three go on with has run, at its end, as many executions as one that was never left", () => {
+  const subject = ["assign-against-deassign", "--preemptions", "2"];
+  const whole = explored(subject).report;
+  const part = explored([...subject, "--limit", "500", "--workers", "2", "--save", "left.json"]).report;
+  const rest = explored(["--resume", "left.json", "--limit", "100000", "--workers", "3"]).report;
+  expect([part.exhausted, part.executions < whole.executions]).toEqual([false, true]);
+  expect([rest.exhausted, rest.verdict, rest.executions, rest.steps]).toEqual([true, "none", whole.executions, whole.steps]);
 }, 120_000);

@@ -26,7 +26,7 @@ describe.skipIf(STRAIGHT)("a search on workers", () => {
   });
 
   it("tells a worker's failure, and refuses none at all", async () => {
-    await expect(searchInParallel(long, { loader, source: "nothing" }, {}, 2)).rejects.toThrow("no protocol nothing");
+    await expect(searchInParallel(long, { loader, source: "nothing" }, { strategy: "random", executions: 1e9 }, 2)).rejects.toThrow("no protocol nothing");
     await expect(searchInParallel(long, { loader, source: long.name }, {}, 0)).rejects.toThrow(PersonError);
   });
 });

@@ -1,100 +1,116 @@
 import { Worker } from "node:worker_threads";
 import type { Progress } from "../../explore/coordinator.js";
 import type { Protocol } from "../../explore/protocol.js";
-import { type Report, report, search, type SearchOptions, setUp } from "../../explore/search.js";
+import { type Report, report, type SearchOptions, type Setup, setUp } from "../../explore/search.js";
 import type { Outcome } from "../../explore/strategy.js";
 import { PersonError } from "../../sim/person-error.js";
-import type { Answer, Order, WorkerStart } from "./worker.js";
+import { newRound, type Round, runUnit, stopRound, takeUnit, unitsToCome } from "./round.js";
+import type { Answer, WorkerStart } from "./worker.js";
 
 /** Where workers get the same protocol from: a module's URL, whose `loadProtocol` makes it of plain data. */
 export type ProtocolSource = Pick<WorkerStart, "loader" | "source">;
 
-/** One worker thread: runs one unit at a time. */
-class Hand {
-  private readonly worker: Worker;
-  private settle: { resolve(outcome: Outcome<unknown>): void; reject(error: Error): void } | null = null;
+/** Lets signals, output and the workers' answers have their turn. */
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** The threads that help this one, and the outcomes of the round that is under way. */
+class Hands {
+  private readonly workers: Worker[];
+  private outcomes: Outcome<unknown>[] = [];
   private failure: Error | null = null;
+  /** Ends the wait for further outcomes. */
+  private heard: (() => void) | null = null;
 
-  constructor(start: WorkerStart) {
-    this.worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: start });
-    this.worker.on("message", (answer: Answer) => {
-      if ("outcome" in answer) this.settle?.resolve(answer.outcome);
-      else this.fail(answer.isPersons ? new PersonError(answer.error) : new Error(answer.error));
-    });
-    this.worker.on("error", (error) => this.fail(error instanceof Error ? error : new Error(String(error))));
+  constructor(start: WorkerStart, count: number) {
+    this.workers = Array.from({ length: count }, () => this.begin(start));
   }
 
-  run(order: Order): Promise<Outcome<unknown>> {
-    return new Promise((resolve, reject) => {
-      if (this.failure !== null) reject(this.failure);
-      this.settle = { resolve, reject };
-      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
-      this.worker.postMessage(order);
+  private begin(start: WorkerStart): Worker {
+    const worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: start });
+    worker.on("message", (answer: Answer) => {
+      if ("outcome" in answer) this.outcomes[answer.at] = answer.outcome;
+      else this.failure ??= answer.isPersons ? new PersonError(answer.error) : new Error(answer.error);
+      this.heard?.();
     });
+    worker.on("error", (error) => {
+      this.failure ??= error instanceof Error ? error : new Error(String(error));
+      this.heard?.();
+    });
+    return worker;
   }
 
-  private fail(error: Error): void {
-    this.failure = error;
-    this.settle?.reject(error);
+  /**
+   * Runs a round: this thread takes units as the workers do. The outcomes of those that were taken, from the first on; when
+   * `goesOn` says no, those under way are finished.
+   */
+  async run(round: Round, { strategy, job }: Setup, goesOn: (done: readonly Outcome<unknown>[]) => boolean): Promise<readonly Outcome<unknown>[]> {
+    const outcomes: Outcome<unknown>[] = [];
+    this.outcomes = outcomes;
+    let taken = round.units.length;
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
+    for (const worker of this.workers) worker.postMessage(round);
+    for (let at = takeUnit(round); at >= 0; at = takeUnit(round)) {
+      outcomes[at] = runUnit(round, at, strategy, job);
+      await turn();
+      this.check();
+      if (!goesOn(outcomes)) taken = stopRound(round);
+    }
+    while (!isWhole(outcomes, unitsToCome(round, taken))) await this.answer();
+    return outcomes.slice(0, unitsToCome(round, taken));
+  }
+
+  private async answer(): Promise<void> {
+    if (this.failure === null) await new Promise<void>((resolve) => (this.heard = resolve));
+    this.heard = null;
+    this.check();
+  }
+
+  private check(): void {
+    if (this.failure !== null) throw this.failure;
   }
 
   async end(): Promise<void> {
-    await this.worker.terminate();
+    await Promise.all(this.workers.map((worker) => worker.terminate()));
   }
 }
 
-/** Runs a round's units on the hands, each the next in order; those behind one that found something are let go. */
-async function runRound(hands: readonly Hand[], orders: readonly Order[], goesOn: () => boolean): Promise<(Outcome<unknown> | undefined)[]> {
-  const outcomes: (Outcome<unknown> | undefined)[] = orders.map(() => undefined);
-  let next = 0;
-  let end = orders.length;
-  const work = async (hand: Hand): Promise<void> => {
-    while (next < end && goesOn()) {
-      const at = next++;
-      const outcome = await hand.run(orders[at]);
-      outcomes[at] = outcome;
-      if (outcome.found !== null) end = Math.min(end, at + 1);
-    }
-  };
-  await Promise.all(hands.map(work));
-  return outcomes;
+function isWhole(outcomes: readonly unknown[], length: number): boolean {
+  for (let i = 0; i < length; i++) if (outcomes[i] === undefined) return false;
+  return true;
 }
 
 /**
- * {@link search} on `workers` threads: the same verdict, counterexample and counts for any number of them. When `goesOn` says
- * no, units that are under way are finished. Throws a PersonError for what the options ask wrongly.
+ * {@link search} on so many threads, this one among them: the same verdict, counterexample and counts for any number. When
+ * `goesOn` says no, units that are under way are finished. Throws a PersonError for what the options ask wrongly.
  */
 export async function searchInParallel(
   protocol: Protocol,
   { loader, source }: ProtocolSource,
   options: SearchOptions,
-  workers: number,
+  threads: number,
   goesOn: (progress: Progress) => boolean = () => true,
 ): Promise<Report> {
-  if (!Number.isSafeInteger(workers) || workers < 1) throw new PersonError(`workers is ${workers}: it is a whole number from 1`);
-  if (workers === 1) return search(protocol, options, goesOn);
+  if (!Number.isSafeInteger(threads) || threads < 1) throw new PersonError(`workers is ${threads}: it is a whole number from 1`);
   const setup = setUp(protocol, options);
   const { coordinator, settings } = setup;
-  const hands = Array.from({ length: workers }, () => new Hand({ loader, source, off: options.off ?? [], settings }));
+  const hands = new Hands({ loader, source, off: options.off ?? [], settings }, threads - 1);
   let isStopped = false;
-  const mayGoOn = (): boolean => {
-    isStopped ||= !goesOn(coordinator.progress);
+  const mayGoOn = (done: readonly Outcome<unknown>[]): boolean => {
+    let { executions, steps } = coordinator.totals;
+    done.forEach((outcome) => {
+      executions += outcome.executions;
+      steps += outcome.steps;
+    });
+    isStopped = !goesOn({ executions, steps, open: coordinator.queue.length });
     return !isStopped;
   };
   try {
     for (let { units, budget } = coordinator.round(); units.length > 0 && !isStopped; { units, budget } = coordinator.round()) {
-      const outcomes = await runRound(
-        hands,
-        units.map((unit) => ({ unit, budget })),
-        mayGoOn,
-      );
-      for (let i = 0; i < units.length; i++) {
-        const outcome = outcomes[i];
-        if (outcome === undefined || !coordinator.merge(units[i], outcome)) break;
-      }
+      const outcomes = await hands.run(newRound(units, budget), setup, mayGoOn);
+      for (let i = 0; i < outcomes.length && coordinator.merge(units[i], outcomes[i]); i++);
     }
   } finally {
-    await Promise.all(hands.map((hand) => hand.end()));
+    await hands.end();
   }
   return report(protocol, options, setup);
 }
