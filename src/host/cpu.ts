@@ -38,9 +38,9 @@ export interface GuestMode {
 
 /** Open while the CPU is in no interrupt handler. */
 class HandlerGate implements Waitable {
-  constructor(private readonly cpu: HostCpu) {}
+  constructor(readonly watches: HostCpu) {}
   isOpen(): boolean {
-    return this.cpu.interruptDepth === 0;
+    return this.watches.interruptDepth === 0;
   }
 }
 
@@ -152,13 +152,16 @@ export abstract class HostCpu extends Context implements IrqPort, RestsOn {
    * left its guest and enables interrupts.
    */
   *takeInterrupts(): Step<void> {
-    for (;;) {
+    yield writes(this, "IRQ");
+    while (this.interruptDepth > 0) {
       // A CPU runs one thing at a time: its threads stand still while it is in a handler.
-      if (this.interruptDepth > 0) yield* this.sim.wait(this.handlerGate);
+      yield* this.sim.wait(this.handlerGate);
       yield writes(this, "IRQ");
-      if (this.guestMode !== null || !this.controller.isSignalled(this.cpu)) return;
+    }
+    while (this.guestMode === null && this.controller.isSignalled(this.cpu)) {
       this.interruptDepth++;
       yield* this.takeOne();
+      yield writes(this, "IRQ"); // the handler's end and the next look are one access: nothing falls between
       this.interruptDepth--;
     }
   }

@@ -94,9 +94,9 @@ export class EventfdContext {
     this.sim.charge(Cost.eventfdSignal);
     if (this.sim.tracing) this.sim.emit(Ev.eventfd_signal, this.id);
     yield* this.waiters.lock.lock();
+    yield writes(this, "count");
     this.assertAlive();
     this.signals++;
-    yield writes(this, "count");
     if (this.low !== -1) this.low = (this.low + 1) | 0;
     else if (this.high !== -1) {
       this.low = 0;

@@ -1,4 +1,4 @@
-import { guarded } from "../sim/access.js";
+import { guarded, reads } from "../sim/access.js";
 import { Ev } from "../sim/event.js";
 import { UseAfterFree } from "../sim/list.js";
 import { Mutex } from "../sim/lock.js";
@@ -60,7 +60,7 @@ export class IrqBypassManager {
   }
 
   private *addProducer(producer: IrqBypassProducer, key: EventfdContext): Step<number> {
-    assertAlive(key);
+    yield* assertAlive(key);
     if (this.producers.has(key)) return -EBUSY;
     this.producers.set(key, producer);
     const consumer = this.consumers.get(key);
@@ -80,7 +80,7 @@ export class IrqBypassManager {
   }
 
   private *addConsumer(consumer: IrqBypassConsumer, key: EventfdContext): Step<number> {
-    assertAlive(key);
+    yield* assertAlive(key);
     if (this.consumers.has(key)) return -EBUSY;
     this.consumers.set(key, consumer);
     const producer = this.producers.get(key);
@@ -95,7 +95,7 @@ export class IrqBypassManager {
     const key = producer.eventfd;
     if (key === null) return;
     yield* this.lock.lock();
-    assertAlive(key);
+    yield* assertAlive(key);
     if (producer.consumer !== null) yield* this.disconnect(producer, producer.consumer);
     this.producers.delete(key);
     producer.eventfd = null;
@@ -107,7 +107,7 @@ export class IrqBypassManager {
     const key = consumer.eventfd;
     if (key === null) return;
     yield* this.lock.lock();
-    assertAlive(key);
+    yield* assertAlive(key);
     if (consumer.producer !== null) yield* this.disconnect(consumer.producer, consumer);
     this.consumers.delete(key);
     consumer.eventfd = null;
@@ -155,6 +155,7 @@ export function irqBypassOf(sim: Sim): IrqBypassManager {
   return managers.of(sim);
 }
 
-function assertAlive(key: EventfdContext): void {
+function* assertAlive(key: EventfdContext): Step<void> {
+  yield reads(key, "references");
   if (!key.isAlive) throw new UseAfterFree(`the bypass key of eventfd ${key.id} outlives its context`);
 }

@@ -1,4 +1,4 @@
-import type { Waitable } from "../sim/access.js";
+import { reads, type Waitable } from "../sim/access.js";
 import { type Context, current } from "../sim/context.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
@@ -32,6 +32,7 @@ export class Sleeper extends WaitEntry implements Waitable {
    * the caller looks at its condition first: what came together with a signal is taken.
    */
   *sleep(): Step<boolean> {
+    yield reads(this.thread, "signalPending");
     if (this.thread.signalPending) return false;
     if (!this.isQueued) this.queue.addSleeper(this);
     this.isQueued = true;

@@ -20,7 +20,7 @@ export function* haltVcpu(vcpu: VcpuCore): Step<number> {
   if (halt.windowNs > vm.haltPollMaxNs) halt.windowNs = vm.haltPollMaxNs;
   if (halt.windowNs === 0) return yield* blockVcpu(vcpu);
   vcpu.stat.haltAttemptedPoll++;
-  vcpu.stage = Stage.POLLING;
+  yield* setStage(vcpu, Stage.POLLING);
   return yield* continuePolling(vcpu);
 }
 
@@ -43,7 +43,7 @@ export function* continuePolling(vcpu: VcpuCore): Step<number> {
 export function* blockVcpu(vcpu: VcpuCore): Step<number> {
   const hasPolled = vcpu.stage === Stage.POLLING;
   yield* putVcpu(vcpu, true);
-  vcpu.stage = Stage.BLOCKED;
+  yield* setStage(vcpu, Stage.BLOCKED);
   const result = yield* continueBlock(vcpu);
   if (hasPolled && result === CONTINUE) vcpu.stat.haltSuccessfulPoll++;
   return result;
@@ -70,9 +70,15 @@ function* setSleep(vcpu: VcpuCore, sleep: Sleep): Step<void> {
   vcpu.sleep = sleep;
 }
 
+/** Who wakes the vCPU looks at the stage together with the sleep. */
+function* setStage(vcpu: VcpuCore, stage: Stage): Step<void> {
+  yield writes(vcpu, "sleep");
+  vcpu.stage = stage;
+}
+
 function* endHalt(vcpu: VcpuCore): Step<number> {
   const { halt, vm } = vcpu;
-  vcpu.stage = Stage.HOST;
+  yield* setStage(vcpu, Stage.HOST);
   halt.adapt(vm.sim.now() - halt.startNs, vm.haltPollMaxNs);
   return yield* vcpu.haltEnded();
 }

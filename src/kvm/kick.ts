@@ -1,6 +1,6 @@
 import { Ipi } from "../host/cpu.js";
-import { writes } from "../sim/access.js";
-import { type Context, current } from "../sim/context.js";
+import { reads, writes } from "../sim/access.js";
+import { current } from "../sim/context.js";
 import { Ev } from "../sim/event.js";
 import type { Step } from "../sim/step.js";
 import { MODE_NAMES, Request, Sleep, Stage, type VcpuCore, VcpuMode } from "./vcpu-core.js";
@@ -16,17 +16,17 @@ export function setMode(vcpu: VcpuCore, mode: VcpuMode): void {
  * polling thread is not blocked: nothing is counted, it sees by itself what was published (3.4, step 6).
  */
 export function* wakeUp(vcpu: VcpuCore): Step<boolean> {
-  const { thread } = vcpu;
-  if (thread === null) return false;
-  if (vcpu.stage === Stage.POLLING) vcpu.vm.sim.wake(thread, 0);
-  const woken = yield* wakeSleeper(vcpu, thread);
+  const woken = yield* wakeSleeper(vcpu, true);
   if (woken) vcpu.stat.haltWakeup++;
   return woken;
 }
 
-/** Makes the thread runnable if it sleeps on the vCPU's wait queue. */
-function* wakeSleeper(vcpu: VcpuCore, thread: Context): Step<boolean> {
+/** Makes the thread runnable if it sleeps on the vCPU's wait queue. @param hastens a polling thread looks again at once */
+function* wakeSleeper(vcpu: VcpuCore, hastens: boolean): Step<boolean> {
   yield writes(vcpu, "sleep");
+  const { thread } = vcpu;
+  if (thread === null) return false;
+  if (hastens && vcpu.stage === Stage.POLLING) vcpu.vm.sim.wake(thread, 0);
   if (vcpu.sleep !== Sleep.WAITING) return false;
   vcpu.sleep = Sleep.WOKEN;
   yield* vcpu.vm.host.cpus[thread.cpu].wakeThread(thread);
@@ -48,7 +48,7 @@ export function* pauseVcpu(vcpu: VcpuCore): Step<void> {
 export function* unpauseVcpu(vcpu: VcpuCore): Step<void> {
   yield writes(vcpu, "isPaused");
   vcpu.isPaused = false;
-  if (vcpu.thread !== null) yield* wakeSleeper(vcpu, vcpu.thread);
+  yield* wakeSleeper(vcpu, false);
 }
 
 /**
@@ -70,11 +70,10 @@ export function* kick(vcpu: VcpuCore): Step<void> {
 
 /** After a signal became pending for the vCPU's thread: its sleep ends, its guest exits. No wake-up is counted. */
 export function* interruptVcpu(vcpu: VcpuCore): Step<void> {
-  const { thread } = vcpu;
-  if (thread === null || thread === current().context) return;
-  if (vcpu.stage === Stage.POLLING) vcpu.vm.sim.wake(thread, 0);
-  const woken = yield* wakeSleeper(vcpu, thread);
+  if (vcpu.thread === current().context) return;
+  const woken = yield* wakeSleeper(vcpu, true);
   if (woken) return;
   const from = current().cpu;
+  yield reads(vcpu, "mode");
   if (vcpu.stage === Stage.GUEST && vcpu.physicalCpu !== from) yield* vcpu.vm.host.cpus[from].sendIpi(vcpu.physicalCpu, Ipi.RESCHEDULE);
 }

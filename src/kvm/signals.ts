@@ -51,7 +51,9 @@ export abstract class SignalledContext extends Context {
   /** The thread has handled a signal. */
   *consume(signal: number): Step<void> {
     yield* this.signals.consume(signal);
-    this.signalPending = yield* this.signals.isPending();
+    const isPending = yield* this.signals.isPending();
+    yield writes(this, "signalPending");
+    this.signalPending = isPending;
   }
 }
 

@@ -69,6 +69,7 @@ function* prepareThread(vcpu: VcpuCore): Step<number> {
   if (vcpu.thread === current().context) return 0;
   const prepared = yield* vcpu.prepareFirstRun();
   if (prepared < 0) return prepared;
+  yield writes(vcpu, "sleep"); // who wakes it asks for its thread
   vcpu.thread = current().context;
   vcpu.signals = signalsOf(current().context);
   vcpu.hasRun = true;
@@ -128,6 +129,7 @@ function* enterGuest(vcpu: VcpuCore): Step<number> {
     yield* vcpu.hostCpu.leaveGuest();
     return CONTINUE;
   }
+  yield writes(vcpu, "mode");
   vcpu.stage = Stage.GUEST;
   vm.sim.charge(Cost.entry);
   vm.sim.emit(Ev.kvm_entry, vcpu.id);
@@ -178,9 +180,9 @@ function* runGuest(vcpu: VcpuCore): Step<number> {
   const exit = yield* vcpu.runGuest();
   if (exit === 0) return STILL_INSIDE;
   vm.sim.charge(Cost.exit);
-  vcpu.stage = Stage.HOST;
   vm.sim.emit(Ev.kvm_exit, vcpu.id, vcpu.exitNames[exit]);
   yield writes(vcpu, "mode");
+  vcpu.stage = Stage.HOST;
   setMode(vcpu, VcpuMode.OUTSIDE_GUEST_MODE);
   stat.exits++;
   stat.exitsByReason[exit]++;

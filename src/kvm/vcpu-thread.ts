@@ -1,4 +1,5 @@
 import type { Process } from "../host/process.js";
+import { reads, writes } from "../sim/access.js";
 import type { Step } from "../sim/step.js";
 import { KVM_RUN } from "../uapi/kvm.js";
 import { interruptVcpu } from "./kick.js";
@@ -48,8 +49,10 @@ export abstract class VcpuThread extends SignalledContext {
   /** Sends the thread a signal: a KVM_RUN that does not block it ends with -EINTR. */
   *signal(signal: number): Step<void> {
     yield* this.signals.raise(signal);
+    yield writes(this, "signalPending");
     this.signalPending = true;
     // In its first pass through KVM_RUN, too, behind the last look for signals.
+    yield reads(this.vcpu, "sleep");
     if (this.vcpu.thread === this) yield* interruptVcpu(this.vcpu);
   }
 }

@@ -2,7 +2,7 @@ import type { PhysicalGic } from "../arch/gic/contract.js";
 import { File } from "../host/file.js";
 import type { Process } from "../host/process.js";
 import type { AckListener, ArmIrqchip, ArmIrqchipVm, GuestRam, IrqchipVcpu, MmioBus } from "../irqchip/contract.js";
-import { reads, shared, writes } from "../sim/access.js";
+import { shared, writes } from "../sim/access.js";
 import { Mutex, Spinlock } from "../sim/lock.js";
 import type { Sim } from "../sim/sim.js";
 import { Srcu } from "../sim/srcu.js";
@@ -153,7 +153,7 @@ export class Vm implements ArmIrqchipVm, AckListener {
     this.isDead = true;
     const isLate = this.hazards.freeTableBeforeTimers;
     if (!isLate && this.arch.stopTimers !== undefined) yield* this.arch.stopTimers(); // what they raise asks the table (H26)
-    yield reads(this, "routing");
+    yield writes(this, "routing");
     this.routing.free();
     if (isLate && this.arch.stopTimers !== undefined) yield* this.arch.stopTimers();
     yield* this.buses.destroy();

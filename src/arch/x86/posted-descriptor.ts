@@ -121,8 +121,9 @@ export class PostedDescriptor {
    * notification to send: its vector in bits 7:0 of the result, the NDST in {@link notifyDestination}; -1 for none.
    */
   *postByDevice(vector: number, isUrgent: boolean): Step<number> {
-    this.wasPosted = !(yield* this.setPir(vector));
+    const wasSet = !(yield* this.setPir(vector));
     yield writes(this, "control");
+    this.wasPosted = wasSet; // for whoever called, before another message comes
     const { control } = this;
     const low = control[0];
     if ((low & ON) !== 0 || ((low & SN) !== 0 && !isUrgent)) return -1;
