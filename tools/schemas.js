@@ -14,6 +14,7 @@ const SCHEMAS = [
   ["profile.schema.json", "scenario/profile.js", "profileSchema", "input"],
   ["conform.schema.json", "cli/conform-schema.js", "conformOutput", "output"],
   ["conform-diff.schema.json", "cli/conform-diff-schema.js", "conformDiffOutput", "output"],
+  ["conform-known.schema.json", "cli/conform-known.js", "conformKnownOutput", "output"],
   ["explore.schema.json", "cli/explore/schema.js", "exploreOutput", "output"],
   ["explore-list.schema.json", "cli/explore/schema.js", "exploreListOutput", "output"],
   ["museum.schema.json", "cli/explore/schema.js", "museumOutput", "output"],

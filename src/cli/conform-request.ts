@@ -1,5 +1,6 @@
 import { hasCompat, isX86 } from "../conform/runner.js";
-import type { Compat, TargetName } from "../conform/target.js";
+import { isArmCompat, type TargetName } from "../conform/target.js";
+import type { X86Compat } from "../irqchip/x86/chip-rules.js";
 import type { AnyVector } from "../conform/vector.js";
 import type { X86TargetName } from "../conform/x86-targets.js";
 import { isKvmVector, type X86Vector } from "../conform/x86-vector.js";
@@ -9,7 +10,8 @@ export interface ConformOptions {
   readonly target?: TargetName | X86TargetName;
   readonly only?: readonly string[];
   readonly json?: boolean;
-  readonly compat?: Compat;
+  readonly compat?: X86Compat;
+  readonly known?: boolean;
   readonly diff?: boolean;
   readonly random?: number;
   readonly seed?: number;
@@ -21,19 +23,21 @@ const DEFAULT_STEPS = 60;
 
 /** What is asked for; every option that was given acts in it. */
 export type ConformRequest =
-  | { readonly kind: "vectors"; readonly file: string; readonly vectors: readonly AnyVector[]; readonly target?: TargetName | "model"; readonly compat?: Compat }
+  | { readonly kind: "known" }
+  | { readonly kind: "vectors"; readonly file: string; readonly vectors: readonly AnyVector[]; readonly target?: TargetName | "model"; readonly compat?: X86Compat }
   | { readonly kind: "kernel"; readonly file: string; readonly vectors: readonly AnyVector[] }
-  | { readonly kind: "diff"; readonly file: string; readonly vectors: readonly X86Vector[]; readonly leftOut: number; readonly compat?: Compat }
-  | { readonly kind: "random"; readonly sequences: number; readonly seed: number; readonly steps: number; readonly compat?: Compat };
+  | { readonly kind: "diff"; readonly file: string; readonly vectors: readonly X86Vector[]; readonly leftOut: number; readonly compat?: X86Compat }
+  | { readonly kind: "random"; readonly sequences: number; readonly seed: number; readonly steps: number; readonly compat?: X86Compat };
 
 /** Which options act where, beside --json, which acts everywhere; how the sentence about another one ends. */
 const ACTS: Readonly<Record<ConformRequest["kind"], { readonly options: readonly (keyof ConformOptions)[]; readonly otherwise: string }>> = {
+  known: { options: ["known"], otherwise: "with --known, which prints a table; leave one of the two out" },
   random: { options: ["diff", "random", "seed", "steps", "compat"], otherwise: "with --random, which generates calls for the model and the running kernel; leave one of the two out" },
   diff: { options: ["diff", "only", "compat"], otherwise: "with --diff FILE, which makes the same calls on the model and the running kernel; leave one of the two out" },
   kernel: { options: ["target", "only"], otherwise: "with --target kvm, where the running kernel follows its own rules; leave one of the two out" },
   vectors: { options: ["target", "only", "compat"], otherwise: "without --diff --random N, which generates sequences; leave it out" },
 };
-const OPTIONS = ["target", "only", "compat", "diff", "random", "seed", "steps"] as const;
+const OPTIONS = ["known", "target", "only", "compat", "diff", "random", "seed", "steps"] as const;
 
 /**
  * What a command line asks for.
@@ -43,6 +47,10 @@ const OPTIONS = ["target", "only", "compat", "diff", "random", "seed", "steps"] 
 export function conformRequest(file: string | undefined, options: ConformOptions, read: (file: string) => readonly AnyVector[]): ConformRequest {
   const kind = kindOf(options);
   refuseIdle(kind, options);
+  if (kind === "known") {
+    if (file !== undefined) throw new PersonError(`--known: it prints a table, and reads no file: leave ${file} out`);
+    return { kind };
+  }
   const compat = options.compat === undefined ? {} : { compat: options.compat };
   if (kind === "random") {
     if (file !== undefined) throw new PersonError(`--random: sequences are generated, not read from ${file}; leave one of the two out`);
@@ -56,10 +64,13 @@ export function conformRequest(file: string | undefined, options: ConformOptions
   if (target !== undefined) refuseForeign(vectors, target, file);
   if (options.compat !== undefined && !vectors.some((vector) => hasCompat(vector, target)))
     throw new PersonError(`--compat ${options.compat}: it chooses whose rules a controller of KVM's follows, and no vector of ${file} runs on one; leave it out`);
+  if (options.compat !== undefined && !isArmCompat(options.compat) && !vectors.some(isX86))
+    throw new PersonError(`--compat ${options.compat}: of Arm's controllers the model knows newest and linux-6.1; give one of them`);
   return { kind: "vectors", file, vectors, ...(target === undefined ? {} : { target }), ...compat };
 }
 
 function kindOf(options: ConformOptions): ConformRequest["kind"] {
+  if (options.known) return "known";
   if (options.random !== undefined) {
     if (!options.diff) throw new PersonError("--random: generated sequences have no recorded answers; add --diff to compare the model with the running kernel");
     return "random";

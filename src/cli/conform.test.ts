@@ -5,10 +5,13 @@ import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { conformanceFile } from "../conform/vector.js";
+import { KNOWN_DIFFERENCES } from "../conform/x86-known.js";
+import { conformKnownOutput } from "./conform-known.js";
 import { conformOutput } from "./conform-schema.js";
 import { main } from "./main.js";
 
 const recorded = fileURLToPath(new URL("../../../test/conformance/qemu-gicv3.json.gz", import.meta.url));
+const recordedKvm = fileURLToPath(new URL("../../../test/conformance/kvm-x86-irq.json.gz", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "virq-conform-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 afterEach(() => vi.restoreAllMocks());
@@ -100,6 +103,32 @@ describe("virq conform", () => {
     expect(await virq(file, "--compat", "linux-6.1")).toMatchObject({ status: 1, out: expect.stringContaining("step 6: guest do=in8 port=32: expected value 132, got value 4") });
   });
 
+  it("--compat takes every release that the model knows, and says so of another", async () => {
+    expect((await virq(recordedKvm, "--compat", "linux-6.18", "--only", "line-001")).status).toBe(0);
+    expect(await virq(recordedKvm, "--compat", "linux-7.3")).toEqual({ status: 2, out: "", err: "virq: --compat linux-7.3: newest, linux-2026, or a release from linux-3.9 to linux-6.18 is wanted\n" });
+    expect(await virq(recorded, "--target", "virtual", "--compat", "linux-6.4")).toMatchObject({ status: 2, err: "virq: --compat linux-6.4: of Arm's controllers the model knows newest and linux-6.1; give one of them\n" });
+  });
+
+  it("a model of an older kernel that fails is told by which known difference", async () => {
+    const { status, out } = await virq(recordedKvm, "--compat", "linux-6.3", "--only", "resample-014");
+    expect([status, out]).toEqual([1, expect.stringMatching(/^FAILED   resample-014 {2}step \d+: .*\(known: unmaskAsksResampler; version, kernels before 6\.4: .*\)\nknown {4}1 steps of 1 vectors: unmaskAsksResampler/)]);
+  });
+
+  it("a file of which nothing ran is no success: one sentence, status 2", async () => {
+    const { status, err } = await virq(recordedKvm, "--only", "pvm-001", "--only", "pvm-002");
+    expect([status, err]).toEqual([2, expect.stringMatching(/^virq: .*kvm-x86-irq\.json\.gz: nothing of it ran, all 2 vectors were skipped, the first \(pvm-001\) because: seen only on kvm-pvm, .*; choose other vectors, or another --target\n$/)]);
+  });
+
+  it("--known prints the table of known differences, which docs/known-differences.md has, too", async () => {
+    const { status, out } = await virq("--known");
+    expect([status, out.match(/^ {2}reason /gm)?.length]).toEqual([0, KNOWN_DIFFERENCES.length]);
+    expect(readFileSync(new URL("../../../docs/known-differences.md", import.meta.url), "utf8")).toContain(out);
+    const { out: json } = await virq("--known", "--json");
+    expect(conformKnownOutput.parse(JSON.parse(json)).map(({ name }) => name)).toEqual(KNOWN_DIFFERENCES.map(({ name }) => name));
+    expect((await virq("--known", wrong)).err).toBe(`virq: --known: it prints a table, and reads no file: leave ${wrong} out\n`);
+    expect((await virq("--known", "--diff")).err).toMatch(/^virq: --diff true: it does nothing with --known/);
+  });
+
   it("a file that cannot be read or a target that does not exist is one sentence and status 2", async () => {
     expect(await virq(join(folder, "none.json"))).toMatchObject({ status: 2, out: "", err: `virq: ${join(folder, "none.json")}: cannot be read (ENOENT)\n` });
     expect((await virq(wrong, "--target", "bare")).status).toBe(2);
@@ -113,6 +142,7 @@ describe("virq conform", () => {
 
   it.each([
     ["conform.schema.json", conformOutput],
+    ["conform-known.schema.json", conformKnownOutput],
     ["conformance-file.schema.json", conformanceFile],
   ])("the published %s is the one in force", (name, schema) => {
     const published = readFileSync(new URL(`../../../schema/${name}`, import.meta.url), "utf8");

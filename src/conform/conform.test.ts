@@ -58,7 +58,7 @@ describe("the runner", () => {
     const vector = (steps: object[], more?: object): string | null => reasonToSkip(one(steps, more), "physical");
     expect(vector([{ ...pmr, reg: "TPIDR_EL1", expect: "0x0" }])).toBe("the register is not modelled (register TPIDR_EL1)");
     expect(vector([{ ...pmr, reg: "CNTV_CTL_EL0", expect: "0x0" }])).toBe("of the virtual timer only the line is modelled (read of CNTV_CTL_EL0)");
-    expect(reasonToSkip(one([], { machine: "virt,gic-version=4,virtualization=on" }), "virtual")).toBe("a guest of KVM's sees no GICv4");
+    expect(reasonToSkip(one([{ ...pmr, expect: "0x0" }], { machine: "virt,gic-version=4,virtualization=on" }), "virtual")).toBe("a guest of KVM's sees no GICv4");
     expect(vector([{ op: "hcall" }], { machine: "pseries" })).toBe("of QEMU's machines only virt and pc are modelled");
     expect(vector([pmr].map((step) => ({ ...step, expect: "0x0" })))).toBeNull();
     const results = [runVector(one([{ op: "hcall" }], { machine: "pseries" })), runVector(one([{ ...pmr, expect: "0x0" }])), runVector(one([{ ...pmr, expect: "0x1" }]))];
@@ -73,7 +73,10 @@ describe("the runner", () => {
         return error;
       }
     };
+    const vector = { id: "a", title: "t", ...machine, steps: [{ ...pmr, expect: "0x0" }] };
     const cases: readonly [unknown, RegExp][] = [
+      [wrong(JSON.stringify([{ ...vector, steps: [] }])), /^f\.json: vector 0 \(a\): it has no steps, and would pass whatever happens; give it some, or take it out$/],
+      [wrong(JSON.stringify([vector, { ...vector, id: "b" }, vector])), /^f\.json: vectors 0 and 2 have one id, a; give each its own$/],
       [wrong("{"), /^f\.json: not JSON/],
       [wrong('[{"id": "a"}]'), /^f\.json: at 0\.title \(a\): /],
       [wrong(JSON.stringify([{ id: "a", title: "t", ...machine, steps: [{ op: "jump" }] }])), /^f\.json: vector 0 \(a\), step 0: unknown operation "jump"/],
@@ -84,6 +87,11 @@ describe("the runner", () => {
       expect(error).toBeInstanceOf(PersonError);
       expect(String((error as Error).message)).toMatch(sentence);
     }
+  });
+
+  it("a byte order mark before the text is no fault of it", () => {
+    const text = JSON.stringify([{ id: "a", title: "t", ...machine, steps: [{ ...pmr, expect: "0x0" }] }]);
+    expect(parseConformanceFile(`\uFEFF${text}`, "f.json")).toEqual(parseConformanceFile(text, "f.json"));
   });
 
   it("carries 64-bit values as halves", () => {

@@ -1,6 +1,7 @@
 import { systemRegisterNamed } from "../arch/gic/icc.js";
 import type { TargetName } from "./target.js";
 import { type AnyVector, isArm } from "./vector.js";
+import { ENDS_AT_ACCEPTANCE } from "./x86-known-switches.js";
 import type { X86TargetName } from "./x86-targets.js";
 
 /**
@@ -29,7 +30,7 @@ export const LEFT_OUT: readonly Rule[] = [
   { targets: BOTH, reason: "of QEMU's machines only virt and pc are modelled", flavour: (vector) => !isArm(vector.machine) },
   {
     targets: ["model"],
-    reason: "seen only on kvm-pvm, where an interrupt ends as the guest takes it; the model keeps the in-service bit, as the architecture has it",
+    reason: `seen only on ${ENDS_AT_ACCEPTANCE.where}, where ${ENDS_AT_ACCEPTANCE.reason}; the model ${ENDS_AT_ACCEPTANCE.model}`,
     flavour: (vector) => vector.flavour === "pvm",
   },
   { targets: ["virtual"], reason: "a guest of KVM's sees no GICv4", flavour: (vector) => vector.machine?.includes("gic-version=4") ?? false },

@@ -1,14 +1,17 @@
+import type { X86Compat } from "../irqchip/x86/chip-rules.js";
 import { run } from "../sim/step.js";
 import { reasonToSkip } from "./left-out.js";
 import { isPc, type PcVector } from "./pc-vector.js";
 import { runPcVector } from "./pc-runner.js";
-import { type Compared, type Compat, expectationOf, shown, type TargetName } from "./target.js";
+import { type Compared, type Compat, expectationOf, isArmCompat, shown, type TargetName } from "./target.js";
 import { TARGETS } from "./targets.js";
 import { type AnyVector, type ArmStep, type ArmVector, isArm } from "./vector.js";
 import { runX86Vector } from "./x86-runner.js";
-import { X86_MODEL, type X86TargetName } from "./x86-targets.js";
-import { isKvmVector, type X86Vector } from "./x86-vector.js";
 import { X86Calls } from "./x86-calls.js";
+import type { ModelMaker } from "./x86-explain.js";
+import { movedBy } from "./x86-sides.js";
+import { type Backend, X86_MODEL, type X86TargetName } from "./x86-targets.js";
+import { type Flavour, isKvmVector, type X86Vector } from "./x86-vector.js";
 
 /** The first step that shows something else than was recorded. */
 export interface Difference {
@@ -20,6 +23,16 @@ export interface Difference {
   readonly got: string;
 }
 
+/** A difference that the table declares (x86-known.ts), and the step and fields that met it. */
+export interface KnownMet {
+  readonly name: string;
+  readonly flavour: Flavour;
+  /** From 0. */
+  readonly step: number;
+  /** "value", "state.irr", "ioapic.irr", … */
+  readonly paths: readonly string[];
+}
+
 export interface VectorResult {
   readonly id: string;
   readonly title: string;
@@ -29,13 +42,15 @@ export interface VectorResult {
   readonly reason: string | null;
   readonly difference: Difference | null;
   readonly compared: Readonly<Compared>;
+  /** Of calls to /dev/kvm alone. */
+  readonly known?: readonly KnownMet[];
 }
 
 export interface ConformOptions {
   /** Default: of an x86 vector model, of an Arm vector what its oracle says. */
   readonly target?: TargetName | "model";
-  /** Whose rules a controller of KVM's follows. Default: linux-6.1 where that kernel answered, else newest. */
-  readonly compat?: Compat;
+  /** Whose rules a controller of KVM's follows; of Arm's there are only newest and linux-6.1. Default: linux-6.1 where that kernel answered, else newest. */
+  readonly compat?: X86Compat;
 }
 
 const KERNEL_ORACLE = "linux-6.1-kvm";
@@ -50,7 +65,7 @@ export function runVector(vector: AnyVector, options: ConformOptions = {}): Vect
 /** Is this a vector of calls to /dev/kvm, or of QEMU's `pc`? */
 export const isX86 = (vector: AnyVector): vector is X86Vector | PcVector => isKvmVector(vector) || isPc(vector.machine);
 
-const runOnModel = (vector: X86Vector | PcVector, compat: Compat | undefined): VectorResult =>
+const runOnModel = (vector: X86Vector | PcVector, compat: X86Compat | undefined): VectorResult =>
   isPc(vector.machine) ? runOnPcModel(vector as PcVector, compat) : runOnX86Model(vector as X86Vector, compat);
 
 /** What a vector runs on when nobody says: the model of whoever answered. */
@@ -68,22 +83,23 @@ export function hasCompat(vector: AnyVector, target: TargetName | "model" = targ
 
 const skipped = ({ id, title }: AnyVector, target: VectorResult["target"], reason: string): VectorResult => ({ id, title, target, outcome: "skipped", reason, difference: null, compared: { answers: 0, kvmAnswers: 0 } });
 
-function runOnArm(vector: AnyVector, target: TargetName, compat: Compat | undefined): VectorResult {
+function runOnArm(vector: AnyVector, target: TargetName, compat: X86Compat | undefined): VectorResult {
   const reason = reasonToSkip(vector, target);
   if (reason !== null) return skipped(vector, target, reason);
   const compared: Compared = { answers: 0, kvmAnswers: 0 };
-  const difference = firstDifference(vector as ArmVector, target, compat ?? (isByKernel(vector) ? "linux-6.1" : "newest"), compared);
+  const difference = firstDifference(vector as ArmVector, target, isArmCompat(compat) ? compat : isByKernel(vector) ? "linux-6.1" : "newest", compared);
   return { id: vector.id, title: vector.title, target, outcome: difference === null ? "passed" : "failed", reason: null, difference, compared };
 }
 
-function runOnX86Model(vector: X86Vector, compat: Compat = "newest"): VectorResult {
+function runOnX86Model(vector: X86Vector, compat: X86Compat = "newest"): VectorResult {
   const reason = reasonToSkip(vector, "model");
   if (reason !== null) return skipped(vector, "model", reason);
-  return runX86Vector(vector, new X86Calls(X86_MODEL({ endsAtAcceptance: false, compat })), "model");
+  const modelWith: ModelMaker = (flipped) => new X86Calls(X86_MODEL(flipped.reduce<Backend>((backend, each) => each.flip(backend), { endsAtAcceptance: false })));
+  return runX86Vector(vector, new X86Calls(X86_MODEL({ endsAtAcceptance: false, compat })), "model", { foreign: movedBy(compat), modelWith });
 }
 
 /** The recording kernel's machine was an AMD one, where CR8 carries the TPR (x86-irqchip.md 7.3). */
-function runOnPcModel(vector: PcVector, compat: Compat = "linux-6.1"): VectorResult {
+function runOnPcModel(vector: PcVector, compat: X86Compat = "linux-6.1"): VectorResult {
   if (!vector.oracle.includes(KERNEL_ORACLE)) return skipped(vector, "model", "no kernel answered, and the model is one");
   return runPcVector(vector, new X86Calls(X86_MODEL({ endsAtAcceptance: false, compat, losesTprLowNibble: true })), "model");
 }

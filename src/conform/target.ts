@@ -27,6 +27,7 @@ export type TargetName = (typeof TARGET_NAMES)[number];
 export const COMPATS = ["newest", "linux-6.1"] as const;
 /** Which kernel's rules the virtual controllers follow (gic.md D0.5, D7). */
 export type Compat = (typeof COMPATS)[number];
+export const isArmCompat = (compat: string | undefined): compat is Compat => COMPATS.some((each) => each === compat);
 
 export interface Target {
   perform(step: ArmStep): Step<Observation>;

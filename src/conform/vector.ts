@@ -67,20 +67,31 @@ export const isArm = (machine: unknown): boolean => typeof machine === "string" 
 export function parseConformanceFile(text: string, file: string): AnyVector[] {
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = JSON.parse(text.replace(/^\uFEFF/, ""));
   } catch (error) {
     throw new PersonError(`${file}: not JSON: ${error instanceof Error ? error.message : String(error)}`);
   }
   const rough = z.array(vector).safeParse(json);
   if (!rough.success) throw new PersonError(`${file}: ${place(rough.error.issues[0], json)}; a conformance file is an array of vectors (schema/conformance-file.schema.json, schema/kvm-conformance-file.schema.json)`);
+  refuseTwins(rough.data, file);
   return rough.data.map((each, i): AnyVector => {
     const where = `${file}: vector ${i} (${each.id})`;
+    if (each.steps.length === 0) throw new PersonError(`${where}: it has no steps, and would pass whatever happens; give it some, or take it out`);
     if (isArm(each.machine)) return armVector(each, where);
     if (isPc(each.machine)) return checked(readPcVector(each), where);
     if (isKvmVector(each)) return checked(readX86Vector(each), where);
     if (each.machine === undefined && each.flavour !== undefined) throw new PersonError(`${where}: unknown flavour "${each.flavour}"; there are ${FLAVOURS.join(", ")}`);
     return each;
   });
+}
+
+function refuseTwins(vectors: readonly Vector[], file: string): void {
+  const places = new Map<string, number>();
+  for (const [i, { id }] of vectors.entries()) {
+    const first = places.get(id);
+    if (first !== undefined) throw new PersonError(`${file}: vectors ${first} and ${i} have one id, ${id}; give each its own`);
+    places.set(id, i);
+  }
 }
 
 function checked<T extends AnyVector>(read: T | string, where: string): T {

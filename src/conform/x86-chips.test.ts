@@ -50,7 +50,10 @@ describe("answers", () => {
   it("the stored PPR, and chips that were not recorded, are not compared", () => {
     const pic = { irr: 1 } as never;
     expect(chipDifferences({ picMaster: pic }, { picMaster: pic, picSlave: pic })).toEqual([]);
-    expect(chipDifferences({ lapic: { vcpu0: { pprLazy: 1, tpr: 1 } } } as never, { lapic: { vcpu0: { pprLazy: 2, tpr: 2 } } } as never)).toEqual([{ path: "lapic.vcpu0.tpr", expected: "1", got: "2" }]);
+    expect(chipDifferences({ lapic: { vcpu0: { pprLazy: 1, tpr: 1 } } } as never, { lapic: { vcpu0: { pprLazy: 2, tpr: 2 } } } as never)).toEqual([
+      { path: "lapic.vcpu0.pprLazy", expected: "1", got: "2" },
+      { path: "lapic.vcpu0.tpr", expected: "1", got: "2" },
+    ]);
   });
 });
 

@@ -113,7 +113,8 @@ export class CommandGuest implements X86GuestCpu {
     if (vcpu.exceptionVector >= 0) return true;
     this.readLow = this.isMemory ? this.memory.value : vcpu.trap.low;
     this.readHigh = vcpu.trap.high;
-    vcpu.regs.rip = At.BETWEEN;
+    // An INIT that it sent to itself has taken it elsewhere.
+    if (vcpu.regs.rip === At.ACTION) vcpu.regs.rip = At.BETWEEN;
     return true;
   }
 

@@ -11,9 +11,6 @@ export interface AnswerDifference {
   readonly got: string;
 }
 
-/** The kernel refreshes the stored PPR late (conformance/README.md). */
-const NOT_COMPARED: ReadonlySet<string> = new Set(["pprLazy"]);
-
 /** Where two answers, or two states of the chips, differ; empty when they agree. A missing field differs from any value. */
 export function answerDifferences(expected: X86Answer | X86Chips, got: X86Answer | X86Chips): AnswerDifference[] {
   const found: AnswerDifference[] = [];
@@ -29,9 +26,7 @@ export function chipDifferences(recorded: X86Chips, got: X86Chips): AnswerDiffer
 
 function compare(path: string, expected: unknown, got: unknown, found: AnswerDifference[]): void {
   if (isRecord(expected) && isRecord(got)) {
-    for (const key of new Set([...Object.keys(expected), ...Object.keys(got)])) {
-      if (!NOT_COMPARED.has(key)) compare(path === "" ? key : `${path}.${key}`, expected[key], got[key], found);
-    }
+    for (const key of new Set([...Object.keys(expected), ...Object.keys(got)])) compare(path === "" ? key : `${path}.${key}`, expected[key], got[key], found);
     return;
   }
   if (sameLeaf(expected, got)) return;

@@ -10,7 +10,8 @@ class Lines implements X86Target {
   isClosed = false;
   constructor(private readonly isFaulty: boolean) {}
   *perform({ op, args }: X86Call): Step<X86Answer> {
-    if (op !== "irqLineStatus") return op === "createVm" && args.type === 5 ? { ret: this.isFaulty ? 1 : 0 } : { ret: 0 };
+    if (op === "createVm" && args.type === 5) return this.isFaulty ? { errno: "EINVAL" } : { ret: "fd" };
+    if (op !== "irqLineStatus") return { ret: 0 };
     if (args.level === 1) this.high.add(args.gsi);
     const extra = this.isFaulty && this.high.has(9) && this.high.size > 2 ? 1 : 0;
     return { ret: 0, status: this.high.size + extra };

@@ -1,8 +1,10 @@
 import { PersonError } from "../sim/person-error.js";
 import { run } from "../sim/step.js";
 import { type AnswerDifference, answerDifferences } from "./x86-compare.js";
-import { explanationOf, type KnownDifference } from "./x86-known.js";
+import { Explainer, type Given } from "./x86-explain.js";
+import { type KnownDifference, type KnownSwitch, withoutFields } from "./x86-known.js";
 import { shrink } from "./shrink.js";
+import type { X86Chips } from "./x86-state.js";
 import type { X86Answer, X86Call, X86Target } from "./x86-vector.js";
 
 /** One step on both sides. */
@@ -10,6 +12,8 @@ export interface DiffStep {
   readonly call: X86Call;
   readonly model: X86Answer;
   readonly kernel: X86Answer;
+  /** The kernel's after it, where the answers agree. */
+  readonly kernelChips?: X86Chips;
   /** In the answers and, after it, in the chips; empty when both sides agree. `expected` is the kernel's. */
   readonly differences: readonly AnswerDifference[];
 }
@@ -21,6 +25,8 @@ export interface DiffResult {
   readonly outcome: "same" | "known" | "different";
   /** Declared differences that were met, one for each step that they explain. */
   readonly known: readonly KnownDifference[];
+  /** The vCPUs whose local APICs were looked at. */
+  readonly lapics: readonly string[];
 }
 
 /** What a machine answers that has run out of something: no difference between the two sides. */
@@ -28,47 +34,63 @@ const EXHAUSTED = ["EMFILE", "ENFILE", "ENOMEM"];
 
 /** Fresh machines for the two sides. */
 export interface DiffSides {
-  model(): X86Target;
+  /** @param flipped switches on the other side than usual */
+  model(flipped?: readonly KnownSwitch[]): X86Target;
   kernel(): X86Target;
+  /** Switches on whose other side the kernel stands. Default: none. */
+  readonly foreign?: readonly KnownSwitch[];
 }
 
 /**
- * Runs calls on both sides until the first step whose answers, or whose chips after it, differ.
+ * Runs calls on both sides until the first step whose answers, or whose chips after it, differ, and nothing declared says why.
  *
  * @throws PersonError where the kernel ran out of descriptors or memory
  */
 export function diffX86(calls: readonly X86Call[], sides: DiffSides): DiffResult {
-  const [model, kernel] = [sides.model(), sides.kernel()];
+  const kernel = sides.kernel();
+  let model = sides.model();
+  const explainer = new Explainer(sides.foreign ?? [], (flipped) => sides.model(flipped));
   const steps: DiffStep[] = [];
+  const given: Given[] = [];
   const lapics: string[] = [];
-  const met: KnownDifference[] = [];
+  const known: KnownDifference[] = [];
   let outcome: DiffResult["outcome"] = "same";
   for (const call of calls) {
     const step = performOnBoth(call, model, kernel, lapics);
-    steps.push(step);
+    given.push({ call, answer: step.kernel, lapics: [...lapics], ...(step.kernelChips === undefined ? {} : { chips: step.kernelChips }) });
     if (call.op === "createVcpu" && step.kernel.ret === "fd") lapics.push(call.args.as ?? `vcpu${call.args.id}`);
-    if (step.differences.length === 0) continue;
+    if (step.differences.length === 0) {
+      steps.push(step);
+      continue;
+    }
     if (EXHAUSTED.includes(step.kernel.errno ?? "")) {
       run(model.close());
       run(kernel.close());
       throw new PersonError(`the machine refuses ${call.op} with ${step.kernel.errno}, the model does not: give it more descriptors or memory (ulimit -n), and compare again`);
     }
-    const known = explanationOf(call, step, steps.slice(0, -1));
-    if (known !== null) met.push(known);
-    if (known?.isHarmless) continue;
-    outcome = known === null ? "different" : "known";
+    const explanation = explainer.explain(step, steps, given);
+    steps.push({ ...step, differences: explanation.left.length > 0 ? explanation.left : step.differences });
+    known.push(...explanation.known);
+    if (explanation.model !== null) {
+      run(model.close());
+      model = explanation.model;
+    }
+    if (!explanation.isEnd) continue;
+    outcome = explanation.left.length > 0 ? "different" : "known";
     break;
   }
   run(model.close());
   run(kernel.close());
-  return { steps, outcome, known: met };
+  return { steps, outcome, known, lapics };
 }
 
 function performOnBoth(call: X86Call, model: X86Target, kernel: X86Target, lapics: readonly string[]): DiffStep {
   const answers = { model: run(model.perform(call)), kernel: run(kernel.perform(call)) };
   const differences = answerDifferences(answers.kernel, answers.model);
-  if (differences.length === 0) differences.push(...answerDifferences(run(kernel.chips(lapics)), run(model.chips(lapics))));
-  return { call, ...answers, differences };
+  if (withoutFields({ call, ...answers, differences }).left.length > 0) return { call, ...answers, differences };
+  const kernelChips = run(kernel.chips(lapics));
+  differences.push(...answerDifferences(kernelChips, run(model.chips(lapics))));
+  return { call, ...answers, kernelChips, differences };
 }
 
 /** What kind of difference a result ends in, empty when in none: shrinking must not slip from one to another. */

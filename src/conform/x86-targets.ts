@@ -1,4 +1,5 @@
-import type { Compat } from "./target.js";
+import type { ChipRules, X86Compat } from "../irqchip/x86/chip-rules.js";
+import type { Hazards } from "../sim/hazards.js";
 import { ModelSystem } from "./x86-model.js";
 import type { X86System } from "./x86-system.js";
 
@@ -10,13 +11,15 @@ export interface Backend {
    */
   readonly endsAtAcceptance: boolean;
   /** Default "newest". */
-  readonly compat?: Compat;
+  readonly compat?: X86Compat | ChipRules;
   /** CR8 carries the TPR, whose low nibble is lost (AMD without AVIC; x86-irqchip.md 7.3). Default false. */
   readonly losesTprLowNibble?: boolean;
+  /** Rules that it does not keep. */
+  readonly hazards?: Partial<Hazards>;
 }
 
 export const X86_TARGET_NAMES = ["model", "kvm"] as const;
 export type X86TargetName = (typeof X86_TARGET_NAMES)[number];
 
 /** A fresh process on the model. */
-export const X86_MODEL = (backend: Backend): X86System => new ModelSystem(backend);
+export const X86_MODEL = (backend: Backend): X86System => new ModelSystem(backend, backend.hazards);

@@ -17,7 +17,7 @@ const answer = z.object({
 });
 
 const steps = (Object.keys(X86_ARGS) as X86OpName[]).map((op) =>
-  z.object({ op: z.literal(op), args: X86_ARGS[op], expect: answer.extend({ after: chips.optional() }).describe("what the kernel answered") }),
+  z.strictObject({ op: z.literal(op), args: X86_ARGS[op], expect: answer.extend({ after: chips.strict().optional() }).strict().describe("what the kernel answered") }),
 );
 
 export const FLAVOURS = ["any", "version", "build", "quirk", "pvm"] as const;

@@ -44,7 +44,7 @@ export type IrqchipMode = "none" | "full" | "split";
 /** What distinguishes x86 hosts and kernels. */
 export interface X86Options {
   /** Which kernel's chips (x86-irqchip.md 15). Default newest. */
-  readonly compat?: X86Compat;
+  readonly compat?: X86Compat | ChipRules;
   /** AMD without AVIC: a guest entry loses the low nibble of TPR (7.3). Default false. */
   readonly losesTprLowNibble?: boolean;
   /** What else the local APICs are (x86-irqchip.md 14.3); their mode, kernel and lost nibble are given elsewhere. */
@@ -59,7 +59,7 @@ export interface X86Options {
 export class X86 implements Arch {
   readonly name = "x86";
   readonly vcpuMmapSize = X86_VCPU_MMAP_SIZE;
-  readonly compat: X86Compat;
+  readonly compat: X86Compat | ChipRules;
   readonly rules: ChipRules;
 
   /** @param cpus physical CPUs online: what KVM_CAP_NR_VCPUS recommends */

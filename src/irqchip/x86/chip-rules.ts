@@ -39,11 +39,15 @@ export type ChipRules = Readonly<Record<ChipRule, boolean>>;
 /** Whose rules hold: the newest recorded kernel's (6.18), those of a version as "linux-6.1", or those announced for 2026. */
 export type X86Compat = "newest" | "linux-2026" | `linux-${number}.${number}`;
 
-const VERSION = /^linux-(\d+)\.(\d+)$/;
+const OLDEST = 309;
+export const isX86Compat = (text: string): text is X86Compat => text === "newest" || text === "linux-2026" || (VERSION.test(text) && versionOf(text as X86Compat) >= OLDEST && versionOf(text as X86Compat) <= NEWEST);
+
+const VERSION = /^linux-(\d)\.(\d{1,2})$/;
 const made = new Map<number, ChipRules>();
 
-/** The switches of a kernel. Versions between two rows have those of the earlier one; the oldest with any is 3.9. */
-export function chipRules(compat: X86Compat): ChipRules {
+/** The switches of a kernel, or those given. Versions between two rows have those of the earlier one; the oldest with any is 3.9. */
+export function chipRules(compat: X86Compat | ChipRules): ChipRules {
+  if (typeof compat !== "string") return compat;
   const version = versionOf(compat);
   let rules = made.get(version);
   if (rules === undefined) {

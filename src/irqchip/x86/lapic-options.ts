@@ -1,4 +1,4 @@
-import type { X86Compat } from "./chip-rules.js";
+import type { ChipRules, X86Compat } from "./chip-rules.js";
 
 /** What the VM decided about its local APICs (x86-irqchip.md 14.3). */
 export interface LapicOptions {
@@ -23,7 +23,7 @@ export interface LapicOptions {
   /** AMD without AVIC: the low nibble of TPR is lost at the next guest entry (7.3). */
   readonly losesTprLowNibble: boolean;
   /** Which kernel's local APICs (x86-irqchip.md 15). */
-  readonly compat: X86Compat;
+  readonly compat: X86Compat | ChipRules;
 }
 
 /** What KVM 6.18 does on an Intel processor (x86-irqchip.md 14.3). */

@@ -12,7 +12,7 @@ import { PicPorts } from "./pic-ports.js";
 /** Which kernel's PIC or IOAPIC, and which of its rules are off. */
 export interface ChipOptions {
   /** Default "newest". */
-  readonly compat?: X86Compat;
+  readonly compat?: X86Compat | ChipRules;
 }
 
 /** Lines of both chips; those of the slave are 8 to 15. */

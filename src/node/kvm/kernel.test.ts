@@ -1,3 +1,7 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { describe, expect, it } from "vitest";
 import { PersonError } from "../../sim/person-error.js";
 import { MEMORY_BYTES, routineOf, writeGuestCode } from "../../conform/guest-code.js";
@@ -9,6 +13,18 @@ describe("the running kernel", () => {
     const refusal = await Syscalls.load("koffi-that-is-not-there").catch((error: unknown) => error);
     expect(refusal).toBeInstanceOf(PersonError);
     expect(String(refusal)).toMatch(/koffi.*is not installed; run npm install koffi$|x86-64 Linux/);
+  });
+
+  it("with a koffi that does not load is refused in one sentence that says so", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "virq-koffi-"));
+    const broken = join(folder, "index.mjs");
+    writeFileSync(broken, 'throw new Error("invalid ELF header\\n  at somewhere")');
+    const refusal = await Syscalls.load(pathToFileURL(broken).href).catch((error: unknown) => error);
+    const without = await Syscalls.load(pathToFileURL(join(folder, "importer.mjs")).href).catch((error: unknown) => error);
+    rmSync(folder, { recursive: true });
+    expect(refusal).toBeInstanceOf(PersonError);
+    expect(String(refusal)).toMatch(/is installed and cannot be loaded \(invalid ELF header\); run npm rebuild koffi.*machine$|x86-64 Linux/);
+    expect(without).toBeInstanceOf(PersonError);
   });
 
   it("without a usable /dev/kvm is refused in one sentence with the remedy", async () => {

@@ -48,6 +48,14 @@ const MOST_CLOSING = 64;
 /** Memory that system calls and this process both see: structures, and what vCPUs and guests map. */
 const ARENA_BYTES = 1 << 27;
 
+/** Why a package cannot be used: it is not there, or it is and does not load. */
+function refusal(name: string, error: unknown): string {
+  const who = `the package ${name}, which makes the system calls,`;
+  const said = error instanceof Error ? error.message.split("\n")[0] : String(error);
+  const isMissing = error instanceof Error && "code" in error && error.code === "ERR_MODULE_NOT_FOUND" && said.includes(`'${name}'`);
+  return isMissing ? `${who} is not installed; run npm install koffi` : `${who} is installed and cannot be loaded (${said}); run npm rebuild koffi, or install it anew for this Node and machine`;
+}
+
 /**
  * The running kernel's system calls, straight from this thread: a result of 0 or more, or a negative errno. Memory that the
  * kernel reads or writes lies in one arena at a known address.
@@ -79,9 +87,10 @@ export class Syscalls {
     if (process.platform !== "linux" || process.arch !== "x64") throw new PersonError("the running kernel is compared on x86-64 Linux only; run it there, or use --target model");
     const koffi = await import(name).then(
       (module: { readonly default: Koffi }) => module.default,
-      () => null,
+      (error: unknown) => {
+        throw new PersonError(refusal(name, error));
+      },
     );
-    if (koffi === null) throw new PersonError(`the package ${name}, which makes the system calls, is not installed; run npm install koffi`);
     return new Syscalls(koffi, koffi.load(null).func("int64_t syscall(int64_t nr, int64_t a, int64_t b, int64_t c, int64_t d, int64_t e, int64_t f)"));
   }
 
