@@ -51,7 +51,10 @@ class VirtualTarget implements Target {
     const error = run(vgic.init());
     if (error !== 0) throw new Error(`INIT answers ${error}`);
     this.its = hasIts ? run(createIts(vgic.dist)) : null;
-    if (this.its !== null) this.its.base = ITS_BASE;
+    if (this.its !== null) {
+      this.its.base = ITS_BASE;
+      this.its.appear();
+    }
     vgic.dist.redistRegions.push(new RedistRegion(0, REDISTRIBUTORS, 0));
     for (let cpu = 0; cpu < cpus; cpu++) {
       run(vgic.dist.frames.bindRedist(vgic.dist.cpus[cpu]));

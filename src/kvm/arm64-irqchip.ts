@@ -23,11 +23,11 @@ class VgicType implements KvmDeviceType {
 export const VGIC_V2 = new VgicType("kvm-arm-vgic", 2);
 export const VGIC_V3 = new VgicType("kvm-arm-vgic-v3", 3);
 
-/** An ITS of the VM's GICv3: -ENODEV where that does not exist yet. */
+/** An ITS, before or after the GICv3 that it belongs to. */
 export const VGIC_ITS: KvmDeviceType = {
   name: "kvm-arm-vgic-its",
   *create(vm: Vm): Step<KvmDeviceOps | number> {
-    return vm.armIrqchip === null ? -ENODEV : yield* vm.armIrqchip.createIts();
+    return vm.arch instanceof Arm64Vm ? yield* vm.arch.createIts() : -ENODEV;
   },
 };
 

@@ -1,5 +1,5 @@
-import type { ArmIrqchip } from "../irqchip/contract.js";
-import { createVgic } from "../irqchip/gic/vgic.js";
+import type { ArmIrqchip, KvmDeviceOps } from "../irqchip/contract.js";
+import { createVgic, prepareVgic, type Vgic } from "../irqchip/gic/vgic.js";
 import { Ev } from "../sim/event.js";
 import type { Step } from "../sim/step.js";
 import { armIrqLineId, armIrqLineType, armIrqLineVcpu } from "../uapi/arm.js";
@@ -96,6 +96,8 @@ export class Arm64Vm implements VmArch {
   readonly bypass: BypassHooks;
   readonly forwarding: IrqForwarding;
   armIrqchip: ArmIrqchip | null = null;
+  /** The GICv3 of an ITS that was made first. */
+  private prepared: Vgic | null = null;
 
   constructor(
     readonly vm: Vm,
@@ -111,7 +113,7 @@ export class Arm64Vm implements VmArch {
 
   capability(capability: number): number {
     if (capability === K.KVM_CAP_MAX_VCPUS) return this.maxVcpus;
-    if (capability === K.KVM_CAP_MSI_DEVID) return this.armIrqchip?.hasIts === true ? 1 : 0;
+    if (capability === K.KVM_CAP_MSI_DEVID) return (this.armIrqchip ?? this.prepared)?.hasIts === true ? 1 : 0;
     return this.arch.capability(capability);
   }
 
@@ -200,9 +202,18 @@ export class Arm64Vm implements VmArch {
 
   /** kvm.lock held: the VM's interrupt controller, or -EEXIST, -ENODEV, -EBUSY, -E2BIG. */
   *createIrqchip(model: 2 | 3): Step<ArmIrqchip | number> {
-    const vgic = yield* createVgic(this.vm, model, this.armIrqchip);
+    const vgic = yield* createVgic(this.vm, model, this.armIrqchip, {}, this.prepared);
     if (typeof vgic !== "number") this.armIrqchip = vgic;
     return vgic;
+  }
+
+  /** kvm.lock held: an ITS of the VM's GICv3, which need not be there yet; -ENODEV where the host has none. */
+  *createIts(): Step<KvmDeviceOps | number> {
+    const { hostGic } = this.vm;
+    if (this.armIrqchip !== null) return yield* this.armIrqchip.createIts();
+    if (hostGic === null || hostGic.version !== 3) return -ENODEV;
+    this.prepared ??= prepareVgic(this.vm, hostGic);
+    return yield* this.prepared.createIts();
   }
 
   *destroy(): Step<void> {

@@ -20,13 +20,15 @@ const ALIGN_64K = 0xffff;
 /** Below and from here on registers are 32 bits wide. */
 const FIRST_64_BIT = 0x8;
 const FIRST_ID = 0xffd0;
+/** No control has this number. */
+const NO_ATTRIBUTE = -1;
 
 export function* setItsAttribute(its: Its, process: Process, group: number, attrLo: number, attrHi: number, address: number): Step<number> {
   switch (group) {
     case A.KVM_DEV_ARM_VGIC_GRP_ADDR:
       return isItsAddress(attrLo, attrHi) ? yield* setAddress(its, process, address) : -ENODEV;
     case A.KVM_DEV_ARM_VGIC_GRP_CTRL:
-      return attrHi === 0 ? yield* control(its, attrLo) : -ENXIO;
+      return yield* control(its, attrHi === 0 ? attrLo : NO_ATTRIBUTE);
     case A.KVM_DEV_ARM_VGIC_GRP_ITS_REGS:
       if (!userWord.fetch(process, address, 8)) return -EFAULT;
       return yield* accessRegister(its, attrLo, attrHi, userWord.low, userWord.high, true);
@@ -53,14 +55,14 @@ export function* getItsAttribute(its: Its, process: Process, group: number, attr
   }
 }
 
-export function hasItsAttribute(its: Its, group: number, attrLo: number, attrHi: number): number {
+export function hasItsAttribute(group: number, attrLo: number, attrHi: number): number {
   switch (group) {
     case A.KVM_DEV_ARM_VGIC_GRP_ADDR:
       return isItsAddress(attrLo, attrHi) ? 0 : -ENXIO;
     case A.KVM_DEV_ARM_VGIC_GRP_CTRL:
       return attrHi === 0 && isControl(attrLo) ? 0 : -ENXIO;
     case A.KVM_DEV_ARM_VGIC_GRP_ITS_REGS:
-      return checkRegister(its, attrLo, attrHi);
+      return checkRegister(attrLo, attrHi);
     default:
       return -ENXIO;
   }
@@ -71,7 +73,10 @@ const isItsAddress = (attrLo: number, attrHi: number): boolean => attrHi === 0 &
 const isControl = (attr: number): boolean =>
   attr === A.KVM_DEV_ARM_VGIC_CTRL_INIT || attr === A.KVM_DEV_ARM_ITS_SAVE_TABLES || attr === A.KVM_DEV_ARM_ITS_RESTORE_TABLES || attr === A.KVM_DEV_ARM_ITS_CTRL_RESET;
 
-/** Set once: the frames are on the bus from then on. 0, -EFAULT, -EEXIST, -EINVAL, -E2BIG, or the bus's errno. */
+/**
+ * Set once, also where the bus refuses the frames: 0, -EFAULT, -EEXIST, -EINVAL, -E2BIG, or the bus's errno. From 0 on they
+ * are there.
+ */
 function* setAddress(its: Its, process: Process, address: number): Step<number> {
   if (!userWord.fetch(process, address, 8)) return -EFAULT;
   const { low, high } = userWord;
@@ -81,25 +86,31 @@ function* setAddress(its: Its, process: Process, address: number): Step<number> 
   if ((low & ALIGN_64K) !== 0 || wraps) return -EINVAL;
   if (base + GITS_SIZE > 2 ** its.vm.ipaBits) return -E2BIG;
   yield* its.vm.slotsLock.lock();
-  const isFirst = its.base === VGIC_ADDR_UNDEF;
-  const error = isFirst ? yield* its.vm.mmioBus.register(base, GITS_SIZE, its) : -EBUSY;
-  if (error === 0) its.base = base;
+  let error = -EBUSY;
+  if (its.base === VGIC_ADDR_UNDEF) {
+    its.base = base;
+    error = yield* its.vm.mmioBus.register(base, GITS_SIZE, its);
+    if (error === 0) its.appear();
+  }
   yield* its.vm.slotsLock.unlock();
   return error;
 }
 
-/** 0, -EINVAL (not aligned), -ENXIO (no address yet, or no such register). */
-function checkRegister(its: Its, offset: number, attrHi: number): number {
-  if (its.base === VGIC_ADDR_UNDEF) return -ENXIO;
-  const isWord = attrHi === 0 && (offset < FIRST_64_BIT || offset >= FIRST_ID) && offset >= 0;
+/** 0, -EINVAL (not aligned), -ENXIO (no such register). */
+function checkRegister(offset: number, attrHi: number): number {
+  const isWord = attrHi !== 0 || offset >>> 0 < FIRST_64_BIT || offset >>> 0 >= FIRST_ID;
   if ((offset & (isWord ? 3 : 7)) !== 0) return -EINVAL;
   return attrHi === 0 && GITS.find(offset, isWord ? 4 : 8) >= 0 ? 0 : -ENXIO;
 }
 
-/** A read goes into `its.userLow` and `userHigh`. 0, -EINVAL, -ENXIO, -EBUSY (a vCPU runs), or the register's errno. */
+/**
+ * A read goes into `its.userLow` and `userHigh`. 0, -EINVAL, -ENXIO (also without an address), -EBUSY (a vCPU runs), or the
+ * register's errno.
+ */
 function* accessRegister(its: Its, offset: number, attrHi: number, low: number, high: number, isWrite: boolean): Step<number> {
-  const refused = checkRegister(its, offset, attrHi);
+  const refused = checkRegister(offset, attrHi);
   if (refused !== 0) return refused;
+  if (its.base === VGIC_ADDR_UNDEF) return -ENXIO;
   const isLocked = yield* tryLockVcpus(its.dist);
   if (!isLocked) return -EBUSY;
   yield* its.dist.configLock.lock();
@@ -116,9 +127,8 @@ function* accessRegister(its: Its, offset: number, attrHi: number, low: number, 
   return error;
 }
 
-/** B9. INIT does nothing: the address has initialised the ITS. */
+/** B9. INIT does nothing: the address has initialised the ITS. An attribute that is none is refused only with everything locked. */
 function* control(its: Its, attr: number): Step<number> {
-  if (!isControl(attr)) return -ENXIO;
   if (attr === A.KVM_DEV_ARM_VGIC_CTRL_INIT) return 0;
   const isLocked = yield* tryLockVcpus(its.dist);
   if (!isLocked) return -EBUSY;
@@ -127,7 +137,8 @@ function* control(its: Its, attr: number): Step<number> {
   let error = 0;
   if (attr === A.KVM_DEV_ARM_ITS_SAVE_TABLES) error = yield* saveTables(its);
   else if (attr === A.KVM_DEV_ARM_ITS_RESTORE_TABLES) error = yield* restoreTables(its);
-  else yield* reset(its);
+  else if (attr === A.KVM_DEV_ARM_ITS_CTRL_RESET) yield* reset(its);
+  else error = -ENXIO;
   yield* its.itsLock.unlock();
   yield* its.dist.configLock.unlock();
   yield* unlockVcpus(its.dist, its.dist.vm.vcpus.length);

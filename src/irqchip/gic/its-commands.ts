@@ -22,7 +22,7 @@ import { ENODEV } from "../../uapi/errno.js";
 import type { Its } from "./its.js";
 import { EVENT_ID_BITS, type ItsCollection, type ItsDevice } from "./its-devices.js";
 import { mapInterrupt } from "./its-map-interrupt.js";
-import { cpuById, freeCollection, freeDevice, moveCollection, retarget, targetOf, unmapEvent } from "./its-mappings.js";
+import { freeCollection, freeDevice, moveCollection, retarget, targetOf, unmapEvent } from "./its-mappings.js";
 import { trigger } from "./its-msi.js";
 import { clearEntry } from "./its-save.js";
 import { collectionEntry, deviceEntry, ENTRY_SIZE } from "./its-tables.js";
@@ -118,7 +118,8 @@ function* mapd(its: Its, dw: Int32Array): Step<number> {
 /** B4.3. */
 function* mapc(its: Its, dw: Int32Array): Step<number> {
   const id = icidOf(dw);
-  const cpu = cpuById(its.dist, rdbaseOf(dw));
+  const rdbase = rdbaseOf(dw);
+  const cpu = its.dist.cpuByRdbase(rdbase);
   const isMapping = isValid(dw);
   if (cpu === null && (isMapping || its.dist.isLinux61)) return ItsError.MAPC_PROCNUM_OOR;
   const collection = its.collections.find(id);
@@ -128,12 +129,13 @@ function* mapc(its: Its, dw: Int32Array): Step<number> {
   }
   if (cpu === null) return ItsError.MAPC_PROCNUM_OOR;
   if (collection !== null) {
+    collection.target = rdbase;
     yield* moveCollection(its, collection, cpu);
     return 0;
   }
   const entry = yield* collectionEntry(its, id);
   if (entry < 0) return ItsError.MAPC_COLLECTION_OOR;
-  its.collections.add(id).target = cpu.vcpu.id;
+  its.collections.add(id).target = rdbase;
   return 0;
 }
 
@@ -168,14 +170,17 @@ function* discard(its: Its, dw: Int32Array): Step<number> {
   return 0;
 }
 
-/** B4.8. */
+/** B4.8: the list registers of other vCPUs are not looked at, and may bring it back (hazard R55) unless that is asked for. */
 function* clear(its: Its, dw: Int32Array): Step<number> {
-  const irq = yield* its.dist.lpis.get(interruptOf(its, dw));
+  const { dist, vm } = its;
+  const irq = yield* dist.lpis.get(interruptOf(its, dw));
   if (irq === null) return ItsError.CLEAR_UNMAPPED_INTERRUPT;
+  if (dist.lpiRules.strictClear) yield* vm.haltGuest();
   yield* irq.lock.lock();
   irq.pendingLatch = false;
   yield* irq.lock.unlock();
-  yield* its.dist.lpis.put(irq);
+  if (dist.lpiRules.strictClear) yield* vm.resumeGuest();
+  yield* dist.lpis.put(irq);
   return 0;
 }
 
@@ -196,18 +201,18 @@ function* invall(its: Its, dw: Int32Array): Step<number> {
   return 0;
 }
 
-/** B4.11: LPIs of one vCPU go to another; collections stay, and nobody is told. */
+/** B4.11: LPIs of one vCPU, in newer kernels those of all, go to another; collections stay, and nobody is told. */
 function* movall(its: Its, dw: Int32Array): Step<number> {
   const { dist } = its;
-  const from = cpuById(dist, rdbaseOf(dw));
-  const to = cpuById(dist, rdbase2Of(dw));
+  const from = dist.cpuByRdbase(rdbaseOf(dw));
+  const to = dist.cpuByRdbase(rdbase2Of(dw));
   if (from === null || to === null) return ItsError.MOVALL_PROCNUM_OOR;
   if (from === to) return 0;
   for (let intid = yield* dist.lpis.next(VGIC_MIN_LPI); intid >= 0; intid = yield* dist.lpis.next(intid + 1)) {
     const irq = yield* dist.lpis.get(intid);
     if (irq === null) continue;
     yield* irq.lock.lock();
-    if (irq.targetVcpu === from) irq.targetVcpu = to;
+    if (irq.targetVcpu === from || dist.lpiRules.movall === "linux-6.10+") irq.targetVcpu = to;
     yield* irq.lock.unlock();
     yield* dist.lpis.put(irq);
   }

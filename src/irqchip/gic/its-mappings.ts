@@ -10,13 +10,7 @@ import type { VgicDist } from "./vgic-dist.js";
 
 /** The vCPU that a collection leads to, null where it leads nowhere. */
 export function targetOf(its: Its, collection: ItsCollection | null): VgicCpu | null {
-  return collection === null || collection.target < 0 ? null : cpuById(its.dist, collection.target);
-}
-
-/** RDbase is a vcpu_id; [6.1] the order of creation. */
-export function cpuById(dist: VgicDist, id: number): VgicCpu | null {
-  if (dist.isLinux61) return id < dist.cpus.length ? dist.cpus[id] : null;
-  return dist.cpus.find((cpu) => cpu.vcpu.id === id) ?? null;
+  return collection === null || collection.target < 0 ? null : its.dist.cpuByRdbase(collection.target);
 }
 
 /** An LPI goes to another vCPU from its next look on; a pending one moves when the old vCPU prunes its list (B6.4). */
@@ -54,7 +48,6 @@ export function* freeCollection(its: Its, collection: ItsCollection): Step<void>
 
 /** MAPC to another vCPU takes all LPIs of the collection along. */
 export function* moveCollection(its: Its, collection: ItsCollection, target: VgicCpu): Step<void> {
-  collection.target = target.vcpu.id;
   const devices = [...its.devices.values()];
   for (let i = 0; i < devices.length; i++)
     for (let event = devices[i].next(0); event >= 0; event = devices[i].next(event + 1))

@@ -13,46 +13,48 @@ import { queueIrqUnlock } from "./vgic-queue.js";
 
 /** The ITS whose frames hold the message's address; null: nobody's. */
 function itsOf(dist: VgicDist, message: ArmMessage): Its | null {
-  const address = (message.addressHi >>> 0) * 2 ** 32 + (message.addressLo >>> 0);
-  for (let i = 0; i < dist.itses.length; i++) if (dist.itses[i].covers(address)) return dist.itses[i];
+  const { itses } = dist;
+  for (let i = 0; i < itses.length; i++) if (itses[i].covers(message.addressHi, message.addressLo)) return itses[i];
   return null;
 }
 
 /**
  * Delivers a message: 1, 0 (the guest has not mapped the event), -ENODEV (no ITS), -EINVAL (no device id, or not an ITS's
- * address), -EBUSY (the ITS, or the target's LPIs, are off).
+ * address), -EBUSY (the ITS, or the target's LPIs, are off). A translation that is remembered is used before anything is
+ * checked, KVM_MSI_VALID_DEVID included.
  */
 export function* injectMsi(dist: VgicDist, message: ArmMessage): Step<number> {
   if (!dist.hasIts) return -ENODEV;
   const its = itsOf(dist, message);
-  if (its === null || (message.flags & KVM_MSI_VALID_DEVID) === 0) return -EINVAL;
-  const isDone = yield* injectCached(its, message.devid >>> 0, message.data >>> 0);
+  const isDone = yield* injectCached(dist, its, message);
   if (isDone) return 1;
+  if (its === null || (message.flags & KVM_MSI_VALID_DEVID) === 0) return -EINVAL;
   yield* its.itsLock.lock();
-  const result = yield* trigger(its, message.devid >>> 0, message.data >>> 0);
+  const result = yield* trigger(its, message.devid, message.data);
   yield* its.itsLock.unlock();
   return result < 0 ? result : result === 0 ? 1 : 0;
 }
 
 /** {@link injectMsi} where nothing may sleep: only what the cache knows, else -EWOULDBLOCK. */
 export function* injectMsiAtomic(dist: VgicDist, message: ArmMessage): Step<number> {
-  const its = dist.hasIts ? itsOf(dist, message) : null;
-  if (its === null || (message.flags & KVM_MSI_VALID_DEVID) === 0) return -EWOULDBLOCK;
-  const isDone = yield* injectCached(its, message.devid >>> 0, message.data >>> 0);
+  if (!dist.hasIts) return -EWOULDBLOCK;
+  const isDone = yield* injectCached(dist, itsOf(dist, message), message);
   return isDone ? 1 : -EWOULDBLOCK;
 }
 
-function* injectCached(its: Its, devid: number, event: number): Step<boolean> {
-  const intid = yield* its.cache.find(devid, event);
+function* injectCached(dist: VgicDist, its: Its | null, { addressHi, addressLo, devid, data }: ArmMessage): Step<boolean> {
+  const cache = dist.lruTranslations ?? its?.cache ?? null;
+  if (cache === null) return false;
+  const intid = yield* cache.find(addressHi | 0, addressLo | 0, devid | 0, data | 0);
   if (intid === 0) return false;
-  return yield* pend(its.dist, intid);
+  return yield* pend(dist, intid);
 }
 
 /** An event, its_lock held: 0, a positive command error, or -EBUSY. INT and messages that are not cached come here. */
 export function* trigger(its: Its, devid: number, event: number): Step<number> {
   const intid = yield* translate(its, devid, event);
   if (intid < 0 || intid === (ItsError.INT_UNMAPPED_INTERRUPT as number)) return intid;
-  yield* its.cache.insert(devid, event, intid);
+  yield* its.cache.insert(its, devid | 0, event | 0, intid);
   yield* pend(its.dist, intid);
   return 0;
 }

@@ -85,6 +85,30 @@ describe("registers of the ITS (gic.md D4)", () => {
     expect(run(h.its.hasAttr(h.process, REGS, 0x84, 0))).toBe(-EINVAL);
   });
 
+  it("B8: an attribute is judged by its alignment, then by the address, then by the register; has_attr asks for no address", () => {
+    const h = new ItsHarness({ isRaw: true });
+    expect([h.set(REGS, 0x84, 0n), h.set(REGS, 0x10040, 0n), h.set(REGS, CREADR, 0n)]).toEqual([-EINVAL, -ENXIO, -ENXIO]);
+    const has = (attrLo: number, attrHi = 0): number => run(h.its.hasAttr(h.process, REGS, attrLo, attrHi));
+    expect([has(0x84), has(CREADR), has(0x10040), has(4, 1), has(2, 1)]).toEqual([-EINVAL, 0, -ENXIO, -ENXIO, -EINVAL]);
+  });
+
+  it("B8: what a running vCPU refuses comes before a control that does not exist", () => {
+    const h = new ItsHarness();
+    run(h.vm.vcpus[1].mutex.lock());
+    expect([h.control(99), h.control(A.KVM_DEV_ARM_VGIC_CTRL_INIT)]).toEqual([-EBUSY, 0]);
+    run(h.vm.vcpus[1].mutex.unlock());
+    expect(h.control(99)).toBe(-ENXIO);
+  });
+
+  it("B8: an address that the bus refuses counts as set, and takes no messages", () => {
+    const h = new ItsHarness({ isRaw: true });
+    run(h.vm.mmioBus.register(ITS, 0x1000, h.its));
+    expect(h.address(BigInt(ITS))).toBe(-EEXIST);
+    expect(h.its.base).toBe(ITS);
+    expect(h.msi(2, 4)).toBe(-EINVAL);
+    expect(h.address(0x09000000n)).toBe(-EEXIST);
+  });
+
   it("VI11: the address is set once, on 64 KiB, within the guest's address space", () => {
     const set = new ItsHarness();
     expect(set.address(BigInt(ITS))).toBe(-EEXIST);

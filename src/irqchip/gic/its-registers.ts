@@ -37,8 +37,7 @@ export function* readGits(its: Its, offset: number, size: number): Step<number> 
   its.high = 0;
   switch (row) {
     case Gits.CTLR:
-      yield reads(its, "enabled");
-      return (its.enabled ? GITS_CTLR_ENABLED : 0) | (its.creadr === its.cwriter ? GITS_CTLR_QUIESCENT : 0);
+      return yield* readCtlr(its);
     case Gits.IIDR:
       return KVM_IIDR;
     case Gits.TYPER:
@@ -58,6 +57,15 @@ export function* readGits(its: Its, offset: number, size: number): Step<number> 
     default:
       return 0;
   }
+}
+
+/** Under cmd_lock: nobody sees a queue half done. */
+function* readCtlr(its: Its): Step<number> {
+  yield* its.cmdLock.lock();
+  yield reads(its, "enabled");
+  const value = (its.enabled ? GITS_CTLR_ENABLED : 0) | (its.creadr === its.cwriter ? GITS_CTLR_QUIESCENT : 0);
+  yield* its.cmdLock.unlock();
+  return value;
 }
 
 function half(its: Its, isUpper: boolean, size: number, low: number, high: number): number {

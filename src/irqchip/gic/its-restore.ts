@@ -4,8 +4,8 @@ import { EEXIST, EFAULT, EINVAL } from "../../uapi/errno.js";
 import type { Its } from "./its.js";
 import { EVENT_ID_BITS, type ItsDevice } from "./its-devices.js";
 import { enter } from "./its-map-interrupt.js";
-import { cpuById, freeAll } from "./its-mappings.js";
-import { collectionEntry, deviceEntry, ENTRY_SIZE, LEVEL2_ENTRIES, level2Page } from "./its-tables.js";
+import { freeAll } from "./its-mappings.js";
+import { collectionEntry, deviceEntry, ENTRY_SIZE, LEVEL2_ENTRIES, level2Page, UNREADABLE } from "./its-tables.js";
 import { maxLpis } from "./lpi-config.js";
 import { VGIC_MIN_LPI } from "./vgic-irq.js";
 
@@ -34,7 +34,7 @@ function* restoreCollections(its: Its): Step<number> {
 }
 
 function* restoreCollection(its: Its, id: number, target: number): Step<number> {
-  if (target !== -1 && cpuById(its.dist, target >>> 0) === null) return -EINVAL;
+  if (target !== -1 && its.dist.cpuByRdbase(target >>> 0) === null) return -EINVAL;
   if (its.collections.find(id) !== null) return -EEXIST;
   const entry = yield* collectionEntry(its, id);
   if (entry < 0) return -EINVAL;
@@ -51,6 +51,7 @@ function* restoreDevices(its: Its): Step<number> {
   }
   for (let index = 0; index < entries; index++) {
     const page = yield* level2Page(its, index);
+    if (page === UNREADABLE) return -EFAULT;
     if (page < 0) continue;
     const last = yield* scanDevices(its, page, LEVEL2_ENTRIES, index * LEVEL2_ENTRIES);
     if (last <= 0) return last;

@@ -121,6 +121,26 @@ describe("tables of the ITS (gic.md D4)", () => {
     }
   });
 
+  it("a first level that cannot be read ends a restore", () => {
+    const h = new ItsHarness();
+    h.write("CTLR", 0n);
+    h.write("BASER0", VALID | (1n << 62n) | 0x10000000n);
+    expect(h.restore()).toBe(-EFAULT);
+    expect(h.mapped()).toEqual({ devices: [], collections: [] });
+  });
+
+  it("[6.1] writes the devices before one that its table no longer reaches", () => {
+    const h = new ItsHarness({ compat: "linux-6.1" });
+    h.write("CTLR", 0n);
+    h.write("BASER0", VALID | (1n << 62n) | BigInt(DEVICES));
+    h.write("CTLR", 1n);
+    for (let page = 0; page < 2; page++) h.poke(DEVICES + 8 * page, VALID | BigInt(LEVEL2 + page * 0x10000));
+    h.commands(mapd(0, 5), mapd(8192, 5, OTHER_ITT));
+    h.poke(DEVICES + 8, 0n);
+    expect(h.save()).toBe(-EINVAL);
+    expect(h.peek(LEVEL2) >> 63n).toBe(1n);
+  });
+
   it("VI47: SAVE_PENDING_TABLES writes the latches", () => {
     const h = new ItsHarness();
     h.commands(mapd(2, 5), mapc(0, 1), mapti(2, 4, 8195, 0), mapti(2, 5, 8196, 0), int(2, 4));

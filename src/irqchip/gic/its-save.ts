@@ -33,20 +33,27 @@ export function* saveTables(its: Its): Step<number> {
 
 function* saveDevices(its: Its): Step<number> {
   const devices = [...its.devices.values()].sort((a, b) => a.id - b.id);
-  const reachable: { device: ItsDevice; address: number }[] = [];
-  for (let i = 0; i < devices.length; i++) {
+  for (let i = yield* nextReachable(its, devices, 0); i < devices.length; ) {
     const address = yield* deviceEntry(its, devices[i].id);
-    if (address >= 0) reachable.push({ device: devices[i], address });
-    else if (its.dist.isLinux61) return -EINVAL;
-  }
-  for (let i = 0; i < reachable.length; i++) {
-    const { device, address } = reachable[i];
-    const next = i + 1 < reachable.length ? Math.min(reachable[i + 1].device.id - device.id, MAX_DEVICE_STEP) : 0;
-    let error = yield* saveEvents(its, device);
-    if (error === 0) error = yield* saveDevice(its, device, address, next);
+    if (address < 0) return -EINVAL;
+    const next: number = yield* nextReachable(its, devices, i + 1);
+    const step = next < devices.length ? Math.min(devices[next].id - devices[i].id, MAX_DEVICE_STEP) : 0;
+    let error = yield* saveEvents(its, devices[i]);
+    if (error === 0) error = yield* saveDevice(its, devices[i], address, step);
     if (error !== 0) return error;
+    i = next;
   }
   return 0;
+}
+
+/** The first device from `index` on that its table still reaches; [6.1] any, and a save ends at one that it does not. */
+function* nextReachable(its: Its, devices: readonly ItsDevice[], index: number): Step<number> {
+  if (its.dist.isLinux61) return index;
+  for (let i = index; i < devices.length; i++) {
+    const address = yield* deviceEntry(its, devices[i].id);
+    if (address >= 0) return i;
+  }
+  return devices.length;
 }
 
 /** V 63, next [62:49], ITT address [51:8] at [48:5], event bits - 1 [4:0]. */

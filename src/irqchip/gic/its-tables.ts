@@ -20,12 +20,16 @@ export function* deviceEntry(its: Its, id: number): Step<number> {
   return page < 0 ? -1 : yield* visible(its, page + (id % LEVEL2_ENTRIES) * ENTRY_SIZE);
 }
 
-/** The address of a second-level page of devices; -1: not there. */
+/** The first level of the devices' table cannot be read. */
+export const UNREADABLE = -2;
+
+/** The address of a second-level page of devices; -1: not there, or {@link UNREADABLE}. */
 export function* level2Page(its: Its, index: number): Step<number> {
   const { low, high } = its.deviceTable;
   if (index >= baserBytes64k(low) / ENTRY_SIZE) return -1;
   const isRead = yield* its.vm.ram.readWords(baserAddress64k(low, high) + index * ENTRY_SIZE, its.entry, 2);
-  if (!isRead || its.entry[1] >= 0) return -1;
+  if (!isRead) return UNREADABLE;
+  if (its.entry[1] >= 0) return -1;
   return (its.entry[1] & 0xfffff) * 2 ** 32 + ((its.entry[0] & 0xffff0000) >>> 0);
 }
 

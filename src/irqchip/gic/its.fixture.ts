@@ -16,6 +16,9 @@ export const PROPERTIES = 0x41030000;
 export const PENDING = 0x41040000;
 /** The interrupt translation tables that the vectors use. */
 export const ITT = 0x41100000;
+/** From one ITS to the next, and from its tables and queue to the next one's. */
+export const ITS_STRIDE = 0x10_0000;
+const TABLES_STRIDE = 0x20_0000;
 const ARGUMENT = 0x1000;
 const OFFSETS = { CTLR: 0x0, IIDR: 0x4, TYPER: 0x8, CBASER: 0x80, CWRITER: 0x88, CREADR: 0x90, BASER0: 0x100, BASER1: 0x108, BASER2: 0x110 } as const;
 export type Register = keyof typeof OFFSETS;
@@ -39,26 +42,49 @@ export const sync = (): Words => [BigInt(ItsOp.SYNC), 0n, 0n, 0n];
 
 /** Fixture F1 of gic.md D4: F0 with an ITS, its tables, LPIs 8192 to 8210 enabled at priority 0xA0. */
 export class ItsHarness extends VgicStage {
-  readonly its: Its;
+  /** The ITS that registers, commands and attributes go to. */
+  its: Its;
+  private queue = QUEUE;
   readonly process = new Process(this.sim, "vmm");
 
-  constructor(options: HarnessOptions & { isRaw?: boolean } = {}) {
+  /** @param options `itses`: how many, one behind the other; `isRaw`: without addresses and tables */
+  constructor(options: HarnessOptions & { isRaw?: boolean; itses?: number } = {}) {
     super(options);
     this.process.memory.map(ARGUMENT, 0x1000);
-    const its = run(createIts(this.dist));
-    this.its = its;
+    const { itses = 1 } = options;
+    for (let n = 0; n < itses; n++) run(createIts(this.dist));
+    [this.its] = this.dist.itses;
     if (options.isRaw) return;
-    this.its.base = ITS;
-    this.write("BASER0", 0x8000000000000000n | BigInt(DEVICES));
-    this.write("BASER1", 0x8000000000000000n | BigInt(COLLECTIONS));
-    this.write("CBASER", 0x8000000000000000n | BigInt(QUEUE));
     this.gicr(0, 0x70, 0x4103000fn);
     for (let cpu = 0; cpu < this.vm.vcpus.length; cpu++) {
       this.gicr(cpu, 0x78, BigInt(PENDING + cpu * 0x10000));
       this.enableLpis(cpu, true);
     }
-    this.write("CTLR", 1n);
+    for (let n = itses - 1; n >= 0; n--) {
+      this.use(n);
+      this.place(ITS + n * ITS_STRIDE);
+      this.setTables();
+      this.write("CTLR", 1n);
+    }
     for (let intid = 8192; intid <= 8210; intid++) this.config(intid, 0xa1);
+  }
+
+  /** Registers, commands and attributes go to the n-th ITS from now on. */
+  use(n: number): void {
+    this.its = this.dist.itses[n];
+    this.queue = QUEUE + n * TABLES_STRIDE;
+  }
+
+  private place(base: number): void {
+    this.its.base = base;
+    this.its.appear();
+  }
+
+  private setTables(): void {
+    const behind = this.queue - QUEUE;
+    this.write("BASER0", VALID | BigInt(DEVICES + behind));
+    this.write("BASER1", VALID | BigInt(COLLECTIONS + behind));
+    this.write("CBASER", VALID | BigInt(this.queue));
   }
 
   /** Nobody kicks a vCPU here: it leaves the guest to see what came, and leaves it in the end. */
@@ -104,7 +130,7 @@ export class ItsHarness extends VgicStage {
     this.trace.clear();
     for (const words of all) {
       const at = Number(this.read("CWRITER"));
-      words.forEach((word, i) => this.poke(QUEUE + at + 8 * i, word));
+      words.forEach((word, i) => this.poke(this.queue + at + 8 * i, word));
       this.write("CWRITER", BigInt((at + 32) % 4096));
     }
     return this.trace.events.filter(({ name }) => name === "its_command").map(({ args }) => Number(args[3]));

@@ -12,7 +12,7 @@ import { Mutex } from "../../sim/lock.js";
 import type { Step } from "../../sim/step.js";
 import type { IrqchipVcpu, ArmIrqchipVm, KvmDeviceOps, MmioDevice } from "../contract.js";
 import { getItsAttribute, hasItsAttribute, setItsAttribute } from "./its-attr.js";
-import { TranslationCache } from "./its-cache.js";
+import { TranslationCache, type Translations } from "./its-cache.js";
 import { ItsCollections, ItsDevice } from "./its-devices.js";
 import { freeAll } from "./its-mappings.js";
 import { readGits, writeGits } from "./its-registers.js";
@@ -55,7 +55,12 @@ export class Its implements KvmDeviceOps, MmioDevice {
   readonly name = "kvm-arm-vgic-its";
   readonly cmdLock: Mutex;
   readonly itsLock: Mutex;
+  /** Guest physical address of its frames; VGIC_ADDR_UNDEF before it is set. */
   base = VGIC_ADDR_UNDEF;
+  /** The frames are on the bus, from `base` in halves: where messages find it. */
+  private isOnBus = false;
+  private baseHi = 0;
+  private baseLo = 0;
   /** GITS_CTLR.Enabled. */
   enabled = false;
   cbaserLow = 0;
@@ -66,7 +71,7 @@ export class Its implements KvmDeviceOps, MmioDevice {
   readonly collectionTable = new ItsTable(BASER_TYPE_COLLECTION);
   devices = new Map<number, ItsDevice>();
   collections = new ItsCollections();
-  readonly cache: TranslationCache;
+  readonly cache: Translations;
   /** The command under work; cmd_lock. */
   readonly command = new Int32Array(ITS_COMMAND_WORDS);
   /** An entry on its way to or from guest memory; its_lock. */
@@ -82,7 +87,7 @@ export class Its implements KvmDeviceOps, MmioDevice {
   ) {
     this.cmdLock = new Mutex(vm.sim, "its->cmd_lock");
     this.itsLock = new Mutex(vm.sim, "its->its_lock");
-    this.cache = new TranslationCache(dist.lpis);
+    this.cache = dist.lruTranslations ?? new TranslationCache(dist.lpis);
   }
 
   /** its_lock is held, and no device has the id. */
@@ -92,9 +97,17 @@ export class Its implements KvmDeviceOps, MmioDevice {
     return device;
   }
 
-  /** Is this guest physical address in one of its frames? That is all that an MSI is matched by (B2.4). */
-  covers(address: number): boolean {
-    return this.base !== VGIC_ADDR_UNDEF && address >= this.base && address < this.base + GITS_SIZE;
+  /** Its frames are on the bus at {@link base}. */
+  appear(): void {
+    this.isOnBus = true;
+    this.baseHi = Math.floor(this.base / 2 ** 32) | 0;
+    this.baseLo = this.base | 0;
+  }
+
+  /** Is this guest physical address, in halves, in one of its frames? That is all that an MSI is matched by (B2.4). */
+  covers(addressHi: number, addressLo: number): boolean {
+    const borrow = addressLo >>> 0 < this.baseLo >>> 0 ? 1 : 0;
+    return this.isOnBus && (addressLo - this.baseLo) >>> 0 < GITS_SIZE && ((addressHi - this.baseHi - borrow) | 0) === 0;
   }
 
   *mmioRead(_vcpu: IrqchipVcpu, offset: number, size: number): Step<number> {
@@ -114,7 +127,7 @@ export class Its implements KvmDeviceOps, MmioDevice {
   }
 
   *hasAttr(_process: Process, group: number, attrLo: number, attrHi: number): Step<number> {
-    return hasItsAttribute(this, group, attrLo, attrHi);
+    return hasItsAttribute(group, attrLo, attrHi);
   }
 
   *destroy(): Step<void> {
@@ -136,6 +149,7 @@ export function* createIts(dist: VgicDist): Step<Its> {
   yield writes(dist, "propbaserLow");
   dist.propbaserLow = BASER_RESET;
   dist.propbaserHigh = 0;
+  if (dist.initialized && dist.lruTranslations !== null) yield* dist.lruTranslations.allocate(dist.cpus.length);
   yield* dist.configLock.unlock();
   return its;
 }

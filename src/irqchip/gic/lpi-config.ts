@@ -104,26 +104,24 @@ function* scanPendingTable(dist: VgicDist, cpu: VgicCpu): Step<void> {
   let known = -1;
   let byte = 0;
   for (let intid = yield* dist.lpis.next(VGIC_MIN_LPI); intid >= 0; intid = yield* dist.lpis.next(intid + 1)) {
+    if (intid >>> 3 !== known) {
+      known = intid >>> 3;
+      byte = yield* dist.vm.ram.readByte(base + known);
+      if (byte < 0) return;
+    }
     const irq = yield* dist.lpis.get(intid);
     if (irq === null) continue;
     yield* irq.lock.lock();
-    const isOurs = irq.targetVcpu === cpu;
-    yield* irq.lock.unlock();
-    if (isOurs && intid >>> 3 !== known) {
-      known = intid >>> 3;
-      byte = yield* dist.vm.ram.readByte(base + known);
-    }
-    if (isOurs && byte >= 0) {
-      yield* irq.lock.lock();
-      irq.pendingLatch = (byte & (1 << (intid & 7))) !== 0;
+    if (irq.targetVcpu === cpu) {
+      const isPending = (byte & (1 << (intid & 7))) !== 0;
+      irq.pendingLatch = isPending || (dist.lpiRules.strictPendingScan && irq.pendingLatch);
       yield* queueIrqUnlock(dist, irq);
-    }
+    } else yield* irq.lock.unlock();
     yield* dist.lpis.put(irq);
-    if (byte < 0) return;
   }
 }
 
-/** Takes every LPI off the vCPU's list. Their latches stay, with nobody who would look (gic-v3.md A6.3). */
+/** Takes every LPI off the vCPU's list. Their latches stay, with nobody who would look (gic-v3.md A6.3, hazard R56). */
 function* dropLpis(dist: VgicDist, cpu: VgicCpu): Step<void> {
   yield* cpu.apList.lock.lock();
   let irq = cpu.apList.head;
@@ -133,6 +131,7 @@ function* dropLpis(dist: VgicDist, cpu: VgicCpu): Step<void> {
       yield* irq.lock.lock();
       yield* cpu.apList.remove(irq);
       irq.vcpu = null;
+      if (dist.lpiRules.strictDisable) irq.pendingLatch = false;
       yield* dist.lpis.unpin(irq);
       yield* irq.lock.unlock();
     }

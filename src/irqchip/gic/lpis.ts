@@ -78,6 +78,11 @@ export class Lpis {
 
   /** Drops a reference of {@link get}. */
   *put(irq: VgicIrq): Step<void> {
+    yield writes(this, "table");
+    if (irq.pins > 1) {
+      irq.pins--;
+      return;
+    }
     yield* irq.lock.lock();
     yield* this.unpin(irq);
     yield* irq.lock.unlock();

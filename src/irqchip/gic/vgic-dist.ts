@@ -7,6 +7,7 @@ import type { ArmIrqchipVm, MmioDevice } from "../contract.js";
 import type { LrDriver } from "./lr-driver.js";
 import type { RedistRegion } from "./redist-region.js";
 import type { Its } from "./its.js";
+import { LruTranslations } from "./its-cache-lru.js";
 import { Lpis } from "./lpis.js";
 import { BASER_RESET } from "./lpi-tables.js";
 import { VGIC_ADDR_UNDEF, VgicCpu } from "./vgic-cpu.js";
@@ -16,6 +17,21 @@ import { VGIC_MAX_SPI, VGIC_NR_PRIVATE_IRQS, type VgicIrq } from "./vgic-irq.js"
 
 /** Whose rules hold where kernels differ (gic.md D7). */
 export type VgicCompat = "newest" | "linux-6.1";
+
+/** Where LPIs may be had otherwise than the kernel has them (gic.md D0.5, R41, R55, R56). */
+export interface LpiRules {
+  /** Which LPIs a MOVALL moves: those of its first vCPU, or every one of the VM. */
+  readonly movall: "filtered" | "linux-6.10+";
+  /** An EnableLPIs scan adds pending bits of the table to the latches; else it replaces them. */
+  readonly strictPendingScan: boolean;
+  /** CLEAR has every vCPU leave the guest first. */
+  readonly strictClear: boolean;
+  /** EnableLPIs going to 0 drops the latches; else they wait for the next enable. */
+  readonly strictDisable: boolean;
+}
+
+/** As the kernel has them; MOVALL as it was until 6.10, as the manual says it. */
+export const LINUX_LPI_RULES: LpiRules = { movall: "filtered", strictPendingScan: false, strictClear: false, strictDisable: false };
 
 /** A register frame: the guest's by MMIO, user space's by attributes. */
 export interface UserFrame extends MmioDevice {
@@ -65,6 +81,7 @@ export class VgicDist {
   /** By vCPU index. */
   readonly cpus: VgicCpu[] = [];
   private readonly byAffinity = new Map<number, VgicCpu>();
+  private readonly byId = new Map<number, VgicCpu>();
   initialized = false;
   /** Mapped by the first KVM_RUN. */
   ready = false;
@@ -78,6 +95,8 @@ export class VgicDist {
   hasIts = false;
   readonly itses: Its[] = [];
   readonly lpis: Lpis;
+  /** [6.1]: one translation cache for all ITSs; null where each has its own. */
+  readonly lruTranslations: LruTranslations | null;
   /** GICR_PROPBASER, one value for all redistributors. */
   propbaserLow = BASER_RESET;
   propbaserHigh = 0;
@@ -90,6 +109,7 @@ export class VgicDist {
     readonly model: 2 | 3,
     readonly compat: VgicCompat,
     readonly driver: LrDriver,
+    readonly lpiRules: LpiRules = LINUX_LPI_RULES,
   ) {
     this.sim = vm.sim;
     this.hazards = vm.sim.hazards;
@@ -99,6 +119,7 @@ export class VgicDist {
     this.vtr = host.vtr;
     this.isLinux61 = compat === "linux-6.1";
     this.lpis = new Lpis(vm.sim, this.cpus);
+    this.lruTranslations = this.isLinux61 ? new LruTranslations(this.lpis) : null;
     this.configLock = new Mutex(vm.sim, "kvm->arch.config_lock");
     this.frames = new RegisterFrames(this);
   }
@@ -106,6 +127,7 @@ export class VgicDist {
   addCpu(cpu: VgicCpu): void {
     this.cpus[cpu.index] = cpu;
     this.byAffinity.set(cpu.affinity, cpu);
+    this.byId.set(cpu.vcpu.id, cpu);
   }
 
   /** INTIDs 0 to this - 1 exist, LPIs apart. */
@@ -122,6 +144,12 @@ export class VgicDist {
 
   isValidSpi(intid: number): boolean {
     return intid >= VGIC_NR_PRIVATE_IRQS && intid <= VGIC_MAX_SPI && intid - VGIC_NR_PRIVATE_IRQS < this.spis.length;
+  }
+
+  /** The vCPU that an RDbase names, by its id ([6.1]: in the order of creation), or null (gic-its.md B4). */
+  cpuByRdbase(rdbase: number): VgicCpu | null {
+    if (this.isLinux61) return rdbase < this.cpus.length ? this.cpus[rdbase] : null;
+    return this.byId.get(rdbase) ?? null;
   }
 
   /** The vCPU with this affinity (Aff3.Aff2.Aff1.Aff0), or null. */

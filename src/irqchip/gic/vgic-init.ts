@@ -25,6 +25,7 @@ export function* initVgic(dist: VgicDist): Step<number> {
   for (let i = dist.spis.length; i < dist.nrSpis; i++)
     dist.spis.push(new VgicIrq(dist.sim, VGIC_NR_PRIVATE_IRQS + i, dist.cpus[0], dist.model));
   for (let i = 0; i < dist.cpus.length; i++) enableCpuInterface(dist, dist.cpus[i]);
+  if (dist.hasIts && dist.lruTranslations !== null) yield* dist.lruTranslations.allocate(dist.cpus.length);
   const error = yield* vm.installDefaultRouting(dist.nrSpis);
   if (error === 0) dist.initialized = true;
   return error;

@@ -10,7 +10,7 @@ import { getAttribute, hasAttribute, setAttribute } from "./vgic-attr.js";
 import { VgicCpu } from "./vgic-cpu.js";
 import { isPendingFor, loadCpuInterface, putCpuInterface } from "./vgic-cpuif.js";
 import { deactivateTrapped } from "./vgic-deactivate.js";
-import { type VgicCompat, VgicDist } from "./vgic-dist.js";
+import { LINUX_LPI_RULES, type LpiRules, type VgicCompat, VgicDist } from "./vgic-dist.js";
 import { flushHwstate } from "./vgic-flush.js";
 import { destroyVgic, ensureInitialized, initVgic, mapResources } from "./vgic-init.js";
 import { isMappedActive, mapPhysIrq, resetMappedIrq, setOwner, unmapPhysIrq } from "./vgic-mapped.js";
@@ -27,6 +27,7 @@ export const VGIC_V3_MAX_CPUS = 512;
 export interface VgicOptions {
   /** Default newest. */
   readonly compat?: VgicCompat;
+  readonly lpiRules?: Partial<LpiRules>;
 }
 
 /** KVM's virtual GICv2 or GICv3 (gic-v3.md). */
@@ -208,8 +209,10 @@ export class Vgic implements ArmIrqchip {
 /**
  * KVM_CREATE_DEVICE or KVM_CREATE_IRQCHIP (gic-v3.md A3.1), kvm.lock held. The new controller, or a negative errno:
  * ENODEV (this host cannot), EBUSY (a vCPU runs or has run), EEXIST (`existing`), E2BIG.
+ *
+ * @param prepared what {@link prepareVgic} made for an ITS that came first
  */
-export function* createVgic(vm: ArmIrqchipVm, model: 2 | 3, existing: ArmIrqchip | null, options: VgicOptions = {}): Step<Vgic | number> {
+export function* createVgic(vm: ArmIrqchipVm, model: 2 | 3, existing: ArmIrqchip | null, options: VgicOptions = {}, prepared: Vgic | null = null): Step<Vgic | number> {
   const host = vm.hostGic;
   if (host === null || host.version !== model) return -ENODEV;
   let locked = 0;
@@ -220,15 +223,18 @@ export function* createVgic(vm: ArmIrqchipVm, model: 2 | 3, existing: ArmIrqchip
     else isBusy = true;
   }
   const error = isBusy ? -EBUSY : checkCreate(vm, model, existing);
-  const vgic = error === 0 ? makeVgic(vm, host, model, options) : error;
+  const vgic = error === 0 ? (prepared ?? makeVgic(vm, host, model, options)) : error;
   if (typeof vgic !== "number") for (let i = 0; i < locked; i++) vgic.dist.addCpu(new VgicCpu(vm.sim, vm.vcpus[i], model));
   for (let i = 0; i < locked; i++) yield* vm.vcpus[i].mutex.unlock();
   return vgic;
 }
 
+/** The GICv3 of a VM that has none yet: what an ITS made before it is part of, without vCPUs (gic-its.md B1). */
+export const prepareVgic = (vm: ArmIrqchipVm, host: PhysicalGic): Vgic => makeVgic(vm, host, 3, {});
+
 function makeVgic(vm: ArmIrqchipVm, host: PhysicalGic, model: 2 | 3, options: VgicOptions): Vgic {
   const driver = model === 2 ? new VgicV2() : new VgicV3();
-  return new Vgic(vm, new VgicDist(vm, host, model, options.compat ?? "newest", driver));
+  return new Vgic(vm, new VgicDist(vm, host, model, options.compat ?? "newest", driver, { ...LINUX_LPI_RULES, ...options.lpiRules }));
 }
 
 function checkCreate(vm: ArmIrqchipVm, model: 2 | 3, existing: ArmIrqchip | null): number {
