@@ -1,6 +1,7 @@
 // `npm run soak`: what is too long for the check. Each part prints its counts; exit status 1 when one found a fault.
 import { soakBoards } from "./soak/boards.js";
+import { soakIts } from "./soak/its.js";
 import { soakExplore } from "./soak/explore.js";
 
-const parts = [await soakBoards(), await soakExplore()];
+const parts = [await soakBoards(), await soakIts(), await soakExplore()];
 process.exitCode = parts.every(Boolean) ? 0 : 1;

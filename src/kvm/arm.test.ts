@@ -3,7 +3,6 @@ import { GuestMachine } from "../explore/stages/guest-machine.js";
 import { eventfd2, EventfdFile } from "../host/eventfd.js";
 import { run } from "../sim/step.js";
 import { EAGAIN, EBUSY, EEXIST, EFAULT, EINVAL, ENODEV, ENXIO } from "../uapi/errno.js";
-import { KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_ITS_ADDR_TYPE } from "../uapi/arm.js";
 import { EFD_NONBLOCK } from "../uapi/eventfd.js";
 import * as K from "../uapi/kvm.js";
 import { ArmMachine } from "../explore/stages/arm-machine.js";
@@ -130,25 +129,6 @@ describe("KVM_IRQ_LINE and KVM_SIGNAL_MSI on arm64", () => {
     const vm = m.a3();
     expect(m.signalMsi(vm)).toBe(-ENODEV);
     expect(m.ioctl(vm, K.KVM_CHECK_EXTENSION, K.KVM_CAP_MSI_DEVID)).toBe(0);
-  });
-
-  it("gic-its.md B1: an ITS may be made before the GICv3, and belongs to it", () => {
-    const m = new ArmMachine();
-    const vm = m.a0();
-    const its = m.createDevice(vm, K.KVM_DEV_TYPE_ARM_VGIC_ITS);
-    expect(its).toBeGreaterThan(0);
-    expect(m.ioctl(vm, K.KVM_CHECK_EXTENSION, K.KVM_CAP_MSI_DEVID)).toBe(1);
-    expect(m.signalMsi(vm)).toBe(-EINVAL);
-    expect(m.ioctl(vm, K.KVM_CREATE_VCPU, 0)).toBeGreaterThan(0);
-    expect(m.setAttr(its, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_ITS_ADDR_TYPE, [0x0808_0000, 0])).toBe(0);
-    expect(m.createDevice(vm, K.KVM_DEV_TYPE_ARM_VGIC_V3)).toBeGreaterThan(0);
-    const { dist } = m.vgic(vm);
-    expect([dist.hasIts, dist.itses.length, dist.cpus.length, dist.itses[0].base]).toEqual([true, 1, 1, 0x0808_0000]);
-  });
-
-  it("gic-its.md B1: a host with a GICv2 has no ITS to give", () => {
-    const m = new ArmMachine(2);
-    expect(m.createDevice(m.a0(), K.KVM_DEV_TYPE_ARM_VGIC_ITS)).toBe(-ENODEV);
   });
 
   it("vector 70: SPIs from 32 to the last of the VM", () => {

@@ -57,11 +57,23 @@ function withIts() {
 }
 
 describe("the ITS device by its descriptor (gic-its.md B1, B7)", () => {
-  it("is a GICv3's alone, and comes after it", () => {
-    const v2 = new ArmMachine(2);
-    expect(v2.createDevice(v2.createVm(), K.KVM_DEV_TYPE_ARM_VGIC_ITS)).toBe(-ENODEV);
-    const m = new ArmMachine();
+  it("is none of a host with a GICv2", () => {
+    const m = new ArmMachine(2);
     expect(m.createDevice(m.createVm(), K.KVM_DEV_TYPE_ARM_VGIC_ITS)).toBe(-ENODEV);
+  });
+
+  it("may be made before the GICv3, and belongs to it", () => {
+    const m = new ArmMachine();
+    const vm = m.a0();
+    const its = m.createDevice(vm, K.KVM_DEV_TYPE_ARM_VGIC_ITS);
+    expect(its).toBeGreaterThan(0);
+    expect(m.ioctl(vm, K.KVM_CHECK_EXTENSION, K.KVM_CAP_MSI_DEVID)).toBe(1);
+    expect(m.signalMsi(vm)).toBe(-EINVAL);
+    expect(m.ioctl(vm, K.KVM_CREATE_VCPU, 0)).toBeGreaterThan(0);
+    expect(m.setAttr(its, A.KVM_DEV_ARM_VGIC_GRP_ADDR, A.KVM_VGIC_ITS_ADDR_TYPE, [ITS, 0])).toBe(0);
+    expect(m.createDevice(vm, K.KVM_DEV_TYPE_ARM_VGIC_V3)).toBeGreaterThan(0);
+    const { dist } = m.vgic(vm);
+    expect([dist.hasIts, dist.itses.length, dist.cpus.length, dist.itses[0].base]).toEqual([true, 1, 1, ITS]);
   });
 
   it("makes messages need a device id, which the VM says it takes", () => {

@@ -79,7 +79,6 @@ export class FakeVm implements ArmIrqchipVm {
   readonly vcpus: FakeVcpu[] = [];
   createdVcpus = 0;
   ipaBits = 40;
-  readonly ram = new PlainRam(0x4000_0000, 0x1000_0000);
   readonly acks = new FakeAcks();
   readonly mmioBus = new FakeBus();
   /** What installDefaultRouting was asked for, -1 before. */
@@ -90,6 +89,7 @@ export class FakeVm implements ArmIrqchipVm {
   constructor(
     readonly sim: Sim,
     readonly hostGic: PhysicalGic,
+    readonly ram: PlainRam = new PlainRam(0x4000_0000, 0x1000_0000),
   ) {
     this.lock = new Mutex(sim, "kvm->lock");
     this.slotsLock = new Mutex(sim, "kvm->slots_lock");
@@ -145,6 +145,7 @@ export interface HarnessOptions {
   hazards?: Partial<Hazards> | undefined;
   nrIrqs?: number;
   host?: PhysicalGic;
+  ram?: PlainRam;
   sim?: Sim;
 }
 
@@ -166,7 +167,7 @@ export class VgicStage {
     const ids = options.ids ?? [0, 1, 2, 3];
     this.sim = options.sim ?? new Sim({ cpus: ids.length, hazards: options.hazards });
     this.gic = options.host ?? hostGicV3(ids.length, options.nrLr ?? 4);
-    this.vm = new FakeVm(this.sim, this.gic);
+    this.vm = new FakeVm(this.sim, this.gic, options.ram);
     for (const id of ids) this.vm.addVcpu(id);
     const vgic = run(createVgic(this.vm, this.gic.version, null, { compat: options.compat ?? "newest", lpiRules: options.lpiRules ?? {} }));
     if (typeof vgic === "number") throw new Error(`createVgic: ${vgic}`);

@@ -6,6 +6,7 @@ import * as A from "../../uapi/arm.js";
 import { KVM_MSI_VALID_DEVID } from "../../uapi/kvm.js";
 import { createIts, type Its } from "./its.js";
 import { injectMsi, injectMsiAtomic } from "./its-msi.js";
+import type { MmioDevice } from "../contract.js";
 import { type HarnessOptions, VgicStage } from "../../explore/stages/vgic-stage.js";
 
 export const ITS = 0x08080000;
@@ -186,6 +187,33 @@ export class ItsHarness extends VgicStage {
   /** KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES. */
   savePending(): number {
     return run(this.vgic.setAttr(this.process, A.KVM_DEV_ARM_VGIC_GRP_CTRL, A.KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES, 0, 0));
+  }
+
+  copyMemoryTo(other: ItsHarness, ranges: readonly (readonly [number, number])[]): void {
+    for (const [from, bytes] of ranges) {
+      const buffer = new Uint8Array(bytes);
+      this.vm.ram.memory.copyIn(from, buffer);
+      other.vm.ram.memory.copyOut(from, buffer);
+    }
+  }
+
+  /** Every register of the LPIs and of the first ITS, and its tables, into a raw harness: in the order of gic-its.md B10. */
+  copyRegistersTo(other: ItsHarness): void {
+    this.use(0);
+    other.use(0);
+    const redist = (h: ItsHarness, cpu: number): MmioDevice => h.dist.frames.redist(h.cpu(cpu));
+    for (let cpu = 0; cpu < this.vm.vcpus.length; cpu++) {
+      for (const [offset, size] of [[0x70, 8], [0x78, 8], [0, 4]] as const) {
+        const frame = redist(this, cpu);
+        const low = run(frame.mmioRead(this.vm.vcpus[cpu], offset, size));
+        run(redist(other, cpu).mmioWrite(other.vm.vcpus[cpu], offset, size, low, size === 8 ? frame.high : 0));
+      }
+    }
+    const done = [other.address(BigInt(this.its.base))];
+    const registers = A.KVM_DEV_ARM_VGIC_GRP_ITS_REGS;
+    for (const name of ["IIDR", "CBASER", "CREADR", "CWRITER", "BASER0", "BASER1"] as const) done.push(other.set(registers, OFFSETS[name], BigInt(this.get(registers, OFFSETS[name]))));
+    done.push(other.restore(), other.set(registers, OFFSETS.CTLR, BigInt(this.get(registers, OFFSETS.CTLR)) & 1n));
+    if (done.some((error) => error !== 0)) throw new Error(`the ITS is not restored: ${done.join(", ")}`);
   }
 
   /** Ids of its devices, ids and targets of its collections. */
