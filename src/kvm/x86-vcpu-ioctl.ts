@@ -53,7 +53,7 @@ function* dispatch(vcpu: VcpuX86, process: Process, request: number, argument: n
     case X.KVM_GET_REGS:
       return getRegs(vcpu, process, argument);
     case X.KVM_SET_REGS:
-      return setRegs(vcpu, process, argument);
+      return yield* setRegs(vcpu, process, argument);
     case X.KVM_GET_SREGS:
       return getSregs(vcpu, process, argument);
     case X.KVM_SET_SREGS:

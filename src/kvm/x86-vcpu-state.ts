@@ -29,7 +29,8 @@ export function getRegs(vcpu: VcpuX86, process: Process, argument: number): numb
   return REGS.copyOut(process, argument) ? 0 : -EFAULT;
 }
 
-export function setRegs(vcpu: VcpuX86, process: Process, argument: number): number {
+/** KVM_SET_REGS. The vCPU looks for interrupts then: what an unmasked LINT0, or an enabled local APIC, would let in (seen on 6.18). */
+export function* setRegs(vcpu: VcpuX86, process: Process, argument: number): Step<number> {
   if (!REGS.copyIn(process, argument)) return -EFAULT;
   const { regs } = vcpu;
   for (const [i, field] of GENERAL.entries()) {
@@ -39,6 +40,7 @@ export function setRegs(vcpu: VcpuX86, process: Process, argument: number): numb
   regs.rip = rip.getNumber(REGS.view);
   regs.interruptFlag = (rflags.lo(REGS.view) & X.X86_EFLAGS_IF) !== 0;
   vcpu.exceptionVector = -1;
+  yield* vcpu.request(X86Request.EVENT);
   return 0;
 }
 

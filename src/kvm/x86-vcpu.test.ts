@@ -3,7 +3,7 @@ import { run } from "../sim/step.js";
 import { EAGAIN } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
 import * as X from "../uapi/x86.js";
-import { BOTH_PICS_MASKED, EOI, LAPIC, SPIV, X86Machine } from "../explore/stages/x86-machine.js";
+import { BOTH_PICS_MASKED, EOI, LAPIC, LVT0, SPIV, X86Machine } from "../explore/stages/x86-machine.js";
 
 const MSI_VECTOR = 0x41;
 
@@ -28,6 +28,20 @@ describe("events on their way into an x86 vCPU", () => {
     expect(m.guest(fd, ["sti", "nop", "sti", "nop"])).toEqual([0x61]);
     expect(m.guest(fd, [EOI, "nop"])).toEqual([0x51]);
     expect(m.guest(fd, [EOI, "iret", "nop"])).toEqual([0x41]);
+  });
+
+  it("KVM_SET_REGS makes the vCPU look: the PIC's interrupt that an unmasked LINT0 alone does not bring in (7.9)", () => {
+    const m = new X86Machine();
+    const vm = m.xf();
+    const fd = m.vcpu(vm, 0);
+    m.guest(fd, [{ store: SPIV, value: 0x1ff }, { store: LVT0, value: 0x1_0700 }, { out: 0x20, value: 0x11 }, { out: 0x21, value: 0x20 }, { out: 0x21, value: 4 }, { out: 0x21, value: 1 }]);
+    m.irqLine(vm, 5, 1);
+    expect(m.guest(fd, ["sti", "nop", { store: LVT0, value: 0x700 }, "nop"])).toEqual([]);
+    expect(m.guest(fd, ["nop"])).toEqual([]);
+    const regs = new Uint8Array(X.kvm_regs.size);
+    m.ioctlBytes(fd, X.KVM_GET_REGS, regs);
+    expect(m.ioctlBytes(fd, X.KVM_SET_REGS, regs)).toBe(0);
+    expect(m.guest(fd, ["nop"])).toEqual([0x25]);
   });
 
   it("of three NMIs one is taken, one waits for the IRET, and one is lost", () => {
