@@ -180,6 +180,7 @@ describe("matching (6.2)", () => {
     h.write(2, ApicReg.ID, 0x01000000);
     expect(sent(h, { destination: 1 })).toEqual([2, [1, 2]]);
     expect([run(h.set.inhibits.has("PHYSICAL_ID_ALIASED")), run(h.set.inhibits.isInhibited("intel"))]).toEqual([true, true]);
+    expect(run(h.set.inhibits.has("APIC_ID_MODIFIED"))).toBe(true);
     h.write(2, ApicReg.ID, 0x02000000);
     expect([sent(h, { destination: 1 }), run(h.set.inhibits.isInhibited("amd"))]).toEqual([[1, [1]], false]);
     h.write(2, ApicReg.ID, 0x09000000);

@@ -109,6 +109,8 @@ export class MapKeeper {
   /** Null: two APICs share an id, everything is scanned. */
   current: ApicMap | null = null;
   state = Freshness.CLEAN;
+  /** Of the map that was built last, also where ids in conflict ended it; the lock protects it. */
+  private hasModifiedId = false;
   private readonly lock: Mutex;
 
   constructor(private readonly set: LocalApicSet) {
@@ -152,7 +154,7 @@ export class MapKeeper {
     const { inhibits } = this.set;
     yield* inhibits.set("PHYSICAL_ID_ALIASED", map === null);
     yield* inhibits.set("LOGICAL_ID_ALIASED", map === null || map.model === LogicalModel.SCAN);
-    yield* inhibits.set("APIC_ID_MODIFIED", map !== null && map.hasModifiedId);
+    yield* inhibits.set("APIC_ID_MODIFIED", this.hasModifiedId);
     yield writes(this, "current");
     this.current = map;
   }
@@ -165,8 +167,10 @@ export class MapKeeper {
       if (mode !== ApicMode.DISABLED) maxId = Math.max(maxId, vcpus[i].id);
     }
     const map = new ApicMap(maxId);
+    this.hasModifiedId = false;
     for (let i = 0; i < vcpus.length; i++) {
       const isPlaced = yield* this.place(map, vcpus[i].index);
+      this.hasModifiedId = map.hasModifiedId;
       if (!isPlaced) return null;
     }
     return map;

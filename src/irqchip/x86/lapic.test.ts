@@ -150,6 +150,14 @@ describe("split mode: the EOI exit and its suppression (8.2, 8.5)", () => {
     expect(cycle(prepare(4, 0x11ff))).toEqual([]);
     expect(cycle(prepare(4, 0x1ff))).toEqual([0x41]);
   });
+  it("ENABLE: a bit that KVM_SET_LAPIC has set counts, though CPUID does not offer it (6.18)", () => {
+    const h = new LapicHarness(split);
+    expect(h.set.enableX2apicApi(4)).toBe(0);
+    const page = new Int32Array(256);
+    run(h.at(0).get(page));
+    page[ApicReg.SPIV >> 2] = 0x11ff;
+    expect([run(h.at(0).put(page)), h.read(0, ApicReg.LVR), cycle(h)]).toEqual([0, 0x50014, []]);
+  });
   it("DISABLE: the bit is not offered and not stored", () => {
     const h = prepare(8, 0x11ff);
     expect([h.read(0, ApicReg.LVR), h.read(0, ApicReg.SPIV), cycle(h)]).toEqual([0x50014, 0x1ff, [0x41]]);

@@ -251,11 +251,9 @@ export class Lapic {
     return yield* endOfInterrupt(this);
   }
 
-  /** 8.5: the guest has asked for no broadcast, and user space lets it. */
+  /** 8.5: the guest has asked for no broadcast, and user space lets it; whether the version offers it is not asked again (6.18). */
   isBroadcastSuppressed(): boolean {
-    const { page, set } = this;
-    if (set.api.suppression !== "enabled" || (page[ApicReg.LVR >> 2] & LVR_DIRECTED_EOI) === 0) return false;
-    return this.wantsDirectedEoi();
+    return this.set.api.suppression === "enabled" && this.wantsDirectedEoi();
   }
 
   /** SPIV bit 12, whoever set it. */
