@@ -69,6 +69,11 @@ export class X86Cpu {
     return this.vcpu.mpState === KVM_MP_STATE_RUNNABLE;
   }
 
+  /** It was running when its machine was saved (KVM_SET_MP_STATE): runs, without a start-up. */
+  *resume(): Step<void> {
+    yield* this.vcpu.become(KVM_MP_STATE_RUNNABLE);
+  }
+
   /**
    * Loads from a guest physical address.
    * @param size 1, 2, 4 or 8 bytes

@@ -96,6 +96,15 @@ describe("14.3: the controllers of a PC in one object", () => {
     expect([irqchip.pic, irqchip.ioapic, run(irqchip.getChip(2)), run(irqchip.setChip(0, new Uint8Array(16)))]).toEqual([null, null, null, -ENXIO]);
   });
 
+  it("a CPU that has run nothing yet is started by INIT and start-up", () => {
+    const irqchip = made();
+    const boot = addCpu(irqchip);
+    const other = run(irqchip.addCpu());
+    run(boot.store(LAPIC + 0x310, 1 << 24));
+    for (const command of [0x4500, 0x4612]) run(boot.store(LAPIC + 0x300, command));
+    expect([other.isRunning, run(other.isPending()), other.isRunning]).toEqual([false, false, true]);
+  });
+
   it("CPUs are told of what comes: attention, NMI, INIT and start-up", () => {
     const irqchip = made();
     const told: string[] = [];

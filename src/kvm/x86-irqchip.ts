@@ -73,7 +73,8 @@ const PHYSICAL_BITS = 46;
  * The interrupt controllers of a PC for an emulator of one, in one object (x86-irqchip.md 14.3): PIC pair, IOAPIC and
  * local APICs ("full"), or local APICs before an IOAPIC of the embedder's ("split"). KVM's own behind it: what it answers
  * is what they answer. In the installed build calls are calls, and a `Step<T>` is a `T`; time is virtual and passes by
- * {@link advance} alone. examples/x86-irqchip.js embeds one.
+ * {@link advance} alone, for timers and the IOAPIC together. examples/x86-irqchip.js embeds one, examples/x86-emulator.js
+ * goes through its parts.
  *
  * Of the objects in that section, Pic is {@link PicPair}: its ports by {@link X86Cpu.in} and {@link X86Cpu.out}, `ack`.
  * IoApic has its window by {@link X86Cpu.load} and {@link X86Cpu.store}, and `eoi`. Lapic has `mmioRead`, `mmioWrite`,
@@ -117,8 +118,8 @@ export class X86Irqchip {
   }
 
   /**
-   * One more CPU, with its local APIC after reset. The first is the boot CPU; messages reach the last one only when
-   * something has rebuilt the map, as its software enable does (6.2).
+   * One more CPU, with its local APIC after reset. The first is the boot CPU; the others wait for INIT and start-up, which
+   * reach them at once, as where a VMM has called KVM_SET_LAPIC for each (6.2).
    * @param id APIC id, below 4,096; default: how many there are
    */
   *addCpu(listener: X86CpuListener = {}, id = this.cpus.length): Step<X86Cpu> {
@@ -134,6 +135,8 @@ export class X86Irqchip {
     vm.vcpus.push(vcpu);
     const { x2apic = true, tscDeadline = true } = this.options;
     yield* lapic.setCpuid({ hasX2apic: x2apic, hasTscDeadline: tscDeadline, physicalBits: PHYSICAL_BITS });
+    yield* apics.map.dirty();
+    yield* apics.map.rebuildIfDirty();
     const cpu = new X86Cpu(vcpu, lapic);
     this.cpus.push(cpu);
     return cpu;
