@@ -1,7 +1,7 @@
 import type { EdgeSink, LevelSink } from "../arch/level.js";
 import { block, writes } from "../sim/access.js";
 import type { Step } from "../sim/step.js";
-import { EINVAL } from "../uapi/errno.js";
+import { EINVAL, ENOSPC } from "../uapi/errno.js";
 import { type IrqChip, IrqData } from "./irq-chip.js";
 import { Flow, type IrqTable } from "./irq-desc.js";
 import type { GicDomain } from "./irq-domain.js";
@@ -25,8 +25,8 @@ export interface MsiPort {
 /** The domain behind it: events of a device become LPIs. */
 export interface EventDomain {
   readonly chip: IrqChip;
-  /** An LPI for the next event of a device; the event id goes into the message. */
-  allocEvent(deviceId: number): Step<{ intid: number; eventId: number }>;
+  /** An LPI for the next event of a device; the event id goes into the message. Null: there are no more. */
+  allocEvent(deviceId: number): Step<{ intid: number; eventId: number } | null>;
 }
 
 export const isMbigenPin = (pin: number): boolean => pin >= FIRST_PIN && pin < END_PIN;
@@ -139,6 +139,8 @@ class MbigenChip implements IrqChip {
   }
 
   *activate(data: IrqData): Step<number> {
+    const error = data.parent !== null && this.parent.activate ? yield* this.parent.activate(data.parent) : 0;
+    if (error < 0) return error;
     yield* this.mbigen.writeVector(data.hwirq, this.eventOf(data.hwirq));
     return 0;
   }
@@ -164,13 +166,15 @@ export class MbigenDomain {
     return this.chip.clears;
   }
 
-  /** Maps the interrupt that firmware describes by its cells (pin, type): the irq, or -EINVAL. */
+  /** Maps the interrupt that firmware describes by its cells (pin, type): the irq, or -EINVAL, -ENOSPC. */
   *map(cells: readonly number[]): Step<number> {
     const [pin, type] = cells;
     if (cells.length !== 2 || !isMbigenPin(pin) || (type !== IrqType.EDGE_RISING && type !== IrqType.LEVEL_HIGH)) return -EINVAL;
     const known = this.irqs.get(pin);
     if (known !== undefined) return known;
-    const { intid, eventId } = yield* this.parent.allocEvent(this.mbigen.deviceId);
+    const event = yield* this.parent.allocEvent(this.mbigen.deviceId);
+    if (event === null) return -ENOSPC;
+    const { intid, eventId } = event;
     const desc = this.table.allocate(this.chip, pin, Flow.FASTEOI);
     desc.data.parent = new IrqData(desc, this.parent.chip, intid);
     yield* desc.lock.lock();

@@ -6,6 +6,8 @@ export interface MsiDevice {
   readonly name: string;
   /** What its messages carry to an ITS. */
   readonly deviceId: number;
+  /** The most vectors it can have: what an ITS makes room for. Default 32. */
+  readonly maxVectors?: number;
   /** Programs the message of a vector; address 0 with data 0 is "not programmed". */
   writeMessage(index: number, address: number, data: number): Step<void>;
   /** The vector's mask bit. */
@@ -61,7 +63,10 @@ export class MsiChip implements IrqChip {
     if (data.parent !== null) yield* this.parent.eoi(data.parent);
   }
 
+  /** The level behind it first: an ITS maps the event before anything can be sent. */
   *activate(data: IrqData): Step<number> {
+    const error = data.parent !== null && this.parent.activate ? yield* this.parent.activate(data.parent) : 0;
+    if (error < 0) return error;
     const address = this.device.prepareDoorbell ? yield* this.device.prepareDoorbell(this.doorbell) : this.doorbell;
     if (address < 0) return address;
     yield* this.device.writeMessage(data.hwirq, address, this.dataOf(data.parent?.hwirq ?? 0));
@@ -70,5 +75,6 @@ export class MsiChip implements IrqChip {
 
   *deactivate(data: IrqData): Step<void> {
     yield* this.device.writeMessage(data.hwirq, 0, 0);
+    if (data.parent !== null && this.parent.deactivate) yield* this.parent.deactivate(data.parent);
   }
 }

@@ -1,6 +1,7 @@
 import type { PhysicalGic } from "../../arch/gic/contract.js";
 import type { Sim } from "../../sim/sim.js";
 import type { Step } from "../../sim/step.js";
+import type { ItsDriver } from "../its/its-driver.js";
 import { GicDomain } from "../irq-domain.js";
 import { Host } from "../machine.js";
 import { GicCpu } from "./gic-cpu.js";
@@ -8,6 +9,8 @@ import { GicCpu } from "./gic-cpu.js";
 /** The host kernel of a machine with a GIC. */
 export class GicHost extends Host {
   readonly domain: GicDomain;
+  /** The driver of its ITSs; null without any. */
+  its: ItsDriver | null = null;
 
   /** @param sim has at least one clock per CPU of the GIC; one more, if there is one, is the hardware's */
   constructor(

@@ -44,6 +44,10 @@ export class PciVectors implements MsiDevice {
     return this.device.fn.table?.vectors ?? 0;
   }
 
+  get maxVectors(): number {
+    return Math.max(this.msiCount, this.msixCount);
+  }
+
   /** Single vectors can be added to those allocated (pci_msix_can_alloc_dyn). */
   get canAllocateDynamically(): boolean {
     return this.msixCount > 0 && (this.host.msi?.allocatesDynamically ?? false);

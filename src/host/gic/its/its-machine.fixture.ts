@@ -1,11 +1,12 @@
 import { run } from "../../../sim/step.js";
-import { GicrTyper, VLPI_BASE } from "../../../arch/gic/gicr-vlpi.js";
+import { VLPI_BASE } from "../../../arch/gic/gicr-vlpi.js";
 import { NO_DOORBELL } from "../../../arch/gic/its-command.js";
 import { GicV3 } from "../gicv3.js";
 import { QEMU_GICV3, QEMU_GICV4 } from "../implementation.js";
 import { HostRam } from "./host-ram.js";
 import { type ItsImplementation, QEMU_ITS, QEMU_ITS_V4 } from "./implementation.js";
 import { PhysicalIts } from "./physical-its.js";
+import { GICV41, ITS_V41 } from "../../its/its-host.js";
 
 export const RAM = 0x40000000;
 const QUEUE = 0x41000000;
@@ -22,9 +23,6 @@ const VALID = 0x80000000 | 0;
 
 export type Hw = "v3" | "v4.0" | "v4.1";
 
-/** GICv4.1 as far as it is modelled: vPEs by number, direct LPIs, virtual SGIs. */
-export const GICV41 = { ...QEMU_GICV4, gicrTyper: QEMU_GICV4.gicrTyper | GicrTyper.RVPEID | GicrTyper.DIRECT_LPI | GicrTyper.DIRTY };
-const ITS_V41: ItsImplementation = { ...QEMU_ITS_V4, typerHigh: QEMU_ITS_V4.typerHigh | (1 << 8) };
 
 export const lo = (n: number): number => n % 2 ** 32 | 0;
 export const hi = (n: number): number => Math.floor(n / 2 ** 32);

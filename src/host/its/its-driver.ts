@@ -1,0 +1,212 @@
+import { GicrTyper, VLPI_BASE } from "../../arch/gic/gicr-vlpi.js";
+import { encodeEvent, encodeMapd } from "../../arch/gic/its-encode.js";
+import { ItsOp } from "../../arch/gic/its-command.js";
+import { writes } from "../../sim/access.js";
+import { Spinlock } from "../../sim/lock.js";
+import type { Sim } from "../../sim/sim.js";
+import type { Step } from "../../sim/step.js";
+import { ENOMEM } from "../../uapi/errno.js";
+import type { GicV3 } from "../gic/gicv3.js";
+import type { GicHost } from "../gic/gic-host.js";
+import { ITT_ENTRY } from "../gic/its/entries.js";
+import type { PhysicalIts } from "../gic/its/physical-its.js";
+import { ItsDevice } from "./its-device.js";
+import { ItsNode } from "./its-node.js";
+import { traceCommands } from "./its-trace.js";
+import { IdSpace, LpiSpace, powerOfTwo } from "./lpi-space.js";
+import type { VpeProxy } from "./vpe-proxy.js";
+
+const FIRST_LPI = 8192;
+const PROPBASER = 0x70;
+const PENDBASER = 0x78;
+const INVLPIR = 0xa0;
+const VALID = 0x80000000 | 0;
+const PAGE_SIZE_64K = 2 << 21;
+const BLOCK = 0x10000;
+const ID_BITS = 16;
+/** Least number of events of a device. */
+const MIN_EVENTS = 32;
+const VPE_IDS = 0x10000;
+const ITT_ALIGN = 256;
+
+/** A host's LPIs are configured like this at first: priority 0xa0, group 1, disabled. */
+export const DEFAULT_PROPERTIES = 0xa2;
+const ENABLED = 1;
+
+/** Where an ITS stands on the machine. */
+export interface ItsPlace {
+  readonly its: PhysicalIts;
+  /** Physical address of its frames. */
+  readonly base: number;
+}
+
+/**
+ * The host's driver of its ITSs (gic-v4.md C1.5): tables in memory, LPIs, devices. What concerns vLPIs is in vlpis.ts,
+ * vPEs in vpes.ts.
+ */
+export class ItsDriver {
+  readonly sim: Sim;
+  readonly gic: GicV3;
+  readonly nodes: ItsNode[] = [];
+  readonly vpeIds = new IdSpace(VPE_IDS);
+  /** Orders VMOVPs over all ITSs (hazard R17). */
+  readonly vmovpLock: Spinlock;
+  /** Over VMAPPs that come and go with the first and last vLPI (hazard R18). */
+  readonly vmappLock: Spinlock;
+  vmovpSequence = 0;
+  /** GICv4.0 without direct LPIs: what reaches doorbells. Made with the first vPE. */
+  proxy: VpeProxy | null = null;
+  /** GICR_SETLPIR, CLRLPIR and INVLPIR exist. */
+  readonly isDirect: boolean;
+  readonly is41: boolean;
+  private readonly lpis = new LpiSpace();
+  private readonly devices = new Map<string, ItsDevice>();
+  private readonly byLpi: (ItsDevice | null)[] = [];
+  private readonly blocks: number[] = [];
+  private readonly propertyTable: number;
+
+  private constructor(readonly host: GicHost, gic: GicV3, propertyTable: number) {
+    this.sim = host.sim;
+    this.gic = gic;
+    this.propertyTable = propertyTable;
+    this.vmovpLock = new Spinlock(this.sim, "vmovp_lock");
+    this.vmappLock = new Spinlock(this.sim, "vmapp_lock");
+    const { gicrTyper } = gic.implementation;
+    this.isDirect = (gicrTyper & GicrTyper.DIRECT_LPI) !== 0;
+    this.is41 = gic.is41;
+  }
+
+  /** Programs redistributors and ITSs as Linux does at boot. -ENOMEM where the GIC's memory is too small. */
+  static *create(host: GicHost, gic: GicV3, places: readonly ItsPlace[]): Step<ItsDriver | number> {
+    const { ram } = gic;
+    const table = ram.take(BLOCK, BLOCK);
+    if (table < 0) return -ENOMEM;
+    ram.fill(table, BLOCK, DEFAULT_PROPERTIES);
+    const driver = new ItsDriver(host, gic, table);
+    for (let cpu = 0; cpu < gic.cpus; cpu++) {
+      const pending = ram.take(BLOCK, BLOCK);
+      if (pending < 0) return -ENOMEM;
+      yield* gic.writeGicr(cpu, PROPBASER, 8, table | (ID_BITS - 1), 0);
+      yield* gic.writeGicr(cpu, PENDBASER, 8, pending, 1 << 30);
+      yield* gic.writeGicr(cpu, 0, 4, 1, 0);
+    }
+    for (let i = 0; i < places.length; i++) {
+      const node = new ItsNode(host.sim, places[i].its, places[i].base);
+      if (!(yield* node.boot(gic.cpus, driver.is41 && i > 0 ? driver.nodes[0].vpeTable : -1))) return -ENOMEM;
+      traceCommands(driver.sim, node.its);
+      driver.nodes.push(node);
+    }
+    if (driver.is41) yield* driver.shareVpeTable();
+    return driver;
+  }
+
+  /** 4.1: redistributors look vPEs up in the table of the ITSs. */
+  private *shareVpeTable(): Step<void> {
+    const node = this.nodes.find((each) => each.vpeTable >= 0);
+    if (node === undefined) return;
+    for (let cpu = 0; cpu < this.gic.cpus; cpu++)
+      yield* this.gic.writeGicr(cpu, VLPI_BASE + PROPBASER, 8, node.vpeTable | (node.vpeTablePages - 1), VALID | PAGE_SIZE_64K);
+  }
+
+  /** Without VMOVP on every v4 ITS, one command must go to each that holds events of the VM: the ITS list. */
+  get usesList(): boolean {
+    return !this.is41 && this.nodes.some((node) => node.isV4 && !node.hasVmovp);
+  }
+
+  get hasV4(): boolean {
+    return this.nodes.length > 0 && this.nodes.every((node) => node.isV4);
+  }
+
+  // --- memory ---
+
+  /** 64 KiB filled with a byte, -1 where none is left. */
+  takeBlock(byte: number): number {
+    const { ram } = this.gic;
+    const block = this.blocks.pop() ?? ram.take(BLOCK, BLOCK);
+    if (block >= 0) ram.fill(block, BLOCK, byte);
+    return block;
+  }
+
+  freeBlock(block: number): void {
+    this.blocks.push(block);
+  }
+
+  // --- LPIs ---
+
+  allocateLpis(count: number): number {
+    return this.lpis.allocate(count);
+  }
+
+  freeLpis(first: number, count: number): void {
+    this.lpis.free(first, count);
+  }
+
+  /** Of the device behind an LPI; null: a doorbell's. */
+  deviceOf(lpi: number): ItsDevice | null {
+    return this.byLpi[lpi - FIRST_LPI] ?? null;
+  }
+
+  /** Configures a host LPI; what has to be invalidated is the caller's matter. */
+  *setEnabled(lpi: number, isEnabled: boolean): Step<void> {
+    const { ram } = this.gic;
+    const at = this.propertyTable + lpi - FIRST_LPI;
+    yield writes(this.gic, "GIC");
+    ram.setU8(at, isEnabled ? ram.u8(at) | ENABLED : ram.u8(at) & ~ENABLED);
+  }
+
+  *restoreProperties(lpi: number): Step<void> {
+    yield writes(this.gic, "GIC");
+    this.gic.ram.setU8(this.propertyTable + lpi - FIRST_LPI, DEFAULT_PROPERTIES | ENABLED);
+  }
+
+  /** GICR_INVLPIR on the redistributor of a CPU; with `vpe` 0 or more, of that vPE's vLPI. */
+  *invalidateDirectly(cpu: number, lpi: number, vpe = -1): Step<void> {
+    yield* this.gic.writeGicr(cpu, INVLPIR, 8, lpi, vpe < 0 ? 0 : (0x80000000 | 0) + vpe);
+  }
+
+  /** One of INT, CLEAR, INV, DISCARD for a device's event, and its SYNC. */
+  *eventCommand(device: ItsDevice, opcode: ItsOp, event: number): Step<void> {
+    const { node } = device;
+    yield* node.lock.lock();
+    encodeEvent(node.words, opcode, device.deviceId, event);
+    yield* node.sendAndSync(device.cpus[event]);
+    yield* node.lock.unlock();
+  }
+
+  // --- devices ---
+
+  /** The device of an id behind an ITS, with room for `events` if it is new; -ENOMEM, -ENOSPC. */
+  *deviceFor(node: ItsNode, deviceId: number, events: number): Step<ItsDevice | number> {
+    const key = `${node.number}:${deviceId}`;
+    const known = this.devices.get(key);
+    if (known !== undefined) return known;
+    const count = Math.max(MIN_EVENTS, powerOfTwo(events));
+    const lpiBase = this.lpis.allocate(count);
+    if (lpiBase < 0) return lpiBase;
+    const itt = this.gic.ram.take(count * ITT_ENTRY, ITT_ALIGN);
+    if (itt < 0) {
+      this.lpis.free(lpiBase, count);
+      return -ENOMEM;
+    }
+    const device = new ItsDevice(this.sim, node, deviceId, count, lpiBase, itt);
+    this.devices.set(key, device);
+    for (let i = 0; i < count; i++) this.byLpi[lpiBase - FIRST_LPI + i] = device;
+    yield* node.lock.lock();
+    encodeMapd(node.words, deviceId, 31 - Math.clz32(count), itt, true);
+    yield* node.send();
+    yield* node.lock.unlock();
+    return device;
+  }
+
+  /** Its last event is free: MAPD V=0. Its memory is not used again. */
+  *dropDevice(device: ItsDevice): Step<void> {
+    const { node } = device;
+    yield* node.lock.lock();
+    encodeMapd(node.words, device.deviceId, 31 - Math.clz32(device.events), device.itt, false);
+    yield* node.send();
+    yield* node.lock.unlock();
+    this.devices.delete(`${node.number}:${device.deviceId}`);
+    this.byLpi.fill(null, device.lpiBase - FIRST_LPI, device.lpiBase - FIRST_LPI + device.events);
+    this.lpis.free(device.lpiBase, device.events);
+  }
+}
