@@ -9,7 +9,7 @@ import type { X86Call } from "./x86-vector.js";
 /** Bugs that show in a sequence of calls without any race, and the scene that meets them. */
 const PLANTED: readonly (readonly [HazardName, scene: string])[] = [
   ["keepLineAtLeave", "ioapic"],
-  ["serviceOnUnmask", "state"],
+  ["serviceOnUnmask", "stories"],
   ["saveDeliveredEdges", "state"],
   ["ackFirstPinOnly", "ioapic"],
   ["initKeepsStartup", "several guests"],

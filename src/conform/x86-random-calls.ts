@@ -23,7 +23,7 @@ const resamplefd = (c: Chooser): string | number => (c.oneIn(20) ? c.of(NO_EVENT
 export const vcpu = (c: Chooser): string => (c.oneIn(3) ? c.of(["vcpu1", "vcpu2", "vcpu3"]) : "vcpu0");
 
 /** Fixed, lowest priority, NMI, remote read, ExtINT: what leaves vCPU 0 able to go on with its guest. */
-const deliveryMode = (c: Chooser): number => c.weighted([[12, 0], [4, 1], [1, 4], [1, 3], [1, 7]]);
+export const deliveryMode = (c: Chooser): number => c.weighted([[12, 0], [4, 1], [1, 4], [1, 3], [1, 7]]);
 const destination = (c: Chooser): number => c.weighted([[10, 0], [4, 1], [2, 2], [2, 3], [1, 5], [2, 0xff], [1, 0x0f], [1, 0x31]]);
 
 /** Address and data of an MSI; INIT and start-up go to other vCPUs than the guest's, by their ids 1 to 3 alone. */

@@ -3,6 +3,8 @@ import type { X86Call } from "./x86-vector.js";
 import * as guest from "./x86-guest-calls.js";
 import * as hostile from "./x86-hostile-calls.js";
 import * as make from "./x86-random-calls.js";
+import * as story from "./x86-stories.js";
+import * as wide from "./x86-wide-calls.js";
 
 /** A kind of sequence: how it begins, and what it is made of, by weight. */
 export interface Scene {
@@ -20,13 +22,15 @@ interface Setting {
   readonly guest: boolean;
   /** Every vCPU runs, with a guest of its own. */
   readonly guests?: boolean;
+  /** Of vCPUs 1 and up; default: their numbers. */
+  readonly ids?: readonly number[];
 }
 
 function setUp(setting: Setting): X86Call[] {
   const calls: X86Call[] = [{ op: "createVm", args: {} }];
   if (setting.mode === "full") calls.push({ op: "createIrqchip", args: {} });
   if (setting.mode === "split") calls.push({ op: "enableCap", args: { cap: "SPLIT_IRQCHIP", args: [24] } });
-  for (let id = 0; id < setting.vcpus; id++) calls.push({ op: "createVcpu", args: { id } });
+  for (let id = 0; id < setting.vcpus; id++) calls.push(id === 0 || setting.ids === undefined ? { op: "createVcpu", args: { id } } : { op: "createVcpu", args: { id: setting.ids[id - 1], as: `vcpu${id}` } });
   if (setting.guest) calls.push({ op: "guestInit", args: {} });
   for (let id = 1; id < setting.vcpus && setting.guests; id++) calls.push({ op: "setMpState", args: { vcpu: `vcpu${id}`, state: "runnable" } }, { op: "guestInit", args: { vcpu: `vcpu${id}` } });
   if (setting.mode === "full" && !setting.pic) for (const chip of ["picMaster", "picSlave"] as const) calls.push({ op: "setIrqchip", args: { chip, state: { imr: 0xff } } });
@@ -120,15 +124,47 @@ export const SCENES: readonly Scene[] = [
   },
   {
     name: "several guests",
-    weight: 4,
+    weight: 5,
     setUp: (c) => [...setUp({ mode: c.oneIn(5) ? "split" : "full", vcpus: 3, pic: false, guest: true, guests: true }), programmed(c)],
     calls: [[6, make.irqLine], [8, make.signalMsi], [4, make.writeEventfd], [2, make.assign], [2, make.assignResample], [2, make.readEventfd], [12, guest.onAny(guest.flag)], [10, guest.onAny(guest.eoi)], [8, guest.onAny(guest.ipiToGuests)], [3, guest.onAny(guest.tpr)], [3, guest.onAny(guest.halt)], [2, guest.onAny(guest.ioapic)], [2, guest.onAny(guest.memory)], [2, make.nmi], [3, guest.startUp], [1, guest.onAny(guest.smi)], [1, make.setLapic], [1, guest.onAny(guest.msr)]],
   },
   {
     name: "hostile",
-    weight: 5,
+    weight: 6,
     setUp: (c) => [...setUp({ mode: c.of(["full", "full", "split", "none"] as const), vcpus: 1, pic: false, guest: true }), ...hostile.prepared],
     calls: [[5, hostile.badPointer], [4, hostile.onNoVm], [3, hostile.onNoVcpu], [5, hostile.descriptors], [6, hostile.irqfds], [5, hostile.routing], [5, hostile.values], [4, hostile.attributes], [3, make.irqLine], [2, make.writeEventfd], [2, make.assign], [1, guest.flag], [1, guest.eoi], [1, make.signalMsi]],
+  },
+  {
+    name: "wide ids",
+    weight: 2,
+    setUp: (c) => {
+      const ids = wide.someIds(c);
+      const [createVm, ...rest] = setUp({ mode: c.oneIn(3) ? "split" : "full", vcpus: 1 + ids.length, pic: false, guest: true, ids });
+      const api = c.oneIn(6) ? [] : [make.x2apicApi(c)];
+      return [createVm, ...api, ...rest, ...wide.enterX2apic(c, ids.length)];
+    },
+    calls: [[12, wide.wideMessage], [6, wide.wideRoutes], [4, make.writeEventfd], [3, wide.assignRoute], [5, wide.wideIpi], [3, make.x2apicVcpu], [3, make.setLapic], [2, make.getLapic], [4, guest.eoi], [3, guest.flag], [2, guest.msr], [2, wide.broadcast], [1, make.setInService]],
+  },
+  {
+    name: "clusters",
+    weight: 2,
+    setUp: (c) => [...setUp({ mode: c.oneIn(5) ? "split" : "full", vcpus: 4, pic: false, guest: true }), ...wide.enterClusters(c)],
+    calls: [[10, wide.clusterMessage], [5, wide.clusterEntry], [6, make.irqLine], [6, wide.clusterLdr], [4, wide.clusterIpi], [3, make.writeEventfd], [2, make.assign], [4, guest.eoi], [3, guest.flag], [2, make.setLapic], [2, make.setInService], [1, make.getLapic]],
+  },
+  {
+    name: "pit",
+    weight: 1,
+    setUp: (c) => {
+      const [createVm, createIrqchip, ...rest] = setUp({ mode: "full", vcpus: 1, pic: c.oneIn(2), guest: true });
+      return [createVm, createIrqchip, { op: "createPit2", args: { flags: c.of([0, 1, 1]) } }, ...rest, ...story.pitStart];
+    },
+    calls: [[8, story.pitControl], [8, story.pitStatus], [4, story.speaker], [4, story.portWithoutRead], [3, guest.pic], [2, guest.flag], [2, make.irqLine], [1, guest.wrongSizes], [1, make.creation]],
+  },
+  {
+    name: "stories",
+    weight: 2,
+    setUp: (c) => [...setUp({ mode: "full", vcpus: 2, pic: c.oneIn(2), guest: true }), programmed(c)],
+    calls: [[4, story.staleRouting], [4, story.unmaskBehindResampler], [4, story.levelAfterEdge], [3, story.picPoll], [3, story.shortPeriod], [2, story.rtcTicks], [3, guest.eoi], [3, guest.flag], [2, make.irqLine], [2, make.writeEventfd], [1, make.setIoapic], [1, make.setLapic]],
   },
   {
     name: "edges",

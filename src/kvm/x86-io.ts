@@ -1,3 +1,4 @@
+import { NOT_READ } from "../irqchip/x86/contract.js";
 import { LAPIC_WINDOW } from "../irqchip/x86/lapic-registers.js";
 import { Ev } from "../sim/event.js";
 import type { Step } from "../sim/step.js";
@@ -17,7 +18,10 @@ export function* handlePio(vcpu: VcpuX86): Step<number> {
   stat.ioExits++;
   vm.sim.emit(Ev.kvm_pio, vcpu.id, trap.isWrite ? 1 : 0, trap.address, trap.size, trap.isWrite ? trap.low : 0);
   const isClaimed = yield* onBus(vcpu, BusKind.PIO);
-  if (isClaimed) return CONTINUE;
+  if (isClaimed) {
+    if (!trap.isWrite) finishRead(vcpu);
+    return CONTINUE;
+  }
   const { memory } = vm.process;
   const { io } = kvm_run;
   const page = vcpu.runAddress;
@@ -31,6 +35,13 @@ export function* handlePio(vcpu: VcpuX86): Step<number> {
   if (trap.isWrite) memory.setU32(page + PIO_DATA, trap.low >>> 0);
   vcpu.isIoNeeded = true;
   return TO_USER;
+}
+
+/** A port that gives nothing leaves the emulator's buffer alone: the guest gets the byte that its last port read gave (6.18). */
+function finishRead(vcpu: VcpuX86): void {
+  const { trap } = vcpu;
+  if (trap.low === NOT_READ && trap.size === 1) trap.low = vcpu.lastPortRead & 0xff;
+  else vcpu.lastPortRead = trap.low;
 }
 
 /**
@@ -103,4 +114,5 @@ export function completeIo(vcpu: VcpuX86): void {
   trap.low = memory.getU32(data) | 0;
   trap.high = trap.size === 8 ? memory.getU32(data + 4) | 0 : 0;
   if (trap.size < 4) trap.low &= (1 << (8 * trap.size)) - 1;
+  if (reason === KVM_EXIT_IO) vcpu.lastPortRead = trap.low;
 }

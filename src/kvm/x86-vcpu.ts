@@ -121,6 +121,8 @@ export class VcpuX86 extends VcpuCore implements X86Vcpu, InitTarget {
   apicBaseHi = 0;
   /** An access that user space completes is under way. */
   isIoNeeded = false;
+  /** What its last read of a port gave: the emulator's buffer. */
+  lastPortRead = 0;
   /** KVM_RUN has tried to enter the guest, or has waited, since it was called. */
   isInsideRun = false;
 

@@ -80,8 +80,12 @@ export interface X86IrqchipVm extends IrqchipVm {
   readonly pioBus: PioBus;
 }
 
+/** No byte: a port that takes the access and gives nothing. */
+export const NOT_READ = -1;
+
 /** A device on the VM's port bus. Accesses of other widths are the device's to refuse (4.1). */
 export interface PioDevice {
+  /** {@link NOT_READ} for a byte that cannot be read. */
   pioRead(vcpu: IrqchipVcpu, port: number, size: number): Step<number>;
   pioWrite(vcpu: IrqchipVcpu, port: number, size: number, value: number): Step<void>;
 }

@@ -3,7 +3,7 @@ import { Context } from "../../sim/context.js";
 import { Mutex } from "../../sim/lock.js";
 import type { Step } from "../../sim/step.js";
 import type { IrqchipVcpu } from "../contract.js";
-import type { PioDevice, X86IrqchipVm } from "./contract.js";
+import { NOT_READ, type PioDevice, type X86IrqchipVm } from "./contract.js";
 import { nsOf, PitChannel } from "./pit-channel.js";
 
 const PIT_PORTS = 0x40;
@@ -114,10 +114,10 @@ export class Pit implements PioDevice {
     return result;
   }
 
-  /** The control port cannot be read: 0 here, in KVM whatever the port read before it gave (6.18). */
+  /** The control port cannot be read: it leaves the emulator's buffer alone, in which the vCPU's last port read stands (6.18). */
   *pioRead(_vcpu: IrqchipVcpu, port: number, _size: number): Step<number> {
     const index = port & CONTROL;
-    if (index === CONTROL) return 0;
+    if (index === CONTROL) return NOT_READ;
     yield* this.lock.lock();
     const value = this.channels[index].read(this.elapsedNs(index));
     yield* this.lock.unlock();
