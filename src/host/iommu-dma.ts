@@ -1,12 +1,14 @@
 import type { DmaPort } from "../device/dma-port.js";
 import type { Step } from "../sim/step.js";
-import type { IommuDomain, IommuMapping } from "./iommu-domain.js";
+import type { IommuDomain } from "./iommu-domain.js";
 import type { IommuGroup } from "./iommu-group.js";
+import { ENTRY_READ, ENTRY_WRITE, NO_ENTRY } from "./iommu-table.js";
 import type { Smmu } from "./smmu.js";
 
 const PAGE = 4096;
+const TWO32 = 0x1_0000_0000;
 
-/** The bus master's side of an SMMU: a device's reads and writes, translated by its group's domain (host-irq.md 5.3). */
+/** The bus master's side of an SMMU: a device's reads and writes, each page translated by its group's domain (host-irq.md 5.3). */
 export class IommuDma implements DmaPort {
   /** Transactions that were terminated. */
   faults = 0;
@@ -33,29 +35,29 @@ export class IommuDma implements DmaPort {
       return false;
     }
     for (let done = 0; done < bytes.length; ) {
-      const mapping = yield* this.translate(domain, iova + done, isWrite);
-      if (mapping === null) return false;
-      done += copy(mapping, iova + done, bytes.subarray(done), isWrite);
+      const at = iova + done;
+      const entry = yield* this.translate(domain, at, isWrite);
+      if (entry === NO_ENTRY) return false;
+      const frame = yield* domain.frame(entry, at);
+      done += copy(frame, at, bytes.subarray(done), isWrite);
     }
     return true;
   }
 
-  /** Null: the transaction ends here, with a fault. */
-  private *translate(domain: IommuDomain, iova: number, isWrite: boolean): Step<IommuMapping | null> {
-    const mapping = yield* domain.translate(BigInt(iova));
-    if (mapping !== null && (isWrite ? mapping.isWritable : mapping.isReadable)) return mapping;
+  /** {@link NO_ENTRY}: the transaction ends here, with a fault. */
+  private *translate(domain: IommuDomain, iova: number, isWrite: boolean): Step<number> {
+    const entry = yield* domain.walk(Math.floor(iova / TWO32) | 0, iova | 0);
+    if (entry & (isWrite ? ENTRY_WRITE : ENTRY_READ)) return entry;
     this.faults++;
-    yield* this.smmu.fault(mapping === null ? "F_TRANSLATION" : "F_PERMISSION", this.stream, iova, isWrite);
-    return null;
+    yield* this.smmu.fault(entry === NO_ENTRY ? "F_TRANSLATION" : "F_PERMISSION", this.stream, iova, isWrite);
+    return NO_ENTRY;
   }
 }
 
 /** Copies as far as the page goes; the bytes copied. */
-function copy(mapping: IommuMapping, iova: number, bytes: Uint8Array, isWrite: boolean): number {
-  const offset = Number(BigInt(iova) - mapping.iova);
-  const frame = mapping.pages.frame(offset);
-  const inPage = (mapping.pages.start + offset) % PAGE;
-  const count = Math.min(bytes.length, PAGE - inPage, mapping.pages.length - offset);
+function copy(frame: DataView, iova: number, bytes: Uint8Array, isWrite: boolean): number {
+  const inPage = iova % PAGE;
+  const count = Math.min(bytes.length, PAGE - inPage);
   const page = new Uint8Array(frame.buffer, frame.byteOffset + inPage, count);
   if (isWrite) page.set(bytes.subarray(0, count));
   else bytes.set(page);

@@ -3,7 +3,7 @@ import { Mutex } from "../sim/lock.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
 import { EBUSY, EINVAL, EPERM } from "../uapi/errno.js";
-import type { IommuDomain } from "./iommu-domain.js";
+import { IommuDomain } from "./iommu-domain.js";
 
 /** vfio.md 20.2. */
 export type ReservedKind = "direct" | "direct-relaxable" | "reserved" | "msi" | "sw-msi";
@@ -119,6 +119,13 @@ export class IommuGroup {
     const isClaimed = this.ownerCount !== 0;
     yield* this.mutex.unlock();
     return isClaimed;
+  }
+
+  /** A domain that fits this group: its IOMMU's geometry, and a cookie where the IOMMU knows no messages (vfio.md 17.3, 8). */
+  newDomain(): IommuDomain {
+    const { enforcesCoherency, pageSizes, apertureEnd } = this;
+    const msiWindow = this.reserved.find((region) => region.kind === "sw-msi") ?? null;
+    return new IommuDomain(this.iommu, { enforcesCoherency, pageSizes, apertureEnd, msiWindow });
   }
 
   /** The owner attaches a domain, or null for none: DMA is blocked again. */

@@ -50,6 +50,8 @@ export class PinnedPages {
     private readonly space: AddressSpace,
     readonly start: number,
     readonly length: number,
+    /** Of the smallest pages in it, bytes: so much lies together in physical memory. */
+    readonly pageSize: number,
   ) {}
 
   /** The frame that holds the byte `offset` from the start; the byte is at `(start + offset) % 4096` in it. */
@@ -116,7 +118,9 @@ export class AddressSpace {
 
   /** Holds pages for hardware until {@link unpin}; the caller has checked that they are mapped. */
   pin(start: number, length: number): PinnedPages {
-    const pin = new PinnedPages(this, start, length);
+    let pageSize = Infinity;
+    for (const area of this.areas) if (area.start < start + length && start < area.end) pageSize = Math.min(pageSize, area.pageSize);
+    const pin = new PinnedPages(this, start, length, pageSize);
     this.pins.add(pin);
     return pin;
   }

@@ -74,20 +74,20 @@ describe("messages behind an SMMU", () => {
     const { world, d } = ready();
     const E = world.eventfd();
     world.setIrqs(d, MSI, EVENTFD | TRIGGER, 0, 1, E);
-    run(world.pciGroup.attach(new IommuDomain("iommu", true, SW_MSI_REGION)));
+    run(world.pciGroup.attach(new IommuDomain("iommu", { msiWindow: SW_MSI_REGION })));
     world.event(0);
     expect(world.take(E)).toBeLessThan(0);
     expect(world.smmu.events.records).toEqual([{ fault: "F_TRANSLATION", stream: 0x600, iova: 0x0800_0040, isWrite: true }]);
   });
 
   it("5.4, 3: vectors are refused when the window is full", () => {
-    const domain = new IommuDomain("iommu", true, { ...SW_MSI_REGION, end: 0x0800_1fffn });
+    const domain = new IommuDomain("iommu", { msiWindow: { ...SW_MSI_REGION, end: 0x0800_1fffn } });
     expect([0x1040, 0x2040, 0x1080, 0x3040].map((address) => run(domain.prepareDoorbell(address)))).toEqual([0x800_0040, 0x800_1040, 0x800_0080, -ENOMEM]);
   });
 
   it("5.4, 3: a full window fails the vector set-up, and leaves nothing", () => {
     const { world, d } = ready();
-    run(world.pciGroup.attach(new IommuDomain("iommu", true, { ...SW_MSI_REGION, end: 0x0800_0ffen })));
+    run(world.pciGroup.attach(new IommuDomain("iommu", { msiWindow: { ...SW_MSI_REGION, end: 0x0800_0ffen } })));
     expect(world.setIrqs(d, MSI, EVENTFD | TRIGGER, 0, 2, world.eventfd(), world.eventfd())).toBe(-ENOMEM);
     expect([world.A.vectors.kind, world.A.vectors.allocated, run(world.vfioA.irqs.mode.get())]).toEqual(["none", 0, 5]);
   });

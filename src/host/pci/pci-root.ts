@@ -6,12 +6,14 @@ import type { MessagePort } from "../../device/pci/message-port.js";
 import { Spinlock } from "../../sim/lock.js";
 import type { Step } from "../../sim/step.js";
 import type { IommuDomain } from "../iommu-domain.js";
+import { ENTRY_WRITE } from "../iommu-table.js";
 import type { Host } from "../machine.js";
 import type { Smmu } from "../smmu.js";
 import type { PciDevice } from "./pci-device.js";
 
 const FIRST_MEMORY = 0xe000_0000;
 const FIRST_PORT = 0x1000;
+const PAGE = 4096;
 const TWO32 = 0x1_0000_0000;
 
 /** The functions of one bus; behind a bridge, its secondary reset reaches them all. */
@@ -103,10 +105,10 @@ export class PciRoot implements MessagePort {
     if (domain !== "blocking") {
       const doorbell = yield* domain.doorbellAt(address);
       if (doorbell >= 0) return doorbell;
-      const mapping = yield* domain.translate(BigInt(address));
-      if (mapping !== null && mapping.isWritable) {
-        const offset = address - Number(mapping.iova);
-        mapping.pages.frame(offset).setInt32((mapping.pages.start + offset) % 4096, data, true);
+      const entry = yield* domain.walk(Math.floor(address / TWO32) | 0, address | 0);
+      if (entry & ENTRY_WRITE) {
+        const frame = yield* domain.frame(entry, address);
+        frame.setInt32(address % PAGE, data, true);
         return -1;
       }
     }

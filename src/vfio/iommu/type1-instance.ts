@@ -1,5 +1,5 @@
-import { IommuDomain } from "../../host/iommu-domain.js";
-import type { IommuGroup, ReservedRegion } from "../../host/iommu-group.js";
+import type { IommuDomain } from "../../host/iommu-domain.js";
+import type { IommuGroup } from "../../host/iommu-group.js";
 import type { Process } from "../../host/process.js";
 import { guarded } from "../../sim/access.js";
 import { Mutex } from "../../sim/lock.js";
@@ -107,7 +107,7 @@ export class Type1Instance implements IommuInstance {
   private *join(group: IommuGroup): Step<void> {
     let attached = this.domains.find((each) => each.domain.iommu === group.iommu && each.domain.enforcesCoherency === group.enforcesCoherency);
     if (attached === undefined) {
-      attached = { domain: new IommuDomain(group.iommu, group.enforcesCoherency, msiWindowOf(group)), groups: [] };
+      attached = { domain: group.newDomain(), groups: [] };
       for (let i = 0; i < this.dmas.length; i++) yield* attached.domain.map(this.dmas.at(i));
       this.domains.push(attached);
     }
@@ -154,7 +154,7 @@ export class Type1Instance implements IommuInstance {
   /** Lock held: no DMA reaches the pages any more when they are unpinned. */
   *remove(i: number): Step<void> {
     const dma = this.dmas.at(i);
-    for (let d = 0; d < this.domains.length; d++) yield* this.domains[d].domain.unmap(dma.iova);
+    for (let d = 0; d < this.domains.length; d++) yield* this.domains[d].domain.unmap(dma.iova, dma.size);
     this.dmas.remove(i);
     this.available++;
     unpinPages(dma);
@@ -167,8 +167,3 @@ export class Type1Instance implements IommuInstance {
   }
 }
 guarded(Type1Instance, (instance) => instance.lock, "available", "tracksDirtyPages", "ranges", "pageSizes", "domains");
-
-/** 17.3, 8: the doorbell window of an Arm SMMU; hardware that knows messages needs none. */
-function msiWindowOf(group: IommuGroup): ReservedRegion | null {
-  return group.reserved.find((region) => region.kind === "sw-msi") ?? null;
-}
