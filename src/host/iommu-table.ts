@@ -1,6 +1,8 @@
 const ENTRIES = 512;
+const INDEX = ENTRIES - 1;
 const BITS = 9;
 const PAGE_SHIFT = 12;
+const ROOT = 0;
 
 /** A page entry: what it leads to, shifted left by these, over what may be done there. */
 export const ENTRY_SHIFT = 2;
@@ -9,50 +11,51 @@ export const ENTRY_WRITE = 2;
 /** No entry: what is there faults. */
 export const NO_ENTRY = 0;
 
-/** One table: each place a page of its level, a table of the level below, or nothing. */
-class Table {
-  readonly entries = new Int32Array(ENTRIES);
-  readonly children: (Table | null)[] | null;
-  used = 0;
-
-  constructor(readonly level: number) {
-    this.children = level === 0 ? null : new Array<Table | null>(ENTRIES).fill(null);
-  }
-}
-
-/** Place in a table of a level, of an address in halves. */
-function placeOf(level: number, hi: number, lo: number): number {
-  const shift = PAGE_SHIFT + BITS * level;
-  if (shift < 32) return ((lo >>> shift) | (shift > 32 - BITS ? hi << (32 - shift) : 0)) & (ENTRIES - 1);
-  return (hi >>> (shift - 32)) & (ENTRIES - 1);
-}
+/** What is taken out: runs of equal entries, in pages of 4 KiB. */
+export type Removed = (entry: number, pages: number) => void;
 
 /**
  * The page tables of an IOMMU as VT-d and the SMMU have them: 512 entries a table, 4 KiB at the lowest level, pages of
- * 2 MiB and 1 GiB as entries of the levels above. An entry is an int32 of the caller's. Four bytes a mapped page, next to
- * nothing for the large ones; addresses are page numbers of 4 KiB (52 bits), or, to walk, 64 bits in halves.
+ * 2 MiB and 1 GiB as entries of the levels above. A page's entry is an int32 above 0 of the caller's, a table's its
+ * number's complement. Four bytes a mapped page, next to nothing for the large ones. Pages are numbered (52 bits);
+ * addresses to walk come in halves of 32 bits.
  */
 export class IommuTable {
-  private readonly root: Table;
   private readonly levels: number;
+  /** Of all tables, one behind the other; the first is the root. */
+  private entries = new Int32Array(4 * ENTRIES);
+  /** Entries that each table has, and numbers of tables that are free again. */
+  private used = new Uint16Array(4);
+  private readonly free: number[] = [];
+  private tables = 1;
 
   /** @param addressBits of the I/O virtual addresses: as many levels as they need */
   constructor(addressBits: number) {
     this.levels = Math.max(1, Math.ceil((addressBits - PAGE_SHIFT) / BITS));
-    this.root = new Table(this.levels - 1);
   }
 
   /** The walk that the hardware does for a transaction: the entry, or {@link NO_ENTRY}. Allocates nothing. */
   walk(hi: number, lo: number): number {
-    const bits = PAGE_SHIFT + BITS * this.levels;
-    if (bits < 64 && (bits <= 32 ? hi !== 0 || (bits < 32 && lo >>> bits !== 0) : hi >>> (bits - 32) !== 0)) return NO_ENTRY;
-    let table = this.root;
-    for (;;) {
-      const place = placeOf(table.level, hi, lo);
-      const child: Table | null = table.children === null ? null : table.children[place];
-      if (child === null) return table.entries[place];
-      table = child;
+    const { entries } = this;
+    let shift = BITS * this.levels;
+    if (!this.isInside(hi, lo)) return NO_ENTRY;
+    // The page's number in halves: bits 19:0 and 51:20.
+    const low = lo >>> PAGE_SHIFT;
+    let entry = ~ROOT;
+    while (entry < 0) {
+      shift -= BITS;
+      let place: number;
+      if (shift === 18) place = (low >>> 18) | (hi << 2);
+      else place = shift < 18 ? low >>> shift : hi >>> (shift - 20);
+      entry = entries[(~entry << BITS) | (place & INDEX)];
     }
+    return entry;
+  }
+
+  private isInside(hi: number, lo: number): boolean {
+    const bits = PAGE_SHIFT + BITS * this.levels;
+    if (bits > 32) return bits >= 64 || hi >>> (bits - 32) === 0;
+    return hi === 0 && lo >>> bits === 0;
   }
 
   /**
@@ -66,67 +69,81 @@ export class IommuTable {
       const table = this.tableFor(at, level);
       const place = Math.floor(at / step) % ENTRIES;
       const here = Math.min(count - done, ENTRIES - place);
-      table.entries.fill(entry, place, place + here);
-      table.used += here;
+      this.entries.fill(entry, table * ENTRIES + place, table * ENTRIES + place + here);
+      this.used[table] += here;
       done += here;
     }
   }
 
-  private tableFor(page: number, level: number): Table {
-    let table = this.root;
-    while (table.level > level) {
-      const place = Math.floor(page / ENTRIES ** table.level) % ENTRIES;
-      const { children } = table;
-      if (children === null) throw new Error("an IOMMU table has no level below its pages");
-      let child = children[place];
-      if (child === null) {
-        children[place] = child = new Table(table.level - 1);
-        table.used++;
+  private tableFor(page: number, level: number): number {
+    let table = ROOT;
+    for (let above = this.levels - 1; above > level; above--) {
+      const at = table * ENTRIES + (Math.floor(page / ENTRIES ** above) % ENTRIES);
+      if (this.entries[at] > 0) throw new Error("a large page of an IOMMU table is mapped over");
+      if (this.entries[at] === NO_ENTRY) {
+        const child = this.newTable();
+        this.entries[at] = ~child;
+        this.used[table]++;
       }
-      table = child;
+      table = ~this.entries[at];
     }
     return table;
   }
 
-  /** Takes pages out, and the tables that this empties; `removed` hears of each run of equal entries, in pages of 4 KiB. */
-  clear(first: number, count: number, removed: (entry: number, pages: number) => void): void {
-    clearTable(this.root, first, first + count, removed);
+  private newTable(): number {
+    const table = this.free.pop() ?? this.tables++;
+    if (table < this.used.length) return table;
+    const entries = new Int32Array(2 * this.entries.length);
+    const used = new Uint16Array(2 * this.used.length);
+    entries.set(this.entries);
+    used.set(this.used);
+    this.entries = entries;
+    this.used = used;
+    return table;
   }
 
-  /** Bytes that the tables take, for reports. */
-  get bytes(): number {
-    return bytesOf(this.root);
+  /** Takes pages out, and the tables that this empties. */
+  clear(first: number, count: number, removed: Removed): void {
+    this.clearTable(ROOT, this.levels - 1, first, first + count, removed);
   }
-}
 
-/** `first` and `end` are page numbers counted from the table's own first page. */
-function clearTable(table: Table, first: number, end: number, removed: (entry: number, pages: number) => void): void {
-  const step = ENTRIES ** table.level;
-  const lastPlace = Math.min(ENTRIES, Math.ceil(end / step));
-  for (let place = Math.floor(first / step); place < lastPlace; place++) {
-    const base = place * step;
-    const child = table.children === null ? null : table.children[place];
-    if (child === null) clearEntry(table, place, Math.max(first, base) === base && end >= base + step, removed);
-    else {
-      clearTable(child, Math.max(first - base, 0), Math.min(end - base, step), removed);
-      if (child.used > 0 || table.children === null) continue;
-      table.children[place] = null;
-      table.used--;
+  /** `first` and `end` count from the table's own first page. */
+  private clearTable(table: number, level: number, first: number, end: number, removed: Removed): void {
+    if (level === 0) return this.clearPages(table, first, end, removed);
+    const step = ENTRIES ** level;
+    const { entries } = this;
+    const last = Math.min(ENTRIES, Math.ceil(end / step));
+    for (let place = Math.floor(first / step); place < last; place++) {
+      const at = table * ENTRIES + place;
+      const base = place * step;
+      const entry = entries[at];
+      if (entry === NO_ENTRY) continue;
+      if (entry < 0) {
+        this.clearTable(~entry, level - 1, Math.max(first - base, 0), Math.min(end - base, step), removed);
+        if (this.used[~entry] > 0) continue;
+        this.free.push(~entry);
+      } else if (first > base || end < base + step) throw new Error("a large page of an IOMMU table is cut");
+      else removed(entry, step);
+      entries[at] = NO_ENTRY;
+      this.used[table]--;
     }
   }
-}
 
-function clearEntry(table: Table, place: number, isWhole: boolean, removed: (entry: number, pages: number) => void): void {
-  const entry = table.entries[place];
-  if (entry === NO_ENTRY) return;
-  if (!isWhole) throw new Error("a large page of an IOMMU table is cut");
-  table.entries[place] = NO_ENTRY;
-  table.used--;
-  removed(entry, ENTRIES ** table.level);
-}
+  private clearPages(table: number, first: number, end: number, removed: Removed): void {
+    const { entries } = this;
+    const last = table * ENTRIES + Math.min(end, ENTRIES);
+    for (let at = table * ENTRIES + first; at < last; ) {
+      const from = at;
+      const entry = entries[at];
+      while (at < last && entries[at] === entry) entries[at++] = NO_ENTRY;
+      if (entry === NO_ENTRY) continue;
+      this.used[table] -= at - from;
+      removed(entry, at - from);
+    }
+  }
 
-function bytesOf(table: Table): number {
-  let bytes = table.entries.byteLength + (table.children?.length ?? 0) * 8;
-  for (const child of table.children ?? []) if (child !== null) bytes += bytesOf(child);
-  return bytes;
+  /** Bytes that the tables in use take, for reports. */
+  get bytes(): number {
+    return (this.tables - this.free.length) * ENTRIES * Int32Array.BYTES_PER_ELEMENT;
+  }
 }
