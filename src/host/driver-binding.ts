@@ -2,7 +2,7 @@ import { reads, shared, writes } from "../sim/access.js";
 import { Mutex } from "../sim/lock.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
-import { EBUSY, EEXIST, EINVAL, ENODEV } from "../uapi/errno.js";
+import { EBUSY, EEXIST, EINVAL, ENODEV, ENOENT, ERANGE } from "../uapi/errno.js";
 import { compatibleOf, type DynamicId, parseDynamicId, sameId } from "./dynamic-id.js";
 import type { IommuGroup } from "./iommu-group.js";
 
@@ -31,6 +31,11 @@ export abstract class HostDriver {
 
   /** May block as long as the device is in use. */
   abstract remove(device: HostDevice): Step<void>;
+
+  /** Virtual functions are about to be made of a device that it has, or to go: 0, or -ENOENT for a driver that makes none. */
+  *configureVirtualFunctions(): Step<number> {
+    return -ENOENT;
+  }
 }
 
 /**
@@ -63,6 +68,9 @@ export class HostDevice {
   readonly lock: Mutex;
   private driver: HostDriver | null = null;
   driverOverride: string | null = null;
+  /** Functions that it can make (SR-IOV), and how many of them there are: they appear when sriov_numvfs is written. */
+  readonly virtualFunctions: HostDevice[] = [];
+  virtualFunctionsEnabled = 0;
 
   /** @param name as in /sys/bus/B/devices */
   constructor(
@@ -198,6 +206,35 @@ export class Bus {
     if (at < 0) return -ENODEV;
     driver.dynamicIds.splice(at, 1);
     return 0;
+  }
+
+  /**
+   * X/sriov_numvfs (vfio.md 2.1): 0, -ERANGE, -ENOENT where the driver makes none, -EBUSY where there are some. The functions of
+   * a VFIO driver's device are for that driver (2.3).
+   */
+  *setVirtualFunctions(device: HostDevice, count: number): Step<number> {
+    const { virtualFunctions } = device;
+    if (!(count >= 0) || count > virtualFunctions.length) return -ERANGE;
+    if (count === device.virtualFunctionsEnabled) return 0;
+    const driver = yield* device.boundDriver();
+    const result = driver === null ? -ENOENT : yield* driver.configureVirtualFunctions();
+    if (result !== 0 || driver === null) return result;
+    if (count > 0 && device.virtualFunctionsEnabled > 0) return -EBUSY;
+    while (device.virtualFunctionsEnabled > count) yield* this.removeDevice(virtualFunctions[--device.virtualFunctionsEnabled]);
+    while (device.virtualFunctionsEnabled < count) {
+      const made = virtualFunctions[device.virtualFunctionsEnabled++];
+      made.driverOverride = driver.managesDma ? driver.name : null;
+      this.addDevice(made);
+      yield* this.probe(made.name);
+    }
+    return 0;
+  }
+
+  /** A device goes: unbound first, which waits for its users. */
+  *removeDevice(device: HostDevice): Step<void> {
+    const driver = yield* device.boundDriver();
+    if (driver !== null) yield* device.detach(driver);
+    this.devices.splice(this.devices.indexOf(device), 1);
   }
 
   /** drivers_probe: 0 even where nothing matched, as a probe's own error is only logged. */

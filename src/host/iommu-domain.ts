@@ -21,6 +21,8 @@ export interface IommuMapping {
   readonly iova: bigint;
   readonly size: bigint;
   readonly pages: PinnedPages;
+  /** Where in the pages it begins, bytes; default 0. */
+  readonly offset?: number;
   readonly isReadable: boolean;
   readonly isWritable: boolean;
 }
@@ -28,7 +30,7 @@ export interface IommuMapping {
 /** A mapping in the tables. */
 interface Mapped {
   readonly mapping: IommuMapping;
-  /** Number(mapping.iova): transactions carry 52 bits. */
+  /** I/O virtual address of the pages' first byte: transactions carry 52 bits. */
   readonly start: number;
   /** Pages of 4 KiB that are still there. */
   left: number;
@@ -51,7 +53,8 @@ export class IommuDomain {
   readonly pageSizes: bigint;
   private readonly msiWindow: ReservedRegion | null;
   private readonly table: IommuTable;
-  private readonly slots: (Mapped | null)[] = [];
+  /** From 1 on: an entry is above 0, whatever it allows. */
+  private readonly slots: (Mapped | null)[] = [null];
   private readonly freeSlots: number[] = [];
   /** In the order of their first use; they live as long as the domain (host-irq.md 5.4). */
   private doorbells: DoorbellPage[] = [];
@@ -102,7 +105,7 @@ export class IommuDomain {
     yield writes(this, "slots");
     const slot = this.freeSlots.pop() ?? this.slots.length;
     const count = Number(mapping.size >> PAGE_BITS);
-    this.slots[slot] = { mapping, start: Number(mapping.iova), left: count };
+    this.slots[slot] = { mapping, start: Number(mapping.iova) - (mapping.offset ?? 0), left: count };
     const entry = (slot << ENTRY_SHIFT) | (mapping.isReadable ? ENTRY_READ : 0) | (mapping.isWritable ? ENTRY_WRITE : 0);
     const first = Number(mapping.iova >> PAGE_BITS);
     const level = this.levelOf(mapping);
@@ -115,10 +118,10 @@ export class IommuDomain {
   }
 
   /** The largest pages that hold a part of it: the IOMMU has them, so has the memory, and they begin where its pages do. */
-  private levelOf({ iova, pages }: IommuMapping): number {
+  private levelOf({ iova, pages, offset = 0 }: IommuMapping): number {
     for (let level = LEVEL_SIZES.length - 1; level > 0; level--) {
       const size = LEVEL_SIZES[level];
-      const isCongruent = Number(iova & BigInt(size - 1)) === pages.start % size;
+      const isCongruent = Number(iova & BigInt(size - 1)) === (pages.start + offset) % size;
       if (isCongruent && pages.pageSize >= size && (this.pageSizes & BigInt(size)) !== 0n) return level;
     }
     return 0;

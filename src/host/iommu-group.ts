@@ -105,6 +105,23 @@ export class IommuGroup {
     return result;
   }
 
+  /** A device of the group is bound to an iommufd: its user may own the group already. 0, -EPERM, -EBUSY, -EINVAL. */
+  *claimDeviceOwner(cookie: object): Step<number> {
+    yield* this.mutex.lock();
+    const isMine = this.owner === cookie;
+    if (isMine) this.ownerCount++;
+    yield* this.mutex.unlock();
+    return isMine ? 0 : yield* this.claimDmaOwner(cookie);
+  }
+
+  *releaseDeviceOwner(): Step<void> {
+    yield* this.mutex.lock();
+    const isShared = this.ownerCount > 1;
+    if (isShared) this.ownerCount--;
+    yield* this.mutex.unlock();
+    if (!isShared) yield* this.releaseDmaOwner();
+  }
+
   *releaseDmaOwner(): Step<void> {
     yield* this.mutex.lock();
     if (this.ownerCount !== 1 || this.owner === null) throw new Error(`IOMMU group ${this.id} is released ${this.ownerCount} times owned`);
@@ -121,9 +138,17 @@ export class IommuGroup {
     return isClaimed;
   }
 
+  *isOwnedBy(cookie: object): Step<boolean> {
+    yield* this.mutex.lock();
+    const isOwner = this.owner === cookie;
+    yield* this.mutex.unlock();
+    return isOwner;
+  }
+
   /** A domain that fits this group: its IOMMU's geometry, and a cookie where the IOMMU knows no messages (vfio.md 17.3, 8). */
-  newDomain(): IommuDomain {
-    const { enforcesCoherency, pageSizes, apertureEnd } = this;
+  newDomain(hasLargePages = true): IommuDomain {
+    const { enforcesCoherency, apertureEnd } = this;
+    const pageSizes = hasLargePages ? this.pageSizes : this.pageSizes & -this.pageSizes;
     const msiWindow = this.reserved.find((region) => region.kind === "sw-msi") ?? null;
     return new IommuDomain(this.iommu, { enforcesCoherency, pageSizes, apertureEnd, msiWindow });
   }

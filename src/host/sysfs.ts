@@ -1,7 +1,7 @@
 import { Cost } from "../sim/cost.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
-import { ENOENT } from "../uapi/errno.js";
+import { EINVAL, ENOENT } from "../uapi/errno.js";
 import type { Bus } from "./driver-binding.js";
 import type { IommuGroup, ReservedKind } from "./iommu-group.js";
 
@@ -49,6 +49,8 @@ export class Sysfs {
     const device = kind === "devices" ? bus.device(item) : null;
     if (device === null) return -ENOENT;
     if (file === "driver_override" && parts.length === 6) return device.setOverride(text);
+    if (file === "sriov_numvfs" && parts.length === 6 && device.virtualFunctions.length > 0)
+      return /^\d+$/.test(name) ? yield* bus.setVirtualFunctions(device, Number(name)) : -EINVAL;
     if (file !== "driver" || parts.length !== 7) return -ENOENT;
     const driver = yield* device.boundDriver();
     return driver === null ? -ENOENT : yield* this.storeDriver(bus, driver.name, last, name);

@@ -4,7 +4,7 @@ import { reads, shared, writes } from "../sim/access.js";
 import { Mutex } from "../sim/lock.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
-import { EINVAL, ENODEV } from "../uapi/errno.js";
+import { EINVAL, ENODEV, EPERM } from "../uapi/errno.js";
 import { VFIO_API_VERSION, VFIO_CHECK_EXTENSION, VFIO_GET_API_VERSION, VFIO_SET_IOMMU } from "../uapi/vfio.js";
 import type { VfioGroup } from "./group.js";
 import type { IommuBackend, IommuInstance } from "./iommu/backend.js";
@@ -30,7 +30,7 @@ export class VfioContainer {
   *ioctl(process: Process, request: number, argument: number): Step<number> {
     if (request === VFIO_GET_API_VERSION) return VFIO_API_VERSION;
     if (request === VFIO_CHECK_EXTENSION) return yield* this.checkExtension(argument);
-    if (request === VFIO_SET_IOMMU) return yield* this.setIommu(argument);
+    if (request === VFIO_SET_IOMMU) return yield* this.setIommu(process, argument);
     const instance = yield* this.iommu();
     return instance === null ? -EINVAL : yield* instance.ioctl(process, request, argument);
   }
@@ -46,25 +46,30 @@ export class VfioContainer {
     const instance = yield* this.iommu();
     let answer = 0;
     if (instance !== null) answer = yield* instance.checkExtension(extension);
-    else for (let i = this.backends.length - 1; i >= 0 && answer <= 0; i--) answer = Math.max(0, this.backends[i].checkExtension(extension));
+    else for (let i = this.backends.length - 1; i >= 0 && answer <= 0; i--) if (this.suits(this.backends[i])) answer = Math.max(0, this.backends[i].checkExtension(extension));
     yield* this.lock.unlock();
     return answer;
   }
 
-  private *setIommu(type: number): Step<number> {
+  /** Groups that an IOMMU guards and groups that none does are never together: the first decides for the backends. Lock held. */
+  private suits(backend: IommuBackend): boolean {
+    return this.groups.length === 0 || this.groups[0].isNoIommu === backend.isNoIommu;
+  }
+
+  private *setIommu(process: Process, type: number): Step<number> {
     yield* this.lock.lock();
     let result = -EINVAL;
     if (this.groups.length > 0 && (yield* this.iommu()) === null) {
       result = -ENODEV;
       for (let i = this.backends.length - 1; i >= 0 && result !== 0; i--)
-        if (this.backends[i].checkExtension(type) > 0) result = yield* this.tryBackend(this.backends[i], type);
+        if (this.suits(this.backends[i]) && this.backends[i].checkExtension(type) > 0) result = yield* this.tryBackend(process, this.backends[i], type);
     }
     yield* this.lock.unlock();
     return result;
   }
 
-  private *tryBackend(backend: IommuBackend, type: number): Step<number> {
-    const instance = backend.open(type);
+  private *tryBackend(process: Process, backend: IommuBackend, type: number): Step<number> {
+    const instance = backend.open(type, process);
     if (typeof instance === "number") return instance;
     let result = 0;
     let attached = 0;
@@ -89,12 +94,13 @@ export class VfioContainer {
   /** Takes a group in, and its DMA with it: 0, -EPERM, -EBUSY, -EINVAL or the IOMMU's error. The group's lock is held. */
   *attachGroup(group: VfioGroup): Step<number> {
     yield* this.lock.lock();
-    let result = yield* group.iommuGroup.claimDmaOwner(group);
+    let result = this.groups.length > 0 && this.groups[0].isNoIommu !== group.isNoIommu ? -EPERM : 0;
+    if (result === 0 && !group.isNoIommu) result = yield* group.iommuGroup.claimDmaOwner(group);
     if (result === 0) {
       const instance = yield* this.iommu();
       if (instance !== null) result = yield* instance.attachGroup(group.iommuGroup);
       if (result === 0) this.groups.push(group);
-      else yield* group.iommuGroup.releaseDmaOwner();
+      else if (!group.isNoIommu) yield* group.iommuGroup.releaseDmaOwner();
     }
     yield* this.lock.unlock();
     return result;
@@ -105,7 +111,7 @@ export class VfioContainer {
     yield* this.lock.lock();
     const instance = yield* this.iommu();
     if (instance !== null) yield* instance.detachGroup(group.iommuGroup);
-    yield* group.iommuGroup.releaseDmaOwner();
+    if (!group.isNoIommu) yield* group.iommuGroup.releaseDmaOwner();
     this.groups.splice(this.groups.indexOf(group), 1);
     if (instance !== null && this.groups.length === 0) {
       yield* this.setInstance(null);

@@ -1,15 +1,7 @@
 import type { Process } from "../host/process.js";
 import type { Step } from "../sim/step.js";
-import { EFAULT, EINVAL, ENOTTY } from "../uapi/errno.js";
-import {
-  VFIO_DEVICE_FEATURE,
-  VFIO_DEVICE_FEATURE_GET,
-  VFIO_DEVICE_FEATURE_MASK,
-  VFIO_DEVICE_FEATURE_PROBE,
-  VFIO_DEVICE_FEATURE_SET,
-  vfio_device_feature,
-} from "../uapi/vfio.js";
-import { UserArgument } from "../host/user-argument.js";
+import { EINVAL } from "../uapi/errno.js";
+import { VFIO_DEVICE_BIND_IOMMUFD } from "../uapi/vfio.js";
 import { VfioDeviceFile } from "./contract.js";
 import type { VfioDevice } from "./device.js";
 
@@ -24,8 +16,8 @@ export class VfioDevicePathFile extends VfioDeviceFile {
   }
 
   override *ioctl(process: Process, request: number, argument: number): Step<number> {
-    if (request === VFIO_DEVICE_FEATURE) return feature(process, argument);
-    return yield* this.device.ioctl(process, request, argument);
+    if (request === VFIO_DEVICE_BIND_IOMMUFD) return -EINVAL;
+    return yield* this.device.handle(process, request, argument);
   }
 
   override *read(process: Process, address: number, length: number, offset: number | null): Step<number> {
@@ -51,17 +43,4 @@ export class VfioDevicePathFile extends VfioDeviceFile {
   override *release(): Step<void> {
     yield* this.device.fileReleased();
   }
-}
-
-const GET_AND_SET = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET;
-const KNOWN_FLAGS = VFIO_DEVICE_FEATURE_MASK | GET_AND_SET | VFIO_DEVICE_FEATURE_PROBE;
-const header = new UserArgument(vfio_device_feature.size);
-
-/** DEVICE_FEATURE (vfio.md 15.1): -EFAULT, -EINVAL, and then -ENOTTY, for no device modelled so far has a feature. */
-function feature(process: Process, address: number): number {
-  if (!header.copyIn(process, address, vfio_device_feature.size)) return -EFAULT;
-  const flags = vfio_device_feature.flags.get(header.view);
-  if (vfio_device_feature.argsz.get(header.view) < vfio_device_feature.size || (flags & ~KNOWN_FLAGS) !== 0) return -EINVAL;
-  const isBoth = (flags & GET_AND_SET) === GET_AND_SET;
-  return isBoth && (flags & VFIO_DEVICE_FEATURE_PROBE) === 0 ? -EINVAL : -ENOTTY;
 }

@@ -5,9 +5,17 @@ import { Context, current } from "../sim/context.js";
 import type { Mutex } from "../sim/lock.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
-import { EINVAL } from "../uapi/errno.js";
+import { EINVAL, ENOTTY } from "../uapi/errno.js";
+import { VFIO_DEVICE_FEATURE } from "../uapi/vfio.js";
+import type { VfioCdevFile } from "./cdev.js";
 import type { ForwardableIrq, ForwardingDevice } from "./contract.js";
 import { VfioDevicePathFile } from "./device-file.js";
+import { deviceFeature } from "./feature.js";
+import type { FeatureCall } from "./feature-call.js";
+import type { IommufdDevice } from "./iommufd/device.js";
+import type { IommufdContext, IommufdFile } from "./iommufd/context.js";
+import type { DmaLog } from "./migration/dma-log.js";
+import type { Migration } from "./migration/migration.js";
 import type { VfioGroup } from "./group.js";
 import type { Vfio } from "./vfio.js";
 
@@ -22,6 +30,13 @@ export abstract class VfioDevice implements ForwardingDevice {
   private openCount = 0;
   /** The VM that is told of the device, from its first open to its last close. */
   kvm: object | null = null;
+  /** Of a device that is open through an iommufd: what it is there. */
+  private iommufd: IommufdDevice | null = null;
+  /** The iommufd that a file of its character device is bound to, with a reference. */
+  private cdevFile: IommufdFile | null = null;
+  /** What it can of migration and of logging its DMA; null, the default, nothing. */
+  readonly migration: Migration | null = null;
+  readonly dmaLog: DmaLog | null = null;
 
   /** @param setLock dev_set.lock of the devices that are reset together: opens and closes exclude each other */
   constructor(
@@ -35,11 +50,28 @@ export abstract class VfioDevice implements ForwardingDevice {
   protected abstract openDevice(): Step<number>;
   /** Last close: quiet on return. */
   protected abstract closeDevice(): Step<void>;
-  abstract ioctl(process: Process, request: number, argument: number): Step<number>;
+  /** A request that the core does not answer; -ENOTTY for an unknown one. */
+  protected abstract ioctl(process: Process, request: number, argument: number): Step<number>;
   abstract forwardable(index: number, subindex: number): ForwardableIrq | null;
 
+  /** A request on an open device (vfio.md 7.1). */
+  *handle(process: Process, request: number, argument: number): Step<number> {
+    if (request === VFIO_DEVICE_FEATURE) return yield* deviceFeature(this, process, argument);
+    return yield* this.ioctl(process, request, argument);
+  }
+
+  /** A feature that is the backend's own (15.1). */
+  *feature(_call: FeatureCall): Step<number> {
+    return -ENOTTY;
+  }
+
+  /** May whoever has this token, or none, open the device (4.6)? 0, -EINVAL, -EACCES. */
+  *checkToken(token: string | null): Step<number> {
+    return token === null ? 0 : -EINVAL;
+  }
+
   /** Does GET_DEVICE_FD's string name this device? 1 or 0, or a negative errno that ends the search (4.6). */
-  matches(name: string): number {
+  *matches(name: string): Step<number> {
     return name === this.name ? 1 : 0;
   }
 
@@ -84,7 +116,7 @@ export abstract class VfioDevice implements ForwardingDevice {
     yield* this.group.lock.lock();
     yield* this.setLock.lock();
     let result = 0;
-    if (!this.group.hasContainer) result = -EINVAL;
+    if (!this.group.hasIommu) result = -EINVAL;
     else if (this.openCount === 0) result = yield* this.firstOpen();
     if (result === 0) this.openCount++;
     yield* this.setLock.unlock();
@@ -96,7 +128,8 @@ export abstract class VfioDevice implements ForwardingDevice {
     let result = yield* this.group.useContainer();
     if (result !== 0) return result;
     this.kvm = yield* this.group.trackingKvm();
-    result = yield* this.openDevice();
+    const context = this.group.isNoIommu ? null : this.group.iommufdContext;
+    result = context === null ? yield* this.openDevice() : yield* this.openOn(context, true);
     if (result !== 0) {
       this.kvm = null;
       const file = this.group.unuseContainer();
@@ -106,14 +139,92 @@ export abstract class VfioDevice implements ForwardingDevice {
     return result;
   }
 
+  /** Bound before it is opened, so that nobody else owns its DMA; by its group, it gets the compat address space at once. */
+  private *openOn(context: IommufdContext, isCompat: boolean): Step<number> {
+    const bound = yield* context.bind(this.group.iommuGroup);
+    if (typeof bound === "number") return bound;
+    let result = yield* this.openDevice();
+    if (result === 0 && isCompat) {
+      const attached = yield* context.attachCompat(bound);
+      if (attached < 0) {
+        yield* this.closeDevice();
+        result = attached;
+      }
+    }
+    if (result === 0) this.iommufd = bound;
+    else yield* bound.unbind();
+    return result;
+  }
+
+  private *close(): Step<void> {
+    const { iommufd } = this;
+    yield* this.closeDevice();
+    this.iommufd = null;
+    this.kvm = null;
+    if (iommufd !== null) yield* iommufd.unbind();
+  }
+
+  /**
+   * A file of the character device is bound to an iommufd (vfio.md 6): what it is there, or -EBUSY while the group's file
+   * is open, -EINVAL for a second bind or a device that another file has, the token's, the descriptor's, or the open's error.
+   */
+  *bindFile(file: VfioCdevFile, token: string | null, find: () => IommufdFile | number): Step<IommufdDevice | number> {
+    let result = yield* this.group.block();
+    if (result !== 0) return result;
+    yield* this.setLock.lock();
+    result = file.isBound ? -EINVAL : yield* this.checkToken(token);
+    let iommufd: IommufdFile | null = null;
+    if (result === 0) {
+      const found = find();
+      if (typeof found === "number") result = found;
+      else if (this.openCount > 0) result = -EINVAL;
+      else {
+        iommufd = found;
+        iommufd.get();
+        this.kvm = file.kvm;
+        result = yield* this.openOn(iommufd.context, false);
+      }
+    }
+    if (result === 0) {
+      this.openCount = 1;
+      this.cdevFile = iommufd;
+    }
+    const bound = this.iommufd;
+    yield* this.setLock.unlock();
+    if (result === 0 && bound !== null) return bound;
+    yield* this.group.unblock();
+    if (iommufd !== null) yield* iommufd.put();
+    return result;
+  }
+
+  *unbindFile(): Step<void> {
+    yield* this.setLock.lock();
+    const file = this.cdevFile;
+    this.cdevFile = null;
+    this.openCount = 0;
+    yield* this.close();
+    yield* this.setLock.unlock();
+    yield* this.group.unblock();
+    if (file !== null) yield* file.put();
+  }
+
+  /** Set lock held: where the device is bound, if it is open by its character device. */
+  get cdevContext(): IommufdContext | null {
+    return this.cdevFile?.context ?? null;
+  }
+
+  /** Set lock held: its id in an iommufd; 0 where it is not bound there. */
+  idIn(context: IommufdContext): number {
+    return this.iommufd?.context === context ? this.iommufd.id : 0;
+  }
+
   /** A file on the device is gone. The last one closes the device, then lets go of the group's file (vfio.md 5.1). */
   *fileReleased(): Step<void> {
     let groupFile: File | null = null;
     yield* this.group.lock.lock();
     yield* this.setLock.lock();
     if (--this.openCount === 0) {
-      yield* this.closeDevice();
-      this.kvm = null;
+      yield* this.close();
       groupFile = this.group.unuseContainer();
     }
     yield* this.setLock.unlock();
@@ -132,6 +243,7 @@ export abstract class VfioDevice implements ForwardingDevice {
     const requester = this.canAsk && this.references > 0 ? new Requester(sim, this) : null;
     if (requester !== null) yield* requester.body();
     yield* sim.wait(new LetGo(this));
+    this.vfio.removeCdev(this);
     if (requester !== null) sim.cancel(requester);
     yield* this.vfio.leave(this.group);
   }
@@ -163,4 +275,4 @@ class LetGo implements Waitable {
     return this.device.references === 0;
   }
 }
-guarded(VfioDevice, (device) => device.setLock, "openCount");
+guarded(VfioDevice, (device) => device.setLock, "openCount", "iommufd", "cdevFile");

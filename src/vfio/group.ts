@@ -4,10 +4,11 @@ import { guarded, shared, writes } from "../sim/access.js";
 import { Mutex } from "../sim/lock.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
-import { EBADF, EBADFD, EBUSY, EINVAL, EMFILE, ENODEV } from "../uapi/errno.js";
+import { EBADF, EBADFD, EBUSY, EINVAL, EMFILE, ENODEV, EPERM } from "../uapi/errno.js";
 import { type VfioContainer, VfioContainerFile } from "./container.js";
 import type { VfioDevice } from "./device.js";
 import { VfioGroupFile } from "./group-file.js";
+import { type IommufdContext, IommufdFile } from "./iommufd/context.js";
 
 /** The devices of one IOMMU group that VFIO drivers hold (vfio.md 1.1). Its lock is group_lock. */
 export class VfioGroup {
@@ -21,12 +22,18 @@ export class VfioGroup {
   private container: VfioContainer | null = null;
   /** 1 for the container, and 1 for each opened device. */
   private containerUsers = 0;
+  /** In place of a container: an iommufd, with a reference to its file. */
+  private iommufd: IommufdFile | null = null;
+  /** Devices that are open by their character device: as long as there is one, the group's file cannot be. */
+  private cdevOpenCount = 0;
   /** The VM that tracks the group's file. */
   private kvm: object | null = null;
 
   constructor(
     sim: Sim,
     readonly iommuGroup: IommuGroup,
+    /** Made for a device that no IOMMU guards (19): it can reach all memory. */
+    readonly isNoIommu = false,
   ) {
     this.lock = new Mutex(sim, "vfio_group.group_lock");
     this.deviceLock = new Mutex(sim, "vfio_group.device_lock");
@@ -37,7 +44,8 @@ export class VfioGroup {
     yield* this.lock.lock();
     let result = 0;
     if (this.drivers === 0) result = -ENODEV;
-    else if (this.openedFile !== null) result = -EBUSY;
+    else if (this.isNoIommu && !process.capabilities.has("SYS_RAWIO")) result = -EPERM;
+    else if (this.cdevOpenCount > 0 || this.openedFile !== null) result = -EBUSY;
     else {
       const file = new VfioGroupFile(this);
       result = process.install(file);
@@ -50,17 +58,46 @@ export class VfioGroup {
   /** The last reference to the group's file is gone: device files hold it, so none is open any more (vfio.md 5.1). */
   *fileReleased(): Step<void> {
     yield* this.lock.lock();
-    if (this.container !== null) yield* this.detach(this.container);
+    const iommufd = yield* this.detach();
     this.openedFile = null;
     yield* this.lock.unlock();
     yield* this.setKvm(null);
+    if (iommufd !== null) yield* iommufd.put();
+  }
+
+  /** Lock held: from container or iommufd, whose reference the caller drops. */
+  private *detach(): Step<IommufdFile | null> {
+    const { container, iommufd } = this;
+    this.container = null;
+    this.iommufd = null;
+    this.containerUsers = 0;
+    if (container !== null) yield* container.detachGroup(this);
+    return iommufd;
   }
 
   /** Lock held. */
-  private *detach(container: VfioContainer): Step<void> {
-    yield* container.detachGroup(this);
-    this.container = null;
-    this.containerUsers = 0;
+  get hasIommu(): boolean {
+    return this.container !== null || this.iommufd !== null;
+  }
+
+  /** Lock held. */
+  get iommufdContext(): IommufdContext | null {
+    return this.iommufd?.context ?? null;
+  }
+
+  /** A device is opened by its character device: 0, or -EBUSY while the group's file is open. */
+  *block(): Step<number> {
+    yield* this.lock.lock();
+    const isFree = this.openedFile === null;
+    if (isFree) this.cdevOpenCount++;
+    yield* this.lock.unlock();
+    return isFree ? 0 : -EBUSY;
+  }
+
+  *unblock(): Step<void> {
+    yield* this.lock.lock();
+    this.cdevOpenCount--;
+    yield* this.lock.unlock();
   }
 
   /** GROUP_GET_STATUS: bit 0 viable, bit 1 in a container; or -ENODEV. */
@@ -68,7 +105,7 @@ export class VfioGroup {
     yield* this.lock.lock();
     let flags = 0;
     if (this.drivers === 0) flags = -ENODEV;
-    else if (this.container !== null) flags = 3;
+    else if (this.hasIommu) flags = 3;
     else if (!(yield* this.iommuGroup.isDmaOwnerClaimed())) flags = 1;
     yield* this.lock.unlock();
     return flags;
@@ -79,34 +116,49 @@ export class VfioGroup {
     const file = fd < 0 ? null : yield* process.fdget(fd);
     if (file === null) return -EBADF;
     yield* this.lock.lock();
-    let result = 0;
-    if (this.container !== null) result = -EINVAL;
+    let result = -EBADFD;
+    if (this.hasIommu) result = -EINVAL;
     else if (this.drivers === 0) result = -ENODEV;
-    else if (!(file instanceof VfioContainerFile)) result = -EBADFD;
-    else {
-      result = yield* file.container.attachGroup(this);
-      if (result === 0) {
-        this.container = file.container;
-        this.containerUsers = 1;
-      }
-    }
+    else if (file instanceof VfioContainerFile) result = yield* this.attach(process, file.container);
+    else if (file instanceof IommufdFile) result = yield* this.attachIommufd(file);
     yield* this.lock.unlock();
     yield* file.put();
     return result;
   }
 
+  private *attach(process: Process, container: VfioContainer): Step<number> {
+    if (this.isNoIommu && !process.capabilities.has("SYS_RAWIO")) return -EPERM;
+    const result = yield* container.attachGroup(this);
+    if (result !== 0) return result;
+    this.container = container;
+    this.containerUsers = 1;
+    return 0;
+  }
+
+  private *attachIommufd(file: IommufdFile): Step<number> {
+    const result = yield* file.context.useForGroup(this.isNoIommu);
+    if (result !== 0) return result;
+    file.get();
+    this.iommufd = file;
+    this.containerUsers = 1;
+    return 0;
+  }
+
   *unsetContainer(): Step<number> {
     yield* this.lock.lock();
     let result = 0;
-    if (this.container === null) result = -EINVAL;
+    let iommufd: IommufdFile | null = null;
+    if (!this.hasIommu) result = -EINVAL;
     else if (this.containerUsers !== 1) result = -EBUSY;
-    else yield* this.detach(this.container);
+    else iommufd = yield* this.detach();
     yield* this.lock.unlock();
+    if (iommufd !== null) yield* iommufd.put();
     return result;
   }
 
   /** GROUP_GET_DEVICE_FD: a descriptor, or a negative errno. */
   *deviceFd(process: Process, name: string): Step<number> {
+    if (this.isNoIommu && !process.capabilities.has("SYS_RAWIO")) return -EPERM;
     const device = yield* this.find(name);
     if (typeof device === "number") return device;
     let result = process.hasFreeDescriptor() ? 0 : -EMFILE;
@@ -129,7 +181,7 @@ export class VfioGroup {
     yield* this.deviceLock.lock();
     let found: VfioDevice | number = -ENODEV;
     for (let i = 0; i < this.devices.length && found === -ENODEV; i++) {
-      const match = this.devices[i].matches(name);
+      const match = yield* this.devices[i].matches(name);
       if (match !== 0) found = match > 0 ? this.devices[i] : match;
     }
     if (typeof found !== "number") found.get();
@@ -139,7 +191,8 @@ export class VfioGroup {
 
   /** Lock held, first open of a device: takes a use of the container and a reference to the group's file. 0 or -EINVAL. */
   *useContainer(): Step<number> {
-    if (this.container === null || this.openedFile === null || (yield* this.container.iommu()) === null) return -EINVAL;
+    if (!this.hasIommu || this.openedFile === null) return -EINVAL;
+    if (this.container !== null && (yield* this.container.iommu()) === null) return -EINVAL;
     this.openedFile.get();
     this.containerUsers++;
     return 0;
@@ -149,11 +202,6 @@ export class VfioGroup {
   unuseContainer(): VfioGroupFile | null {
     this.containerUsers--;
     return this.openedFile;
-  }
-
-  /** Lock held. */
-  get hasContainer(): boolean {
-    return this.container !== null;
   }
 
   *addDriver(): Step<void> {
@@ -181,8 +229,9 @@ export class VfioGroup {
     yield* this.lock.lock();
     this.drivers--;
     const isLast = this.drivers === 0;
-    if (isLast && this.container !== null) yield* this.detach(this.container);
+    const iommufd = isLast ? yield* this.detach() : null;
     yield* this.lock.unlock();
+    if (iommufd !== null) yield* iommufd.put();
     return isLast;
   }
 
@@ -205,5 +254,5 @@ export class VfioGroup {
     return all;
   }
 }
-guarded(VfioGroup, (group) => group.lock, "drivers", "openedFile", "container", "containerUsers");
+guarded(VfioGroup, (group) => group.lock, "drivers", "openedFile", "container", "containerUsers", "iommufd", "cdevOpenCount");
 shared(VfioGroup, "kvm");

@@ -1,31 +1,47 @@
 import type { DeviceNode, DeviceNodes } from "../host/device-nodes.js";
-import type { IommuGroup } from "../host/iommu-group.js";
+import { IommuGroup } from "../host/iommu-group.js";
 import type { Host } from "../host/machine.js";
 import type { Process } from "../host/process.js";
 import { Mutex } from "../sim/lock.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
+import { EINVAL } from "../uapi/errno.js";
+import { VfioCdevNode } from "./cdev.js";
 import { VfioContainer, VfioContainerFile } from "./container.js";
+import type { VfioDevice } from "./device.js";
 import { VfioGroup } from "./group.js";
 import type { IommuBackend } from "./iommu/backend.js";
+import { NoIommuBackend } from "./iommu/noiommu.js";
+import { IommufdNode, type IommufdOptions } from "./iommufd/context.js";
 import { VirqfdQueues } from "./virqfd.js";
 
-/** The VFIO core of one host: its backends, its groups, the nodes `/dev/vfio/vfio` and `/dev/vfio/N`. */
+/** Module parameters of vfio and iommufd. */
+export interface VfioOptions extends IommufdOptions {
+  /** Devices without an IOMMU get groups of their own, for who may do anything anyway (vfio.md 19). Default false. */
+  readonly enableUnsafeNoiommuMode?: boolean;
+}
+
+/** The VFIO core of one host: its backends, its groups, the nodes `/dev/vfio/vfio`, `/dev/vfio/N`, `/dev/vfio/devices/vfioN`, `/dev/iommu`. */
 export class Vfio {
   readonly sim: Sim;
   readonly virqfds: VirqfdQueues;
   private readonly backends: IommuBackend[] = [];
   private readonly groups: VfioGroup[] = [];
   private readonly groupsLock: Mutex;
+  /** By number, the lowest free first. */
+  private readonly cdevs: (VfioDevice | null)[] = [];
 
   constructor(
     readonly host: Host,
     private readonly nodes: DeviceNodes,
+    private readonly options: VfioOptions = {},
   ) {
     this.sim = host.sim;
     this.groupsLock = new Mutex(host.sim, "vfio.group_lock");
     this.virqfds = new VirqfdQueues(host.sim, host.events);
     nodes.register("/dev/vfio/vfio", new ContainerNode(this.sim, this.backends));
+    nodes.register("/dev/iommu", new IommufdNode(this.sim, options));
+    if (options.enableUnsafeNoiommuMode) this.registerIommu(new NoIommuBackend());
   }
 
   /** A kind of IOMMU that containers may be given; the latest registered is asked first. */
@@ -43,18 +59,50 @@ export class Vfio {
     return this.groups.find((group) => group.iommuGroup === iommuGroup) ?? null;
   }
 
-  /** A driver's probe: a device joins its group, which is made, with its node, for the first. */
-  *join(iommuGroup: IommuGroup): Step<VfioGroup> {
+  /**
+   * A driver's probe: a device joins its group, which is made, with its node, for the first. Without an IOMMU group, or with
+   * one whose DMA is not coherent, -EINVAL, unless the host was told to take the former all the same.
+   */
+  *join(iommuGroup: IommuGroup | null): Step<VfioGroup | number> {
+    if (iommuGroup === null && !this.options.enableUnsafeNoiommuMode) return -EINVAL;
+    if (iommuGroup !== null && !iommuGroup.isCoherent) return -EINVAL;
     yield* this.groupsLock.lock();
-    let group = this.groupOf(iommuGroup);
+    let group = iommuGroup === null ? null : this.groupOf(iommuGroup);
     if (group === null) {
-      group = new VfioGroup(this.sim, iommuGroup);
+      group = new VfioGroup(this.sim, iommuGroup ?? new IommuGroup(this.sim, this.freeGroupId()), iommuGroup === null);
       this.groups.push(group);
-      this.nodes.register(`/dev/vfio/${iommuGroup.id}`, group);
+      this.nodes.register(pathOf(group), group);
     }
     yield* group.addDriver();
     yield* this.groupsLock.unlock();
     return group;
+  }
+
+  /** Above the numbers that the host's IOMMUs gave. */
+  private freeGroupId(): number {
+    return this.groups.reduce((next, group) => Math.max(next, group.iommuGroup.id + 1), 0);
+  }
+
+  /** A device may be opened, by its group or by itself. */
+  *show(device: VfioDevice): Step<void> {
+    yield* device.group.show(device);
+    if (device.group.isNoIommu) return;
+    const free = this.cdevs.indexOf(null);
+    const number = free < 0 ? this.cdevs.length : free;
+    this.cdevs[number] = device;
+    this.nodes.register(`/dev/vfio/devices/vfio${number}`, new VfioCdevNode(device));
+  }
+
+  /** The number of a device's character device, as /sys/bus/B/devices/X/vfio-dev shows it; -1 without one. */
+  cdevOf(device: VfioDevice): number {
+    return this.cdevs.indexOf(device);
+  }
+
+  removeCdev(device: VfioDevice): void {
+    const number = this.cdevOf(device);
+    if (number < 0) return;
+    this.cdevs[number] = null;
+    this.nodes.remove(`/dev/vfio/devices/vfio${number}`);
   }
 
   /** A device has left. Without the last one the node stays for whoever knows the path, and answers ENODEV until one comes back. */
@@ -64,6 +112,10 @@ export class Vfio {
     if (wasLast) this.groups.splice(this.groups.indexOf(group), 1);
     yield* this.groupsLock.unlock();
   }
+}
+
+function pathOf({ isNoIommu, iommuGroup }: VfioGroup): string {
+  return `/dev/vfio/${isNoIommu ? "noiommu-" : ""}${iommuGroup.id}`;
 }
 
 class ContainerNode implements DeviceNode {

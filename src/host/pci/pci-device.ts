@@ -19,6 +19,8 @@ export interface PciDeviceOptions {
   readonly irq?: number;
   /** The device cannot be masked by DisINTx, or does not say when it asserts (pci_intx_mask_broken). Default false. */
   readonly hasBrokenIntxMasking?: boolean;
+  /** Of a virtual function: the physical one that it belongs to. */
+  readonly physicalFunction?: PciDevice | null;
   /** Ways to reset it that do not work. */
   readonly brokenResets?: readonly ResetMethodName[];
 }
@@ -41,6 +43,7 @@ export class PciDevice extends HostDevice {
   readonly irq: number;
   readonly hasBrokenIntxMasking: boolean;
   readonly vectors: PciVectors;
+  readonly physicalFunction: PciDevice | null;
   /** Configuration cycles of the host so far. */
   private cycles = 0;
   private readonly brokenResets: readonly ResetMethodName[];
@@ -56,6 +59,8 @@ export class PciDevice extends HostDevice {
     this.irq = options.irq ?? NO_INTERRUPT;
     this.hasBrokenIntxMasking = options.hasBrokenIntxMasking ?? false;
     this.brokenResets = options.brokenResets ?? [];
+    this.physicalFunction = options.physicalFunction ?? null;
+    this.physicalFunction?.virtualFunctions.push(this);
     this.vectors = new PciVectors(root.host, this);
   }
 

@@ -33,11 +33,10 @@ export class VfioPlatformDriver extends HostDriver {
   override *probe(device: HostDevice): Step<number> {
     if (!(device instanceof PlatformDevice) || device.compatible.length === 0) return -EINVAL;
     if (this.resetRequired && device.reset === null) return -ENOENT;
-    const { group } = device;
-    if (group === null || !group.isCoherent) return -EINVAL;
-    const vfioGroup = yield* this.vfio.join(group);
+    const vfioGroup = yield* this.vfio.join(device.group);
+    if (typeof vfioGroup === "number") return vfioGroup;
     const vfioDevice = new VfioPlatformDevice(this.vfio, device, vfioGroup, this.resetRequired);
-    yield* vfioGroup.show(vfioDevice);
+    yield* this.vfio.show(vfioDevice);
     this.devices.push(vfioDevice);
     return 0;
   }

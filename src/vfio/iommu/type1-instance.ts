@@ -19,7 +19,7 @@ import { commonRanges, excludes, type IovaRange } from "./iova-ranges.js";
 import type { Type1Backend } from "./type1.js";
 import { dirtyPages } from "./type1-dirty.js";
 import { DmaList, type Type1Dma, unpinPages } from "./type1-dma.js";
-import { getInfo } from "./type1-info.js";
+import { copyOutInfo } from "./info.js";
 import { mapDma } from "./type1-map.js";
 import { unmapDma } from "./type1-unmap.js";
 
@@ -68,7 +68,7 @@ export class Type1Instance implements IommuInstance {
   *ioctl(process: Process, request: number, argument: number): Step<number> {
     switch (request) {
       case VFIO_IOMMU_GET_INFO:
-        return yield* getInfo(this, process, argument);
+        return yield* this.getInfo(process, argument);
       case VFIO_IOMMU_MAP_DMA:
         return yield* mapDma(this, process, argument);
       case VFIO_IOMMU_UNMAP_DMA:
@@ -78,6 +78,13 @@ export class Type1Instance implements IommuInstance {
       default:
         return -ENOTTY;
     }
+  }
+
+  private *getInfo(process: Process, argument: number): Step<number> {
+    yield* this.lock.lock();
+    const { pageSizes, ranges, available } = this;
+    yield* this.lock.unlock();
+    return copyOutInfo(process, argument, { pageSizes, ranges, available, tracksDirtyPages: true });
   }
 
   *attachGroup(group: IommuGroup): Step<number> {

@@ -14,6 +14,7 @@ export interface Type1Options {
 /** The type1 IOMMU backend (vfio.md 17): the user names every address that devices may reach. */
 export class Type1Backend implements IommuBackend {
   readonly name = "vfio-iommu-type1";
+  readonly isNoIommu = false;
   readonly allowUnsafeInterrupts: boolean;
   readonly dmaEntryLimit: number;
 

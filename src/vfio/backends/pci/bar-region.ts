@@ -15,6 +15,8 @@ const PAGE = 4096;
 export interface MemoryGate {
   /** The user's memory enable, and not in D3hot. */
   isMemoryEnabled(): Step<boolean>;
+  /** And may its pages be mapped: not while it sleeps. */
+  isMappable(): Step<boolean>;
   /** The memory lock, for an access or a fault. */
   lockMemory(): Step<void>;
   unlockMemory(): Step<void>;
@@ -190,7 +192,7 @@ class BarMapping implements DeviceRegion, Waitable {
 
   private *fault(): Step<void> {
     yield* this.gate.lockMemory();
-    const isEnabled = yield* this.gate.isMemoryEnabled();
+    const isEnabled = yield* this.gate.isMappable();
     if (isEnabled) {
       yield writes(this, "isPresent");
       this.isPresent = true;

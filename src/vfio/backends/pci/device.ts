@@ -4,7 +4,7 @@ import type { Process } from "../../../host/process.js";
 import { guarded, reads, shared, writes } from "../../../sim/access.js";
 import { Mutex } from "../../../sim/lock.js";
 import type { Step } from "../../../sim/step.js";
-import { EAGAIN, EBUSY, EINVAL, ENOTTY } from "../../../uapi/errno.js";
+import { EAGAIN, EBUSY, EINVAL, EIO, ENOTTY } from "../../../uapi/errno.js";
 import {
   VFIO_DEVICE_GET_INFO,
   VFIO_DEVICE_GET_IRQ_INFO,
@@ -14,13 +14,17 @@ import {
   VFIO_DEVICE_PCI_HOT_RESET,
   VFIO_DEVICE_RESET,
   VFIO_DEVICE_SET_IRQS,
+  VFIO_DEVICE_STATE_STOP_COPY,
   VFIO_PCI_CONFIG_REGION_INDEX,
   VFIO_PCI_MSI_IRQ_INDEX,
   VFIO_PCI_ROM_REGION_INDEX,
 } from "../../../uapi/vfio.js";
 import type { ForwardableIrq } from "../../contract.js";
 import { VfioDevice } from "../../device.js";
+import type { FeatureCall } from "../../feature-call.js";
 import type { VfioGroup } from "../../group.js";
+import type { DmaLog } from "../../migration/dma-log.js";
+import { Migration, type MigrationDriver } from "../../migration/migration.js";
 import type { Vfio } from "../../vfio.js";
 import { BarRegion, type MemoryGate } from "./bar-region.js";
 import { type ConfigEffects, VirtualConfig } from "./config.js";
@@ -30,8 +34,11 @@ import { getInfo, getIrqInfo, getRegionInfo, REGION_SHIFT } from "./info.js";
 import { Ioeventfds } from "./ioeventfd.js";
 import { PciIrqs } from "./irqs.js";
 import type { TableAccess } from "./msi.js";
-import { matchPciName } from "./name.js";
+import { pciFeature } from "./feature.js";
+import { LowPower } from "./low-power.js";
+import { parsePciName } from "./name.js";
 import { readRom } from "./rom.js";
+import { VfToken } from "./vf-token.js";
 
 /** Module parameters of vfio-pci, and the rules of older kernels. */
 export interface VfioPciOptions {
@@ -43,6 +50,12 @@ export interface VfioPciOptions {
   readonly unlazyIntx?: boolean;
   /** Before Linux 6.9 (profile v5): INTx without a trigger keeps no line of the host. Default false. */
   readonly releasesIntxLine?: boolean;
+  /** What a variant driver knows of migrating the function: null, the default, nothing. */
+  readonly migration?: (pci: PciDevice) => MigrationDriver | null;
+  /** And of logging what it writes by DMA. */
+  readonly dmaLog?: (pci: PciDevice) => DmaLog | null;
+  /** The module parameter: virtual functions may be made of a function that a user has. Default false. */
+  readonly enableSriov?: boolean;
   /** Linux before 4.16: the pages of the MSI-X table are left out of mappings. Default false: a region is mapped whole. */
   readonly msixSparse?: boolean;
 }
@@ -57,6 +70,11 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
   readonly memoryLock: Mutex;
   /** A reset is owed to the set, which its own functions' could not do. */
   needsReset = false;
+  override readonly migration: Migration | null;
+  override readonly dmaLog: DmaLog | null;
+  /** Of a function that can have virtual ones. */
+  readonly vfToken: VfToken | null;
+  private readonly power: LowPower;
   private readonly regions: (BarRegion | null)[];
   private config: VirtualConfig | null = null;
   private resetWorks = false;
@@ -74,11 +92,18 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
     readonly set: PciDeviceSet,
     private readonly options: VfioPciOptions,
     readonly isNointx: boolean,
+    /** The physical function of a virtual one, if VFIO has it. */
+    private readonly physical: VfioPciDevice | null,
   ) {
     super(vfio, pci.name, group, set.lock);
     this.memoryLock = new Mutex(vfio.sim, "vfio_pci.memory_lock");
     this.irqs = new PciIrqs(vfio, this, { isUnlazy: options.unlazyIntx ?? true, releasesLine: options.releasesIntxLine ?? false });
     this.ioeventfds = new Ioeventfds(vfio, this);
+    this.power = new LowPower(this, this.memoryLock);
+    this.vfToken = pci.virtualFunctions.length > 0 ? new VfToken(vfio.sim) : null;
+    const driver = options.migration?.(pci) ?? null;
+    this.migration = driver === null ? null : new Migration(vfio.sim, driver);
+    this.dmaLog = options.dmaLog?.(pci) ?? null;
     this.regions = [0, 1, 2, 3, 4, 5].map((index) => {
       const bar = pci.fn.barAt(index);
       return bar === null ? null : new BarRegion(pci, bar, this, options.msixSparse ?? false);
@@ -93,8 +118,22 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
     return this.pci.fn.capability(CapId.EXPRESS) !== 0;
   }
 
-  override matches(name: string): number {
-    return matchPciName(this.name, name);
+  override *matches(name: string): Step<number> {
+    const parsed = parsePciName(this.name, name);
+    if (typeof parsed === "number") return parsed;
+    const result = yield* this.checkToken(parsed.token);
+    return result === 0 ? 1 : result;
+  }
+
+  /** The table of vfio.md 4.6. */
+  override *checkToken(token: string | null): Step<number> {
+    if (this.physical?.vfToken) return yield* this.physical.vfToken.checkVirtual(token);
+    if (this.vfToken !== null) return yield* this.vfToken.checkPhysical(token);
+    return token === null ? 0 : -EINVAL;
+  }
+
+  override *feature(call: FeatureCall): Step<number> {
+    return yield* pciFeature(call, this.power, this.vfToken);
   }
 
   /** Nothing of a function is forwarded (kvm-irq-core.md 8.3). */
@@ -133,11 +172,14 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
     yield* config.build(this.isNointx);
     yield writes(this, "config");
     this.config = config;
+    if (this.physical?.vfToken) yield* this.physical.vfToken.use(1);
     return 0;
   }
 
   protected override *closeDevice(): Step<void> {
     const { pci } = this;
+    if (this.physical?.vfToken) yield* this.physical.vfToken.use(-1);
+    yield* this.power.disengage();
     yield* this.setPowerState(0);
     yield* pci.setMaster(false);
     yield* this.irqs.disable();
@@ -177,7 +219,12 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
 
   // --- requests ---
 
-  override *ioctl(process: Process, request: number, address: number): Step<number> {
+  override *handle(process: Process, request: number, address: number): Step<number> {
+    yield* this.power.access();
+    return yield* super.handle(process, request, address);
+  }
+
+  protected override *ioctl(process: Process, request: number, address: number): Step<number> {
     switch (request) {
       case VFIO_DEVICE_GET_INFO:
         return getInfo(this, process, address);
@@ -207,6 +254,7 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
     yield* this.changePowerState(0);
     const result = yield* this.pci.tryResetFunction();
     yield* this.unlockMemory();
+    if (result === 0 && this.migration !== null) yield* this.migration.reset();
     return result;
   }
 
@@ -218,6 +266,7 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
     const index = Math.floor(offset / REGION_SHIFT);
     const position = offset % REGION_SHIFT;
     if (length === 0) return 0;
+    yield* this.power.access();
     yield reads(this, "config");
     const { config } = this;
     if (index === VFIO_PCI_CONFIG_REGION_INDEX && config !== null) return yield* config.read(process, address, length, position);
@@ -230,6 +279,9 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
     const index = Math.floor(offset / REGION_SHIFT);
     const position = offset % REGION_SHIFT;
     if (length === 0) return 0;
+    yield* this.power.access();
+    // 15.3: what is written then would be in no copy of the state.
+    if (this.migration !== null && (yield* this.migration.currentState()) === VFIO_DEVICE_STATE_STOP_COPY) return -EIO;
     yield reads(this, "config");
     const { config } = this;
     if (index === VFIO_PCI_CONFIG_REGION_INDEX && config !== null) return yield* config.write(process, address, length, position);
@@ -249,6 +301,10 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
     const { config } = this;
     if (config === null || !(yield* config.isMemoryEnabled())) return false;
     return this.powerState < Pm.D3HOT;
+  }
+
+  *isMappable(): Step<boolean> {
+    return !this.power.engaged && (yield* this.isMemoryEnabled());
   }
 
   *lockMemory(zaps = false): Step<void> {

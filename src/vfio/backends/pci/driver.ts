@@ -2,13 +2,13 @@ import { type HostDevice, HostDriver } from "../../../host/driver-binding.js";
 import { PciDevice } from "../../../host/pci/pci-device.js";
 import type { PciBus } from "../../../host/pci/pci-root.js";
 import type { Step } from "../../../sim/step.js";
-import { EINVAL } from "../../../uapi/errno.js";
+import { EBUSY, EINVAL, ENOENT } from "../../../uapi/errno.js";
 import type { Vfio } from "../../vfio.js";
 import { VfioPciDevice, type VfioPciOptions } from "./device.js";
 import { PciDeviceSet } from "./device-set.js";
 import { NOINTX_FUNCTIONS } from "./nointx.js";
 
-/** The driver vfio-pci (vfio.md 2.2, 2.3): bound by driver_override, never to a bridge. */
+/** The driver vfio-pci, or a variant of it (vfio.md 2.2, 2.3): bound by driver_override, never to a bridge. */
 export class VfioPciDriver extends HostDriver {
   override readonly managesDma = true;
   private readonly devices: VfioPciDevice[] = [];
@@ -17,27 +17,29 @@ export class VfioPciDriver extends HostDriver {
   constructor(
     private readonly vfio: Vfio,
     private readonly options: VfioPciOptions = {},
+    name = "vfio-pci",
   ) {
-    super("vfio-pci");
+    super(name);
   }
 
   override matches(): boolean {
     return false;
   }
 
-  /** -EINVAL: a bridge, no IOMMU group, or one whose DMA is not coherent. */
+  /** -EINVAL: a bridge, no IOMMU group, or one whose DMA is not coherent. -EBUSY: virtual functions that another driver made. */
   override *probe(device: HostDevice): Step<number> {
     if (!(device instanceof PciDevice) || device.isBridge) return -EINVAL;
-    const { group } = device;
-    if (group === null || !group.isCoherent) return -EINVAL;
-    const vfioGroup = yield* this.vfio.join(group);
+    if (device.virtualFunctionsEnabled > 0) return -EBUSY;
+    const vfioGroup = yield* this.vfio.join(device.group);
+    if (typeof vfioGroup === "number") return vfioGroup;
     const set = this.setOf(device.bus);
     const nointx = this.options.nointx ?? NOINTX_FUNCTIONS;
     // The kernel asks the list only where masking is asked for at all.
     const isNointx = !this.options.nointxmask && device.compatible.some((id) => nointx.has(id));
-    const vfioDevice = new VfioPciDevice(this.vfio, device, vfioGroup, set, this.options, isNointx);
+    const physical = device.physicalFunction === null ? null : this.deviceOf(device.physicalFunction.name);
+    const vfioDevice = new VfioPciDevice(this.vfio, device, vfioGroup, set, this.options, isNointx, physical);
     set.members.push(vfioDevice);
-    yield* vfioGroup.show(vfioDevice);
+    yield* this.vfio.show(vfioDevice);
     this.devices.push(vfioDevice);
     return 0;
   }
@@ -55,6 +57,11 @@ export class VfioPciDriver extends HostDriver {
     this.devices.splice(this.devices.indexOf(vfioDevice), 1);
     const { members } = vfioDevice.set;
     members.splice(members.indexOf(vfioDevice), 1);
+  }
+
+  /** The file sriov_numvfs (2.1): 0, or -ENOENT unless the module was told to. */
+  override *configureVirtualFunctions(): Step<number> {
+    return this.options.enableSriov ? 0 : -ENOENT;
   }
 
   /** The VFIO device of a bound function, or null: its interrupts and counters, for tests and reports. */

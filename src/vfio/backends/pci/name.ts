@@ -4,19 +4,18 @@ const TOKEN = "vf_token=";
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 /**
- * Does GET_DEVICE_FD's string name this function (vfio.md 4.6)? 1 or 0; -EINVAL for an option that is unknown, given twice
- * or garbled, and for any token: no function modelled has virtual ones.
+ * GET_DEVICE_FD's string for a function (vfio.md 4.6): the token in it, as 32 hexadecimal digits, or null without one; 0 where
+ * another device is meant; -EINVAL for an option that is unknown, given twice or garbled.
  */
-export function matchPciName(own: string, wanted: string): number {
+export function parsePciName(own: string, wanted: string): { readonly token: string | null } | number {
   if (!wanted.startsWith(own)) return 0;
   const rest = wanted.slice(own.length);
-  if (rest === "") return 1;
+  if (rest === "") return { token: null };
   if (!rest.startsWith(" ")) return 0;
-  const options = rest.split(" ").filter((option) => option !== "");
-  let tokens = 0;
-  for (const option of options) {
-    if (!option.startsWith(TOKEN) || !UUID.test(option.slice(TOKEN.length))) return -EINVAL;
-    tokens++;
+  let token: string | null = null;
+  for (const option of rest.split(" ").filter((each) => each !== "")) {
+    if (token !== null || !option.startsWith(TOKEN) || !UUID.test(option.slice(TOKEN.length))) return -EINVAL;
+    token = option.slice(TOKEN.length).replaceAll("-", "").toLowerCase();
   }
-  return tokens === 0 ? 1 : -EINVAL;
+  return { token };
 }

@@ -1,0 +1,242 @@
+import type { IommuDomain } from "../../host/iommu-domain.js";
+import type { IommuGroup } from "../../host/iommu-group.js";
+import { guarded } from "../../sim/access.js";
+import { Mutex } from "../../sim/lock.js";
+import type { Sim } from "../../sim/sim.js";
+import type { Step } from "../../sim/step.js";
+import { EADDRINUSE, EEXIST, EINVAL, ENOENT, EOVERFLOW } from "../../uapi/errno.js";
+import { commonRanges, excludes, type IovaRange, LAST_IOVA } from "../iommu/iova-ranges.js";
+import type { IoasArea, IoasPages } from "./ioas-area.js";
+import { allocateIova, isAllowed } from "./ioas-alloc.js";
+
+const PAGE = 4096n;
+
+/** A page table that an address space gave to groups of one IOMMU; an object of its own, so that users can name it. */
+export interface Hwpt {
+  readonly id: number;
+  readonly domain: IommuDomain;
+  readonly groups: IommuGroup[];
+}
+
+/** What a map asks for; `iova` null lets the kernel choose, and comes back filled. */
+export interface IoasRequest {
+  iova: bigint | null;
+  readonly length: bigint;
+  readonly isReadable: boolean;
+  readonly isWritable: boolean;
+}
+
+/** One I/O address space of an iommufd (vfio.md 19; drivers/iommu/iommufd/io_pagetable.c): areas, and the domains that have them. */
+export class Ioas {
+  readonly lock: Mutex;
+  private areas: IoasArea[] = [];
+  private hwpts: Hwpt[] = [];
+  private allowed: readonly IovaRange[] = [];
+  private hasLargePages = true;
+
+  constructor(
+    sim: Sim,
+    readonly id: number,
+  ) {
+    this.lock = new Mutex(sim, "iommufd_ioas.lock");
+  }
+
+  /** Addresses and lengths are multiples of it: of the largest smallest page among the domains, 1 without a domain. Lock held. */
+  get alignment(): bigint {
+    return this.alignmentWith(null);
+  }
+
+  private alignmentWith(group: IommuGroup | null): bigint {
+    let alignment = this.hasLargePages ? 1n : PAGE;
+    const sizes = this.groups().map((each) => each.pageSizes);
+    if (group !== null) sizes.push(group.pageSizes);
+    for (const size of sizes) if ((size & -size) > alignment) alignment = size & -size;
+    return alignment;
+  }
+
+  /** Lock held. */
+  get pageSizes(): bigint {
+    let sizes = this.groups().reduce((common, group) => common & group.pageSizes, LAST_IOVA);
+    if ((sizes & (PAGE - 1n)) !== 0n) sizes = (sizes & ~(PAGE - 1n)) | PAGE;
+    return sizes > this.alignment ? sizes : this.alignment;
+  }
+
+  /** Where areas may lie, ascending. Lock held. */
+  get ranges(): readonly IovaRange[] {
+    return commonRanges(this.groups());
+  }
+
+  /** Does any domain not make DMA snoop? Lock held. */
+  get enforcesCoherency(): boolean {
+    return this.hwpts.every((hwpt) => hwpt.domain.enforcesCoherency);
+  }
+
+  /** Lock held. */
+  get usesLargePages(): boolean {
+    return this.hasLargePages;
+  }
+
+  /** Lock held: it cannot be destroyed. */
+  get isAttached(): boolean {
+    return this.hwpts.length > 0;
+  }
+
+  private groups(): IommuGroup[] {
+    return this.hwpts.flatMap((hwpt) => hwpt.groups);
+  }
+
+  /** Lock held. -EADDRINUSE where a range is reserved. */
+  setAllowed(allowed: readonly IovaRange[]): number {
+    const { ranges } = this;
+    if (allowed.some((each) => !ranges.some((range) => each.start >= range.start && each.end <= range.end))) return -EADDRINUSE;
+    this.allowed = allowed;
+    return 0;
+  }
+
+  /** Lock held. Areas in large pages cannot be cut afterwards, so there must be none in a domain: -EINVAL. */
+  setLargePages(isAllowed: boolean): number {
+    if (isAllowed === this.hasLargePages) return 0;
+    if (!isAllowed && this.hwpts.length > 0) return -EINVAL;
+    this.hasLargePages = isAllowed;
+    return 0;
+  }
+
+  /** Lock held. 0, -EINVAL, -EOVERFLOW, -EEXIST, -ENOSPC, -EFAULT, -ENOMEM: checks in the kernel's order. */
+  *map(pages: IoasPages, offset: bigint, request: IoasRequest): Step<number> {
+    const { length } = request;
+    const unit = this.alignment - 1n;
+    if (length === 0n || (length & unit) !== 0n) return -EINVAL;
+    const wanted = request.iova ?? allocateIova(this.ranges, this.allowed, this.areas, { near: pages.vaddr + offset, length, alignment: this.alignment });
+    if (wanted < 0n) return Number(wanted);
+    const error = this.check(wanted, length, unit);
+    if (error !== 0) return error;
+    if (((pages.vaddr + offset) & unit & (PAGE - 1n)) !== 0n) return -EINVAL;
+    const area: IoasArea = { iova: wanted, length, pages, offset, isReadable: request.isReadable, isWritable: request.isWritable };
+    const result = yield* this.enterIn(area, this.hwpts);
+    if (result !== 0) return result;
+    const at = this.areas.findIndex((each) => each.iova > wanted);
+    this.areas.splice(at < 0 ? this.areas.length : at, 0, area);
+    request.iova = wanted;
+    return 0;
+  }
+
+  private check(iova: bigint, length: bigint, unit: bigint): number {
+    if ((iova & unit) !== 0n) return -EINVAL;
+    if (iova + length - 1n > LAST_IOVA) return -EOVERFLOW;
+    if (!isAllowed(this.ranges, iova, length)) return -EINVAL;
+    return this.areas.some((area) => area.iova < iova + length && iova < area.iova + area.length) ? -EEXIST : 0;
+  }
+
+  /** The area becomes visible to domains, all or none: 0, -EFAULT, -ENOMEM. */
+  private *enterIn(area: IoasArea, hwpts: readonly Hwpt[]): Step<number> {
+    for (let i = 0; i < hwpts.length; i++) {
+      const pinned = area.pages.take();
+      if (typeof pinned === "number") return pinned;
+      const { iova, length: size, isReadable, isWritable } = area;
+      yield* hwpts[i].domain.map({ iova, size, pages: pinned.pages, offset: Number(area.offset), isReadable, isWritable });
+    }
+    return 0;
+  }
+
+  private *leaveFrom(area: IoasArea, hwpts: readonly Hwpt[]): Step<void> {
+    for (let i = 0; i < hwpts.length; i++) {
+      yield* hwpts[i].domain.unmap(area.iova, area.length);
+      area.pages.giveBack();
+    }
+  }
+
+  /**
+   * Lock held. Areas wholly inside of [iova, last] go, in ascending order, up to the first that reaches out of it: -ENOENT then,
+   * and where there is none at all. `unmapped` counts bytes either way.
+   */
+  *unmap(iova: bigint, last: bigint, unmapped: { bytes: bigint }): Step<number> {
+    unmapped.bytes = 0n;
+    for (;;) {
+      const at = this.areas.findIndex((area) => area.iova + area.length > iova && area.iova <= last);
+      if (at < 0) return unmapped.bytes > 0n ? 0 : -ENOENT;
+      const area = this.areas[at];
+      if (area.iova < iova || area.iova + area.length - 1n > last) return -ENOENT;
+      yield* this.leaveFrom(area, this.hwpts);
+      this.areas.splice(at, 1);
+      unmapped.bytes += area.length;
+    }
+  }
+
+  /** Lock held. Areas that hold both an address and the one before it become two (type 1 without v2). */
+  cut(address: bigint): void {
+    const at = this.areas.findIndex((area) => area.iova < address && address < area.iova + area.length);
+    if (at < 0) return;
+    const area = this.areas[at];
+    const head = address - area.iova;
+    this.areas.splice(at, 1, { ...area, length: head }, { ...area, iova: address, length: area.length - head, offset: area.offset + head });
+    for (let i = 0; i < this.hwpts.length; i++) area.pages.take();
+  }
+
+  /** Lock held. The parts of areas that cover a range without a hole; -ENOENT. */
+  slices(iova: bigint, length: bigint): readonly IoasArea[] | number {
+    if (length === 0n) return -EINVAL;
+    if (iova + length - 1n > LAST_IOVA) return -EOVERFLOW;
+    const end = iova + length;
+    let at = iova;
+    const parts: IoasArea[] = [];
+    for (const area of this.areas) {
+      if (area.iova > at || area.iova + area.length <= at || at === end) continue;
+      const stop = area.iova + area.length < end ? area.iova + area.length : end;
+      parts.push({ ...area, iova: at, length: stop - at, offset: area.offset + (at - area.iova) });
+      at = stop;
+    }
+    return at === end ? parts : -ENOENT;
+  }
+
+  /**
+   * A group gets a domain with all areas in it: one that serves the same IOMMU, or a new one. The page table;
+   * -EADDRINUSE where an area, or an allowed range, is reserved by the group or does not suit its pages; -EFAULT, -ENOMEM.
+   */
+  *attach(group: IommuGroup, newId: () => number): Step<Hwpt | number> {
+    yield* this.lock.lock();
+    const result = this.fits(group) ? yield* this.enter(group, newId) : -EADDRINUSE;
+    yield* this.lock.unlock();
+    return result;
+  }
+
+  private fits(group: IommuGroup): boolean {
+    const unit = this.alignmentWith(group) - 1n;
+    const holes = group.reserved.filter(excludes);
+    const isFree = (start: bigint, end: bigint): boolean => end <= group.apertureEnd && !holes.some((hole) => hole.start <= end && start <= hole.end);
+    for (const { iova, length, pages, offset } of this.areas)
+      if (((iova | length | (pages.vaddr + offset)) & unit) !== 0n || !isFree(iova, iova + length - 1n)) return false;
+    return this.allowed.every((range) => isFree(range.start, range.end));
+  }
+
+  private *enter(group: IommuGroup, newId: () => number): Step<Hwpt | number> {
+    let hwpt = this.hwpts.find(({ domain }) => domain.iommu === group.iommu && domain.enforcesCoherency === group.enforcesCoherency);
+    if (hwpt === undefined) {
+      hwpt = { id: newId(), domain: group.newDomain(this.hasLargePages), groups: [] };
+      for (let i = 0; i < this.areas.length; i++) {
+        const result = yield* this.enterIn(this.areas[i], [hwpt]);
+        if (result === 0) continue;
+        for (let filled = 0; filled < i; filled++) yield* this.leaveFrom(this.areas[filled], [hwpt]);
+        return result;
+      }
+      this.hwpts.push(hwpt);
+    }
+    hwpt.groups.push(group);
+    yield* group.attach(hwpt.domain);
+    return hwpt;
+  }
+
+  /** The group's DMA is blocked. True: the page table served nobody else, and is gone. */
+  *detach(group: IommuGroup, hwpt: Hwpt): Step<boolean> {
+    yield* this.lock.lock();
+    hwpt.groups.splice(hwpt.groups.indexOf(group), 1);
+    if ((yield* group.current()) === hwpt.domain) yield* group.attach(null);
+    const isLast = hwpt.groups.length === 0;
+    if (isLast) {
+      for (let i = 0; i < this.areas.length; i++) yield* this.leaveFrom(this.areas[i], [hwpt]);
+      this.hwpts.splice(this.hwpts.indexOf(hwpt), 1);
+    }
+    yield* this.lock.unlock();
+    return isLast;
+  }
+}
+guarded(Ioas, (ioas) => ioas.lock, "areas", "hwpts", "allowed", "hasLargePages");
