@@ -21,6 +21,7 @@ export * as fcntl from "./uapi/fcntl.js";
 export * as kvm from "./uapi/kvm.js";
 export * as mman from "./uapi/mman.js";
 export * as powerpc from "./uapi/powerpc.js";
+export * as iommufd from "./uapi/iommufd.js";
 export * as vfio from "./uapi/vfio.js";
 
 // Boards.
@@ -120,7 +121,9 @@ export type { VfioPciDevice, VfioPciOptions } from "./vfio/backends/pci/device.j
 export { VfioPciDriver } from "./vfio/backends/pci/driver.js";
 export { VfioPlatformDriver } from "./vfio/backends/platform.js";
 export { Type1Backend } from "./vfio/iommu/type1.js";
-export { Vfio } from "./vfio/vfio.js";
+export { DmaLog, LoggedDma } from "./vfio/migration/dma-log.js";
+export { BROKEN, type MigrationDriver } from "./vfio/migration/migration.js";
+export { Vfio, type VfioOptions } from "./vfio/vfio.js";
 
 // KVM, guests, a reference VMM.
 export { Arm64 } from "./kvm/arm64.js";

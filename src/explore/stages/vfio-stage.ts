@@ -17,7 +17,7 @@ import { EFD_NONBLOCK } from "../../uapi/eventfd.js";
 import * as uapi from "../../uapi/vfio.js";
 import { VfioPlatformDriver } from "../../vfio/backends/platform.js";
 import { Type1Backend, type Type1Options } from "../../vfio/iommu/type1.js";
-import { Vfio } from "../../vfio/vfio.js";
+import { Vfio, type VfioOptions } from "../../vfio/vfio.js";
 
 export const ARGUMENTS = 0x1000;
 /** User memory that may be mapped for DMA: 1 MiB. */
@@ -64,6 +64,8 @@ export interface VfioStageOptions extends Type1Options {
   /** Number of the platform devices' group; default 12. */
   group?: number;
   hazards?: Partial<Hazards> | undefined;
+  /** Module parameters of vfio and iommufd. */
+  core?: VfioOptions;
 }
 
 /**
@@ -92,7 +94,7 @@ export class VfioStage {
     const { sim, host } = this.machine;
     this.sim = sim;
     this.sysfs = new Sysfs(sim);
-    this.vfio = new Vfio(host, this.nodes);
+    this.vfio = new Vfio(host, this.nodes, options.core);
     this.driver = new VfioPlatformDriver(this.vfio);
     const { reserved = [X86_HOLE], apertureEnd = 0x7f_ffff_ffffn, isMsiIsolated = true } = options;
     this.group = new IommuGroup(sim, options.group ?? 12, { reserved, apertureEnd, isMsiIsolated });

@@ -41,13 +41,13 @@ export class SavingFile extends MigrationFile {
     super(migration);
   }
 
-  /** The migration's lock is held: a copy is there to be read; the first one, one that differs, or the last. */
+  /** The migration's lock is held: a copy is there to be read, the first one or one that differs from the last. */
   *fill(isFinal: boolean): Step<void> {
     const copy = yield* this.driver.save();
     const isFirst = this.lastCopy === null;
-    if (!isFirst && !isFinal && !this.differs(copy)) return;
-    this.lastCopy = copy;
     this.isFinal = isFinal;
+    if (!this.differs(copy)) return;
+    this.lastCopy = copy;
     const left = this.bytes.subarray(this.position);
     const bytes = new Uint8Array(left.length + HEADER + copy.length);
     bytes.set(left);

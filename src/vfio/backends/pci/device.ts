@@ -237,7 +237,7 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
       case VFIO_DEVICE_RESET:
         return yield* this.reset();
       case VFIO_DEVICE_GET_PCI_HOT_RESET_INFO:
-        return getHotResetInfo(this, process, address);
+        return yield* getHotResetInfo(this, process, address);
       case VFIO_DEVICE_PCI_HOT_RESET:
         return yield* hotReset(this, process, address);
       case VFIO_DEVICE_IOEVENTFD:

@@ -3,42 +3,76 @@ import { UserArgument } from "../../../host/user-argument.js";
 import type { PciState } from "../../../host/pci/pci-device.js";
 import type { Step } from "../../../sim/step.js";
 import { EBADF, EFAULT, EINVAL, ENODEV, ENOSPC, EPERM } from "../../../uapi/errno.js";
-import { vfio_pci_dependent_device, vfio_pci_hot_reset, vfio_pci_hot_reset_info } from "../../../uapi/vfio.js";
+import {
+  VFIO_PCI_DEVID_NOT_OWNED,
+  VFIO_PCI_DEVID_OWNED,
+  VFIO_PCI_HOT_RESET_FLAG_DEV_ID,
+  VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED,
+  vfio_pci_dependent_device,
+  vfio_pci_hot_reset,
+  vfio_pci_hot_reset_info,
+} from "../../../uapi/vfio.js";
 import { VfioGroupFile } from "../../group-file.js";
 import type { VfioGroup } from "../../group.js";
+import type { IommufdContext } from "../../iommufd/context.js";
 import type { VfioPciDevice } from "./device.js";
 
-// The reset of a whole bus, which takes all functions that it reaches (vfio.md 12.4, 12.5). Devices opened by their group.
+// The reset of a whole bus, which takes all functions that it reaches (vfio.md 12.4, 12.5).
 
 const ENTRY = vfio_pci_dependent_device.size;
 const header = new UserArgument(vfio_pci_hot_reset_info.size);
 const entry = new UserArgument(ENTRY);
 
-/** The functions that the reset reaches, whoever has them. */
-export function getHotResetInfo(device: VfioPciDevice, process: Process, address: number): number {
+/** The functions that the reset reaches, whoever has them: by group, or for a device opened by its own node by iommufd id. */
+export function* getHotResetInfo(device: VfioPciDevice, process: Process, address: number): Step<number> {
+  yield* device.set.lock.lock();
+  const result = yield* writeInfo(device, process, address);
+  yield* device.set.lock.unlock();
+  return result;
+}
+
+function* writeInfo(device: VfioPciDevice, process: Process, address: number): Step<number> {
   const { size, argsz, flags, count } = vfio_pci_hot_reset_info;
   if (!header.copyIn(process, address, size)) return -EFAULT;
   const given = argsz.get(header.view);
   if (given < size) return -EINVAL;
   if (!device.pci.canResetBus) return -ENODEV;
   const { devices } = device.set.bus;
-  if (devices.some((each) => each.group === null)) return -EPERM;
-  const hasRoom = given >= size + ENTRY * devices.length;
-  flags.set(header.view, 0);
+  const context = device.cdevContext;
+  const ids: number[] = [];
+  for (let i = 0; i < devices.length; i++) {
+    const { group } = devices[i];
+    if (context !== null) ids.push(yield* idOf(device, devices[i].name, context));
+    else if (group === null) return -EPERM;
+    else ids.push(group.id);
+  }
+  const isOwned = context !== null && !ids.includes(VFIO_PCI_DEVID_NOT_OWNED);
+  argsz.set(header.view, given);
+  flags.set(header.view, (context === null ? 0 : VFIO_PCI_HOT_RESET_FLAG_DEV_ID) | (isOwned ? VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED : 0));
   count.set(header.view, devices.length);
   if (!header.copyOut(process, address, size)) return -EFAULT;
-  if (!hasRoom) return -ENOSPC;
+  if (given < size + ENTRY * devices.length) return -ENOSPC;
   for (let i = 0; i < devices.length; i++) {
-    const { group, fn } = devices[i];
-    vfio_pci_dependent_device.group_id.set(entry.view, group?.id ?? 0);
+    const { requesterId } = devices[i].fn;
+    vfio_pci_dependent_device.group_id.set(entry.view, ids[i]);
     vfio_pci_dependent_device.segment.set(entry.view, 0);
-    vfio_pci_dependent_device.bus.set(entry.view, fn.requesterId >> 8);
-    vfio_pci_dependent_device.devfn.set(entry.view, fn.requesterId & 0xff);
+    vfio_pci_dependent_device.bus.set(entry.view, requesterId >> 8);
+    vfio_pci_dependent_device.devfn.set(entry.view, requesterId & 0xff);
     if (!entry.copyOut(process, address + size + ENTRY * i)) return -EFAULT;
   }
   return 0;
 }
 
+/** A function's id in an iommufd; "owned" where only its group is; "not owned" otherwise, and for what VFIO does not have. */
+function* idOf(device: VfioPciDevice, name: string, context: IommufdContext): Step<number> {
+  const member = device.set.members.find((each) => each.name === name);
+  if (member === undefined) return VFIO_PCI_DEVID_NOT_OWNED;
+  const id = member.idIn(context);
+  if (id > 0) return id;
+  return (yield* context.owns(member.group.iommuGroup)) ? VFIO_PCI_DEVID_OWNED : VFIO_PCI_DEVID_NOT_OWNED;
+}
+
+/** By its group a device shows the groups that it may take with it; by its own node, what its iommufd owns is enough. */
 export function* hotReset(device: VfioPciDevice, process: Process, address: number): Step<number> {
   const { size, argsz, flags, count } = vfio_pci_hot_reset;
   if (!header.copyIn(process, address, size)) return -EFAULT;
@@ -46,9 +80,14 @@ export function* hotReset(device: VfioPciDevice, process: Process, address: numb
   const given = argsz.get(header.view);
   if (given < size || flags.get(header.view) !== 0) return -EINVAL;
   if (!device.pci.canResetBus) return -ENODEV;
-  if (groups === 0 || groups > device.set.bus.devices.length) return -EINVAL;
-  const owned = groupsOf(process, address + size, groups);
-  return typeof owned === "number" ? owned : yield* resetSet(device, owned);
+  yield* device.set.lock.lock();
+  const context = device.cdevContext;
+  let result = (groups === 0) === (context === null) || groups > device.set.bus.devices.length ? -EINVAL : 0;
+  const owned = result === 0 ? groupsOf(process, address + size, groups) : [];
+  if (typeof owned === "number") result = owned;
+  else if (result === 0) result = (yield* mayReset(device, owned, context)) ? yield* resetMembers(device) : -EINVAL;
+  yield* device.set.lock.unlock();
+  return result;
 }
 
 /** The groups that the caller proves to own by their files; -EFAULT, -EBADF or -EINVAL. */
@@ -64,18 +103,15 @@ function groupsOf(process: Process, address: number, count: number): VfioGroup[]
   return owned;
 }
 
-function* resetSet(device: VfioPciDevice, owned: readonly VfioGroup[]): Step<number> {
-  const { set } = device;
-  yield* set.lock.lock();
-  const result = canReset(device, owned) ? yield* resetMembers(device) : -EINVAL;
-  yield* set.lock.unlock();
-  return result;
-}
-
-/** Every function on the bus is vfio's, and each that is open is the caller's. */
-function canReset({ set }: VfioPciDevice, owned: readonly VfioGroup[]): boolean {
+/** Set lock held: VFIO has every function on the bus, and each is the caller's. */
+function* mayReset({ set }: VfioPciDevice, owned: readonly VfioGroup[], context: IommufdContext | null): Step<boolean> {
   const { members, bus } = set;
-  return members.length === bus.devices.length && members.every((each) => !each.isOpen || owned.includes(each.group));
+  if (members.length !== bus.devices.length) return false;
+  for (let i = 0; i < members.length; i++) {
+    const isOwned = context === null ? owned.includes(members[i].group) : members[i].idIn(context) > 0 || (yield* context.owns(members[i].group.iommuGroup));
+    if (!isOwned) return false;
+  }
+  return true;
 }
 
 /** Nothing is zapped unless all memory locks are had: -EBUSY. */

@@ -1,0 +1,80 @@
+import { describe, expect, it } from "vitest";
+import { PciFunction } from "../device/pci/function.js";
+import { PciDevice } from "../host/pci/pci-device.js";
+import { EINVAL, ENODEV, ENOENT, ENOTTY, EPERM } from "../uapi/errno.js";
+import * as uapi from "../uapi/vfio.js";
+import { PciStage, type PciStageOptions } from "../explore/stages/pci-stage.js";
+
+// Devices that no IOMMU guards (vfio.md 19).
+
+const NAME = "0000:07:00.0";
+const NODE = "/dev/vfio/noiommu-100";
+const CONTAINER = "/dev/vfio/vfio";
+
+function stage(options: PciStageOptions = {}): PciStage {
+  const world = new PciStage({ core: { enableUnsafeNoiommuMode: true }, capabilities: ["SYS_RAWIO"], ...options });
+  const fn = new PciFunction({ name: NAME, requesterId: 0x700, vendor: 0x8086, device: 0x10d3, classCode: 0x020000 });
+  world.pciBus.addDevice(new PciDevice(world.root, fn, { bus: world.root.addBus(7, false) }));
+  world.bind(NAME);
+  return world;
+}
+
+describe("a device without an IOMMU", () => {
+  it("is refused by vfio-pci unless the host was told to take it", () => {
+    const world = stage({ core: {} });
+    expect([world.open(NODE), world.write("/sys/bus/pci/drivers/vfio-pci/bind", NAME)]).toEqual([-ENOENT, -EINVAL]);
+  });
+
+  it("vector 16: its group is for who may do raw I/O", () => {
+    expect(stage({ capabilities: [] }).open(NODE)).toBe(-EPERM);
+    expect(stage().open(NODE)).toBeGreaterThanOrEqual(0);
+  });
+
+  it("vector 17: takes the IOMMU that is none, and maps nothing", () => {
+    const world = stage();
+    const c = world.open(CONTAINER);
+    expect(world.ioctl(c, uapi.VFIO_CHECK_EXTENSION, 8)).toBe(1);
+    const g = world.open(NODE);
+    expect(world.setContainer(g, c)).toBe(0);
+    expect([1, 3, 8].map((id) => world.ioctl(c, uapi.VFIO_CHECK_EXTENSION, id))).toEqual([0, 0, 1]);
+    expect(world.ioctl(c, uapi.VFIO_SET_IOMMU, 3)).toBe(-ENODEV);
+    expect(world.ioctl(c, uapi.VFIO_SET_IOMMU, 8)).toBe(0);
+    expect(world.map(c, 0n, 0x1000n)).toBe(-ENOTTY);
+    const d = world.deviceFd(g, NAME);
+    expect(world.call(d, uapi.VFIO_DEVICE_GET_INFO, 16)).toBe(0);
+  });
+
+  it("vector 18: is never in a container with devices that have one", () => {
+    const world = stage();
+    const { c } = world.ready();
+    expect(world.setContainer(world.open(NODE), c)).toBe(-EPERM);
+    expect(world.ioctl(c, uapi.VFIO_CHECK_EXTENSION, 8)).toBe(0);
+    const other = world.open(CONTAINER);
+    expect(world.setContainer(world.open("/dev/vfio/99"), other)).toBe(0);
+    expect(world.ioctl(other, uapi.VFIO_SET_IOMMU, 8)).toBe(-ENODEV);
+  });
+
+  it("asks for the capability at each step, whoever has the files", () => {
+    const world = stage();
+    const weak = world.newProcess("weak");
+    const c = world.open(CONTAINER);
+    const g = world.open(NODE);
+    const [weakC, weakG] = [world.process.sendFile(c, weak), world.process.sendFile(g, weak)];
+    weak.memory.setU32(0x1000, weakC);
+    expect(world.ioctl(weakG, uapi.VFIO_GROUP_SET_CONTAINER, 0x1000, weak)).toBe(-EPERM);
+    world.setContainer(g, c);
+    expect(world.ioctl(weakC, uapi.VFIO_SET_IOMMU, 8, weak)).toBe(-EPERM);
+    world.ioctl(c, uapi.VFIO_SET_IOMMU, 8);
+    expect(world.deviceFd(weakG, NAME, weak)).toBe(-EPERM);
+  });
+
+  it("takes no DMA ownership, and has no node of its own", () => {
+    const world = stage();
+    const device = world.pciDriver.deviceOf(NAME);
+    expect(device === null ? 0 : world.vfio.cdevOf(device)).toBe(-1);
+    expect(device?.group.iommuGroup.describeOwnership()).toBe("kernel 0 default");
+    const c = world.open(CONTAINER);
+    world.setContainer(world.open(NODE), c);
+    expect(device?.group.iommuGroup.describeOwnership()).toBe("kernel 0 default");
+  });
+});

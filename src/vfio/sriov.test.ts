@@ -1,0 +1,108 @@
+import { describe, expect, it } from "vitest";
+import { PciFunction } from "../device/pci/function.js";
+import { IommuGroup } from "../host/iommu-group.js";
+import { PciDevice } from "../host/pci/pci-device.js";
+import { EACCES, EBUSY, EINVAL, ENODEV, ENOENT, ENOTTY, ERANGE } from "../uapi/errno.js";
+import * as uapi from "../uapi/vfio.js";
+import { PciStage } from "../explore/stages/pci-stage.js";
+
+// SR-IOV: virtual functions of a physical one that VFIO has (vfio.md 2.1, 2.3, 4.6).
+
+const VF = "0000:08:00.0";
+const TOKEN = "01234567-89ab-cdef-0123-456789abcdef";
+const OTHER = "11234567-89ab-cdef-0123-456789abcdef";
+const NUMVFS = "/sys/bus/pci/devices/0000:06:00.0/sriov_numvfs";
+
+function stage(enableSriov = true): PciStage {
+  const world = new PciStage({ vfio: { enableSriov } });
+  const bus = world.root.addBus(8, false);
+  const fn = new PciFunction({ name: VF, requesterId: 0x800, vendor: 0x8086, device: 0x10ca, classCode: 0x020000 });
+  new PciDevice(world.root, fn, { bus, group: new IommuGroup(world.sim, 20), physicalFunction: world.A });
+  world.write("/sys/bus/pci/drivers/vfio-pci/unbind", world.A.name);
+  world.bind(world.A.name);
+  return world;
+}
+
+function ready(world: PciStage): number {
+  const c = world.open("/dev/vfio/vfio");
+  const g = world.open("/dev/vfio/20");
+  world.setContainer(g, c);
+  world.ioctl(c, uapi.VFIO_SET_IOMMU, 3);
+  return g;
+}
+
+const setToken = (world: PciStage, d: number, token: string): number => {
+  const digits = token.replaceAll("-", "").match(/.{8}/g) ?? [];
+  const words = digits.map((word) => (word.match(/../g) ?? []).reduceRight((sum, byte) => (sum << 8) | parseInt(byte, 16), 0));
+  return world.call(d, uapi.VFIO_DEVICE_FEATURE, 24, uapi.VFIO_DEVICE_FEATURE_SET | uapi.VFIO_DEVICE_FEATURE_PCI_VF_TOKEN, ...words);
+};
+
+describe("sriov_numvfs of a function that vfio-pci has", () => {
+  it("is refused unless the module was told to, beyond what there is, and twice", () => {
+    expect(stage(false).write(NUMVFS, "1")).toBe(-ENOENT);
+    const world = stage();
+    expect(world.write(NUMVFS, "2")).toBe(-ERANGE);
+    expect(world.write(NUMVFS, "x")).toBe(-EINVAL);
+    expect(world.write(NUMVFS, "1")).toBe(1);
+    expect(world.write(NUMVFS, "1")).toBe(1);
+  });
+
+  it("gives virtual functions that are meant for the same driver, and takes them back", () => {
+    const world = stage();
+    expect(world.open("/dev/vfio/20")).toBe(-ENOENT);
+    world.write(NUMVFS, "1\n");
+    expect(world.sysfs.read(`/sys/bus/pci/devices/${VF}/driver_override`)).toBe("vfio-pci\n");
+    const g = world.open("/dev/vfio/20");
+    expect(g).toBeGreaterThanOrEqual(0);
+    world.close(g);
+    expect(world.write(NUMVFS, "0")).toBe(1);
+    expect(world.pciBus.device(VF)).toBeNull();
+  });
+
+  it("a physical function that has some is not vfio-pci's to bind", () => {
+    const world = stage();
+    world.write(NUMVFS, "1");
+    world.write("/sys/bus/pci/drivers/vfio-pci/unbind", world.A.name);
+    expect(world.write("/sys/bus/pci/drivers/vfio-pci/bind", world.A.name)).toBe(-EBUSY);
+  });
+});
+
+describe("a virtual function", () => {
+  it("vector 101: opens for who knows the token that the physical one's user has set", () => {
+    const world = stage();
+    world.write(NUMVFS, "1");
+    const { g } = world.ready();
+    world.deviceFd(g, `${world.A.name} vf_token=${TOKEN}`);
+    const vf = ready(world);
+    expect(world.deviceFd(vf, VF)).toBe(-EACCES);
+    expect(world.deviceFd(vf, `${VF} vf_token=${OTHER}`)).toBe(-EACCES);
+    expect(world.deviceFd(vf, `${VF} vf_token=zz`)).toBe(-EINVAL);
+    expect(world.deviceFd(vf, `${VF} vf_token=${TOKEN}`)).toBeGreaterThan(0);
+  });
+
+  it("23.28: while it is open, so does the physical one, and for nobody else", () => {
+    const world = stage();
+    world.write(NUMVFS, "1");
+    const { g, d } = world.ready();
+    expect(setToken(world, d, TOKEN)).toBe(0);
+    const vf = ready(world);
+    const v = world.deviceFd(vf, `${VF} vf_token=${TOKEN.toUpperCase().replace("VF_TOKEN", "vf_token")}`);
+    expect(v).toBeGreaterThan(0);
+    expect(world.deviceFd(g, world.A.name)).toBe(-EACCES);
+    expect(world.deviceFd(g, `${world.A.name} vf_token=${OTHER}`)).toBe(-EACCES);
+    expect(world.deviceFd(g, `${world.A.name} vf_token=${TOKEN}`)).toBeGreaterThan(0);
+    world.close(v);
+    expect(world.deviceFd(g, `${world.A.name} vf_token=${OTHER}`)).toBeGreaterThan(0);
+    expect(world.deviceFd(vf, `${VF} vf_token=${TOKEN}`)).toBe(-EACCES);
+  });
+
+  it("tokens are for functions that have to do with virtual ones; the feature for the physical one", () => {
+    const world = stage();
+    world.write(NUMVFS, "1");
+    const { g } = world.ready();
+    expect(world.deviceFd(g, `${world.B.name} vf_token=${TOKEN}`)).toBe(-EINVAL);
+    const b = world.deviceFd(g, world.B.name);
+    expect(setToken(world, b, TOKEN)).toBe(-ENOTTY);
+    expect(world.deviceFd(g, "0000:09:00.0")).toBe(-ENODEV);
+  });
+});
