@@ -17,7 +17,8 @@ function stage(enableSriov = true): PciStage {
   const world = new PciStage({ vfio: { enableSriov } });
   const bus = world.root.addBus(8, false);
   const fn = new PciFunction({ name: VF, requesterId: 0x800, vendor: 0x8086, device: 0x10ca, classCode: 0x020000 });
-  new PciDevice(world.root, fn, { bus, group: new IommuGroup(world.sim, 20), physicalFunction: world.A });
+  const made = new PciDevice(world.root, fn, { bus, group: new IommuGroup(world.sim, 20), physicalFunction: world.A });
+  expect(world.A.virtualFunctions).toEqual([made]);
   world.write("/sys/bus/pci/drivers/vfio-pci/unbind", world.A.name);
   world.bind(world.A.name);
   return world;
