@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { Sim } from "../sim/sim.js";
 import { run } from "../sim/step.js";
 import { IommuDomain } from "./iommu-domain.js";
-import { ENTRY_READ, ENTRY_WRITE, IommuTable } from "./iommu-table.js";
+import { ENTRY_READ, ENTRY_SHIFT, ENTRY_WRITE, IommuTable } from "./iommu-table.js";
 import { Process } from "./process.js";
 
 const MIB = 2 ** 20;
@@ -86,7 +86,7 @@ describe("a domain", () => {
     run(domain.unmap(0n, 0x10_0000n));
     const pages = process.memory.pin(RAM, 0x1000);
     run(domain.map({ iova: 0x9000n, size: 0x1000n, pages, isReadable: true, isWritable: true }));
-    expect(run(domain.walk(0, 0x9000))).toBe(ENTRY_READ | ENTRY_WRITE);
+    expect(run(domain.walk(0, 0x9000))).toBe((1 << ENTRY_SHIFT) | ENTRY_READ | ENTRY_WRITE);
   });
 
   it("an entry that was walked before its mapping went reaches no memory of the process", () => {
