@@ -76,7 +76,7 @@ export class Comparison {
   }
 
   private isMet(result: DiffResult, each: KnownSwitch): boolean {
-    return isMet(result.steps, () => this.sides.model([each]));
+    return isMet(each, result.steps, () => this.sides.model([each]));
   }
 
   result(): Pick<ConformDiffOutput, "steps" | "notCompared" | "calls" | "errnos" | "same" | "endedByKnown" | "known" | "unsteady" | "different" | "differences"> {
@@ -99,7 +99,7 @@ export class Comparison {
   private reported(name: string, whole: DiffResult, shrunk: DiffResult): Found {
     const { steps, lapics } = shrunk;
     const last = steps.at(-1);
-    const isPvm = (this.sides.followed ?? []).includes(ENDS_AT_ACCEPTANCE) && isMet(steps.slice(0, -1), () => this.sides.model([ENDS_AT_ACCEPTANCE]));
+    const isPvm = (this.sides.followed ?? []).includes(ENDS_AT_ACCEPTANCE) && isMet(ENDS_AT_ACCEPTANCE, steps.slice(0, -1), () => this.sides.model([ENDS_AT_ACCEPTANCE]));
     return {
       name,
       shrunkFrom: whole.steps.length,

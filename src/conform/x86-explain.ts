@@ -74,13 +74,15 @@ function agrees(model: X86Target, given: readonly Given[]): boolean {
   return true;
 }
 
-/** Would this model have given something else in these steps? */
-export function isMet(steps: readonly DiffStep[], model: () => X86Target): boolean {
-  const other = model();
+/** Would the model without this switch have given something else in these steps? */
+export function isMet({ shows }: KnownSwitch, steps: readonly DiffStep[], without: () => X86Target): boolean {
+  const first = shows === undefined ? 0 : steps.findIndex(shows);
+  if (first < 0) return false;
+  const model = without();
   const isSame = agrees(
-    other,
-    steps.map(({ call, model: answer, kernelChips, differences }) => ({ call, answer, lapics: Object.keys(kernelChips?.lapic ?? {}), ...(kernelChips === undefined || differences.length > 0 ? {} : { chips: kernelChips }) })),
+    model,
+    steps.map(({ call, model: answer, kernelChips, differences }, i) => ({ call, answer, lapics: Object.keys(kernelChips?.lapic ?? {}), ...(i < first || kernelChips === undefined || differences.length > 0 ? {} : { chips: kernelChips }) })),
   );
-  run(other.close());
+  run(model.close());
   return !isSame;
 }

@@ -55,12 +55,12 @@ function tookOverwritten(step: DiffStep, before: readonly DiffStep[]): boolean {
   return false;
 }
 
-/** What runs where nothing is: KVM gives up, as the model does, or zeros (an access to port 0) and a fault. */
+/** What runs where nothing is: KVM gives up, as the model does, or zeros and interrupt vectors (an access to port 0), to a fault or a HLT. */
 function executesNothing(call: X86Call, { kernel, model, differences }: DiffStep): boolean {
-  if (call.op !== "guest" || !differences.every(({ path }) => path === "events")) return false;
+  if (call.op !== "guest" || !differences.every(({ path }) => path === "events" || path === "value")) return false;
   const last = kernel.events?.at(-1);
-  const isFault = last?.type === "intr" && FAULTS_OF_NOTHING.includes(last.vector);
-  return JSON.stringify(model.events) === NO_CODE && isFault && (kernel.events ?? []).slice(0, -1).every((event) => event.type === "pioOut" && event.port === 0);
+  const isEnd = (last?.type === "intr" && FAULTS_OF_NOTHING.includes(last.vector)) || (last?.type === "blocked" && last.mpState === "halted");
+  return JSON.stringify(model.events) === NO_CODE && isEnd && (kernel.events ?? []).slice(0, -1).every((event) => event.type === "pioOut" && event.port === 0);
 }
 
 /** A load of which some part is no register of a local APIC's that can be read, or of none alone. */
@@ -165,7 +165,7 @@ export const KNOWN_ANSWERS: readonly KnownAnswer[] = [
     name: "a guest without code",
     flavour: "quirk",
     where: "every kernel",
-    reason: "after an INIT or a start-up the vCPU executes what lies there: nothing, for which KVM gives up, or zeros or the interrupt vectors until they fault; the command guest's code is elsewhere until user space sets its registers",
+    reason: "after an INIT or a start-up the vCPU executes what lies there: nothing, for which KVM gives up, or zeros or the interrupt vectors until they fault or halt; the command guest's code is elsewhere until user space sets its registers",
     model: "KVM_EXIT_INTERNAL_ERROR at once: its guest is no code",
     isHarmless: false,
     explains: executesNothing,

@@ -37,6 +37,7 @@ export const ENDS_AT_ACCEPTANCE: KnownSwitch = {
   model: "keeps the in-service bit until the guest's EOI, as the architecture has it; follows the kernel when compared with it",
   isOfMachine: true,
   probe: PROBES.endsAtAcceptance,
+  shows: ({ kernel }) => kernel.events?.some(({ type }) => type === "intr") ?? false,
   flip: (backend) => ({ ...backend, endsAtAcceptance: !backend.endsAtAcceptance }),
 };
 

@@ -37,6 +37,8 @@ export interface KnownSwitch extends Declared {
   readonly unasked?: string;
   /** A matter of the machine, not of the kernel's version: the model follows from the first call on. */
   readonly isOfMachine?: true;
+  /** It can show from the first such step on, not before. Default: from the first of all. */
+  shows?(step: DiffStep): boolean;
   /** The same back end on the other side. */
   flip(backend: Backend): Backend;
 }
