@@ -21,6 +21,7 @@ const GP = 13;
 const FAULTS_OF_NOTHING = [0, 6, 12, GP];
 const NO_CODE = '[{"type":"internalError","suberror":1}]';
 const SPEAKER_PORT = 0x61;
+const PIT_CONTROL = 0x43;
 const REFRESH_CLOCK = 0x10;
 const LAPIC = 0xfee0_0000;
 const LVT_TIMER = 0x320;
@@ -55,11 +56,11 @@ function tookOverwritten(step: DiffStep, before: readonly DiffStep[]): boolean {
   return false;
 }
 
-/** What runs where nothing is: KVM gives up, as the model does, or zeros and interrupt vectors (an access to port 0), to a fault or a HLT. */
+/** What runs where nothing is: KVM gives up, as the model does, or zeros and interrupt vectors (an access to port 0), to a fault, a HLT, or where KVM gives up. */
 function executesNothing(call: X86Call, { kernel, model, differences }: DiffStep): boolean {
   if (call.op !== "guest" || !differences.every(({ path }) => path === "events" || path === "value")) return false;
   const last = kernel.events?.at(-1);
-  const isEnd = (last?.type === "intr" && FAULTS_OF_NOTHING.includes(last.vector)) || (last?.type === "blocked" && last.mpState === "halted");
+  const isEnd = (last?.type === "intr" && FAULTS_OF_NOTHING.includes(last.vector)) || (last?.type === "blocked" && last.mpState === "halted") || (last?.type === "internalError" && last.suberror === 1);
   return JSON.stringify(model.events) === NO_CODE && isEnd && (kernel.events ?? []).slice(0, -1).every((event) => event.type === "pioOut" && event.port === 0);
 }
 
@@ -71,6 +72,14 @@ function readsNoRegister(call: X86Call): boolean {
   if (offset + access.size <= 0 || offset >= LAPIC_BYTES) return false;
   const isOutside = offset < 0 || offset + access.size > LAPIC_BYTES;
   return isOutside || (offset & 0xf) + access.size > 4 || !isReadable(offset & ~0xf, false) || (offset & ~0xf) === ApicReg.LVTCMCI;
+}
+
+/** A read of port 0x61, or of the PIT's control port, which gives what the vCPU's last port read gave. */
+function readsSpeaker(call: X86Call, before: readonly DiffStep[]): boolean {
+  if (call.op !== "guest" || call.args.do !== "in8") return false;
+  if (call.args.port !== PIT_CONTROL) return call.args.port === SPEAKER_PORT;
+  const last = before.findLast((each) => each.call.op === "guest" && each.call.args.do.startsWith("in") && each.call.args.port !== PIT_CONTROL);
+  return last?.call.op === "guest" && last.call.args.port === SPEAKER_PORT;
 }
 
 const isMsr = (call: X86Call): boolean => call.op === "guest" && (call.args.do === "rdmsr" || call.args.do === "wrmsr");
@@ -187,6 +196,6 @@ export const KNOWN_ANSWERS: readonly KnownAnswer[] = [
     reason: "bit 4 is a bit of the host's clock",
     model: "the same bit of virtual time",
     isHarmless: true,
-    explains: (call, step) => call.op === "guest" && call.args.port === SPEAKER_PORT && onlyIn(step, "value") && (Number(step.model.value) ^ Number(step.kernel.value)) === REFRESH_CLOCK,
+    explains: (call, step, before) => readsSpeaker(call, before) && onlyIn(step, "value") && (Number(step.model.value) ^ Number(step.kernel.value)) === REFRESH_CLOCK,
   },
 ];

@@ -29,6 +29,8 @@ const CASES: readonly (readonly [name: string, step: DiffStep, other: DiffStep, 
   ["the guest's own code and stack", step(guest({ do: "mmioRead32", addr: 0x3000 }), value(1), value(2)), step(guest({ do: "mmioRead32", addr: 0x1_0000 }), value(1), value(2))],
   ["the guest's own code and stack", step(guest({ do: "mmioRead32", addr: 0xffff_fffe }), value(1), value(2)), step(guest({ do: "nop" }), ok, GP), [overwritten]],
   ["an interrupt vector that the guest overwrote", step(guest({ do: "sti" }), took(0x40), { ret: 0, events: [{ type: "internalError", suberror: 1 }] }), step(guest({ do: "sti" }), took(0x41), GP), [overwritten]],
+  ["the refresh clock of port 0x61", step(guest({ do: "in8", port: 0x43 }), value(0), value(16)), step(guest({ do: "in8", port: 0x21 }), value(0), value(16)), [step(guest({ do: "in8", port: 0x61 }), value(0), value(16))]],
+  ["a guest without code", step(guest({ do: "nop" }), NO_CODE, { ret: 0, events: [{ type: "pioOut", port: 0, size: 2, value: 0 }, { type: "internalError", suberror: 1 }] }), step(guest({ do: "nop" }), NO_CODE, { ret: 0, events: [{ type: "pioOut", port: 5, size: 2, value: 0 }, { type: "internalError", suberror: 1 }] })],
   ["the refresh clock of port 0x61", step(guest({ do: "in8", port: 0x61 }), value(0x21), value(0x31)), step(guest({ do: "in8", port: 0x61 }), value(0x21), value(0x11))],
   ["what is no register of a local APIC", step(guest({ do: "mmioRead32", addr: 0xfee0_00c0 }), value(0), value(7)), step(guest({ do: "mmioRead32", addr: 0xfee0_0080 }), value(0), value(7))],
   [
