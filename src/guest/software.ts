@@ -2,6 +2,7 @@ import { armSysReg } from "../uapi/arm.js";
 import { Bindings, type DeviceBinding } from "./bindings.js";
 import { DriverGuest } from "./driver-guest.js";
 import { GICV2_GUEST, GICV3_GUEST } from "./guest-gic.js";
+import { type LpiSetup, writeLpis } from "./lpi-setup.js";
 import { Assembler, GicField, Label, Op } from "./op.js";
 
 /** An SPI as the guest's driver sets it up. */
@@ -28,6 +29,8 @@ export interface GuestSoftwareOptions {
   /** Guest physical address of the program; default 0x4000_0000. */
   readonly base?: number;
   readonly spis?: readonly SpiSetup[];
+  /** GICv3 with an ITS: the events of a device, all on vCPU 0. */
+  readonly lpis?: LpiSetup;
   /** PPIs that every vCPU enables. */
   readonly ppis?: readonly number[];
   readonly devices?: readonly DeviceBinding[];
@@ -90,6 +93,7 @@ function writeBoot(code: Assembler, options: GuestSoftwareOptions, vcpu: number,
   code.setVectors(vectors);
   if (vcpu === 0) writeDistributor(code, options);
   writePrivate(code, options, vcpu);
+  if (vcpu === 0 && options.lpis !== undefined) writeLpis(code, options.gic.redistributors ?? 0, options.lpis);
   code.op(Op.GIC, GicField.PMR, 0xf8).op(Op.GIC, GicField.EOI_MODE, eoiMode).op(Op.GIC, GicField.GROUP_ENABLE, 1);
   code.op(Op.MASK, 0);
   options.main?.(code, vcpu);

@@ -1,21 +1,22 @@
 import type { Process } from "../host/process.js";
 
-const PAGE = 4096;
+/** Room for a routing table of 1,300 entries. */
+const SIZE = 0x1_0000;
 
 /**
- * One page of a process's memory for the arguments of its system calls: structures are laid out in `view`, then
+ * A range of a process's memory for the arguments of its system calls: structures are laid out in `view`, then
  * `store` makes them visible to the kernel and `load` fetches what it wrote back. Reused by every call.
  */
 export class Arguments {
-  readonly view = new DataView(new ArrayBuffer(PAGE));
+  readonly view = new DataView(new ArrayBuffer(SIZE));
   private readonly bytes = new Uint8Array(this.view.buffer);
 
-  /** @param address where the page is mapped; must be free in the process */
+  /** @param address where it is mapped; must be free in the process */
   constructor(
     private readonly process: Process,
     readonly address: number,
   ) {
-    if (!process.memory.map(address, PAGE)) throw new Error(`${process.name}: the argument page at ${address} is taken`);
+    if (!process.memory.map(address, SIZE)) throw new Error(`${process.name}: the arguments at ${address} are taken`);
   }
 
   store(length: number): void {

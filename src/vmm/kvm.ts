@@ -8,6 +8,7 @@ import {
   KVM_IRQ_LINE,
   KVM_IRQ_ROUTING_IRQCHIP,
   KVM_IRQ_ROUTING_MSI,
+  KVM_MSI_VALID_DEVID,
   KVM_SET_GSI_ROUTING,
   KVM_SIGNAL_MSI,
   kvm_enable_cap,
@@ -39,10 +40,12 @@ export class KvmSystem extends Descriptor {
   }
 }
 
-/** A message to the guest's local APICs: the low half of its address, and its data. */
+/** A message to the guest's local APICs or its ITS: the low half of its address, and its data. */
 export interface GuestMessage {
   readonly address: number;
   readonly data: number;
+  /** What it carries to an ITS. */
+  readonly deviceId?: number;
 }
 
 /** Where a GSI leads: a pin of an in-kernel chip, or a message. */
@@ -85,11 +88,13 @@ export class KvmVm extends Descriptor {
     return yield* this.call(KVM_ENABLE_CAP, kvm_enable_cap.size);
   }
 
-  *signalMsi({ address, data }: GuestMessage): Step<number> {
+  *signalMsi({ address, data, deviceId }: GuestMessage): Step<number> {
     const { view } = this.args;
     this.args.clear(kvm_msi.size);
     kvm_msi.address_lo.set(view, address);
     kvm_msi.data.set(view, data);
+    kvm_msi.flags.set(view, deviceId === undefined ? 0 : KVM_MSI_VALID_DEVID);
+    kvm_msi.devid.set(view, deviceId ?? 0);
     return yield* this.call(KVM_SIGNAL_MSI, kvm_msi.size);
   }
 
@@ -107,6 +112,8 @@ export class KvmVm extends Descriptor {
       if ("message" in route) {
         entry.msi.address_lo.set(at, route.message.address);
         entry.msi.data.set(at, route.message.data);
+        entry.msi.devid.set(at, route.message.deviceId ?? 0);
+        entry.flags.set(at, route.message.deviceId === undefined ? 0 : KVM_MSI_VALID_DEVID);
       } else {
         entry.irqchip.irqchip.set(at, route.chip);
         entry.irqchip.pin.set(at, route.pin);

@@ -8,19 +8,20 @@ import {
   KVM_DEV_ARM_VGIC_GRP_ADDR,
   KVM_DEV_ARM_VGIC_GRP_CTRL,
   KVM_DEV_ARM_VGIC_GRP_NR_IRQS,
+  KVM_VGIC_ITS_ADDR_TYPE,
   KVM_VGIC_V2_ADDR_TYPE_CPU,
   KVM_VGIC_V2_ADDR_TYPE_DIST,
   KVM_VGIC_V3_ADDR_TYPE_DIST,
   KVM_VGIC_V3_ADDR_TYPE_REDIST,
 } from "../uapi/arm.js";
-import { KVM_DEV_TYPE_ARM_VGIC_V2, KVM_DEV_TYPE_ARM_VGIC_V3 } from "../uapi/kvm.js";
-import { KvmDevice, KvmVcpu } from "./kvm.js";
+import { KVM_DEV_TYPE_ARM_VGIC_ITS, KVM_DEV_TYPE_ARM_VGIC_V2, KVM_DEV_TYPE_ARM_VGIC_V3 } from "../uapi/kvm.js";
+import { type GsiRoute, type GuestMessage, KvmDevice, KvmVcpu } from "./kvm.js";
 import { must } from "./must.js";
 import { VmmCore, type VmmProcess } from "./vmm-core.js";
 import { VmmVcpu } from "./vmm-vcpu.js";
 
 /** The guest's physical address space. */
-export const GUEST = { distributor: 0x0800_0000, cpuInterface: 0x0801_0000, redistributors: 0x080a_0000, devices: 0x0a00_0000, ram: 0x4000_0000 } as const;
+export const GUEST = { distributor: 0x0800_0000, cpuInterface: 0x0801_0000, its: 0x0808_0000, redistributors: 0x080a_0000, devices: 0x0a00_0000, ram: 0x4000_0000 } as const;
 const GENERIC_V8 = 5;
 const PSCI_0_2 = 1 << 2;
 const FIRST_SPI = 32;
@@ -34,12 +35,16 @@ export interface VmmOptions {
   readonly vcpus: number;
   /** Interrupts of the guest's GIC, 64 to 992 in steps of 32. */
   readonly interrupts: number;
+  /** The guest has an ITS, at GUEST.its. */
+  readonly hasIts?: boolean;
   readonly software: GuestSoftware;
 }
 
 /** The reference user space of an Arm guest with an in-kernel GIC. */
 export class Vmm extends VmmCore {
   readonly guestMap = GUEST;
+
+  private readonly spis: number;
 
   private constructor(
     override readonly host: GicHost,
@@ -48,6 +53,7 @@ export class Vmm extends VmmCore {
     options: VmmOptions,
   ) {
     super(host, nodes, started, options.mainCpu);
+    this.spis = options.interrupts - FIRST_SPI;
   }
 
   /** A process with a VM: vCPUs initialised, GIC ready, RAM mapped, software in place; nothing runs yet. */
@@ -55,7 +61,7 @@ export class Vmm extends VmmCore {
     const started = yield* VmmCore.startProcess(host, nodes);
     const vmm = new Vmm(host, nodes, started, options);
     for (let id = 0; id < options.vcpus; id++) yield* vmm.addVcpu(id, options);
-    yield* vmm.createGic(options.interrupts);
+    yield* vmm.createGic(options.interrupts, options.hasIts ?? false);
     yield* vmm.mapRam();
     return vmm;
   }
@@ -73,7 +79,7 @@ export class Vmm extends VmmCore {
     this.threads.push(new VmmVcpu(vcpu, this.process, fd, cpu, this));
   }
 
-  private *createGic(interrupts: number): Step<void> {
+  private *createGic(interrupts: number, hasIts: boolean): Step<void> {
     const isV2 = this.host.gic.version === 2;
     const fd = must(yield* this.vm.createDevice(isV2 ? KVM_DEV_TYPE_ARM_VGIC_V2 : KVM_DEV_TYPE_ARM_VGIC_V3), "KVM_CREATE_DEVICE vgic");
     const gic = new KvmDevice(this.process, fd, this.args);
@@ -82,7 +88,20 @@ export class Vmm extends VmmCore {
     must(yield* gic.setU64(KVM_DEV_ARM_VGIC_GRP_ADDR, distributor, GUEST.distributor), "GICD address");
     const [second, address] = isV2 ? [KVM_VGIC_V2_ADDR_TYPE_CPU, GUEST.cpuInterface] : [KVM_VGIC_V3_ADDR_TYPE_REDIST, GUEST.redistributors];
     must(yield* gic.setU64(KVM_DEV_ARM_VGIC_GRP_ADDR, second, address), "GICC or GICR address");
+    if (hasIts) yield* this.createIts();
     must(yield* gic.set(KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_CTRL_INIT), "VGIC INIT");
+  }
+
+  private *createIts(): Step<void> {
+    const fd = must(yield* this.vm.createDevice(KVM_DEV_TYPE_ARM_VGIC_ITS), "KVM_CREATE_DEVICE ITS");
+    must(yield* new KvmDevice(this.process, fd, this.args).setU64(KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_ITS_ADDR_TYPE, GUEST.its), "ITS address");
+  }
+
+  /** Each line is one of messages from now on; the GSIs of the SPIs are as INIT made them. */
+  *routeMessages(messages: readonly { readonly line: number; readonly message: GuestMessage }[]): Step<void> {
+    const spis: GsiRoute[] = Array.from({ length: this.spis }, (_, pin) => ({ gsi: pin, chip: 0, pin }));
+    const routes = messages.map(({ line, message }): GsiRoute => ({ gsi: this.gsiOf(line), message }));
+    must(yield* this.vm.setRoutes([...spis, ...routes]), "KVM_SET_GSI_ROUTING");
   }
 
   override *setLine(intid: number, isHigh: boolean): Step<number> {

@@ -108,6 +108,11 @@ export class Lpis {
     return -1;
   }
 
+  /** Bytes of what it keeps of every LPI, a reference to an object included. */
+  get bytes(): number {
+    return this.refs.byteLength + this.target.byteLength + this.priority.byteLength + this.flags.byteLength + 8 * this.live.length;
+  }
+
   private wake(index: number): VgicIrq {
     const { state } = this;
     state.isEnabled = (this.flags[index] & ENABLED) !== 0;
