@@ -6,6 +6,7 @@ import { loadavg } from "node:os";
 import { performance, PerformanceObserver } from "node:perf_hooks";
 import { fileURLToPath } from "node:url";
 import { exploreFigures } from "./explore.js";
+import { commandRounds, lpiCycle, memoryOfAll, messageCycle as lpiMessage, saveAndRestore } from "./its.js";
 import { multicast, postedCycle } from "./local-apics.js";
 import { kernelFigures, modelFigures } from "./kernel.js";
 import { library, pcScene, scene } from "./scene.js";
@@ -36,6 +37,7 @@ function perCall(call, calls = CYCLES) {
   return Math.round(median(runs));
 }
 
+const tenth = (value) => Math.round(value * 10) / 10;
 const rows = [];
 /**
  * @param {string} [kernel] what a real kernel's KVM needs for the same
@@ -74,6 +76,29 @@ function commandSeconds(...args) {
   return Math.round(median(seconds) * 100) / 100;
 }
 
+/** An ITS with every LPI that there is, 224 events on each of 256 devices, beside one of one event. */
+async function itsFigures() {
+  for (const [what, isCached, budget] of [
+    ["MSI to an LPI by irqfd, to the guest's EOI", true, 250],
+    ["  translation not remembered", false, 600],
+  ]) {
+    const cycle = lpiCycle({ isCached });
+    note(what, perCall(cycle), "ns", budget);
+    note(`  collections in ${MILLIONS} million`, await collections(cycle, MILLIONS * 1e6), "", 1);
+  }
+  const small = perCall(lpiMessage({}));
+  note("MSI to an LPI, message to EOI, 1 vCPU and 1 event", small, "ns");
+  note("  512 vCPUs, 57,344 events in turn", perCall(lpiMessage({ vcpus: 512, devices: 256, events: 224 })), "ns", Math.round(1.5 * small));
+  const { round, commands } = commandRounds();
+  note("ITS commands, 57,344 events mapped, of each", Math.round(perCall(round, 300) / commands), "ns", 500);
+  const { save, restore } = saveAndRestore();
+  note("ITS tables of 57,344 events and pending tables, save", tenth(save), "ms", 60);
+  note("  restore", tenth(restore), "ms", 60);
+  const { perEvent, perLpi } = memoryOfAll();
+  note("memory for each mapped event, its translation remembered", tenth(perEvent), "B", 64);
+  note("  for each LPI", tenth(perLpi), "B", 16);
+}
+
 const straight = await library("straight");
 const LEVEL = { board: "virt", trigger: "level-high", mechanism: "irqfd+resample" };
 const FORWARD = { board: "virt", trigger: "level-high", mechanism: "forward" };
@@ -95,6 +120,7 @@ const small = perCall(scene(straight, LEVEL).cycle);
 const large = perCall(scene(straight, { ...LEVEL, vcpus: 512, spis: 928 }).cycle);
 note("level cycle, 1 vCPU and 1 interrupt", small, "ns");
 note("level cycle, 512 vCPUs, 928 interrupts in turn", large, "ns", 2 * small);
+await itsFigures();
 note("level cycle, stepped", perCall(scene(await library("stepped"), LEVEL).cycle, 4000), "ns", 20_000);
 const COMPARE = ["compare", "--board", "overdrive", "--device", "/smb/xgmac@e0700000", "--irq", "0,1", "--interrupts", "100000"];
 note("virq compare, overdrive, 5 mechanisms of 100,000", commandSeconds(...COMPARE), "s", 3);
@@ -117,7 +143,6 @@ const MULTICASTS = [
   ...[1, 4, 7].map((targets) => ({ cpus: 255, x2apic: false, targets })),
   ...[1, 4, 16].map((targets) => ({ cpus: 1024, x2apic: true, targets })),
 ];
-const tenth = (ns) => Math.round(ns * 10) / 10;
 for (const scale of MULTICASTS) {
   const { cpus, x2apic, targets } = scale;
   const ns = perCall(multicast(scale).some);

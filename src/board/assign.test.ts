@@ -69,11 +69,13 @@ describe("mechanisms", () => {
     expect(whyNot(small({ interrupts: [0, 5, 0] }), "/dev", 0, "irqfd")).toMatch(/no trigger/);
   });
 
-  it("what ends at an ITS, an mbigen or a Power controller waits for them", () => {
+  it("messages to an ITS are served from user space and by an irqfd; a wired pin behind an mbigen waits", () => {
     const d05 = builtin("d05");
-    expect(whyNot(d05, "/soc/crypto@d2000000", 0, "irqfd+resample")).toMatch(/the ITS is not modelled yet/);
+    expect(whyNot(d05, "/soc/crypto@d2000000", 0, "irqfd+resample")).toMatch(/only PCI functions send messages here/);
     const virt = addPciFunction(builtin("virt"), { bdf: "00:01.0", intxPin: 1, msiVectors: 1 });
-    expect(whyNot(virt, "00:01.0", 1, "irqfd")).toMatch(/ITS, which is not modelled yet/);
+    expect(served(virt, "00:01.0", 1)).toEqual(["userspace", "irqfd"]);
+    const wide = { ...virt, devices: virt.devices.map((each) => ({ ...each, msiParents: each.msiParents.map((parent) => ({ ...parent, deviceId: 0x10000 })) })) };
+    expect(whyNot(wide, "00:01.0", 1, "irqfd")).toMatch(/device 0x10000 of .* up to 0xffff/);
     expect(served(virt, "00:01.0", 0)).toEqual(["userspace", "userspace+eoi", "irqfd+resample"]);
     expect(whyNot(virt, "00:01.0", 0, "forward")).toMatch(/PCI bus/);
   });

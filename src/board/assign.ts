@@ -1,4 +1,4 @@
-import { type Board, type Controller, type Device, type GicV2, type GicV3, type Interrupt } from "./board.js";
+import { type Board, type Controller, type Device, type GicV2, type GicV3, type Interrupt, type Its } from "./board.js";
 
 /** How an interrupt gets from the host into the guest; `virq compare` runs one column of each that its board's architecture has. */
 export const MECHANISMS = ["userspace", "userspace+eoi", "irqfd", "irqfd+resample", "forward", "split", "posted"] as const;
@@ -34,6 +34,9 @@ export interface Mechanism {
   readonly applicable: boolean;
   readonly why: string | null;
 }
+
+/** Of an ITS. */
+const MAX_DEVICE_ID = 0xffff;
 
 /** Devices that vfio-platform has a reset for (drivers/vfio/platform/reset). */
 const KNOWN_RESETS = new Set(["calxeda,hb-xgmac", "amd,xgbe-seattle-v1a", "brcm,iproc-flexrm-mbox"]);
@@ -144,8 +147,8 @@ function interruptObstacle(board: Board, device: Device, interrupt: Interrupt): 
   const { driver, why } = assignmentOf(board, device);
   if (driver === "none") return `the device cannot be assigned: ${why}`;
   const controller = indexOf(board).controllers.get(interrupt.controller);
-  if (interrupt.kind === "mbigen pin") return `${interrupt.controller} turns the pin into a message to an ITS, and the ITS is not modelled yet`;
-  if (controller?.kind === "its") return "the message goes to an ITS, which is not modelled yet";
+  if (interrupt.kind === "mbigen pin") return `${interrupt.controller} turns the pin into a message to an ITS, and only PCI functions send messages here`;
+  if (controller?.kind === "its") return itsObstacle(board, device, controller);
   if (interrupt.kind === "xics") return "the interrupt controllers of Power are not modelled yet";
   if (interrupt.kind === "pin") return `it ends at ${interrupt.controller}, a controller that is not modelled`;
   if (interrupt.kind === "ppi" || interrupt.kind === "eppi") return "it is a per-CPU interrupt, which VFIO cannot request";
@@ -157,6 +160,15 @@ function interruptObstacle(board: Board, device: Device, interrupt: Interrupt): 
   if (interrupt.kind !== "msi" && interrupt.controller !== gic.path) return `it ends at ${interrupt.controller}, and only the primary GIC, ${gic.path}, is modelled`;
   if (gic.kind === "gicv2" && (!gic.gich || !gic.gicv)) return `${gic.path} has no virtual interface (GICH and GICV), so KVM has no interrupt controller for a guest`;
   return null;
+}
+
+/** Only PCI functions are given messages, by the ITSs of the GIC that the CPUs are wired to; those take device ids of 16 bits. */
+function itsObstacle(board: Board, device: Device, its: Its): string | null {
+  const parent = device.msiParents.find((each) => each.controller === its.path);
+  const gic = primaryGic(board);
+  if (device.bus !== "pci" || parent === undefined) return `it is a message to ${its.path}, and only PCI functions send messages here`;
+  if (!its.enabled || gic?.kind !== "gicv3" || its.parent !== gic.path) return `the message goes to ${its.path}, and only enabled ITSs of the primary GIC are modelled`;
+  return (parent.deviceId ?? 0) > MAX_DEVICE_ID ? `it is device 0x${(parent.deviceId ?? 0).toString(16)} of ${its.path}, and the ITSs modelled take ids up to 0x${MAX_DEVICE_ID.toString(16)}` : null;
 }
 
 /** A PCI function of a PC signals by a level pin at the IOAPIC, or by messages to the local APICs. */
@@ -173,6 +185,8 @@ function x86Obstacle(board: Board, device: Device, interrupt: Interrupt, mechani
 
 function mechanismObstacle(board: Board, device: Device, interrupt: Interrupt, mechanism: MechanismName): string | null {
   const level = isLevel(device, interrupt);
+  const isLpi = indexOf(board).controllers.get(interrupt.controller)?.kind === "its";
+  if (isLpi && mechanism === "userspace") return null;
   if (mechanism === "irqfd") return level ? "the line is level: a plain irqfd does not lower it, and nobody unmasks it when the guest is done" : null;
   if (!level) return EDGE[mechanism] ?? null;
   return mechanism === "forward" ? forwardObstacle(board, device, interrupt) : null;

@@ -6,7 +6,7 @@ import { heading, table } from "./table.js";
 export function boardText(board: Board): string {
   const parts = [`${heading(board.name)} (${board.source})${board.model === null ? "" : `: ${board.model}`}`, cpuLine(board)];
   if (board.timer) parts.push(timerLine(board));
-  parts.push("", ...section("CONTROLLERS", controllerRows(board)), ...section("IOMMUS", iommuRows(board)), ...section("PCI HOST BRIDGES", hostRows(board)));
+  parts.push("", ...section("CONTROLLERS", controllerRows(board)), ...section("IOMMUS", iommuRows(board)), ...section("PCI HOST BRIDGES", hostRows(board)), ...section("MESSAGES TO ITSS", messageRows(board)));
   parts.push(...deviceSection(board));
   if (board.notes.length > 0) parts.push("", heading("NOTES"), ...board.notes.map((note) => `  ${note}`));
   return parts.join("\n");
@@ -79,6 +79,21 @@ function hostRows(board: Board): string[][] {
     each.enabled ? "" : "disabled",
   ]);
 }
+
+/** Who reaches which ITS, and as which devices there: ranges of requester ids, groups of wired pins, devices of their own. */
+function messageRows(board: Board): string[][] {
+  const rows: [string, string, string][] = [];
+  for (const its of board.controllers.filter((each) => each.kind === "its")) {
+    for (const host of board.pciHosts)
+      for (const { first, count, target, output } of host.msi?.entries ?? [])
+        if (target === its.path) rows.push([its.path, ids(output, count), `requesters ${ids(first, count)} of ${host.path}`]);
+    for (const each of board.controllers) if (each.kind === "mbigen" && each.its === its.path) rows.push([its.path, ids(each.deviceId, 1), `${each.pinCount} pins of ${each.path}`]);
+    for (const device of board.devices) for (const { controller, deviceId } of device.msiParents) if (controller === its.path && deviceId !== null) rows.push([its.path, ids(deviceId, 1), device.path]);
+  }
+  return rows.map(([its, devices, who], i) => [i > 0 && rows[i - 1][0] === its ? "" : its, `device ${devices}`, who]);
+}
+
+const ids = (first: number, count: number): string => (count === 1 ? `0x${first.toString(16)}` : `0x${first.toString(16)} to 0x${(first + count - 1).toString(16)}`);
 
 /** Numbered reasons, in the order in which they are needed. */
 class Footnotes {
@@ -154,6 +169,7 @@ export function deviceText(board: Board, device: Device): string {
     ["registers", device.registers.map(hex).join(", ") || "none"],
     ["DMA", device.dmaCoherent ? "coherent" : "not coherent"],
     ["IOMMU", device.iommu ? `${device.iommu.path}, streams ${device.iommu.streams.map((each) => (each.mask === 0 ? `0x${each.id.toString(16)}` : `0x${each.id.toString(16)} mask 0x${each.mask.toString(16)}`)).join(", ")}` : "none"],
+    ["messages", device.msiParents.map(({ controller, deviceId }) => `to ${controller}${deviceId === null ? "" : `, as device ${ids(deviceId, 1)}`}`).join(", ") || "none"],
     ["IOMMU group", device.group === null ? `none: ${device.whyNoGroup}` : groupText(board, device).replace("group ", "")],
     ["assigned by", assignment.why === null ? assignment.driver : `none: ${assignment.why}`],
     ...assignment.conditions.map((condition) => ["", condition]),

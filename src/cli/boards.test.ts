@@ -56,6 +56,16 @@ describe("virq boards", () => {
     expect(read.out.split("\n").slice(1)).toEqual(built.out.split("\n").slice(1));
   });
 
+  it("says who reaches which ITS, and as which device there: by msi-map, as an mbigen, as a function", async () => {
+    const { out } = await virq("boards", "d05");
+    const section = out.slice(out.indexOf("MESSAGES TO ITSS"), out.indexOf("DEVICES\n"));
+    expect(section).toMatch(/msi-controller@c6000000 +device 0xf800 to 0xffff +requesters 0xf800 to 0xffff of \/soc\/pcie@a00a0000$/m);
+    expect(section).toMatch(/^ +device 0x40000 +128 pins of \/interrupt-controller@a0080000\/intc_sas1$/m);
+    expect(section).toMatch(/^ +device 0xf980 +\/soc\/pcie@a00a0000\/f9:10.0$/m);
+    const { out: one } = await virq("boards", "d05", "--device", "f9:10.0");
+    expect(one).toMatch(/messages +to \/interrupt-controller@4d000000\/msi-controller@c6000000, as device 0xf980/);
+  });
+
   it("prints an assumed IOMMU on the device's line", async () => {
     const { out } = await virq("boards", "d05", "--assume-iommu", "--device", "/soc/usb@a7030000");
     expect(out).toMatch(/IOMMU group +\d+ \(assumed\)/);

@@ -9,6 +9,7 @@ import { GicV3 } from "./gic/gicv3.js";
 import { GicEdgeInput, GicLevelInput } from "./gic-input.js";
 import { IrqType } from "./irq-types.js";
 import { GicHost } from "./gic/gic-host.js";
+import { addItses, itsesOf, LPI_GICV3, tablesRam } from "./its/board-its.js";
 import { V2mDomain, V2mFrame, type V2mFrameDescription } from "./v2m.js";
 
 export interface BoardHostOptions {
@@ -40,7 +41,7 @@ export function clocksOf(board: Board): number {
 }
 
 /**
- * The host kernel on a board: its GIC as Linux boots it, its CPUs, and its v2m frames. `sim` has {@link clocksOf} clocks.
+ * The host kernel on a board: its GIC as Linux boots it, its CPUs, its ITSs and its v2m frames. `sim` has {@link clocksOf} clocks.
  * @throws {PersonError} for a board without a GIC, or with more CPUs than its GIC serves
  */
 export function hostFromBoard(sim: Sim, board: Board, options: BoardHostOptions = {}): GicHost {
@@ -51,17 +52,20 @@ export function hostFromBoard(sim: Sim, board: Board, options: BoardHostOptions 
     throw new PersonError(`${board.name} has ${cpus} CPUs and a GICv2 (${node.path}), which serves ${GICV2_CPUS}; disable the others in its tree`);
   const frames = board.controllers.filter((each): each is V2mNode => each.kind === "v2m" && each.enabled && each.parent === node.path);
   const described = describeFrames(board, frames);
-  const gic = physicalGic(node, cpus, interruptsOf(board, described), options);
+  const itses = node.kind === "gicv3" ? itsesOf(board, node.path) : [];
+  const gic = physicalGic(node, cpus, interruptsOf(board, described), options, itses.length > 0);
   gic.boot();
   const host = new GicHost(sim, gic);
+  if (itses.length > 0 && gic instanceof GicV3) addItses(host, gic, board, itses);
   const usable = described.map((each) => V2mFrame.create(gic, each)).filter((each) => typeof each !== "number");
   if (usable.length > 0) host.msi = new V2mDomain(host.irqs, host.domain, usable);
   return host;
 }
 
-function physicalGic(node: GicV2Node | GicV3Node, cpus: number, interrupts: number, options: BoardHostOptions): GicV2 | GicV3 {
+function physicalGic(node: GicV2Node | GicV3Node, cpus: number, interrupts: number, options: BoardHostOptions, hasLpis: boolean): GicV2 | GicV3 {
   const common = { cpus, interrupts, eoiMode: eoiModeSplit(node) ? 1 : 0, ...options } as const;
-  return node.kind === "gicv2" ? new GicV2(common) : new GicV3(common);
+  if (node.kind === "gicv2") return new GicV2(common);
+  return new GicV3(hasLpis ? { ...common, implementation: LPI_GICV3, ram: tablesRam() } : common);
 }
 
 /** Frames whose SPIs firmware does not name get the ones after the board's highest. */

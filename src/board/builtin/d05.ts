@@ -1,4 +1,5 @@
 import { armTimer, cpus, psci } from "./parts.js";
+import type { PciFunctionRequest } from "../pci.js";
 import { frame, labelled, node, type NodeSource, ppi, ref, two } from "./source.js";
 
 /** ITSs by what hangs on them: two for each of four dies. */
@@ -12,9 +13,15 @@ const DIES = [
   { base: 0x40800000000, its: 7, id: 0x46000 },
 ] as const;
 
+/** An Intel I350's first virtual function, with three vectors, and a virtio-block function with one for each of eight queues and its configuration. */
+export const D05_FUNCTIONS: readonly PciFunctionRequest[] = [
+  { bdf: "f9:10.0", vendor: 0x8086, device: 0x1520, msiVectors: 3, isolated: true },
+  { bdf: "fa:00.0", vendor: 0x1af4, device: 0x1042, msiVectors: 9, isolated: true },
+];
+
 /**
  * A Hip07 board: 64 Cortex-A72, a GICv3 with four redistributor regions and eight ITSs, wired devices behind mbigens, crypto engines
- * behind SMMUv3s, and a PCIe root without an IOMMU.
+ * behind SMMUv3s, and a PCIe root without an IOMMU, with {@link D05_FUNCTIONS} on it.
  */
 export const d05: NodeSource = node("", { model: "Hisilicon Hip07 D05", compatible: "hisilicon,hip07-d05", "#address-cells": [2], "#size-cells": [2], "interrupt-parent": [ref("gic")] }, [
   psci("arm,psci-0.2"),

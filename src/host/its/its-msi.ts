@@ -13,7 +13,8 @@ import type { ItsDriver } from "./its-driver.js";
 import type { ItsNode } from "./its-node.js";
 import { powerOfTwo } from "./lpi-space.js";
 
-const DEFAULT_VECTORS = 32;
+/** Room for a device that does not say how many it can have. */
+export const DEFAULT_VECTORS = 32;
 /** Events of an mbigen: ten bits of its vector register. */
 const WIRED_EVENTS = 1024;
 const TWO32 = 0x1_0000_0000;

@@ -1,0 +1,119 @@
+import type { Board, Its as ItsDescription } from "../../board/board.js";
+import { mapId } from "../../board/pci.js";
+import { PersonError } from "../../sim/person-error.js";
+import { run, type Step } from "../../sim/step.js";
+import { HostRam } from "../gic/its/host-ram.js";
+import { QEMU_ITS } from "../gic/its/implementation.js";
+import { PhysicalIts } from "../gic/its/physical-its.js";
+import { GENERIC_GICV3, type GicV3Implementation, QEMU_GICV3 } from "../gic/implementation.js";
+import type { GicV3 } from "../gic/gicv3.js";
+import type { GicHost } from "../gic/gic-host.js";
+import type { MsiDevice, MsiDomain } from "../msi.js";
+import { ItsDriver } from "./its-driver.js";
+import { DEFAULT_VECTORS, ItsMsiDomain } from "./its-msi.js";
+
+/** Where tables lie, and how much there is for them: memory that is used is made when it is. */
+const TABLES = 0x40000000;
+const TABLES_SIZE = 0x20000000;
+
+/** {@link GENERIC_GICV3} with LPIs, whose INTIDs have 16 bits. */
+export const LPI_GICV3: GicV3Implementation = { ...GENERIC_GICV3, gicdTyper: QEMU_GICV3.gicdTyper, gicrTyper: QEMU_GICV3.gicrTyper };
+
+/** The enabled ITSs of the GIC at `gic`. */
+export const itsesOf = (board: Board, gic: string): ItsDescription[] => board.controllers.filter((each): each is ItsDescription => each.kind === "its" && each.enabled && each.parent === gic);
+
+/** Memory for a GIC with LPIs. */
+export const tablesRam = (): HostRam => new HostRam(TABLES, TABLES_SIZE);
+
+/** Boots a board's ITSs, and gives its PCI functions their messages. */
+export function addItses(host: GicHost, gic: GicV3, board: Board, described: readonly ItsDescription[]): void {
+  const places = described.map(({ frame }) => ({ its: new PhysicalIts(gic, QEMU_ITS), base: frame.address }));
+  const driver = run(ItsDriver.create(host, gic, places));
+  if (typeof driver === "number") throw new PersonError(`${board.name} has ${described.length} ITSs and ${gic.cpus} CPUs, whose tables take more memory than virq's host gives them: disable some in its tree`);
+  host.its = driver;
+  host.msi = new BoardMsiDomain(board, described, driver);
+}
+
+/**
+ * PCI functions by their requester ids, which a host bridge's msi-map turns into an ITS and a device id there. A function
+ * that no msi-map names reaches none.
+ */
+class BoardMsiDomain implements MsiDomain {
+  readonly isIsolated = true;
+  readonly allocatesDynamically = true;
+  readonly multiMsiLimit = 32;
+  private readonly inner: ItsMsiDomain;
+  /** By requester id: the ITS, and the device id there. */
+  private readonly places = new Map<number, { readonly its: number; readonly deviceId: number }>();
+
+  constructor(
+    private readonly board: Board,
+    private readonly described: readonly ItsDescription[],
+    driver: ItsDriver,
+  ) {
+    this.inner = new ItsMsiDomain(driver, (deviceId) => this.itsOf(deviceId));
+  }
+
+  /** The functions of one machine are few: the ITS of the last that had this device id. */
+  private itsOf(deviceId: number): number {
+    let its = 0;
+    for (const place of this.places.values()) if (place.deviceId === deviceId) its = place.its;
+    return its;
+  }
+
+  /** Firmware's word on a requester id; its own number at the first ITS where there is none. */
+  private place(requesterId: number): number {
+    const known = this.places.get(requesterId);
+    if (known !== undefined) return known.deviceId;
+    for (const { firstBus, lastBus, msi } of this.board.pciHosts) {
+      const bus = requesterId >> 8;
+      const found = bus < firstBus || bus > lastBus ? null : mapId(msi, requesterId);
+      const its = found === null ? -1 : this.described.findIndex((each) => each.path === found.target);
+      if (found === null || its < 0) continue;
+      this.places.set(requesterId, { its, deviceId: found.id });
+      return found.id;
+    }
+    return requesterId;
+  }
+
+  *alloc(device: MsiDevice, first: number, count: number, irqs: number[]): Step<number> {
+    const deviceId = this.place(device.deviceId);
+    return yield* this.inner.alloc(deviceId === device.deviceId ? device : new MappedDevice(device, deviceId), first, count, irqs);
+  }
+
+  *free(irqs: readonly number[]): Step<void> {
+    yield* this.inner.free(irqs);
+  }
+
+  *write(requesterId: number, addressHi: number, addressLo: number, data: number): Step<boolean> {
+    return yield* this.inner.write(this.places.get(requesterId)?.deviceId ?? requesterId, addressHi, addressLo, data);
+  }
+}
+
+/** A function under the device id that its host bridge gives it. */
+class MappedDevice implements MsiDevice {
+  readonly name: string;
+
+  constructor(
+    private readonly device: MsiDevice,
+    readonly deviceId: number,
+  ) {
+    this.name = device.name;
+  }
+
+  get maxVectors(): number {
+    return this.device.maxVectors ?? DEFAULT_VECTORS;
+  }
+
+  *writeMessage(index: number, address: number, data: number): Step<void> {
+    yield* this.device.writeMessage(index, address, data);
+  }
+
+  *setMasked(index: number, isMasked: boolean): Step<void> {
+    yield* this.device.setMasked(index, isMasked);
+  }
+
+  *prepareDoorbell(address: number): Step<number> {
+    return this.device.prepareDoorbell === undefined ? address : yield* this.device.prepareDoorbell(address);
+  }
+}
