@@ -75,6 +75,15 @@ export {
   type X86IrqchipVm,
   type X86Vcpu,
 } from "./irqchip/x86/contract.js";
+export { getSources, setSources, type SourceController, SourceWord } from "./irqchip/sources.js";
+export type { HypercallRegisters, XicsVcpu, XicsVm } from "./irqchip/xics/contract.js";
+export { XicsDevice } from "./irqchip/xics/device.js";
+export { isXicsHypercall, virtualHypercall } from "./irqchip/xics/hypercalls.js";
+export { type Icp, IcpState } from "./irqchip/xics/icp.js";
+export { type IcpInspection, inspectXics, type SourceInspection, type XicsInspection } from "./irqchip/xics/inspection.js";
+export { RealMode } from "./irqchip/xics/real-mode.js";
+export { Rtas } from "./irqchip/xics/rtas.js";
+export { Xics } from "./irqchip/xics/xics.js";
 
 // The host kernel.
 export type { DmaPort } from "./device/dma-port.js";
@@ -107,6 +116,9 @@ export { VlpiCommand } from "./host/its/vlpis.js";
 export { MbigenPort } from "./host/its/its-msi.js";
 export { connectPin, x86HostFromBoard } from "./host/x86/board-host.js";
 export { X86Host } from "./host/x86/x86-host.js";
+export { IcpRegister, PhysicalXics } from "./host/xics/physical-xics.js";
+export { Psi, PSI_SOURCES, type PsiXivr } from "./host/xics/psi.js";
+export { XicsHost } from "./host/xics/xics-host.js";
 export { Mbigen } from "./host/mbigen.js";
 export { AddressSpace, SigBus } from "./host/memory.js";
 export { PciDevice, type PciDeviceOptions } from "./host/pci/pci-device.js";
@@ -130,6 +142,11 @@ export { Arm64 } from "./kvm/arm64.js";
 export { KvmModule } from "./kvm/module.js";
 export { KvmFile, KvmNode, vmOf } from "./kvm/system.js";
 export { type Vcpu } from "./kvm/vcpu.js";
+export { Ppc, type PpcOptions, PpcVm } from "./kvm/ppc.js";
+export { PpcExit, type PpcGuestCpu } from "./kvm/ppc-guest.js";
+export { PpcModule } from "./kvm/ppc-module.js";
+export { PpcVcpuFile } from "./kvm/ppc-vcpu-ioctl.js";
+export { type PpcVcpu } from "./kvm/ppc-vcpu.js";
 export { VcpuThread } from "./kvm/vcpu-thread.js";
 export { Vm } from "./kvm/vm.js";
 export { X86, type X86Options, X86Vm } from "./kvm/x86.js";
@@ -139,6 +156,7 @@ export { X86Irqchip, type X86IrqchipOptions, type X86Route } from "./kvm/x86-irq
 export { X86Exit, type X86GuestCpu } from "./kvm/x86-guest.js";
 export { X86VcpuFile } from "./kvm/x86-vcpu-ioctl.js";
 export { type VcpuX86 } from "./kvm/x86-vcpu.js";
+export { HypercallGuest } from "./guest/hypercall-guest.js";
 export { DriverGuest } from "./guest/driver-guest.js";
 export { GuestSoftware, type GuestSoftwareOptions } from "./guest/software.js";
 export { KvmDevice, KvmSystem, KvmVcpu, KvmVm } from "./vmm/kvm.js";
@@ -163,6 +181,7 @@ export { traceText } from "./trace/text.js";
 // Recorded calls to /dev/kvm, made on whatever answers system calls as a process with /dev/kvm would see them.
 export { parseConformanceFile } from "./conform/vector.js";
 export { X86Calls } from "./conform/x86-calls.js";
+export { type HypercallAnswer, PaprMachine, type PaprOptions, RunError } from "./conform/papr-machine.js";
 export { type ReplayDifference, replayX86 } from "./conform/x86-replay.js";
 export type { GuestCommand, GuestOutcome, X86System } from "./conform/x86-system.js";
 export type { X86Answer, X86Call, X86Step, X86Target, X86Vector } from "./conform/x86-vector.js";

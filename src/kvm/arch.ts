@@ -1,18 +1,24 @@
 import type { IrqBypassProducer } from "../host/irqbypass.js";
 import type { Process } from "../host/process.js";
 import type { ArmIrqchip } from "../irqchip/contract.js";
+import type { SourceController } from "../irqchip/sources.js";
 import type { Step } from "../sim/step.js";
 import type { KvmDeviceType } from "./device.js";
 import type { Irqfd } from "./irqfd.js";
-import type { Route } from "./routing.js";
+import type { Route } from "./route.js";
+import type { RoutingTable } from "./routing-table.js";
 import type { Vm } from "./vm.js";
 
 /** A request on a VM descriptor: `argument` is the third word of ioctl(2). A value or a negative errno. */
 export type VmIoctl = (vm: Vm, process: Process, argument: number) => Step<number>;
 
+export type ArchName = "arm64" | "x86" | "powerpc";
+
 /** What an architecture decides before a VM exists. */
 export interface Arch {
-  readonly name: "arm64" | "x86";
+  readonly name: ArchName;
+  /** Capabilities of every other architecture that this one has not. Default: none. */
+  readonly withheld?: ReadonlySet<number>;
   /** KVM_CREATE_VM's type: the guest's physical address bits, or -EINVAL. */
   ipaBits(type: number): number;
   /** KVM_CHECK_EXTENSION on the system descriptor, for what the common table does not answer; unknown: 0. */
@@ -32,7 +38,11 @@ export interface IrqLine {
 
 /** What an architecture decides for one VM: the places where kvm-irq-core.md says "x86: …, arm64: …". */
 export interface VmArch {
-  readonly name: "arm64" | "x86";
+  readonly name: ArchName;
+  /** {@link Arch.withheld} */
+  readonly withheld?: ReadonlySet<number>;
+  /** The routing table to begin with, where it is not an empty one. */
+  createRouting?(): RoutingTable;
   /** KVM_NR_IRQCHIPS and the pins of each in the reverse map (4.1). */
   readonly chips: number;
   readonly pinsPerChip: number;
@@ -73,6 +83,10 @@ export interface VmArch {
   readonly bypass: BypassHooks | null;
   /** 8.3: does it implement forwarding? */
   readonly forwarding: IrqForwarding | null;
+  /** KVM_CREATE_IRQCHIP_ARGS: 0 or a negative errno. Without it no type is known. */
+  createIrqchipOfType?(type: number, param: number): Step<number>;
+  /** What the calls on ranges of sources move; null, or absent, without such a controller. */
+  readonly sourceController?: SourceController | null;
   /** First at VM destruction: what raises interrupts by itself stops, while the routing table is there (H26). */
   stopTimers?(): Step<void>;
   /** Architecture teardown at VM destruction, the irqchip included; vCPUs are still there. */

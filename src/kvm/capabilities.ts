@@ -21,13 +21,13 @@ const COMMON: ReadonlyMap<number, number> = new Map([
 ]);
 
 /** The common answer to KVM_CHECK_EXTENSION, or null where the architecture has the word. */
-export function commonCapability(capability: number): number | null {
-  return COMMON.get(capability) ?? null;
+export function commonCapability(capability: number, withheld?: ReadonlySet<number>): number | null {
+  return withheld?.has(capability) === true ? 0 : (COMMON.get(capability) ?? null);
 }
 
 /** KVM_CHECK_EXTENSION on a VM descriptor; unknown: 0. */
 export function* checkVmExtension(vm: Vm, _process: Process, capability: number): Step<number> {
-  return commonCapability(capability) ?? vm.arch.capability(capability);
+  return commonCapability(capability, vm.arch.withheld) ?? vm.arch.capability(capability);
 }
 
 const argument = new UserArgument(K.kvm_enable_cap.size);

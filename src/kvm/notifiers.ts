@@ -1,7 +1,7 @@
 import { reads } from "../sim/access.js";
 import { Ev } from "../sim/event.js";
 import { KernelList, ListLink } from "../sim/list.js";
-import type { Step } from "../sim/step.js";
+import { type Step, STRAIGHT } from "../sim/step.js";
 import type { Vm } from "./vm.js";
 
 /** Told when the guest has acknowledged an interrupt of one GSI (kvm-irq-core.md 5.1). */
@@ -37,6 +37,16 @@ export class NotifierLists {
       this.byGsi.set(gsi, list);
     }
     return list;
+  }
+
+  /** The same for who only looks: null where nobody was ever registered. To explore, looking at nobody is a look, too. */
+  known(gsi: number): KernelList<AckNotifier> | null {
+    return STRAIGHT ? (this.byGsi.get(gsi) ?? null) : this.ack(gsi);
+  }
+
+  /** Was anybody ever registered? */
+  get isUsed(): boolean {
+    return this.byGsi.size > 0;
   }
 }
 
@@ -81,8 +91,8 @@ export function* notifyAcked(vm: Vm, chip: number, pin: number): Step<void> {
   const section = yield* vm.irqSrcu.readLock(); // AK1
   yield reads(vm, "routing");
   const gsi = vm.routing.gsiOf(chip, pin);
-  if (gsi !== -1) {
-    const list = vm.notifiers.ack(gsi);
+  const list = gsi === -1 ? null : vm.notifiers.known(gsi);
+  if (list !== null) {
     let notifier = yield* list.first(); // AK2
     while (notifier !== null) {
       yield* notifier.acked();

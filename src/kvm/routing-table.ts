@@ -36,7 +36,7 @@ export class RoutingTable {
   private readonly pinsPerChip: number;
   private isFreed = false;
 
-  private constructor(
+  protected constructor(
     vm: Vm,
     private readonly records: DataView,
     size: number,
@@ -145,7 +145,7 @@ export class RoutingTable {
     this.isFreed = true;
   }
 
-  private assertAlive(): void {
+  protected assertAlive(): void {
     if (this.isFreed) this.refuse();
   }
 

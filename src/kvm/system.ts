@@ -27,7 +27,7 @@ export class KvmFile extends File {
       case KVM_CREATE_VM:
         return this.createVm(process, argument);
       case KVM_CHECK_EXTENSION:
-        return commonCapability(argument) ?? this.arch.capability(argument);
+        return commonCapability(argument, this.arch.withheld) ?? this.arch.capability(argument);
       case KVM_GET_VCPU_MMAP_SIZE:
         return argument === 0 ? this.arch.vcpuMmapSize : -EINVAL;
       default:

@@ -9,11 +9,13 @@ import {
   KVM_SET_GSI_ROUTING,
   KVM_SIGNAL_MSI,
 } from "../uapi/kvm.js";
+import { KVM_CREATE_IRQCHIP_ARGS, KVM_IRQCHIP_GET_SOURCES, KVM_IRQCHIP_SET_SOURCES } from "../uapi/powerpc.js";
 import type { VmIoctl } from "./arch.js";
 import { checkVmExtension, enableCap } from "./capabilities.js";
 import { createDevice } from "./device.js";
 import { ioeventfd } from "./ioeventfd.js";
 import { irqLine, irqLineStatus, signalMsi } from "./irq-line.js";
+import { createIrqchipArgs, irqchipGetSources, irqchipSetSources } from "./irqchip-sources.js";
 import { irqfdIoctl } from "./irqfd.js";
 import { setGsiRouting } from "./routing.js";
 
@@ -28,4 +30,7 @@ export const VM_IOCTLS: ReadonlyMap<number, VmIoctl> = new Map<number, VmIoctl>(
   [KVM_IOEVENTFD, ioeventfd],
   [KVM_SIGNAL_MSI, signalMsi],
   [KVM_CREATE_DEVICE, createDevice],
+  [KVM_CREATE_IRQCHIP_ARGS, createIrqchipArgs],
+  [KVM_IRQCHIP_GET_SOURCES, irqchipGetSources],
+  [KVM_IRQCHIP_SET_SOURCES, irqchipSetSources],
 ]);

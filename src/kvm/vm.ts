@@ -107,7 +107,7 @@ export class Vm implements ArmIrqchipVm, AckListener {
     this.ram = new SlotRam(this.slots, process.memory, this.srcu);
     this.haltPollMaxNs = host.haltPollMaxNs;
     this.arch = arch.createVm(this);
-    this.routing = RoutingTable.empty(this);
+    this.routing = this.arch.createRouting?.() ?? RoutingTable.empty(this);
   }
 
   /** The Arm in-kernel interrupt controller; null before it is created and on other architectures. */
@@ -178,7 +178,7 @@ export class VmFile extends File {
     const { vm } = this;
     const refused = vm.admits(process);
     if (refused !== 0) return refused;
-    const handler = VM_IOCTLS.get(request) ?? vm.arch.ioctls.get(request);
+    const handler = vm.arch.ioctls.get(request) ?? VM_IOCTLS.get(request);
     if (handler === undefined) return vm.arch.unknownIoctl;
     return yield* handler(vm, process, argument);
   }

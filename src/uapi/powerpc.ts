@@ -1,6 +1,9 @@
 // powerpc's asm/kvm.h: XICS and MPIC devices (xics.md 1, 5, 6; mpic.md 1, 3). Bit numbers of u64 words are given in the
 // high half where the name ends in _HI.
 
+import { _IOW, _IOWR } from "./ioctl.js";
+import { KVMIO } from "./kvm.js";
+import { bytes, struct, u32 } from "./struct.js";
 // KVM_IRQ_LINE levels besides 0 and 1.
 export const KVM_INTERRUPT_SET = 0xffff_ffff;
 export const KVM_INTERRUPT_UNSET = 0xffff_fffe;
@@ -31,3 +34,20 @@ export const KVM_DEV_MPIC_GRP_MISC = 1;
 export const KVM_DEV_MPIC_BASE_ADDR = 0;
 export const KVM_DEV_MPIC_GRP_REGISTER = 2;
 export const KVM_DEV_MPIC_GRP_IRQ_ACTIVE = 3;
+
+// The interface proposed in February 2013 and never merged (xics.md 3, 4). Numbers of requests, type and capability are
+// virq's: the thread's could not be recovered.
+export const KVM_CAP_IRQCHIP_ARGS = 0x1000;
+export const KVM_IRQCHIP_TYPE_XICS = 1;
+/** MPIC 2.0 and 4.2: virq's own, the proposal had XICS alone. */
+export const KVM_IRQCHIP_TYPE_MPIC_20 = 2;
+export const KVM_IRQCHIP_TYPE_MPIC_42 = 3;
+
+export const kvm_irqchip_args = struct("kvm_irqchip_args", 8, { type: u32(0), param: u32(4) });
+/** Words of one call: they fill the 512 bytes that a chip's state has in kvm_irqchip. */
+export const IRQ_SOURCES_PER_CALL = 64;
+export const kvm_irq_sources = struct("kvm_irq_sources", 520, { irq: u32(0), nr_irqs: u32(4), words: bytes(8, 512) });
+
+export const KVM_CREATE_IRQCHIP_ARGS = _IOW(KVMIO, 0xf0, kvm_irqchip_args.size);
+export const KVM_IRQCHIP_GET_SOURCES = _IOWR(KVMIO, 0xf1, kvm_irq_sources.size);
+export const KVM_IRQCHIP_SET_SOURCES = _IOW(KVMIO, 0xf2, kvm_irq_sources.size);

@@ -1,0 +1,67 @@
+import type { Step } from "../sim/step.js";
+import { EINVAL, ENOENT } from "../uapi/errno.js";
+import { IRQ_SOURCES_PER_CALL, kvm_irq_sources } from "../uapi/powerpc.js";
+
+// The generic half of the interface proposed in February 2013 (xics.md 3, 4): what any controller of sources has, a
+// destination, a priority, a trigger mode, a mask and a pending bit each, moved in one 64-bit word per source.
+
+/** A source's word in int32 halves; the destination is the low one. */
+export class SourceWord {
+  lo = 0;
+  hi = 0;
+}
+
+/** A controller whose sources the two calls move; what a bit of the word means to it is its own. */
+export interface SourceController {
+  readonly firstSource: number;
+  readonly lastSource: number;
+  /** Sets one source, creating it where that is possible: 0 or a negative errno. */
+  setSource(irq: number, word: SourceWord): Step<number>;
+  /** Its word: 0, or -ENOENT where it does not exist. Nothing changes. */
+  getSource(irq: number, word: SourceWord): Step<number>;
+}
+
+/** 0, or what is wrong with the range (4.2, rules 1 to 3). */
+function checkRange(chip: SourceController, irq: number, count: number): number {
+  if (count === 0) return 0;
+  if (count > IRQ_SOURCES_PER_CALL) return -EINVAL;
+  return irq < chip.firstSource || irq + count - 1 > chip.lastSource ? -ENOENT : 0;
+}
+
+/**
+ * KVM_IRQCHIP_SET_SOURCES (4.2): ascending; the first failure ends it, and what was set stays set.
+ * @param record a kvm_irq_sources
+ */
+export function* setSources(chip: SourceController, record: DataView): Step<number> {
+  const irq = kvm_irq_sources.irq.get(record);
+  const count = kvm_irq_sources.nr_irqs.get(record);
+  const refused = checkRange(chip, irq, count);
+  if (refused !== 0) return refused;
+  const word = new SourceWord();
+  for (let i = 0; i < count; i++) {
+    const at = kvm_irq_sources.words.offset + 8 * i;
+    word.lo = record.getInt32(at, true);
+    word.hi = record.getInt32(at + 4, true);
+    const result = yield* chip.setSource(irq + i, word);
+    if (result !== 0) return result;
+  }
+  return 0;
+}
+
+/** KVM_IRQCHIP_GET_SOURCES (4.3): every source of the range must exist; else -ENOENT, and no word of the record changes. */
+export function* getSources(chip: SourceController, record: DataView): Step<number> {
+  const irq = kvm_irq_sources.irq.get(record);
+  const count = kvm_irq_sources.nr_irqs.get(record);
+  const refused = checkRange(chip, irq, count);
+  if (refused !== 0) return refused;
+  const word = new SourceWord();
+  const words = new Int32Array(2 * count);
+  for (let i = 0; i < count; i++) {
+    const result = yield* chip.getSource(irq + i, word);
+    if (result !== 0) return result;
+    words[2 * i] = word.lo;
+    words[2 * i + 1] = word.hi;
+  }
+  for (let i = 0; i < words.length; i++) record.setInt32(kvm_irq_sources.words.offset + 4 * i, words[i], true);
+  return 0;
+}

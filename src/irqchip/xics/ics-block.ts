@@ -1,0 +1,38 @@
+import { guarded, shared } from "../../sim/access.js";
+import { Spinlock } from "../../sim/lock.js";
+import type { Sim } from "../../sim/sim.js";
+import { AtomicBitmap } from "./bitmap.js";
+import { MASKED, SOURCES_PER_BLOCK } from "./constants.js";
+
+// What a source is, by {@link IcsBlock.kind}.
+export const KIND_EXISTS = 1;
+export const KIND_LSI = 2;
+
+/**
+ * 1,024 sources (xics.md 2.2), created by the first write to one of them: 8 bytes each and a bit. `pq` and `resend` change
+ * and are looked at without the lock.
+ */
+export class IcsBlock {
+  readonly lock: Spinlock;
+  readonly server = new Uint32Array(SOURCES_PER_BLOCK);
+  readonly priority = new Uint8Array(SOURCES_PER_BLOCK).fill(MASKED);
+  /** What int-on brings back. */
+  readonly savedPriority = new Uint8Array(SOURCES_PER_BLOCK).fill(MASKED);
+  /** A delivery was tried while the priority was {@link MASKED}. */
+  readonly maskedPending: AtomicBitmap = new AtomicBitmap(SOURCES_PER_BLOCK);
+  /** A delivery failed, or a presentation was rejected: it is to be tried again. */
+  readonly resend: AtomicBitmap = new AtomicBitmap(SOURCES_PER_BLOCK);
+  readonly pq = new Uint8Array(SOURCES_PER_BLOCK);
+  readonly kind = new Uint8Array(SOURCES_PER_BLOCK);
+  /** One above the highest index that exists: nothing above it was ever presented. */
+  end = 0;
+
+  constructor(
+    sim: Sim,
+    readonly id: number,
+  ) {
+    this.lock = new Spinlock(sim, "ics.lock");
+  }
+}
+shared(IcsBlock, "pq", "kind", "end");
+guarded(IcsBlock, (block) => block.lock, "server", "priority", "savedPriority", "maskedPending");

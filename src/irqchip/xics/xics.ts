@@ -1,0 +1,242 @@
+import { reads, shared, writes } from "../../sim/access.js";
+import { Ev } from "../../sim/event.js";
+import { type Step, STRAIGHT } from "../../sim/step.js";
+import { EEXIST, EINVAL } from "../../uapi/errno.js";
+import { BLOCK_SHIFT, BLOCKS, INDEX_MASK, MASKED, PQ_PRESENTED, PQ_QUEUED, XICS_IPI } from "./constants.js";
+import type { XicsVcpu, XicsVm } from "./contract.js";
+import { Icp, NOT_ADMITTED, type Presenter } from "./icp.js";
+import { IcsBlock, KIND_EXISTS, KIND_LSI } from "./ics-block.js";
+
+/** Virtual mode: a vCPU is kicked by whoever changed its presentation controller, itself left out. */
+class VirtualMode implements Presenter {
+  *external(icp: Icp, isSelf: boolean): Step<void> {
+    yield* icp.vcpu.raiseExternal();
+    if (!isSelf) yield* icp.vcpu.kickExternal();
+  }
+}
+
+/**
+ * The XICS of one VM (xics.md): sources in blocks that come into being when they are written to, one presentation
+ * controller per connected vCPU, and the delivery between them, which holds at most one block's lock at a time (19).
+ */
+export class Xics {
+  private readonly blocks: (IcsBlock | null)[] = new Array<IcsBlock | null>(BLOCKS).fill(null);
+  /** One above the highest block that exists. */
+  private blockEnd = 0;
+  /** Presentation controllers by server number. */
+  private readonly servers = new Map<number, Icp>();
+  readonly virtualMode: Presenter = new VirtualMode();
+
+  constructor(readonly vm: XicsVm) {}
+
+  /** 5.2, rows 6 and 7: the presentation controller, or -EEXIST. */
+  *connect(vcpu: XicsVcpu, server: number): Step<Icp | number> {
+    yield writes(this, "servers");
+    if (this.servers.has(server)) return -EEXIST;
+    const icp = new Icp(this.vm.sim, vcpu, server);
+    this.servers.set(server, icp);
+    return icp;
+  }
+
+  *disconnect(icp: Icp): Step<void> {
+    yield writes(this, "servers");
+    this.servers.delete(icp.server);
+  }
+
+  /** Null where no vCPU has this number. */
+  *findServer(server: number): Step<Icp | null> {
+    yield reads(this, "servers");
+    return this.servers.get(server) ?? null;
+  }
+
+  /** The block of a source (u32), null where none was created. */
+  *findBlock(irq: number): Step<IcsBlock | null> {
+    const id = irq >>> BLOCK_SHIFT;
+    if (id >= BLOCKS) return null;
+    yield reads(this, "blocks");
+    return this.blocks[id];
+  }
+
+  /** The block of a source that may be created; two who find it missing get the same one (R23). */
+  *findOrCreateBlock(irq: number): Step<IcsBlock> {
+    const found = yield* this.findBlock(irq);
+    if (found !== null) return found;
+    const id = irq >>> BLOCK_SHIFT;
+    yield* this.vm.lock.lock();
+    yield writes(this, "blocks");
+    const made = this.blocks[id] ?? new IcsBlock(this.vm.sim, id);
+    this.blocks[id] = made;
+    yield writes(this, "blockEnd");
+    if (this.blockEnd <= id) this.blockEnd = id + 1;
+    yield* this.vm.lock.unlock();
+    return made;
+  }
+
+  /** The device's end: its sources go. The presentation controllers were detached before (R24). */
+  *free(): Step<void> {
+    yield writes(this, "blocks");
+    this.blocks.fill(null);
+    yield writes(this, "blockEnd");
+    this.blockEnd = 0;
+  }
+
+  /**
+   * An input event (7.1): 0, or -EINVAL of a source that does not exist.
+   * @param isHigh the level of an LSI; a message when true, nothing when false, of an MSI
+   */
+  *input(irq: number, isHigh: boolean): Step<number> {
+    const block = yield* this.findBlock(irq);
+    if (block === null) return this.drop(irq, "no block", -EINVAL);
+    const index = irq & INDEX_MASK;
+    yield reads(block, "kind");
+    const kind = block.kind[index];
+    if ((kind & KIND_EXISTS) === 0) return this.drop(irq, "no source", -EINVAL);
+    if ((kind & KIND_LSI) === 0 && !isHigh) return 0;
+    const presents = (kind & KIND_LSI) === 0 ? yield* this.trigger(block, index) : yield* this.drive(block, index, isHigh);
+    if (presents) yield* this.deliver(irq, null, false, this.virtualMode);
+    return 0;
+  }
+
+  /** A message: P, and Q when P was set. True: it is to be presented. */
+  private *trigger(block: IcsBlock, index: number): Step<boolean> {
+    for (;;) {
+      yield reads(block, "pq");
+      const old = block.pq[index];
+      const pq = ((old << 1) & (PQ_PRESENTED | PQ_QUEUED)) | PQ_PRESENTED;
+      const isSwapped = yield* swapPq(block, index, old, pq);
+      if (isSwapped) return pq === PQ_PRESENTED;
+    }
+  }
+
+  /** A level: P follows the line; a high one that is known already is nothing new. */
+  private *drive(block: IcsBlock, index: number, isHigh: boolean): Step<boolean> {
+    for (;;) {
+      yield reads(block, "pq");
+      const old = block.pq[index];
+      if (isHigh && (old & PQ_PRESENTED) !== 0) return false;
+      const isSwapped = yield* swapPq(block, index, old, isHigh ? PQ_PRESENTED : 0);
+      if (isSwapped) return isHigh;
+    }
+  }
+
+  /**
+   * 8.3: presents a source, then whatever that displaced, until nothing is displaced or nothing is admitted. A rejected
+   * source always goes the whole way again: what was not admissible a moment ago may be by now (R5).
+   * @param hint a presentation controller that is probably the source's
+   * @param checksResend a scan's: deliver only what is still marked (R3)
+   */
+  *deliver(irq: number, hint: Icp | null, checksResend: boolean, by: Presenter): Step<void> {
+    let next = irq;
+    let icp = hint;
+    let mustBeMarked = checksResend;
+    while (next !== 0 && next !== XICS_IPI) {
+      const block = yield* this.findBlock(next);
+      if (block === null) return;
+      const index = next & INDEX_MASK;
+      yield* block.lock.lock();
+      if (icp === null || block.server[index] !== icp.server) icp = yield* this.findServer(block.server[index]); // also of one that moved (R6)
+      if (icp === null) this.drop(next, "no server", 0);
+      const isWanted = icp !== null && (!mustBeMarked || (yield* block.resend.has(index)));
+      if (icp === null || !isWanted) {
+        yield* block.lock.unlock();
+        return;
+      }
+      const displaced = yield* this.present(block, index, icp, by);
+      yield* block.lock.unlock();
+      mustBeMarked = false;
+      if (displaced === AGAIN) continue;
+      if (displaced > XICS_IPI && this.vm.sim.tracing) this.vm.sim.emit(Ev.xics_reject, displaced, next);
+      next = displaced;
+    }
+  }
+
+  /** Steps 5 to 10, the block's lock held: what was displaced, 0 where nothing more is to be done, or {@link AGAIN}. */
+  private *present(block: IcsBlock, index: number, icp: Icp, by: Presenter): Step<number> {
+    const { sim } = this.vm;
+    const irq = (block.id << BLOCK_SHIFT) | index;
+    const priority = block.priority[index];
+    yield* block.resend.clear(index);
+    if (priority === MASKED) {
+      yield* block.maskedPending.set(index);
+      if (sim.tracing) sim.emit(Ev.xics_masked_pending, irq);
+      return 0;
+    }
+    const displaced = yield* icp.tryToDeliver(irq, priority, by);
+    if (sim.tracing) sim.emit(Ev.xics_deliver, irq, priority, icp.server, displaced !== NOT_ADMITTED ? 1 : 0);
+    if (displaced !== NOT_ADMITTED) return displaced;
+    // The mark first, then the bit of the map: who takes the bit finds the mark (R2).
+    yield* block.resend.set(index);
+    yield* icp.resendMap.set(block.id);
+    // Whoever consumed the note since then may have scanned before the bit was there (R1).
+    const isNoted = yield* icp.needsResend();
+    if (isNoted) return 0;
+    yield* block.resend.clear(index);
+    return AGAIN;
+  }
+
+  /** 8.4: sources marked in the blocks of the map, in the order of their numbers and not of their priorities (R26). */
+  *resend(icp: Icp, by: Presenter): Step<void> {
+    if (this.vm.sim.tracing) this.vm.sim.emit(Ev.xics_resend, icp.server);
+    yield reads(this, "blockEnd");
+    const end = this.blockEnd;
+    for (let id = nextOf(icp.resendMap, 0, end); id < end; id = nextOf(icp.resendMap, id + 1, end)) {
+      const isFlagged = yield* icp.resendMap.testAndClear(id);
+      const block = isFlagged ? yield* this.findBlock(id << BLOCK_SHIFT) : null;
+      if (block !== null) yield* this.resendBlock(block, icp, by);
+    }
+  }
+
+  private *resendBlock(block: IcsBlock, icp: Icp, by: Presenter): Step<void> {
+    yield reads(block, "end");
+    const { end } = block;
+    for (let index = nextOf(block.resend, 0, end); index < end; index = nextOf(block.resend, index + 1, end)) {
+      const isMarked = yield* block.resend.has(index);
+      if (isMarked) yield* this.deliver((block.id << BLOCK_SHIFT) | index, icp, true, by);
+    }
+  }
+
+  /** 7.2, an EOI of a source of a block: is it to be presented again? */
+  *endOf(block: IcsBlock, index: number): Step<boolean> {
+    yield reads(block, "kind");
+    const isLsi = (block.kind[index] & KIND_LSI) !== 0;
+    for (;;) {
+      yield reads(block, "pq");
+      const old = block.pq[index];
+      const pq = isLsi ? old : old >> 1;
+      const isSwapped = isLsi || (yield* swapPq(block, index, old, pq));
+      if (!isSwapped) continue;
+      if (this.vm.sim.tracing) this.vm.sim.emit(Ev.xics_eoi, (block.id << BLOCK_SHIFT) | index, old, pq);
+      return (pq & PQ_PRESENTED) !== 0;
+    }
+  }
+
+  private drop(irq: number, reason: string, result: number): number {
+    if (this.vm.sim.tracing) this.vm.sim.emit(Ev.xics_drop, irq, reason);
+    return result;
+  }
+
+  /** Blocks that exist, ascending, and presentation controllers in order of connection: for inspection, when nothing runs. */
+  get createdBlocks(): readonly IcsBlock[] {
+    return this.blocks.filter((block) => block !== null);
+  }
+  get connected(): readonly Icp[] {
+    return [...this.servers.values()];
+  }
+}
+shared(Xics, "blocks", "blockEnd", "servers");
+
+/** {@link Xics.present}: what noted the failure was consumed meanwhile; from the top. */
+const AGAIN = -1;
+
+/** Where a scan looks next: at every bit while others run, and straight at those that are set where nobody does. */
+function nextOf(map: { next(from: number, end: number): number }, from: number, end: number): number {
+  return STRAIGHT ? map.next(from, end) : from;
+}
+
+/** A trigger and an EOI meet here: without the compare a Q could be left behind that nobody ends (R11). */
+function* swapPq(block: IcsBlock, index: number, old: number, pq: number): Step<boolean> {
+  yield writes(block, "pq");
+  if (block.pq[index] !== old) return false;
+  block.pq[index] = pq;
+  return true;
+}
