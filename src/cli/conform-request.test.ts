@@ -8,7 +8,7 @@ const FILES: Readonly<Record<string, readonly AnyVector[]>> = {
   pc: [{ id: "p", title: "", machine: "pc", cpus: 1, oracle: ["qemu-7.2", "linux-6.1-kvm"], steps: [] }],
   arm: [{ id: "a", title: "", machine: "virt", oracle: ["qemu-7.2", "linux-6.1-kvm"], steps: [] }],
   "qemu's arm": [{ id: "q", title: "", machine: "virt", oracle: ["qemu-7.2"], steps: [] }],
-  power: [{ id: "w", title: "", machine: "pseries", oracle: ["qemu-7.2", "linux-6.1-kvm"], steps: [] }],
+  power: [{ id: "w", title: "", machine: "s390-ccw-virtio", oracle: ["qemu-7.2", "linux-6.1-kvm"], steps: [] }],
 };
 const EVERY: readonly (string | undefined)[] = [undefined, ...Object.keys(FILES)];
 const read = (file: string): readonly AnyVector[] => FILES[file];

@@ -12,6 +12,8 @@ import type { ModelMaker } from "./x86-explain.js";
 import { movedBy } from "./x86-sides.js";
 import { type Backend, X86_MODEL, type X86TargetName } from "./x86-targets.js";
 import { type Flavour, isKvmVector, type X86Vector } from "./x86-vector.js";
+import { runXicsVector } from "./xics-runner.js";
+import { isPowernv, isPseries, type XicsVector } from "./xics-vector.js";
 
 /** The first step that shows something else than was recorded. */
 export interface Difference {
@@ -59,8 +61,20 @@ const KERNEL_ORACLE = "linux-6.1-kvm";
 export function runVector(vector: AnyVector, options: ConformOptions = {}): VectorResult {
   const target = options.target ?? targetOf(vector);
   if (target === "model") return isX86(vector) ? runOnModel(vector, options.compat) : skipped(vector, target, "model is x86's target");
-  return isX86(vector) ? skipped(vector, target, `${target} is Arm's target`) : runOnArm(vector, target, options.compat);
+  if (isX86(vector)) return skipped(vector, target, `${target} is Arm's target`);
+  return isXics(vector) ? runOnXics(vector, target) : runOnArm(vector, target, options.compat);
 }
+
+/** Is this a vector of QEMU's POWER boards? */
+const isXics = (vector: AnyVector): vector is XicsVector => isPseries(vector.machine) || isPowernv(vector.machine);
+
+/** Hypercalls are for KVM's XICS, registers for the physical one: what the machine says, not who answered. */
+function runOnXics(vector: XicsVector, target: TargetName): VectorResult {
+  const own = ownXicsTarget(vector);
+  return target === own ? runXicsVector(vector, own) : skipped(vector, target, `vectors of ${vector.machine} run on the ${own} XICS alone`);
+}
+
+const ownXicsTarget = (vector: XicsVector): TargetName => (isPseries(vector.machine) ? "virtual" : "physical");
 
 /** Is this a vector of calls to /dev/kvm, or of QEMU's `pc`? */
 export const isX86 = (vector: AnyVector): vector is X86Vector | PcVector => isKvmVector(vector) || isPc(vector.machine);
@@ -71,6 +85,7 @@ const runOnModel = (vector: X86Vector | PcVector, compat: X86Compat | undefined)
 /** What a vector runs on when nobody says: the model of whoever answered. */
 function targetOf(vector: AnyVector): TargetName | "model" {
   if (isX86(vector)) return "model";
+  if (isXics(vector)) return ownXicsTarget(vector);
   return isByKernel(vector) ? "virtual" : "physical";
 }
 

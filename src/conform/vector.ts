@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { PersonError } from "../sim/person-error.js";
 import { isPc, pcStep, type PcVector, readPcVector } from "./pc-vector.js";
+import { isPowernv, isPseries, readXicsVector, xicsStep, type XicsVector } from "./xics-vector.js";
 import { FLAVOURS, isKvmVector, readX86Vector, type X86Vector } from "./x86-vector.js";
 
 const hex = z.string().regex(/^0x[0-9a-f]{1,16}$/i, "a hexadecimal string of at most 64 bits").describe("hexadecimal, up to 64 bits");
@@ -49,14 +50,14 @@ const vector = z.object({
 });
 
 /** A conformance file: independent vectors, each on a fresh machine. Published as schema/conformance-file.schema.json. */
-export const conformanceFile = z.array(vector.extend({ steps: z.array(z.union([armStep, pcStep, otherStep])) }));
+export const conformanceFile = z.array(vector.extend({ steps: z.array(z.union([armStep, pcStep, xicsStep, otherStep])) }));
 
 export type ArmStep = z.infer<typeof armStep>;
 type Vector = z.infer<typeof vector>;
 export type ArmVector = Omit<Vector, "steps"> & { readonly steps: readonly ArmStep[] };
 /** Of a machine that no target models. */
 export type OtherVector = Vector;
-export type AnyVector = ArmVector | X86Vector | PcVector | OtherVector;
+export type AnyVector = ArmVector | X86Vector | PcVector | XicsVector | OtherVector;
 
 const ARM_OPERATIONS: ReadonlySet<string> = new Set(armStep.options.map((option) => option.shape.op.value));
 
@@ -79,6 +80,7 @@ export function parseConformanceFile(text: string, file: string): AnyVector[] {
     if (each.steps.length === 0) throw new PersonError(`${where}: it has no steps, and would pass whatever happens; give it some, or take it out`);
     if (isArm(each.machine)) return armVector(each, where);
     if (isPc(each.machine)) return checked(readPcVector(each), where);
+    if (isPseries(each.machine) || isPowernv(each.machine)) return checked(readXicsVector(each), where);
     if (isKvmVector(each)) return checked(readX86Vector(each), where);
     if (each.machine === undefined && each.flavour !== undefined) throw new PersonError(`${where}: unknown flavour "${each.flavour}"; there are ${FLAVOURS.join(", ")}`);
     return each;
