@@ -11,6 +11,7 @@ import { multicast, postedCycle } from "./local-apics.js";
 import { kernelFigures, modelFigures } from "./kernel.js";
 import { library, pcScene, scene } from "./scene.js";
 import { levelCycle, messageCycle } from "./x86-irqfd.js";
+import * as xics from "./xics.js";
 
 const RUNS = 7;
 const CYCLES = 200_000;
@@ -162,6 +163,25 @@ for (const [what, options, budget, remark] of [
   note(what, perCall(cycle, 50_000), "ns");
   note(`  collections in ${PC_MILLIONS} million`, await collections(cycle, PC_MILLIONS * 1e6), "", budget, undefined, remark);
 }
+for (const [what, cycle, budget] of [
+  ["message by irqfd, to H_EOI, XICS", xics.messageCycle(), 200],
+  ["level cycle with resample, two presentations, XICS", xics.levelCycle(), 350],
+  ["IPI round, XICS", xics.ipiCycle(), 150],
+]) {
+  note(what, perCall(cycle), "ns", budget);
+  note(`  collections in ${MILLIONS} million`, await collections(cycle, MILLIONS * 1e6), "", 1);
+}
+const few = perCall(xics.messageCycle(1));
+note("message by irqfd, 1 server", few, "ns");
+for (const servers of [256, 1024]) note(`message by irqfd, ${servers} servers in turn`, perCall(xics.messageCycle(servers)), "ns", Math.round(1.5 * few));
+note("scan of 1,023 blocks, one of them flagged, and its interrupt", perCall(xics.scanCycle()), "ns");
+const every = xics.everySource(() => {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+});
+note("SET_SOURCES of all 1,048,560", Math.round(every.set), "ms", 120);
+note("GET_SOURCES of all 1,048,560", Math.round(every.get), "ms", 80);
+note("  of each source, memory", tenth(every.bytes), "B", 24);
 const modelled = modelFigures();
 const kernel = await kernelFigures();
 /** What, the figure, and the system calls in it: each costs the kernel's side an FFI call. */

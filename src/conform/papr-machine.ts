@@ -31,6 +31,8 @@ const MEMORY_BYTES = 0x1_0000;
 const RTAS_BLOCK = 0x1000;
 const H_RTAS = 0xf000;
 const H_FUNCTION = -2;
+/** A vCPU and an eventfd for each of as many servers as there can be. */
+const DESCRIPTORS = 0x4000;
 /** By name, in this order from this one on. */
 const FIRST_TOKEN = 0x2000;
 const SERVED: readonly string[] = ["ibm,set-xive", "ibm,get-xive", "ibm,int-off", "ibm,int-on"];
@@ -103,7 +105,7 @@ export class PaprMachine {
     const cpus = this.servers.length + 1;
     this.sim = new Sim({ cpus, hazards: options.hazards, trace: options.trace ?? null });
     const host = new XicsHost(this.sim, new PhysicalXics(cpus));
-    this.process = new Process(this.sim, "vmm");
+    this.process = new Process(this.sim, "vmm", { descriptorLimit: DESCRIPTORS });
     this.process.memory.map(STRUCTURE, STRUCTURE_BYTES);
     this.process.memory.map(MEMORY, MEMORY_BYTES);
     this.kvm = this.process.install(new KvmFile(new PpcModule(host), new Ppc(this.servers.length, { realMode: options.realMode ?? false })));

@@ -7,6 +7,9 @@ import type { XicsVcpu, XicsVm } from "./contract.js";
 import { Icp, NOT_ADMITTED, type Presenter } from "./icp.js";
 import { IcsBlock, KIND_EXISTS, KIND_LSI } from "./ics-block.js";
 
+/** Server numbers below it are looked up in an array. */
+const DENSE = 4096;
+
 /** Virtual mode: a vCPU is kicked by whoever changed its presentation controller, itself left out. */
 class VirtualMode implements Presenter {
   *external(icp: Icp, isSelf: boolean): Step<void> {
@@ -23,8 +26,9 @@ export class Xics {
   private readonly blocks: (IcsBlock | null)[] = new Array<IcsBlock | null>(BLOCKS).fill(null);
   /** One above the highest block that exists. */
   private blockEnd = 0;
-  /** Presentation controllers by server number. */
-  private readonly servers = new Map<number, Icp>();
+  /** Presentation controllers by server number: those that user space numbers densely, and others. */
+  private readonly servers: (Icp | undefined)[] = [];
+  private readonly sparse = new Map<number, Icp>();
   readonly virtualMode: Presenter = new VirtualMode();
 
   constructor(readonly vm: XicsVm) {}
@@ -32,21 +36,24 @@ export class Xics {
   /** 5.2, rows 6 and 7: the presentation controller, or -EEXIST. */
   *connect(vcpu: XicsVcpu, server: number): Step<Icp | number> {
     yield writes(this, "servers");
-    if (this.servers.has(server)) return -EEXIST;
+    if ((this.servers[server] ?? this.sparse.get(server)) !== undefined) return -EEXIST;
     const icp = new Icp(this.vm.sim, vcpu, server);
-    this.servers.set(server, icp);
+    if (server < DENSE) this.servers[server] = icp;
+    else this.sparse.set(server, icp);
     return icp;
   }
 
   *disconnect(icp: Icp): Step<void> {
     yield writes(this, "servers");
-    this.servers.delete(icp.server);
+    if (icp.server < DENSE) this.servers[icp.server] = undefined;
+    else this.sparse.delete(icp.server);
   }
 
   /** Null where no vCPU has this number. */
   *findServer(server: number): Step<Icp | null> {
     yield reads(this, "servers");
-    return this.servers.get(server) ?? null;
+    const icp = server < this.servers.length ? this.servers[server] : this.sparse.get(server);
+    return icp ?? null;
   }
 
   /** The block of a source (u32), null where none was created. */
@@ -215,12 +222,12 @@ export class Xics {
     return result;
   }
 
-  /** Blocks that exist, ascending, and presentation controllers in order of connection: for inspection, when nothing runs. */
+  /** Blocks that exist, ascending, and presentation controllers by number: for inspection, when nothing runs. */
   get createdBlocks(): readonly IcsBlock[] {
     return this.blocks.filter((block) => block !== null);
   }
   get connected(): readonly Icp[] {
-    return [...this.servers.values()];
+    return [...this.servers.filter((icp) => icp !== undefined), ...this.sparse.values()];
   }
 }
 shared(Xics, "blocks", "blockEnd", "servers");
