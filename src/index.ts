@@ -75,6 +75,11 @@ export {
   type X86IrqchipVm,
   type X86Vcpu,
 } from "./irqchip/x86/contract.js";
+export { MPIC_20, MPIC_42, type MpicModel } from "./irqchip/mpic/constants.js";
+export type { MpicVcpu, MpicVm } from "./irqchip/mpic/contract.js";
+export { MpicDevice } from "./irqchip/mpic/device.js";
+export { Mpic } from "./irqchip/mpic/mpic.js";
+export { readRegister, RegisterValue, writeRegister } from "./irqchip/mpic/registers.js";
 export { getSources, setSources, type SourceController, SourceWord } from "./irqchip/sources.js";
 export type { HypercallRegisters, XicsVcpu, XicsVm } from "./irqchip/xics/contract.js";
 export { XicsDevice } from "./irqchip/xics/device.js";
@@ -143,6 +148,7 @@ export { KvmModule } from "./kvm/module.js";
 export { KvmFile, KvmNode, vmOf } from "./kvm/system.js";
 export { type Vcpu } from "./kvm/vcpu.js";
 export { Ppc, type PpcOptions, PpcVm } from "./kvm/ppc.js";
+export { E500Vm, PpcE500 } from "./kvm/ppc-e500.js";
 export { PpcExit, type PpcGuestCpu } from "./kvm/ppc-guest.js";
 export { PpcModule } from "./kvm/ppc-module.js";
 export { PpcVcpuFile } from "./kvm/ppc-vcpu-ioctl.js";

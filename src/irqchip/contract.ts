@@ -71,6 +71,8 @@ export interface GuestRam {
 export interface MmioDevice {
   /** High 32 bits of the last 64-bit read. */
   high: number;
+  /** The last access is user space's to complete after all: a register that the kernel does not serve. */
+  readonly isRefused?: boolean;
   /** False: not mine although inside the registered range, try the next. Without it every access is. */
   claims?(vcpu: IrqchipVcpu, offset: number): Step<boolean>;
   /** `offset` from the registered base; the result is the low 32 bits, zero-extended from `size` bytes. */

@@ -188,14 +188,14 @@ class MmioRegion extends BusDevice {
   override *write(vcpu: IrqchipVcpu | null, address: number, size: number, low: number, high: number): Step<boolean> {
     if (vcpu === null || !(yield* this.claims(vcpu, address))) return false;
     yield* this.device.mmioWrite(vcpu, address - this.address, size, low, high);
-    return true;
+    return this.device.isRefused !== true;
   }
 
   override *read(vcpu: IrqchipVcpu | null, address: number, size: number): Step<boolean> {
     if (vcpu === null || !(yield* this.claims(vcpu, address))) return false;
     this.low = yield* this.device.mmioRead(vcpu, address - this.address, size);
     this.high = size === 8 ? this.device.high : 0;
-    return true;
+    return this.device.isRefused !== true;
   }
 
   private *claims(vcpu: IrqchipVcpu, address: number): Step<boolean> {

@@ -5,7 +5,6 @@ import { mapRunPages } from "./create-vcpu.js";
 import { archOfPpc, MAX_PPC_VCPU_IDS, PPC_VCPU_MMAP_SIZE, type PpcVm } from "./ppc.js";
 import { PpcVcpuFile } from "./ppc-vcpu-ioctl.js";
 import { PpcVcpu } from "./ppc-vcpu.js";
-import { join } from "./ppc-xics.js";
 import type { Vm } from "./vm.js";
 
 /** KVM_CREATE_VCPU. */
@@ -28,10 +27,8 @@ function* bringOnline(vm: Vm, arch: PpcVm, process: Process, id: number): Step<n
   if (arch.vcpus.some((other) => other.id === id)) return -EEXIST;
   if (!process.hasFreeDescriptor()) return -EMFILE;
   const vcpu = new PpcVcpu(vm, arch, id, arch.vcpus.length);
-  if (arch.connectsAll && arch.xics !== null) {
-    const joined = yield* join(arch.xics, vcpu, id);
-    if (joined < 0) return joined;
-  }
+  const joined = arch.connectsAll ? yield* arch.connectCreated(vcpu) : 0;
+  if (joined < 0) return joined;
   vcpu.runAddress = mapRunPages(process, PPC_VCPU_MMAP_SIZE);
   vm.get();
   arch.vcpus.push(vcpu);

@@ -10,10 +10,23 @@ export const enum PpcExit {
   EXTERNAL,
   /** A hypercall (sc 1), by its number in r3, that real mode did not finish. */
   SYSCALL,
+  /** A load or store of an address that is no memory: the `trap` of the vCPU describes it. */
+  DATA_STORAGE,
+}
+
+/** What a guest's load or store accesses; one per vCPU, reused. */
+export class PpcTrap {
+  /** Guest physical. */
+  address = 0;
+  isWrite = false;
+  /** Bytes: 1, 2 or 4. */
+  size = 4;
+  /** What is stored; after a load, what was loaded, as int32. */
+  value = 0;
 }
 
 /** The names of KVM's tracepoint, by {@link PpcExit}. */
-export const PPC_EXIT_NAMES: readonly string[] = ["", "EXTERNAL", "SYSCALL"];
+export const PPC_EXIT_NAMES: readonly string[] = ["", "EXTERNAL", "SYSCALL", "H_DATA_STORAGE"];
 
 /** Where the processor goes to take an external interrupt. */
 export const EXTERNAL_VECTOR = 0x500;
@@ -25,6 +38,8 @@ export class PpcRegisters implements HypercallRegisters {
   readonly lo = new Int32Array(32);
   readonly hi = new Int32Array(32);
   pc = 0;
+  /** The vector of an external proxy (mpic.md 5.9). */
+  epr = 0;
   /** MSR[EE]: external interrupts are taken. */
   isEnabled = false;
   /** What the handlers interrupted, innermost last: guest software saves SRR0 and SRR1 on its stack. */

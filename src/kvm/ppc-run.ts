@@ -4,6 +4,7 @@ import { EIO, ENOSYS } from "../uapi/errno.js";
 import { haltVcpu, sleepVcpu } from "./halt.js";
 import { PpcExit } from "./ppc-guest.js";
 import { handleHypercall } from "./ppc-hypercall.js";
+import { handlePpcMmio } from "./ppc-mmio.js";
 import { type PpcVcpu } from "./ppc-vcpu.js";
 import { CONTINUE } from "./run-result.js";
 import { Request } from "./vcpu-core.js";
@@ -40,6 +41,8 @@ export function* handlePpcExit(vcpu: PpcVcpu, exit: number): Step<number> {
       return CONTINUE;
     case PpcExit.SYSCALL:
       return yield* handleHypercall(vcpu);
+    case PpcExit.DATA_STORAGE:
+      return yield* handlePpcMmio(vcpu);
     default:
       return -ENOSYS;
   }

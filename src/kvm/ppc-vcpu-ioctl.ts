@@ -8,6 +8,7 @@ import * as K from "../uapi/kvm.js";
 import { KVM_REG_PPC_ICP_STATE_HI, KVM_REG_PPC_ICP_STATE_LO } from "../uapi/powerpc.js";
 import { KvmDeviceFile } from "./device.js";
 import type { PpcVcpu } from "./ppc-vcpu.js";
+import { connectMpic } from "./ppc-mpic.js";
 import { connectXics } from "./ppc-xics.js";
 import { signalMask } from "./signal-mask.js";
 import { VcpuDescriptor } from "./vcpu-descriptor.js";
@@ -43,16 +44,18 @@ export class PpcVcpuFile extends VcpuDescriptor {
   }
 }
 
-/** xics.md 5.2. */
+/** xics.md 5.2, mpic.md 3: a controller for a vCPU. */
 function* enableCap(vcpu: PpcVcpu, process: Process, argument: number): Step<number> {
   if (!ENABLE_CAP.copyIn(process, argument)) return -EFAULT;
   const { cap, flags, args } = K.kvm_enable_cap;
   if (flags.get(ENABLE_CAP.view) !== 0) return -EINVAL;
-  if (cap.get(ENABLE_CAP.view) !== K.KVM_CAP_IRQ_XICS) return -EINVAL;
+  const capability = cap.get(ENABLE_CAP.view);
+  if (capability !== vcpu.arch.controllerCapability) return -EINVAL;
   const server = args[1].lo(ENABLE_CAP.view);
   const file = process.file(args[0].lo(ENABLE_CAP.view));
   if (file === null) return -EBADF;
-  return yield* connectXics(file instanceof KvmDeviceFile ? file.device : null, vcpu, server);
+  const device = file instanceof KvmDeviceFile ? file.device : null;
+  return capability === K.KVM_CAP_IRQ_XICS ? yield* connectXics(device, vcpu, server) : yield* connectMpic(device, vcpu, server);
 }
 
 /** xics.md 5.5: the one register there is here. */

@@ -1,3 +1,4 @@
+import type { MpicVcpu } from "../irqchip/mpic/contract.js";
 import type { XicsVcpu } from "../irqchip/xics/contract.js";
 import type { Icp } from "../irqchip/xics/icp.js";
 import type { RealMode } from "../irqchip/xics/real-mode.js";
@@ -9,8 +10,10 @@ import { Ev } from "../sim/event.js";
 import type { Step } from "../sim/step.js";
 import { EINVAL } from "../uapi/errno.js";
 import { kick } from "./kick.js";
-import { EXTERNAL_VECTOR, PPC_EXIT_NAMES, PpcExit, type PpcGuestCpu, PpcRegisters } from "./ppc-guest.js";
+import { EXTERNAL_VECTOR, PPC_EXIT_NAMES, PpcExit, type PpcGuestCpu, PpcRegisters, PpcTrap } from "./ppc-guest.js";
 import { completeHypercall } from "./ppc-hypercall.js";
+import { completePpcMmio } from "./ppc-mmio.js";
+import { takeProxied } from "./ppc-mpic.js";
 import { beforePpcEntry, endCede, handlePpcExit } from "./ppc-run.js";
 import type { PpcVm } from "./ppc.js";
 import { VcpuCore, VcpuStats } from "./vcpu-core.js";
@@ -49,13 +52,16 @@ const NO_PPC_GUEST: PpcGuestCpu = new Nothing();
 export type PpcIrqType = "default" | "xics" | "mpic";
 
 /** One virtual CPU of a VM on POWER: registers, its external-interrupt request, and its presentation controller. */
-export class PpcVcpu extends VcpuCore implements XicsVcpu {
+export class PpcVcpu extends VcpuCore implements XicsVcpu, MpicVcpu {
   declare readonly stat: PpcVcpuStats;
   readonly regs = new PpcRegisters();
+  readonly trap = new PpcTrap();
   readonly exitNames = PPC_EXIT_NAMES;
   guest: PpcGuestCpu = NO_PPC_GUEST;
   irqType: PpcIrqType = "default";
   icp: Icp | null = null;
+  /** Its number at an MPIC, -1 without. */
+  mpicCpu = -1;
   /** The real-mode half of its hypercalls; null where the kernel has them in virtual mode alone. */
   realMode: RealMode | null = null;
   /** Real mode has begun a hypercall and left it to be completed. */
@@ -66,6 +72,8 @@ export class PpcVcpu extends VcpuCore implements XicsVcpu {
   external = false;
   /** What the processor has of it while the guest runs (LPCR[MER]). */
   private isShown = false;
+  /** An access that user space completes is under way. */
+  isMmioNeeded = false;
   hasCeded = false;
   /** The argument block of an RTAS call that is under way. */
   readonly rtasWords = new Int32Array(RTAS_WORDS);
@@ -104,6 +112,15 @@ export class PpcVcpu extends VcpuCore implements XicsVcpu {
 
   get isOnCore(): boolean {
     return this.physicalCpu >= 0;
+  }
+
+  *raiseInterrupt(): Step<void> {
+    yield* this.raiseExternal();
+    yield* this.kickExternal();
+  }
+
+  *lowerInterrupt(): Step<void> {
+    yield* this.lowerExternal();
   }
 
   override *requestIrqPending(): Step<void> {
@@ -152,6 +169,7 @@ export class PpcVcpu extends VcpuCore implements XicsVcpu {
 
   override completeExit(): void {
     completeHypercall(this);
+    completePpcMmio(this);
   }
 
   override *beforeEntry(): Step<number> {
@@ -161,6 +179,14 @@ export class PpcVcpu extends VcpuCore implements XicsVcpu {
   override *flush(): Step<void> {
     yield reads(this, "external");
     this.isShown = this.external;
+    if (this.mpicCpu >= 0 && this.isShown && this.regs.isEnabled) yield* takeProxied(this);
+  }
+
+  /** The processor delivers what KVM acknowledged for it (mpic.md 5.9). */
+  deliverProxied(vector: number): void {
+    this.regs.epr = vector;
+    this.stat.externals++;
+    this.regs.deliver(EXTERNAL_VECTOR);
   }
 
   override *sync(): Step<void> {}

@@ -1,5 +1,6 @@
 import { KVM_IRQCHIP_TYPE_XICS, KVM_INTERRUPT_UNSET, KVM_CAP_IRQCHIP_ARGS } from "../uapi/powerpc.js";
 import type { ArmIrqchip } from "../irqchip/contract.js";
+import type { MpicDevice } from "../irqchip/mpic/device.js";
 import type { SourceController } from "../irqchip/sources.js";
 import type { XicsDevice } from "../irqchip/xics/device.js";
 import { Rtas } from "../irqchip/xics/rtas.js";
@@ -30,12 +31,14 @@ export interface PpcOptions {
   readonly realMode?: boolean;
 }
 
+const WITHHELD: ReadonlySet<number> = new Set([K.KVM_CAP_IRQ_ROUTING, K.KVM_CAP_SIGNAL_MSI]);
+
 /** The POWER (book3s) rules of KVM (xics.md). */
 export class Ppc implements Arch {
   readonly name = "powerpc";
   readonly vcpuMmapSize = PPC_VCPU_MMAP_SIZE;
   /** Routes cannot be set, and there is no such message. */
-  readonly withheld: ReadonlySet<number> = new Set([K.KVM_CAP_IRQ_ROUTING, K.KVM_CAP_SIGNAL_MSI]);
+  readonly withheld: ReadonlySet<number> = WITHHELD;
 
   /** @param cpus physical CPUs online: what KVM_CAP_NR_VCPUS recommends */
   constructor(
@@ -80,8 +83,8 @@ export const MAX_PPC_VCPU_IDS = MAX_PPC_VCPUS * 8;
 /** A VM on POWER: its controller, its RTAS tokens, and what the core asks about it. */
 export class PpcVm implements VmArch {
   readonly name = "powerpc";
-  readonly chips = 1;
-  readonly pinsPerChip = 0;
+  readonly chips: number = 1;
+  readonly pinsPerChip: number = 0;
   readonly unknownIoctl = -ENOTTY;
   readonly withheld: ReadonlySet<number>;
   readonly ioctls: ReadonlyMap<number, VmIoctl> = PPC_VM_IOCTLS;
@@ -98,7 +101,7 @@ export class PpcVm implements VmArch {
 
   constructor(
     readonly vm: Vm,
-    private readonly arch: Ppc,
+    protected readonly arch: Ppc,
   ) {
     this.withheld = arch.withheld;
     this.rtas = new Rtas(vm.sim);
@@ -112,12 +115,22 @@ export class PpcVm implements VmArch {
     return this.arch.options.realMode ?? false;
   }
 
+  /** What connects a vCPU to its controller. */
+  get controllerCapability(): number {
+    return K.KVM_CAP_IRQ_XICS;
+  }
+
   capability(capability: number): number {
     return this.arch.capability(capability);
   }
 
   enableCapability(): number {
     return -EINVAL;
+  }
+
+  /** What tells an MPIC's vCPU its number; null without one. */
+  get mpicDevice(): MpicDevice | null {
+    return null;
   }
 
   hasIrqchip(): boolean {
@@ -140,7 +153,7 @@ export class PpcVm implements VmArch {
     return new IdentityRouting(this.vm);
   }
 
-  checkRoute(): number {
+  checkRoute(_route: Route): number {
     return -EINVAL;
   }
 
@@ -158,7 +171,7 @@ export class PpcVm implements VmArch {
   *ackNotifiersChanged(): Step<void> {}
 
   /** 5.6: always 0 where there is a controller; what became of it is the status, and 0 of everything that exists. */
-  *irqLine(line: IrqLine): Step<number> {
+  *irqLine(line: IrqLine, _wantsStatus: boolean): Step<number> {
     const { xics } = this;
     if (xics === null) return -ENXIO;
     const status = yield* xics.input(line.irq, isHigh(line.level));
@@ -182,9 +195,14 @@ export class PpcVm implements VmArch {
     const device = createXics(this);
     let result = typeof device === "number" ? -EEXIST : 0;
     this.connectsAll ||= result === 0;
-    for (let i = 0; i < this.vcpus.length && typeof device !== "number" && result === 0; i++) result = yield* join(device.xics, this.vcpus[i], this.vcpus[i].id);
+    for (let i = 0; i < this.vcpus.length && result === 0; i++) result = yield* this.connectCreated(this.vcpus[i]);
     yield* vm.lock.unlock();
     return result;
+  }
+
+  /** A vCPU of a VM whose controller the proposal made: 0, or a negative errno. */
+  *connectCreated(vcpu: PpcVcpu): Step<number> {
+    return this.xics === null ? 0 : yield* join(this.xics, vcpu, vcpu.id);
   }
 
   *destroy(): Step<void> {}
