@@ -1,4 +1,5 @@
-import { MPIC_20, MPIC_42, MPIC_SOURCES } from "../irqchip/mpic/constants.js";
+import { MPIC_20, MPIC_42, MPIC_SOURCES, type MpicModel } from "../irqchip/mpic/constants.js";
+import type { KvmDeviceOps } from "../irqchip/contract.js";
 import type { MpicDevice } from "../irqchip/mpic/device.js";
 import type { SourceController } from "../irqchip/sources.js";
 import type { Step } from "../sim/step.js";
@@ -9,7 +10,7 @@ import type { IrqLine, VmIoctl } from "./arch.js";
 import { setUserMemoryRegion } from "./create-vcpu.js";
 import type { KvmDeviceType } from "./device.js";
 import { createPpcVcpu } from "./ppc-create-vcpu.js";
-import { createMpic, joinMpic, MPIC_TYPES } from "./ppc-mpic.js";
+import { createMpic, joinMpic } from "./ppc-mpic.js";
 import type { PpcVcpu } from "./ppc-vcpu.js";
 import { Ppc, PpcVm } from "./ppc.js";
 import type { Route } from "./route.js";
@@ -125,11 +126,25 @@ export class E500Vm extends PpcVm {
 }
 
 /** The VM of this architecture; asked only where a device of its own leads. */
-export function archOfE500(vm: Vm): E500Vm {
+function archOfE500(vm: Vm): E500Vm {
   const { arch } = vm;
   if (!(arch instanceof E500Vm)) throw new Error("not an e500 VM");
   return arch;
 }
+
+/** KVM_DEV_TYPE_FSL_MPIC_20, _42 (mpic.md 3). */
+class MpicType implements KvmDeviceType {
+  readonly name: string;
+
+  constructor(private readonly model: MpicModel) {
+    this.name = model.name;
+  }
+
+  *create(vm: Vm): Step<KvmDeviceOps | number> {
+    return yield* createMpic(archOfE500(vm), this.model);
+  }
+}
+const MPIC_TYPES: Readonly<Record<number, KvmDeviceType>> = { 1: new MpicType(MPIC_20), 2: new MpicType(MPIC_42) };
 
 const E500_VM_IOCTLS: ReadonlyMap<number, VmIoctl> = new Map<number, VmIoctl>([
   [K.KVM_CREATE_VCPU, createPpcVcpu],

@@ -1,29 +1,13 @@
-import type { KvmDeviceOps } from "../irqchip/contract.js";
-import { MPIC_20, MPIC_42, type MpicModel } from "../irqchip/mpic/constants.js";
+import type { MpicModel } from "../irqchip/mpic/constants.js";
 import type { MpicVm } from "../irqchip/mpic/contract.js";
 import { MpicDevice } from "../irqchip/mpic/device.js";
 import { Mpic } from "../irqchip/mpic/mpic.js";
 import type { Step } from "../sim/step.js";
 import { EINVAL, EPERM } from "../uapi/errno.js";
-import type { KvmDevice, KvmDeviceType } from "./device.js";
-import { archOfE500, type E500Vm } from "./ppc-e500.js";
+import type { KvmDevice } from "./device.js";
+import type { E500Vm } from "./ppc-e500.js";
 import type { PpcVcpu } from "./ppc-vcpu.js";
 import { installDefaultRouting } from "./routing.js";
-import type { Vm } from "./vm.js";
-
-/** KVM_DEV_TYPE_FSL_MPIC_20, _42 (mpic.md 3). */
-class MpicType implements KvmDeviceType {
-  readonly name: string;
-
-  constructor(private readonly model: MpicModel) {
-    this.name = model.name;
-  }
-
-  *create(vm: Vm): Step<KvmDeviceOps | number> {
-    return yield* createMpic(archOfE500(vm), this.model);
-  }
-}
-export const MPIC_TYPES: Readonly<Record<number, KvmDeviceType>> = { 1: new MpicType(MPIC_20), 2: new MpicType(MPIC_42) };
 
 /** kvm.lock held: the device, with an empty routing table, or -EINVAL where the VM has one. */
 export function* createMpic(arch: E500Vm, model: MpicModel): Step<MpicDevice | number> {
