@@ -200,6 +200,7 @@ export { type ColumnOptions, columns, type Execution, type Hop, type Lane, meeti
 export { deliveryProtocol } from "./explore/delivery-protocol.js";
 export type { HazardCase, Impossible, Race, Reproduced, Trap } from "./explore/hazard-case.js";
 export { checkHazard, type HazardCheckOptions, type HazardReport } from "./explore/hazard-check.js";
+export { BEYOND_DPOR, DPOR_EXECUTIONS } from "./explore/hazards/beyond-dpor.js";
 export { HAZARD_CASES } from "./explore/hazards/index.js";
 export type { Heard, Property } from "./explore/property.js";
 export * from "./explore/properties/index.js";

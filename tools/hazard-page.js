@@ -1,4 +1,5 @@
 // docs/hazards.md: what each numbered hazard and each exhibit of the museum showed.
+import { BEYOND_DPOR, DPOR_EXECUTIONS } from "../dist/stepped/index.js";
 
 const HEAD = `# Hazards
 
@@ -77,6 +78,8 @@ export function hazardPage(hazards, exhibits) {
   }
   const missing = missingHazards(hazards.map(([hazard]) => hazard));
   if (missing.length > 0) lines.push("## Without a case so far", "", ...missing.map((id) => `- ${id}`), "");
+  lines.push("## By partial-order reduction", "", `\`--strategy dpor\` finds every race, and every outcome that is reproduced, within ${grouped(DPOR_EXECUTIONS)} executions too, but for:`, "");
+  lines.push(row(["hazard", "scenario", "why not"]), "|---|---|---|", ...BEYOND_DPOR.map(({ id, protocol, reason }) => row([id, `\`${protocol}\``, reason])), "");
   lines.push("## The museum", "", row(["exhibit", "year", "scenario, and the fix taken out", "strategy", "found without it in", "absent with it in", "verdict"]), "|---|---|---|---|---:|---:|---|");
   for (const [{ name, year, protocol, off, bound: at }, visit] of exhibits) {
     const verdict = (visit.foundWithoutFix ? "found without its fix" : "NOT FOUND without its fix") + (visit.absentWithFix ? ", absent with it" : ", NOT ABSENT with it");

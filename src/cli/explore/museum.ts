@@ -76,6 +76,12 @@ function tableText(visits: readonly Visited[]): string {
   return `${table([["exhibit", "without its fix", "with it", "bound"], ...rows])}\n\n${held} of ${visits.length} hold\n`;
 }
 
+/** A bug that shows without an interruption needs no race: the rule is missed whenever the program runs so far. */
+function foundText({ executions: { without }, bound: { budget } }: Visit, preemptions: number): string {
+  const found = `found in execution ${grouped(without)}, of ${grouped(budget)} allowed`;
+  return preemptions === 0 ? `${found}: no context has to be interrupted for it` : found;
+}
+
 function exhibitText({ exhibit, visit }: Visited, isWhole: boolean | undefined): string {
   const { name, year, title, story, rule, cite, protocol, off, bound } = exhibit;
   const parts = [wrapped(`${name} (${year}): ${title}`).replace(name, heading(name)), "", wrapped(story), "", wrapped(`The rule: ${rule}`), ""];
@@ -83,7 +89,7 @@ function exhibitText({ exhibit, visit }: Visited, isWhole: boolean | undefined):
   if (visit.schedule === null) parts.push(`NOT FOUND in ${grouped(visit.executions.without)} executions, of ${grouped(bound.budget)} allowed`);
   else {
     const found = shownAgain(protocol, [off], visit.schedule);
-    parts.push(`found in execution ${grouped(visit.executions.without)}, of ${grouped(bound.budget)} allowed`, "", shownText(executionOf(found), isWhole), "", `virq replay ${visit.schedule}`);
+    parts.push(foundText(visit, found.preemptions), "", shownText(executionOf(found), isWhole), "", `virq replay ${visit.schedule}`);
   }
   parts.push("", heading("With it"));
   if (visit.absentWithFix) parts.push(`no violation in all ${grouped(visit.executions.with)} interleavings with up to ${bound.preemptions} ${bound.preemptions === 1 ? "preemption" : "preemptions"}`);
