@@ -41,6 +41,8 @@ function reduction(note) {
   note(`irqfd-life-small, every order${plain.exhausted ? "" : " (not all)"}`, plain.executions, "");
   note("  one of each class", reduced.executions, "");
   note("  so many times fewer", round(plain.executions / (reduced.executions + reduced.blocked)), "", "at least 50");
+  const ended = search(named("leave-against-signal"), { strategy: "dpor", executions: FULL });
+  note(`leave-against-signal, one of each class${ended.exhausted ? "" : ": more than"}`, ended.executions, "");
   const full = search(named("irqfd-life"), { strategy: "dpor", executions: FULL });
   note(`irqfd-life, one of each class${full.exhausted ? "" : ": more than"}`, full.executions, "");
   note("  cut short by sleep sets", full.blocked, "");
