@@ -7,6 +7,7 @@ const HARMLESS = [
   [/^AddressSpace\.last(Page|View) /, "the page looked up last: another answer takes longer and is the same"],
   [/^(Arm|X86)VcpuStats\.|^Intx\.signals /, "a counter that is added to"],
   [/^Route\.|^Array\.\* in kvm\/(routing-table|routing)\.ts/, "a table's routes, decoded for whoever asks first: always the same"],
+  [/^Vcpu(X86)?\.stage in kvm\/kick\.ts and kvm\/vcpu-run\.ts$/, "who wakes asks whether it polls: the way into the guest is none; who signals comes behind the look for signals"],
   [/^Map\.\* in kvm\/notifiers\.ts$|^KernelList\.tail in sim\/list\.ts$/, "the empty list of a GSI, made for whoever asks first"],
   [/^ApicMessage\.|^Array\.\* in irqchip\/x86\/local-apics\.ts$/, "a pool of messages, each filled anew before it is used"],
   [/^DataView\.\* in host\/memory\.ts$/, "arguments of system calls at addresses of their own, in one page"],

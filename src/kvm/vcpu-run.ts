@@ -129,8 +129,7 @@ function* enterGuest(vcpu: VcpuCore): Step<number> {
     yield* vcpu.hostCpu.leaveGuest();
     return CONTINUE;
   }
-  yield writes(vcpu, "mode");
-  vcpu.stage = Stage.GUEST;
+  vcpu.stage = Stage.GUEST; // in one access with the last look for signals: who signals later sees the guest, and interrupts it
   vm.sim.charge(Cost.entry);
   vm.sim.emit(Ev.kvm_entry, vcpu.id);
   return CONTINUE;
