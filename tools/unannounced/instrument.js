@@ -33,7 +33,7 @@ function instrumented(text, file) {
     const place = `${file}:${node.loc.start.line}`;
     if (node.type === "VariableDeclarator" && node.id.type === "ObjectPattern" && node.init !== null)
       wrap(node.init, "taking", node.id.properties.filter(({ type, computed }) => type === "Property" && !computed).map(({ key }) => key.name), place);
-    if (node.type !== "MemberExpression" || node.object.type === "Super" || node.object.type === "MetaProperty") return;
+    if (node.type !== "MemberExpression" || node.object.type === "Super" || node.object.type === "MetaProperty" || isCutShort(node.object)) return;
     const isWrite = (parent.type === "AssignmentExpression" && parent.left === node) || parent.type === "UpdateExpression";
     if (!node.computed) wrap(node.object, isWrite ? "writing" : "reading", node.property.name, place);
     else {
@@ -43,6 +43,12 @@ function instrumented(text, file) {
   });
   code.prepend(`import * as $r from ${JSON.stringify(RECORDER)};`);
   return code.toString();
+}
+
+/** Behind a `?.` of the same chain: wrapped, it would be looked at where the chain ends before it. */
+function isCutShort(node) {
+  if (node.type !== "MemberExpression" && node.type !== "CallExpression") return false;
+  return node.optional || isCutShort(node.object ?? node.callee);
 }
 
 function walk(node, parent, visit) {
