@@ -50,7 +50,9 @@ class VirtualTarget implements Target {
     vgic.dist.nrSpis = SPIS;
     const error = run(vgic.init());
     if (error !== 0) throw new Error(`INIT answers ${error}`);
-    this.its = hasIts ? run(createIts(vgic.dist)) : null;
+    const its = hasIts ? run(createIts(vgic.dist)) : null;
+    if (typeof its === "number") throw new Error(`KVM_CREATE_DEVICE of an ITS answers ${its}`);
+    this.its = its;
     if (this.its !== null) {
       this.its.base = ITS_BASE;
       this.its.appear();

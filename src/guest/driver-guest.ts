@@ -196,10 +196,11 @@ export class DriverGuest implements GuestCpu {
     return GuestExit.SYSREG;
   }
 
-  /** A pending interrupt makes it a no-op, masked or not; else it is trapped (host-irq.md 3.4). */
+  /** A pending interrupt makes it a no-op, masked or not; else it is trapped, or the processor waits (host-irq.md 3.4). */
   private *waitForInterrupt(vcpu: Vcpu, isWfe: boolean): Step<Outcome> {
     const isSignalled = yield* this.isSignalled(vcpu);
     if (isSignalled) return this.advance(vcpu);
+    if (!vcpu.isWfiTrapped) return GuestExit.IDLE;
     vcpu.trap.isWfe = isWfe;
     return GuestExit.WFX;
   }

@@ -67,6 +67,8 @@ export abstract class HostCpu extends Context implements IrqPort, RestsOn {
   contextSwitches = 0;
   /** Another thread waits for this CPU: the one on it gives way at the next opportunity. */
   needsResched = false;
+  /** More than one thread is runnable here. */
+  isShared = false;
   /** Threads of this CPU that were made runnable. */
   wakeups = 0;
   /** Acknowledged interrupts (IPIs included), and acknowledges that returned a special id. */

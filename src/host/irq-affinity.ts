@@ -37,6 +37,16 @@ function* setLocked(desc: IrqDesc, mask: CpuList): Step<number> {
   return 0;
 }
 
+/** irq_set_affinity by the kernel itself: NO_BALANCING keeps only users away. 0 or the chip's errno. */
+export function* moveIrq(table: IrqTable, irq: number, cpu: number): Step<number> {
+  const desc = table.get(irq);
+  if (desc === null) return -EINVAL;
+  yield* desc.lock.lock();
+  const result = yield* setLocked(desc, [cpu]);
+  yield* desc.lock.unlock();
+  return result;
+}
+
 /** Gives an interrupt a mask that the kernel keeps: no user changes it, and it is shut down while the mask is offline. */
 export function* setManagedAffinity(table: IrqTable, irq: number, mask: CpuList): Step<number> {
   const desc = table.get(irq);

@@ -1,4 +1,5 @@
 import type { PhysicalGic } from "../arch/gic/contract.js";
+import type { ItsDriver } from "../host/its/its-driver.js";
 import type { Process } from "../host/process.js";
 import type { Mutex } from "../sim/lock.js";
 import type { Sim } from "../sim/sim.js";
@@ -54,6 +55,8 @@ export interface IrqchipVm {
 /** The VM of an Arm interrupt controller. */
 export interface ArmIrqchipVm extends IrqchipVm {
   readonly ram: GuestRam;
+  /** The host's ITSs, where messages may go straight into guests (GICv4, and kvm-arm.vgic_v4_enable); else null or absent. */
+  readonly directIts?: ItsDriver | null;
 }
 
 /** The guest's physical memory, for controllers that keep tables in it: little-endian, and only where the guest has memory. */
@@ -139,6 +142,17 @@ export interface ArmIrqchip extends KvmDeviceOps {
   injectMsi(message: ArmMessage): Step<number>;
   /** The same where nothing may sleep: 1, or -EWOULDBLOCK. */
   injectMsiAtomic(message: ArmMessage): Step<number>;
+  /**
+   * GICv4: a device's message interrupt goes into the guest without the host (gic-v4.md C3). 0, also where that cannot be;
+   * or what the host's ITS driver answers.
+   */
+  setForwarding(hostIrq: number, message: ArmMessage): Step<number>;
+  unsetForwarding(hostIrq: number): Step<number>;
+  /** The guest waits for an interrupt, and has waited: between the two a doorbell wakes its vCPU (C5.4). */
+  beginWfi(vcpu: number): Step<void>;
+  endWfi(vcpu: number): Step<void>;
+  /** Do devices inject into this vCPU directly? Then it may as well wait in the guest (host-irq.md 3.4). */
+  hasVlpis(vcpu: number): boolean;
   /** GICv2 initialises itself on first use; GICv3 answers -EBUSY. */
   ensureInitialized(): Step<number>;
   /** Links an SPI or PPI to a physical interrupt (A9.9), for good or until unmapped. 0 or errno. */

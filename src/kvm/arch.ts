@@ -98,7 +98,9 @@ export interface BypassHooks {
   /** Around connecting and disconnecting; no lock of KVM's held. */
   stop(): Step<void>;
   start(): Step<void>;
-  /** irqfds.lock held. 0, or a negative errno that undoes the connection. */
+  /** {@link connect} may sleep, and takes irqfds.lock itself where it looks at the irqfd. Default false. */
+  readonly connectsUnlocked?: boolean;
+  /** irqfds.lock held, where that may be. 0, or a negative errno that undoes the connection. */
   connect(irqfd: Irqfd, producer: IrqBypassProducer): Step<number>;
   /** irqfds.lock held; the irqfd's route is still what was programmed. */
   disconnect(irqfd: Irqfd, producer: IrqBypassProducer): Step<void>;

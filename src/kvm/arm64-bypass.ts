@@ -2,11 +2,14 @@ import { EAGAIN, EINVAL, ENODEV } from "../uapi/errno.js";
 import type { Step } from "../sim/step.js";
 import type { BypassHooks, IrqForwarding } from "./arch.js";
 import { type Arm64Vm, FIRST_SPI } from "./arm64.js";
+import type { IrqBypassProducer } from "../host/irqbypass.js";
+import type { Irqfd } from "./irqfd.js";
+import type { Route } from "./route.js";
 import type { Vm } from "./vm.js";
 
 /** 7.4 on arm64 without GICv4: the guest stands still while producers come and go, and nothing is programmed. */
 export class GuestStop implements BypassHooks {
-  constructor(private readonly vm: Vm) {}
+  constructor(protected readonly vm: Vm) {}
 
   *stop(): Step<void> {
     yield* this.vm.haltGuest();
@@ -16,13 +19,13 @@ export class GuestStop implements BypassHooks {
     yield* this.vm.resumeGuest();
   }
 
-  *connect(): Step<number> {
+  *connect(_irqfd: Irqfd, _producer: IrqBypassProducer): Step<number> {
     return 0;
   }
 
-  *disconnect(): Step<void> {}
+  *disconnect(_irqfd: Irqfd, _producer: IrqBypassProducer): Step<void> {}
 
-  *routeChanged(): Step<void> {}
+  *routeChanged(_irqfd: Irqfd, _old: Route): Step<void> {}
 }
 
 /** 8.3: a GSI's SPI linked to a physical interrupt by the vGIC's HW list registers. */

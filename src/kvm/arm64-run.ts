@@ -65,6 +65,8 @@ function* handleWfx(vcpu: Vcpu): Step<number> {
     return CONTINUE;
   }
   vcpu.stat.wfiExits++;
+  const { armIrqchip } = vcpu.vm;
+  if (armIrqchip !== null) yield* armIrqchip.beginWfi(vcpu.index);
   return yield* haltVcpu(vcpu);
 }
 

@@ -9,6 +9,7 @@ import { EINVAL, ENODEV, ENXIO, EWOULDBLOCK } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
 import type { Arch, BypassHooks, IrqForwarding, IrqLine, VmArch, VmIoctl } from "./arch.js";
 import { GuestStop, SpiForwarding } from "./arm64-bypass.js";
+import { DirectInjection } from "./arm64-direct.js";
 import { createIrqchip, noVmAttr, setDeviceAddr, VGIC_ITS, VGIC_V2, VGIC_V3 } from "./arm64-irqchip.js";
 import { createVcpu, preferredTarget, setUserMemoryRegion } from "./create-vcpu.js";
 import type { KvmDeviceType } from "./device.js";
@@ -103,7 +104,7 @@ export class Arm64Vm implements VmArch {
     readonly vm: Vm,
     private readonly arch: Arm64,
   ) {
-    this.bypass = new GuestStop(vm);
+    this.bypass = vm.directIts === null ? new GuestStop(vm) : new DirectInjection(vm);
     this.forwarding = new SpiForwarding(this);
   }
 

@@ -26,7 +26,9 @@ export class IrqfdConsumer extends IrqBypassConsumer {
     const { lock } = irqfd.vm.irqfds;
     yield* lock.lock();
     if (!irqfd.vm.hazards.producerOutsideLock) irqfd.producer = producer;
+    if (this.hooks.connectsUnlocked) yield* lock.unlock();
     const result = yield* this.hooks.connect(irqfd, producer);
+    if (this.hooks.connectsUnlocked) yield* lock.lock();
     if (irqfd.vm.hazards.producerOutsideLock) {
       yield* lock.unlock();
       yield* lock.lock();

@@ -1,5 +1,6 @@
 import type { PhysicalGic } from "../arch/gic/contract.js";
 import type { HostCpu } from "../host/cpu.js";
+import type { ItsDriver } from "../host/its/its-driver.js";
 import type { Sim } from "../sim/sim.js";
 import type { WorkQueue } from "../sim/workqueue.js";
 import type { Vcpu } from "./vcpu.js";
@@ -13,6 +14,8 @@ export interface KvmHost {
   readonly irqfdCleanup: WorkQueue;
   /** The controller guests are served with; null on a host without one. */
   readonly gic: PhysicalGic | null;
+  /** arm64: the ITSs whose GICv4 KVM may use; null or absent without, or without leave. */
+  readonly its?: ItsDriver | null;
   readonly cpus: readonly HostCpu[];
   /** CNTFRQ_EL0 */
   readonly counterHz: number;

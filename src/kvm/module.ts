@@ -1,12 +1,15 @@
 import type { PhysicalGic } from "../arch/gic/contract.js";
+import type { IrqPort } from "../arch/irq-port.js";
 import type { HostCpu } from "../host/cpu.js";
 import { type IrqAction, IrqReturn, IrqType } from "../host/irq-types.js";
+import type { ItsDriver } from "../host/its/its-driver.js";
 import type { GicHost } from "../host/gic/gic-host.js";
 import { current } from "../sim/context.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
 import type { WorkQueue } from "../sim/workqueue.js";
 import type { KvmHost } from "./host.js";
+import { Stage } from "./vcpu-core.js";
 import { PTIMER_PPI, VTIMER_PPI } from "./timer.js";
 import type { Vcpu } from "./vcpu.js";
 
@@ -18,6 +21,8 @@ export interface KvmModuleOptions {
   counterHz?: number;
   /** halt_poll_ns, the longest halt poll; default 0: off. */
   haltPollMaxNs?: number;
+  /** kvm-arm.vgic_v4_enable: messages of devices go straight into guests where the hardware can. Default false. */
+  vgicV4Enable?: boolean;
 }
 
 /** The handler of a timer's PPI on every CPU: the interrupt is for the vCPU that is loaded there. */
@@ -44,12 +49,26 @@ class MaintenanceHandler implements IrqAction {
   }
 }
 
+/** A vLPI is signalled to the guest that runs on a CPU: nothing exits, it is taken where the guest next looks. */
+class VirtualSignal implements IrqPort {
+  constructor(
+    private readonly module: KvmModule,
+    private readonly cpu: number,
+  ) {}
+
+  *irq(): Step<void> {
+    const vcpu = this.module.loaded[this.cpu];
+    if (vcpu !== null && vcpu.stage === Stage.GUEST) yield* vcpu.forceExit(false);
+  }
+}
+
 /** KVM on a host: what all VMs share. `start` once, before the first vCPU runs. */
 export class KvmModule implements KvmHost {
   readonly sim: Sim;
   readonly events: WorkQueue;
   readonly irqfdCleanup: WorkQueue;
   readonly gic: PhysicalGic;
+  readonly its: ItsDriver | null;
   readonly cpus: readonly HostCpu[];
   readonly counterHz: number;
   readonly haltPollMaxNs: number;
@@ -63,10 +82,12 @@ export class KvmModule implements KvmHost {
     this.events = host.events;
     this.irqfdCleanup = host.irqfdCleanup;
     this.gic = host.gic;
+    this.its = options.vgicV4Enable === true && host.its?.hasV4 === true ? host.its : null;
     this.cpus = host.cpus;
     this.counterHz = options.counterHz ?? 62_500_000;
     this.haltPollMaxNs = options.haltPollMaxNs ?? 0;
     this.loaded = host.cpus.map(() => null);
+    if (this.its !== null) for (let cpu = 0; cpu < this.cpus.length; cpu++) this.its.gic.connectVirtual(cpu, new VirtualSignal(this, cpu));
   }
 
   /**

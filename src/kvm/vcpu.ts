@@ -72,6 +72,8 @@ export class Vcpu extends VcpuCore {
   resetX0Hi = 0;
   /** A trapped access waits for its completion; one shot (K26). */
   isMmioNeeded = false;
+  /** Decided when it is loaded: nobody else wants the CPU and vLPIs come without an exit, so that it may wait in the guest. */
+  isWfiTrapped = true;
 
   constructor(vm: Vm, id: number, index: number) {
     super(vm, id, index, new ArmVcpuStats());
@@ -96,6 +98,7 @@ export class Vcpu extends VcpuCore {
     this.cpuInterface = gic === null ? null : gic.virtualInterface(cpu);
     const { armIrqchip } = this.vm;
     if (armIrqchip !== null) yield* armIrqchip.load(this.index, cpu);
+    this.isWfiTrapped = armIrqchip === null || this.hostCpu.isShared || !armIrqchip.hasVlpis(this.index);
     yield* this.timers.load(cpu);
   }
 
@@ -145,6 +148,8 @@ export class Vcpu extends VcpuCore {
   }
 
   override *haltEnded(): Step<number> {
+    const { armIrqchip } = this.vm;
+    if (armIrqchip !== null) yield* armIrqchip.endWfi(this.index);
     this.regs.pc += 4;
     return CONTINUE;
   }

@@ -1,5 +1,6 @@
 import type { PhysicalGic } from "../arch/gic/contract.js";
 import { File } from "../host/file.js";
+import type { ItsDriver } from "../host/its/its-driver.js";
 import type { Process } from "../host/process.js";
 import type { AckListener, ArmIrqchip, ArmIrqchipVm, GuestRam, IrqchipVcpu, MmioBus } from "../irqchip/contract.js";
 import { shared, writes } from "../sim/access.js";
@@ -51,6 +52,7 @@ export class Vm implements ArmIrqchipVm, AckListener {
   /** Readers: I/O buses, memory slots. */
   readonly srcu: Srcu;
   readonly hostGic: PhysicalGic | null;
+  readonly directIts: ItsDriver | null;
   readonly acks: AckListener = this;
   readonly mmioBus: MmioBus;
   readonly ram: GuestRam;
@@ -94,6 +96,7 @@ export class Vm implements ArmIrqchipVm, AckListener {
     this.sim = sim;
     this.hazards = sim.hazards;
     this.hostGic = host.gic;
+    this.directIts = host.its ?? null;
     this.lock = new Mutex(sim, "kvm.lock");
     this.slotsLock = new Mutex(sim, "slots_lock");
     this.irqLock = new Mutex(sim, "irq_lock");

@@ -71,9 +71,9 @@ export function encodeVmapp(dw: Int32Array, vpe: number, rd: number, fields: Vma
 const ALLOC = 1 << 8;
 const PENDING_ZERO = 1 << 9;
 
-/** GICv4.1's additions to a VMAPP: the configuration table, the default doorbell, Alloc with PTZ. */
-export function extendVmapp(dw: Int32Array, configuration: number, doorbell: number, isAlloc: boolean): void {
-  dw[0] |= low(configuration) | (isAlloc ? ALLOC : 0) | (isAlloc && dw[5] < 0 ? PENDING_ZERO : 0);
+/** GICv4.1's additions to a VMAPP: the configuration table, the default doorbell, Alloc, and PTZ (the pending table is zero). */
+export function extendVmapp(dw: Int32Array, configuration: number, doorbell: number, isAlloc: boolean, isZero: boolean): void {
+  dw[0] |= low(configuration) | (isAlloc ? ALLOC : 0) | (isZero ? PENDING_ZERO : 0);
   dw[1] = high(configuration);
   dw[2] = doorbell;
 }

@@ -2,6 +2,7 @@ import { eventfd2 } from "../../host/eventfd.js";
 import { GicV2 } from "../../host/gic/gicv2.js";
 import { GicV3 } from "../../host/gic/gicv3.js";
 import { GicHost } from "../../host/gic/gic-host.js";
+import { ItsHost, type ItsHostOptions } from "../../host/its/its-host.js";
 import { Process } from "../../host/process.js";
 import { Vgic } from "../../irqchip/gic/vgic.js";
 import { Arm64 } from "../../kvm/arm64.js";
@@ -60,7 +61,17 @@ export interface MachineOptions {
   /** SPIs of the VM; default 224. */
   spiCount?: number;
   hazards?: Partial<Hazards> | undefined;
+  /** The host has LPIs and ITSs. */
+  its?: ItsHostOptions;
+  /** kvm-arm.vgic_v4_enable; default off. */
+  vgicV4Enable?: boolean;
   guest?: Partial<GuestSoftwareOptions>;
+}
+
+function plainGic(version: 2 | 3, cpus: number, listRegisters: number): GicV2 | GicV3 {
+  const gic = version === 3 ? new GicV3({ cpus, listRegisters }) : new GicV2({ cpus, listRegisters });
+  gic.boot();
+  return gic;
 }
 
 /** A host with one VM: vCPU i runs on physical CPU i + 1, everything else on CPU 0. Guest software is loaded, not started. */
@@ -69,6 +80,8 @@ export class GuestMachine {
   readonly sim: Sim;
   readonly gic: GicV2 | GicV3;
   readonly host: GicHost;
+  /** Null unless the host has ITSs. */
+  readonly lpis: ItsHost | null;
   readonly module: KvmModule;
   readonly process: Process;
   readonly vm: Vm;
@@ -83,10 +96,11 @@ export class GuestMachine {
   constructor(options: MachineOptions = {}) {
     const { version = 3, vcpus = 1, listRegisters = 4 } = options;
     this.sim = new Sim({ cpus: vcpus + 1, hazards: options.hazards, trace: options.trace === false ? null : this.trace });
-    this.gic = version === 3 ? new GicV3({ cpus: vcpus + 1, listRegisters }) : new GicV2({ cpus: vcpus + 1, listRegisters });
-    this.gic.boot();
-    this.host = new GicHost(this.sim, this.gic);
-    this.module = new KvmModule(this.host, { haltPollMaxNs: options.haltPollMaxNs ?? 0 });
+    const lpis = options.its === undefined ? null : ItsHost.create(this.sim, vcpus + 1, { listRegisters, ...options.its });
+    this.gic = lpis?.gic ?? plainGic(version, vcpus + 1, listRegisters);
+    this.host = lpis?.host ?? new GicHost(this.sim, this.gic);
+    this.lpis = lpis;
+    this.module = new KvmModule(this.host, { haltPollMaxNs: options.haltPollMaxNs ?? 0, vgicV4Enable: options.vgicV4Enable ?? false });
     run(this.module.start());
     this.process = new Process(this.sim, "vmm");
     this.process.memory.map(ARGUMENT, 0x1000);
@@ -288,7 +302,8 @@ export class GuestMachine {
     return armIrqchip;
   }
 
-  private setAttr(fd: number, group: number, attr: number, value: number): void {
+  /** KVM_SET_DEVICE_ATTR with a u64. */
+  setAttr(fd: number, group: number, attr: number, value: number): void {
     const view = new DataView(new ArrayBuffer(K.kvm_device_attr.size));
     K.kvm_device_attr.group.set(view, group);
     K.kvm_device_attr.attr.setNumber(view, attr);

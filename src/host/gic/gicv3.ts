@@ -5,6 +5,7 @@ import { GICR_V4_SIZE, GicrTyper } from "../../arch/gic/gicr-vlpi.js";
 import { listRegistersOf, preemptionBitsOf } from "../../arch/gic/icc.js";
 import { affinityOfId, sgi1rCluster, sgi1rIntid, sgi1rIsBroadcast, sgi1rTargetList } from "../../arch/gic/sgi.js";
 import { block, writes } from "../../sim/access.js";
+import type { IrqPort } from "../../arch/irq-port.js";
 import type { Step } from "../../sim/step.js";
 import { CpuInterface } from "./cpu-interface.js";
 import { type AffinityMap, DistributorV3 } from "./distributor-v3.js";
@@ -15,7 +16,7 @@ import { IrqBit } from "./irq-state.js";
 import { type HostRam, NO_RAM } from "./its/host-ram.js";
 import type { ItsGic, PhysicalIts } from "./its/physical-its.js";
 import { RedistLpis } from "./its/redist-lpis.js";
-import { VlpiFrame } from "./its/vlpi-frame.js";
+import { VlpiChanges, VlpiFrame } from "./its/vlpi-frame.js";
 import { GicBase } from "./physical-gic.js";
 import { Redistributor } from "./redistributor.js";
 
@@ -48,6 +49,8 @@ export class GicV3 extends GicBase implements AffinityMap, ItsGic {
   /** GICv4.1: redistributors know a vPE by its number. */
   readonly is41: boolean;
   readonly itses: PhysicalIts[] = [];
+  private readonly vlpiChanges: VlpiChanges;
+  private readonly virtualPorts: (IrqPort | null)[];
   private readonly distributor: DistributorV3;
   private readonly redistributors: Redistributor[] = [];
   private readonly registers: IccRegisters[] = [];
@@ -61,6 +64,8 @@ export class GicV3 extends GicBase implements AffinityMap, ItsGic {
     const vtr = (implementation.vtr & ~0x1f) | (listRegisters - 1);
     this.implementation = implementation;
     this.ram = options.ram ?? NO_RAM;
+    this.vlpiChanges = new VlpiChanges(this.cpus);
+    this.virtualPorts = new Array<IrqPort | null>(this.cpus).fill(null);
     this.redistBase = options.redistBase ?? VIRT_REDIST_BASE;
     const hasVlpis = (implementation.gicrTyper & GicrTyper.VLPIS) !== 0;
     this.redistStride = hasVlpis ? GICR_V4_SIZE : GICR_SIZE;
@@ -69,7 +74,7 @@ export class GicV3 extends GicBase implements AffinityMap, ItsGic {
       const affinity = affinityOfId(cpu);
       this.cpuByAffinity.set(affinity, cpu);
       const lpis = new RedistLpis(this.ram, this.state.candidates[cpu]);
-      const vlpis = hasVlpis ? new VlpiFrame(this.ram, this.is41) : null;
+      const vlpis = hasVlpis ? new VlpiFrame(this.ram, this.is41, cpu, this.vlpiChanges) : null;
       this.redistributors.push(new Redistributor(this.state, cpu, affinity, implementation, lpis, vlpis));
       this.interfaces.push(new CpuInterface(this.state.candidates[cpu], preemptionBitsOf(vtr)));
       this.registers.push(new IccRegisters(this.state, cpu, this.interfaces[cpu], vtr));
@@ -211,8 +216,26 @@ export class GicV3 extends GicBase implements AffinityMap, ItsGic {
     return vlpis;
   }
 
+  /** A fault to inject: the CPU's redistributor says Dirty for ever (hazard R15). */
+  stick(cpu: number): void {
+    const { vlpis } = this.redistributors[cpu];
+    if (vlpis !== null) vlpis.isStuck = true;
+  }
+
   *settle(): Step<void> {
     if (this.state.isDirty) yield* this.drive();
+    while (!this.vlpiChanges.isEmpty) {
+      const cpu = this.vlpiChanges.take();
+      const port = this.virtualPorts[cpu];
+      yield writes(this.virtual[cpu], "IRQ");
+      if (port !== null) yield* port.irq(true);
+      yield writes(this, "GIC");
+    }
+  }
+
+  /** Told when a vLPI has come for the vPE that is resident on a CPU, or may have. */
+  connectVirtual(cpu: number, port: IrqPort): void {
+    this.virtualPorts[cpu] = port;
   }
 
   private take(cpu: number, group: 0 | 1): number {

@@ -43,6 +43,8 @@ export class ItsVpe {
   proxyEvent = -1;
   /** 4.1: ITSs that it is mapped on. */
   mappings = 0;
+  /** 4.1: its pending table has never been in use, so that hardware need not read it. */
+  isFresh = true;
   /** 4.1. */
   readonly sgiConfig = Array.from({ length: 16 }, () => ({ isEnabled: false, group: 0 as 0 | 1, priority: 0 }));
 

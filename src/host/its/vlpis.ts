@@ -10,6 +10,7 @@ import type { VlpiMap } from "./its-vm.js";
 import { mapVmOn, unmapVmOn } from "./vpe-map.js";
 
 const FIRST_LPI = 8192;
+const GROUP1 = 2;
 
 /** What a hypervisor asks of a device's event through irq_set_vcpu_affinity (gic-v4.md C1.6); null: unmap. */
 export class VlpiCommand {
@@ -57,7 +58,7 @@ const doorbellFor = (driver: ItsDriver, map: VlpiMap): number => (map.isDoorbell
 /** The byte in the VM's configuration table that every redistributor of the VM reads. */
 export function* writeVlpiByte(driver: ItsDriver, map: VlpiMap, properties: number): Step<void> {
   yield writes(driver.gic, "GIC");
-  driver.gic.ram.setU8(map.vm.vprop + map.vintid - FIRST_LPI, properties);
+  driver.gic.ram.setU8(map.vm.vprop + map.vintid - FIRST_LPI, properties | GROUP1);
 }
 
 /** its_vlpi_map. The private copy is what the driver remembers. */

@@ -22,7 +22,8 @@ export function* sendVmapp(driver: ItsDriver, node: ItsNode, vpe: ItsVpe, isVali
   if (driver.is41) {
     // Alloc with the first mapping anywhere, and with the last.
     const isEdge = isValid ? vpe.mappings++ === 0 : --vpe.mappings === 0;
-    extendVmapp(node.words, vprop, vpe.doorbellLpi, isEdge);
+    extendVmapp(node.words, vprop, vpe.doorbellLpi, isEdge, isEdge && isValid && vpe.isFresh);
+    vpe.isFresh = false;
   }
   if (isValid || !driver.is41) yield* node.sendAndVsync(vpe.id);
   else yield* node.send(); // the vPE is gone, nobody could answer

@@ -50,11 +50,12 @@ export class VpeProxy {
     this.owners[event] = vpe;
     vpe.proxyEvent = event;
     yield reads(vpe, "cpu");
-    device.cpus[event] = vpe.cpu;
+    const { cpu } = vpe;
+    device.cpus[event] = cpu;
     const { node } = device;
     yield* node.lock.lock();
-    encodeMapti(node.words, device.deviceId, event, vpe.doorbellLpi, vpe.cpu);
-    yield* node.sendAndSync(vpe.cpu);
+    encodeMapti(node.words, device.deviceId, event, vpe.doorbellLpi, cpu);
+    yield* node.sendAndSync(cpu);
     yield* node.lock.unlock();
   }
 

@@ -62,12 +62,17 @@ class VpeChip implements IrqChip {
       return;
     }
     yield reads(vpe, "cpu");
-    if (opcode === ItsOp.INV) yield* driver.invalidateDirectly(vpe.cpu, vpe.doorbellLpi);
-    else yield* driver.gic.writeGicr(vpe.cpu, opcode === ItsOp.INT ? SETLPIR : CLRLPIR, 8, vpe.doorbellLpi, 0);
+    const { cpu } = vpe;
+    if (opcode === ItsOp.INV) yield* driver.invalidateDirectly(cpu, vpe.doorbellLpi);
+    else yield* driver.gic.writeGicr(cpu, opcode === ItsOp.INT ? SETLPIR : CLRLPIR, 8, vpe.doorbellLpi, 0);
   }
 
   *eoi(data: IrqData): Step<void> {
     if (data.parent !== null) yield* data.parent.chip.eoi(data.parent);
+  }
+
+  *setType(_data: IrqData, type: number): Step<number> {
+    return type === IrqType.EDGE_RISING ? 0 : -EINVAL;
   }
 
   /** VMOVP. A vPE that no ITS has mapped only remembers, where they are mapped with their first event. */
@@ -153,6 +158,8 @@ function* initVpe(driver: ItsDriver, vm: ItsVm, vpe: ItsVpe, lpi: number): Step<
   vpe.vm = vm;
   vpe.doorbellLpi = lpi;
   vpe.idai = true;
+  vpe.isFresh = true;
+  vpe.mappings = 0;
   vpe.isReady = false;
   vpe.isResident = false;
   vpe.proxyEvent = -1;

@@ -27,6 +27,7 @@ import { trigger } from "./its-msi.js";
 import { clearEntry } from "./its-save.js";
 import { collectionEntry, deviceEntry, ENTRY_SIZE } from "./its-tables.js";
 import { reloadAll, reloadConfig } from "./lpi-config.js";
+import { moveVlpi, pendVlpi } from "./v4-commands.js";
 import { VGIC_MIN_LPI } from "./vgic-irq.js";
 
 /**
@@ -178,6 +179,7 @@ function* clear(its: Its, dw: Int32Array): Step<number> {
   if (dist.lpiRules.strictClear) yield* vm.haltGuest();
   yield* irq.lock.lock();
   irq.pendingLatch = false;
+  if (irq.hw) yield* pendVlpi(dist, irq, false);
   yield* irq.lock.unlock();
   if (dist.lpiRules.strictClear) yield* vm.resumeGuest();
   yield* dist.lpis.put(irq);
@@ -212,8 +214,12 @@ function* movall(its: Its, dw: Int32Array): Step<number> {
     const irq = yield* dist.lpis.get(intid);
     if (irq === null) continue;
     yield* irq.lock.lock();
-    if (irq.targetVcpu === from || dist.lpiRules.movall === "linux-6.10+") irq.targetVcpu = to;
+    const before = irq.targetVcpu;
+    const isMoved = before === from || dist.lpiRules.movall === "linux-6.10+";
+    if (isMoved) irq.targetVcpu = to;
+    const isDirect = irq.hw;
     yield* irq.lock.unlock();
+    if (isMoved && isDirect) yield* moveVlpi(dist, irq, before, to);
     yield* dist.lpis.put(irq);
   }
   yield* its.cache.invalidate();

@@ -2,6 +2,7 @@ import type { Step } from "../../sim/step.js";
 import type { Its } from "./its.js";
 import { ItsCollections, ItsDevice } from "./its-devices.js";
 import type { ItsCollection } from "./its-devices.js";
+import { moveVlpi, releaseLpi } from "./v4-commands.js";
 import type { VgicCpu } from "./vgic-cpu.js";
 import type { VgicDist } from "./vgic-dist.js";
 
@@ -18,8 +19,11 @@ export function* retarget(dist: VgicDist, intid: number, target: VgicCpu | null)
   const irq = yield* dist.lpis.get(intid);
   if (irq === null) return;
   yield* irq.lock.lock();
+  const from = irq.targetVcpu;
   irq.targetVcpu = target;
+  const isDirect = irq.hw;
   yield* irq.lock.unlock();
+  if (isDirect) yield* moveVlpi(dist, irq, from, target);
   yield* dist.lpis.put(irq);
 }
 
@@ -27,13 +31,13 @@ export function* retarget(dist: VgicDist, intid: number, target: VgicCpu | null)
 export function* unmapEvent(its: Its, device: ItsDevice, event: number): Step<void> {
   const intid = device.intid(event);
   device.unmap(event);
-  yield* its.dist.lpis.release(intid);
+  yield* releaseLpi(its.dist, intid);
   yield* its.cache.invalidate();
 }
 
 export function* freeDevice(its: Its, device: ItsDevice): Step<void> {
   its.devices.delete(device.id);
-  for (let event = device.next(0); event >= 0; event = device.next(event + 1)) yield* its.dist.lpis.release(device.intid(event));
+  for (let event = device.next(0); event >= 0; event = device.next(event + 1)) yield* releaseLpi(its.dist, device.intid(event));
   yield* its.cache.invalidate();
 }
 
@@ -57,7 +61,7 @@ export function* moveCollection(its: Its, collection: ItsCollection, target: Vgi
 export function* freeDevices(its: Its): Step<void> {
   const all = [...its.devices.values()];
   its.devices = new Map<number, ItsDevice>();
-  for (let i = 0; i < all.length; i++) for (let event = all[i].next(0); event >= 0; event = all[i].next(event + 1)) yield* its.dist.lpis.release(all[i].intid(event));
+  for (let i = 0; i < all.length; i++) for (let event = all[i].next(0); event >= 0; event = all[i].next(event + 1)) yield* releaseLpi(its.dist, all[i].intid(event));
   yield* its.cache.invalidate();
 }
 

@@ -6,13 +6,14 @@ import { KVM_MSI_VALID_DEVID } from "../../uapi/kvm.js";
 import type { ArmMessage } from "../contract.js";
 import type { Its } from "./its.js";
 import { targetOf } from "./its-mappings.js";
+import { pendVlpi } from "./v4-commands.js";
 import type { VgicDist } from "./vgic-dist.js";
 import { queueIrqUnlock } from "./vgic-queue.js";
 
 // From a device's event to a pending LPI (gic-its.md B7).
 
 /** The ITS whose frames hold the message's address; null: nobody's. */
-function itsOf(dist: VgicDist, message: ArmMessage): Its | null {
+export function itsOf(dist: VgicDist, message: ArmMessage): Its | null {
   const { itses } = dist;
   for (let i = 0; i < itses.length; i++) if (itses[i].covers(message.addressHi, message.addressLo)) return itses[i];
   return null;
@@ -54,7 +55,7 @@ function* injectCached(dist: VgicDist, its: Its | null, { addressHi, addressLo, 
 export function* trigger(its: Its, devid: number, event: number): Step<number> {
   const intid = yield* translate(its, devid, event);
   if (intid < 0 || intid === (ItsError.INT_UNMAPPED_INTERRUPT as number)) return intid;
-  yield* its.cache.insert(its, devid | 0, event | 0, intid);
+  if (its.dist.v4?.isDirect(intid) !== true) yield* its.cache.insert(its, devid | 0, event | 0, intid);
   yield* pend(its.dist, intid);
   return 0;
 }
@@ -71,13 +72,24 @@ function* translate(its: Its, devid: number, event: number): Step<number> {
   return target.lpisEnabled ? intid : -EBUSY;
 }
 
-/** Latches an LPI and has its vCPU look. False: it is gone. */
+/** The LPI that a message would raise now, its_lock held; 0: none. */
+export function* findEvent(its: Its, devid: number, event: number): Step<number> {
+  const intid = yield* translate(its, devid, event);
+  return intid < 0 || intid === (ItsError.INT_UNMAPPED_INTERRUPT as number) ? 0 : intid;
+}
+
+/** Latches an LPI and has its vCPU look; a VLPI is the hardware's, also one that a cache still knows (hazard R27). False: it is gone. */
 function* pend(dist: VgicDist, intid: number): Step<boolean> {
   const irq = yield* dist.lpis.get(intid);
   if (irq === null) return false;
   yield* irq.lock.lock();
-  irq.pendingLatch = true;
-  yield* queueIrqUnlock(dist, irq);
+  if (irq.hw) {
+    yield* pendVlpi(dist, irq, true);
+    yield* irq.lock.unlock();
+  } else {
+    irq.pendingLatch = true;
+    yield* queueIrqUnlock(dist, irq);
+  }
   yield* dist.lpis.put(irq);
   return true;
 }

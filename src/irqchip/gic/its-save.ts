@@ -1,6 +1,6 @@
 import { baserAddress64k, baserBytes64k } from "../../arch/gic/gits.js";
 import type { Step } from "../../sim/step.js";
-import { EFAULT, EINVAL } from "../../uapi/errno.js";
+import { EACCES, EFAULT, EINVAL } from "../../uapi/errno.js";
 import type { Its } from "./its.js";
 import type { ItsDevice } from "./its-devices.js";
 import { deviceEntry, ENTRY_SIZE } from "./its-tables.js";
@@ -68,6 +68,8 @@ function* saveDevice(its: Its, device: ItsDevice, address: number, next: number)
 function* saveEvents(its: Its, device: ItsDevice): Step<number> {
   for (let event = device.next(0); event >= 0; event = device.next(event + 1)) {
     const address = device.itt + event * ENTRY_SIZE;
+    // What is pending for a VLPI of 4.0 nobody can read back (gic-v4.md C6).
+    if (its.dist.v4 !== null && !its.dist.v4.is41 && its.dist.v4.isDirect(device.intid(event))) return -EACCES;
     const collection = its.collections.at(device.slot(event));
     const intid = device.intid(event);
     const low = collection === null ? 0 : (intid << 16) | collection.id;

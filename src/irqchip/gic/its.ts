@@ -17,6 +17,7 @@ import { ItsCollections, ItsDevice } from "./its-devices.js";
 import { freeAll } from "./its-mappings.js";
 import { readGits, writeGits } from "./its-registers.js";
 import { BASER_RESET } from "./lpi-tables.js";
+import { initV4 } from "./v4-init.js";
 import { VGIC_ADDR_UNDEF } from "./vgic-cpu.js";
 import type { VgicDist } from "./vgic-dist.js";
 
@@ -140,9 +141,17 @@ export class Its implements KvmDeviceOps, MmioDevice {
 guarded(Its, (its) => its.itsLock, "devices", "collections");
 block(Its, "enabled");
 
-/** KVM_CREATE_DEVICE of an ITS (gic-its.md B1), kvm.lock held. From now on the VM has LPIs, and their table is to be named anew. */
-export function* createIts(dist: VgicDist): Step<Its> {
+/**
+ * KVM_CREATE_DEVICE of an ITS (gic-its.md B1), kvm.lock held. From now on the VM has LPIs, and their table is to be
+ * named anew. After INIT it brings the vPEs of GICv4: what they cannot have is the errno (gic-v4.md C2.2).
+ */
+export function* createIts(dist: VgicDist): Step<Its | number> {
   yield* dist.configLock.lock();
+  const error = dist.initialized ? yield* initV4(dist) : 0;
+  if (error < 0) {
+    yield* dist.configLock.unlock();
+    return error;
+  }
   const its = new Its(dist.vm, dist);
   dist.itses.push(its);
   dist.hasIts = true;

@@ -2,6 +2,8 @@ import { reads, writes } from "../../sim/access.js";
 import type { Step } from "../../sim/step.js";
 import { EFAULT } from "../../uapi/errno.js";
 import { PENDBASER_PTZ_HIGH } from "./lpi-tables.js";
+import { invalidateVpe, updateVlpi } from "./v4-commands.js";
+import { isVlpiPending, mapVpes, unmapVpes } from "./v4-save.js";
 import type { VgicCpu } from "./vgic-cpu.js";
 import type { VgicDist } from "./vgic-dist.js";
 import { VGIC_MIN_LPI, type VgicIrq } from "./vgic-irq.js";
@@ -25,9 +27,10 @@ export function* maxLpis(dist: VgicDist): Step<number> {
 
 /**
  * Reads an LPI's configuration byte again and queues it if that made it deliverable (B6.1). With a `filter` only where the
- * LPI goes to that vCPU. 0, or -EFAULT: the byte is no memory, and the LPI stays as it was.
+ * LPI goes to that vCPU. Of a VLPI the byte goes to the hardware, which with `invalidates` looks at once. 0, or -EFAULT: the
+ * byte is no memory, and the LPI stays as it was.
  */
-export function* reloadConfig(dist: VgicDist, irq: VgicIrq, filter: VgicCpu | null): Step<number> {
+export function* reloadConfig(dist: VgicDist, irq: VgicIrq, filter: VgicCpu | null, invalidates = true): Step<number> {
   yield reads(dist, "propbaserLow");
   const byte = yield* dist.vm.ram.readByte(propertyTable(dist) + irq.intid - VGIC_MIN_LPI);
   if (byte < 0) return -EFAULT;
@@ -35,9 +38,14 @@ export function* reloadConfig(dist: VgicDist, irq: VgicIrq, filter: VgicCpu | nu
   if (filter === null || irq.targetVcpu === filter) {
     irq.priority = byte & PRIORITY_MASK;
     irq.enabled = (byte & ENABLE) !== 0;
-    yield* queueIrqUnlock(dist, irq);
-  } else yield* irq.lock.unlock();
-  return 0;
+    if (!irq.hw) {
+      yield* queueIrqUnlock(dist, irq);
+      return 0;
+    }
+  }
+  const isDirect = irq.hw;
+  yield* irq.lock.unlock();
+  return isDirect ? yield* updateVlpi(dist, irq, byte, invalidates) : 0;
 }
 
 /** {@link reloadConfig} of every LPI that goes to a vCPU: INVALL and GICR_INVALLR. */
@@ -45,9 +53,10 @@ export function* reloadAll(dist: VgicDist, cpu: VgicCpu): Step<void> {
   for (let intid = yield* dist.lpis.next(VGIC_MIN_LPI); intid >= 0; intid = yield* dist.lpis.next(intid + 1)) {
     const irq = yield* dist.lpis.get(intid);
     if (irq === null) continue;
-    yield* reloadConfig(dist, irq, cpu);
+    yield* reloadConfig(dist, irq, cpu, false);
     yield* dist.lpis.put(irq);
   }
+  yield* invalidateVpe(dist, cpu);
 }
 
 /**
@@ -142,13 +151,23 @@ function* dropLpis(dist: VgicDist, cpu: VgicCpu): Step<void> {
 
 /** KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES (gic-its.md B9.4), everything stopped: 0 or -EFAULT. LPIs without a target stay out. */
 export function* savePendingTables(dist: VgicDist): Step<number> {
+  const { v4 } = dist;
+  const isMapped = v4 !== null && v4.is41 && v4.hasVpes;
+  if (isMapped) yield* unmapVpes(v4);
+  const error = yield* saveAllPending(dist);
+  if (isMapped) yield* mapVpes(v4);
+  return error;
+}
+
+function* saveAllPending(dist: VgicDist): Step<number> {
   for (let intid = yield* dist.lpis.next(VGIC_MIN_LPI); intid >= 0; intid = yield* dist.lpis.next(intid + 1)) {
     const irq = yield* dist.lpis.get(intid);
     if (irq === null) continue;
     yield* irq.lock.lock();
-    const { targetVcpu, pendingLatch } = irq;
+    const { targetVcpu, pendingLatch, hw } = irq;
     yield* irq.lock.unlock();
-    const error = targetVcpu === null ? 0 : yield* savePendingBit(dist, targetVcpu, intid, pendingLatch);
+    const isPending = hw ? yield* isVlpiPending(dist, targetVcpu, intid) : pendingLatch;
+    const error = targetVcpu === null ? 0 : yield* savePendingBit(dist, targetVcpu, intid, isPending);
     yield* dist.lpis.put(irq);
     if (error !== 0) return error;
   }

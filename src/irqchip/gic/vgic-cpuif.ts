@@ -1,6 +1,7 @@
 import { IchVmcr } from "../../arch/gic/gich.js";
 import { reads, writes } from "../../sim/access.js";
 import type { Step } from "../../sim/step.js";
+import { loadVpe, putVpe } from "./v4-run.js";
 import type { VgicCpu } from "./vgic-cpu.js";
 import type { VgicDist } from "./vgic-dist.js";
 
@@ -16,12 +17,16 @@ export function* loadCpuInterface(dist: VgicDist, cpu: VgicCpu, physicalCpu: num
   if (dist.model === 3) for (let i = 0; i < vif.ap1r.length; i++) vif.ap1r[i] = cpu.ap1r[i];
   vif.hcr = 0;
   yield* vif.update();
+  const { v4 } = dist;
+  if (v4 !== null && v4.hasVpes) yield* loadVpe(v4, v4.cpus[cpu.index]);
 }
 
 /** Takes it off again; the list registers were read back at the last exit. */
 export function* putCpuInterface(dist: VgicDist, cpu: VgicCpu): Step<void> {
   const { vif } = cpu;
   if (vif === null) return;
+  const { v4 } = dist;
+  if (v4 !== null && v4.hasVpes) yield* putVpe(v4, v4.cpus[cpu.index]);
   yield writes(vif, "VMCR");
   cpu.vmcr = vif.vmcr;
   for (let i = 0; i < vif.ap0r.length; i++) cpu.ap0r[i] = vif.ap0r[i];
@@ -44,6 +49,12 @@ export function* currentVmcr(cpu: VgicCpu): Step<number> {
  * running priority are not asked: a spurious wake-up is allowed, a missed one is not.
  */
 export function* isPendingFor(dist: VgicDist, cpu: VgicCpu): Step<boolean> {
+  const vpe = dist.v4?.vpeOf(cpu) ?? null;
+  if (vpe !== null) {
+    // A hint, also of what is masked (gic-v4.md C5.3).
+    yield reads(vpe, "pendingLast");
+    if (vpe.pendingLast) return true;
+  }
   yield reads(dist, "enabled");
   if (!dist.enabled) return false;
   const vmcr = yield* currentVmcr(cpu);

@@ -10,6 +10,7 @@ import type { Its } from "./its.js";
 import { LruTranslations } from "./its-cache-lru.js";
 import { Lpis } from "./lpis.js";
 import { BASER_RESET } from "./lpi-tables.js";
+import { VgicV4 } from "./v4.js";
 import { VGIC_ADDR_UNDEF, VgicCpu } from "./vgic-cpu.js";
 import { RegisterFrames } from "./vgic-frames.js";
 import type { Hazards } from "../../sim/hazards.js";
@@ -95,6 +96,8 @@ export class VgicDist {
   hasIts = false;
   readonly itses: Its[] = [];
   readonly lpis: Lpis;
+  /** GICv4; null where the host has none, or is not to use it. */
+  readonly v4: VgicV4 | null;
   /** [6.1]: one translation cache for all ITSs; null where each has its own. */
   readonly lruTranslations: LruTranslations | null;
   /** GICR_PROPBASER, one value for all redistributors. */
@@ -120,6 +123,7 @@ export class VgicDist {
     this.isLinux61 = compat === "linux-6.1";
     this.lpis = new Lpis(vm.sim, this.cpus);
     this.lruTranslations = this.isLinux61 ? new LruTranslations(this.lpis) : null;
+    this.v4 = model === 3 && vm.directIts ? new VgicV4(this, vm.directIts) : null;
     this.configLock = new Mutex(vm.sim, "kvm->arch.config_lock");
     this.frames = new RegisterFrames(this);
   }

@@ -5,6 +5,7 @@ import { Cost } from "../../sim/cost.js";
 import { Ev } from "../../sim/event.js";
 import type { Step } from "../../sim/step.js";
 import { consume, LrFlag, lrFlags } from "./lr-driver.js";
+import { commitVpe } from "./v4-run.js";
 import type { VgicCpu } from "./vgic-cpu.js";
 import type { VgicDist } from "./vgic-dist.js";
 import type { VgicIrq } from "./vgic-irq.js";
@@ -16,6 +17,8 @@ const OUTSIDE = IchHcr.UIE | IchHcr.NPIE | IchHcr.LRENPIE;
 /** Loads the list registers before guest entry, interrupts off (gic-v3.md A9.3). The vCPU is loaded. */
 export function* flushHwstate(dist: VgicDist, cpu: VgicCpu): Step<void> {
   const vif = loadedInterface(cpu);
+  const { v4 } = dist;
+  if (v4 !== null && v4.hasVpes) yield* commitVpe(v4, v4.cpus[cpu.index]);
   const isEmpty = yield* cpu.apList.isEmpty();
   if (isEmpty) {
     cpu.usedLrs = 0;
@@ -44,9 +47,9 @@ function refuseUnloaded(cpu: VgicCpu): never {
   throw new Error(`vCPU ${cpu.index} enters the guest without being loaded on a physical CPU`);
 }
 
-/** Nothing is listed: only a deactivation of somebody else's interrupt may have to trap (A9.10). */
+/** Nothing is listed: only a deactivation of somebody else's interrupt may have to trap (A9.10), or a VLPI come (gic-v4.md C2.5). */
 function* flushNothing(dist: VgicDist, vif: VirtualInterface): Step<void> {
-  if (dist.isLinux61) return;
+  if (dist.isLinux61 && dist.v4?.hasVpes !== true) return;
   yield writes(vif, "hcr");
   vif.hcr = IchHcr.EN | dist.driver.controlBits(0);
 }

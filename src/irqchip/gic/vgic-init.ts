@@ -2,6 +2,7 @@ import { EBUSY, EINVAL, ENODEV, ENXIO } from "../../uapi/errno.js";
 import { reads } from "../../sim/access.js";
 import { ICC_SRE_VALUE, idBitsFieldOf, priorityBitsOf } from "../../arch/gic/icc.js";
 import type { Step } from "../../sim/step.js";
+import { initV4, teardownV4 } from "./v4-init.js";
 import { VGIC_ADDR_UNDEF, type VgicCpu } from "./vgic-cpu.js";
 import { VGIC_NR_PRIVATE_IRQS, VgicIrq } from "./vgic-irq.js";
 import type { VgicDist } from "./vgic-dist.js";
@@ -24,6 +25,8 @@ export function* initVgic(dist: VgicDist): Step<number> {
   if (dist.nrSpis === 0) dist.nrSpis = VGIC_NR_IRQS_LEGACY - VGIC_NR_PRIVATE_IRQS;
   for (let i = dist.spis.length; i < dist.nrSpis; i++)
     dist.spis.push(new VgicIrq(dist.sim, VGIC_NR_PRIVATE_IRQS + i, dist.cpus[0], dist.model));
+  const direct = dist.v4 !== null && dist.v4.isSupported ? yield* initV4(dist) : 0;
+  if (direct < 0) return direct;
   for (let i = 0; i < dist.cpus.length; i++) enableCpuInterface(dist, dist.cpus[i]);
   if (dist.hasIts && dist.lruTranslations !== null) yield* dist.lruTranslations.allocate(dist.cpus.length);
   const error = yield* vm.installDefaultRouting(dist.nrSpis);
@@ -112,6 +115,7 @@ function* destroyLocked(dist: VgicDist): Step<void> {
   for (let i = 0; i < dist.cpus.length; i++) yield* frames.releaseRedist(dist.cpus[i]);
   if (dist.ready) yield* dist.vm.mmioBus.unregister(dist.distBase, frames.distributor);
   yield* dist.configLock.lock();
+  yield* teardownV4(dist);
   dist.ready = false;
   dist.initialized = false;
   dist.spis.length = 0;

@@ -6,6 +6,8 @@ import type { Step } from "../../sim/step.js";
 import type { ArmIrqchip, ArmIrqchipVm, ArmMessage, IrqchipVcpu, KvmDeviceOps, MappedIrqOps } from "../contract.js";
 import { createIts } from "./its.js";
 import { injectMsi, injectMsiAtomic } from "./its-msi.js";
+import { setForwarding, unsetForwarding } from "./v4-forward.js";
+import { beginWfi, endWfi } from "./v4-run.js";
 import { getAttribute, hasAttribute, setAttribute } from "./vgic-attr.js";
 import { VgicCpu } from "./vgic-cpu.js";
 import { isPendingFor, loadCpuInterface, putCpuInterface } from "./vgic-cpuif.js";
@@ -122,6 +124,29 @@ export class Vgic implements ArmIrqchip {
 
   *injectMsiAtomic(message: ArmMessage): Step<number> {
     return yield* injectMsiAtomic(this.dist, message);
+  }
+
+  *setForwarding(hostIrq: number, message: ArmMessage): Step<number> {
+    return yield* setForwarding(this.dist, hostIrq, message);
+  }
+
+  *unsetForwarding(hostIrq: number): Step<number> {
+    return yield* unsetForwarding(this.dist, hostIrq);
+  }
+
+  *beginWfi(vcpu: number): Step<void> {
+    const { v4 } = this.dist;
+    if (v4 !== null && v4.hasVpes) yield* beginWfi(v4, v4.cpus[vcpu]);
+  }
+
+  *endWfi(vcpu: number): Step<void> {
+    const { v4 } = this.dist;
+    if (v4 !== null && v4.hasVpes) yield* endWfi(v4, v4.cpus[vcpu]);
+  }
+
+  hasVlpis(vcpu: number): boolean {
+    const { v4 } = this.dist;
+    return v4 !== null && v4.hasVpes && (v4.hasVsgis || v4.cpus[vcpu].vpe.vlpis > 0);
   }
 
   *mapPhysicalIrq(vcpu: number, intid: number, hostIntid: number, ops: MappedIrqOps | null = null): Step<number> {

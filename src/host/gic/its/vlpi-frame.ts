@@ -23,6 +23,34 @@ const VPEID_41 = 0xffff;
 const KEPT_41 = VPEND_VALID | VPEND_DOORBELL | VPEND_PENDING_LAST | VPEND_VGRP0EN | VPEND_VGRP1EN;
 const MAX_ID_BITS = 16;
 
+/** CPUs with a vLPI that may be new to their guests, each at most once. */
+export class VlpiChanges {
+  private readonly cpus: Int32Array;
+  private readonly isMarked: Uint8Array;
+  private count = 0;
+
+  constructor(cpus: number) {
+    this.cpus = new Int32Array(cpus);
+    this.isMarked = new Uint8Array(cpus);
+  }
+
+  get isEmpty(): boolean {
+    return this.count === 0;
+  }
+
+  add(cpu: number): void {
+    if (this.isMarked[cpu] !== 0) return;
+    this.isMarked[cpu] = 1;
+    this.cpus[this.count++] = cpu;
+  }
+
+  take(): number {
+    const cpu = this.cpus[--this.count];
+    this.isMarked[cpu] = 0;
+    return cpu;
+  }
+}
+
 /**
  * The VLPI frame of one GICv4 redistributor (gic-v4.md C1.2, C1.4): which vPE is resident, and its pending vLPIs. Each call
  * is part of one atomic access of the GIC.
@@ -48,6 +76,8 @@ export class VlpiFrame {
   constructor(
     private readonly ram: HostRam,
     is41: boolean,
+    private readonly cpu = 0,
+    private readonly changes: VlpiChanges | null = null,
   ) {
     this.set = new LpiSet(ram);
     this.vpes = is41 ? new VpeLookup(ram) : null;
@@ -136,12 +166,15 @@ export class VlpiFrame {
 
   /** A vLPI of the resident vPE came, or was taken back: did that change anything? Beyond its tables it is dropped. */
   change(intid: number, isPending: boolean): boolean {
-    return this.set.change(intid, isPending);
+    const isChanged = this.set.change(intid, isPending);
+    if (isChanged && isPending) this.changes?.add(this.cpu);
+    return isChanged;
   }
 
   /** INV, VINVALL of the resident vPE. */
   invalidate(): void {
     this.set.choose();
+    this.changes?.add(this.cpu);
   }
 
   /** 4.1: takes the one ring of the default doorbell of a vPE that left with one armed. */

@@ -1,0 +1,129 @@
+import { describe, expect, it } from "vitest";
+import { itsListOf, ItsVOp, isValid, opcodeOf, sequenceOf, vpeidOf } from "../../arch/gic/its-command.js";
+import { Sim } from "../../sim/sim.js";
+import { run, type Step } from "../../sim/step.js";
+import { EINVAL } from "../../uapi/errno.js";
+import { moveIrq } from "../irq-affinity.js";
+import { irqActivate } from "../irq-state.js";
+import type { MsiDevice } from "../msi.js";
+import { ItsHost, type ItsHostOptions } from "./its-host.js";
+import { ItsVm, ItsVpe, vlpiProperties } from "./its-vm.js";
+import { VlpiCommand } from "./vlpis.js";
+import { allocateVcpuIrqs, freeVcpuIrqs } from "./vpes.js";
+
+class Card implements MsiDevice {
+  readonly name = "card";
+  constructor(readonly deviceId: number) {}
+  *writeMessage(): Step<void> {}
+  *setMasked(): Step<void> {}
+}
+
+/** A VM of two vPEs on a host of four CPUs. */
+class Machine {
+  readonly sim = new Sim({ cpus: 5 });
+  readonly its: ItsHost;
+  readonly vm: ItsVm;
+  /** Per ITS: "VMOVP vpe:1 seq:1 list:3", "VMAPP vpe:0 V:0". */
+  readonly commands: string[] = [];
+
+  constructor(options: ItsHostOptions) {
+    this.its = ItsHost.create(this.sim, 4, options);
+    this.vm = new ItsVm(this.its.driver.nodes.length);
+    this.vm.vpes = [new ItsVpe(this.sim), new ItsVpe(this.sim)];
+    for (const { its } of this.its.driver.nodes)
+      its.listener = {
+        command: ({ number }, dw) => {
+          if (opcodeOf(dw) === ItsVOp.VMOVP) this.commands.push(`${number}: VMOVP ${vpeidOf(dw)} seq ${sequenceOf(dw)} list ${itsListOf(dw)}`);
+          if (opcodeOf(dw) === ItsVOp.VMAPP) this.commands.push(`${number}: VMAPP ${vpeidOf(dw)} V ${isValid(dw) ? 1 : 0}`);
+        },
+      };
+    expect(run(allocateVcpuIrqs(this.its.driver, this.vm))).toBe(0);
+  }
+
+  vector(deviceId: number): number {
+    const irq = run(this.its.msi.alloc(new Card(deviceId), 0, 1, []));
+    const desc = this.its.host.desc(irq);
+    if (desc === null) throw new Error("no irq");
+    run(desc.lock.lock());
+    run(irqActivate(desc));
+    run(desc.lock.unlock());
+    return irq;
+  }
+
+  map(irq: number, vintid: number, vm = this.vm): number {
+    const map = { vm, vpe: this.vm.vpes[0], vintid, properties: vlpiProperties(0xa0, true), isDoorbellOn: true };
+    return run(this.its.host.setIrqVcpuAffinity(irq, new VlpiCommand("map", map)));
+  }
+
+  taken(): string[] {
+    return this.commands.splice(0);
+  }
+}
+
+const LIST = { hw: "v4.0", itses: [0x08080000, 0x08200000], its: { typerHigh: 0x1f }, itsOf: (id: number) => (id < 0x200 ? 0 : 1) } as const;
+
+describe("vPEs on the ITSs", () => {
+  it("eager: every vPE is mapped on every ITS at once, and a move is one command", () => {
+    const machine = new Machine({ hw: "v4.0", itses: LIST.itses });
+    expect(machine.taken()).toEqual(["0: VMAPP 0 V 1", "1: VMAPP 0 V 1", "0: VMAPP 1 V 1", "1: VMAPP 1 V 1"]);
+    run(moveIrq(machine.its.host.irqs, machine.vm.vpes[1].irq, 3));
+    run(moveIrq(machine.its.host.irqs, machine.vm.vpes[1].irq, 3));
+    expect(machine.taken()).toEqual(["0: VMOVP 1 seq 0 list 0"]);
+    run(freeVcpuIrqs(machine.its.driver, machine.vm));
+    expect(machine.taken()).toEqual(["0: VMAPP 1 V 0", "1: VMAPP 1 V 0", "0: VMAPP 0 V 0", "1: VMAPP 0 V 0"]);
+  });
+
+  it("VG34: with the ITS list a move goes to each ITS with vLPIs of the VM, with one number and the whole list (hazard R17)", () => {
+    const machine = new Machine(LIST);
+    expect(machine.taken()).toEqual([]);
+    expect([machine.map(machine.vector(0x100), 8200), machine.map(machine.vector(0x200), 8201)]).toEqual([0, 0]);
+    expect(machine.taken()).toEqual(["0: VMAPP 0 V 1", "0: VMAPP 1 V 1", "1: VMAPP 0 V 1", "1: VMAPP 1 V 1"]);
+    run(moveIrq(machine.its.host.irqs, machine.vm.vpes[0].irq, 2));
+    run(moveIrq(machine.its.host.irqs, machine.vm.vpes[1].irq, 2));
+    expect(machine.taken()).toEqual(["0: VMOVP 0 seq 1 list 3", "1: VMOVP 0 seq 1 list 3", "0: VMOVP 1 seq 2 list 3", "1: VMOVP 1 seq 2 list 3"]);
+  });
+
+  it("VG35: the last vLPI of an ITS unmaps every vPE there, and moves leave it out (hazard R18)", () => {
+    const machine = new Machine(LIST);
+    const [first, second] = [machine.vector(0x100), machine.vector(0x200)];
+    machine.map(first, 8200);
+    machine.map(second, 8201);
+    machine.taken();
+    expect(run(machine.its.host.setIrqVcpuAffinity(second, null))).toBe(0);
+    expect(machine.taken()).toEqual(["1: VMAPP 0 V 0", "1: VMAPP 1 V 0"]);
+    run(moveIrq(machine.its.host.irqs, machine.vm.vpes[0].irq, 2));
+    expect(machine.taken()).toEqual(["0: VMOVP 0 seq 1 list 1"]);
+  });
+
+  it("VG11: a device with vLPIs of one VM is refused to another; unmapping what is not forwarded is refused", () => {
+    const machine = new Machine({ hw: "v4.0" });
+    const irq = machine.vector(0x100);
+    expect(run(machine.its.host.setIrqVcpuAffinity(irq, null))).toBe(-EINVAL);
+    expect(machine.map(irq, 8200)).toBe(0);
+    expect(machine.map(irq, 8200, new ItsVm(1))).toBe(-EINVAL);
+    expect(run(machine.its.host.setAffinity(irq, [2]))).toBe(-EINVAL);
+    expect(run(machine.its.host.setIrqVcpuAffinity(irq, null))).toBe(0);
+    expect(run(machine.its.host.setAffinity(irq, [2]))).toBe(0);
+  });
+
+  it("a map is what get gives back, and a copy: nobody changes the driver's", () => {
+    const machine = new Machine({ hw: "v4.0" });
+    const irq = machine.vector(0x100);
+    machine.map(irq, 8200);
+    const query = new VlpiCommand("get");
+    expect(run(machine.its.host.setIrqVcpuAffinity(irq, query))).toBe(0);
+    expect(query.map).toMatchObject({ vintid: 8200, properties: 0xa3 });
+    if (query.map !== null) query.map.properties = 0;
+    const again = new VlpiCommand("get");
+    run(machine.its.host.setIrqVcpuAffinity(irq, again));
+    expect(again.map?.properties).toBe(0xa3);
+  });
+
+  it("without room for the tables nothing is left behind", () => {
+    const machine = new Machine({ hw: "v4.0" });
+    const vm = new ItsVm(1);
+    vm.vpes = Array.from({ length: 0x10000 }, () => new ItsVpe(machine.sim));
+    expect(run(allocateVcpuIrqs(machine.its.driver, vm))).toBeLessThan(0);
+    expect(vm.vpes.every((vpe) => vpe.id === -1)).toBe(true);
+  });
+});
