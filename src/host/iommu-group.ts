@@ -18,7 +18,24 @@ export interface ReservedRegion {
 /** Where an Arm SMMU driver puts the doorbells (host-irq.md 5.4): 1 MiB at 0x08000000. */
 export const SW_MSI_REGION: ReservedRegion = { start: 0x0800_0000n, end: 0x080f_ffffn, kind: "sw-msi" };
 
+/** What a Power platform's IOMMU gives a partitionable endpoint (vfio.md 18). */
+export interface TceGeometry {
+  /** The 32-bit window; a size of 0 where there is none. */
+  readonly windowStart: bigint;
+  readonly windowSize: bigint;
+  /** Of windows that users make: page sizes, one bit each, and how deep their tables may be; 0 where there are none. */
+  readonly dynamicPageSizes?: bigint;
+  readonly maxLevels?: number;
+  /** Tables of one format serve several groups together. */
+  readonly format?: string;
+}
+
+/** Addresses of 52 bits: what transactions carry. */
+const LAST_TCE = (1n << 52n) - 1n;
+
 export interface IommuGroupOptions {
+  /** A group of a Power machine. */
+  tce?: TceGeometry;
   /** Groups with the same name share one IOMMU, so one domain can serve them. */
   iommu?: string;
   reserved?: readonly ReservedRegion[];
@@ -52,6 +69,7 @@ export class IommuGroup {
   readonly isCoherent: boolean;
   readonly enforcesCoherency: boolean;
   readonly isMsiIsolated: boolean;
+  readonly tce: TceGeometry | null;
   private owner: object | null = null;
   private ownerCount = 0;
   private domain: IommuDomain | "default" | "blocking" = "default";
@@ -72,6 +90,7 @@ export class IommuGroup {
     this.isCoherent = options.isCoherent ?? true;
     this.enforcesCoherency = options.enforcesCoherency ?? true;
     this.isMsiIsolated = options.isMsiIsolated ?? true;
+    this.tce = options.tce ?? null;
   }
 
   /** An ordinary host driver is about to be bound to a member: 0 or -EBUSY. */
@@ -147,7 +166,9 @@ export class IommuGroup {
 
   /** A domain that fits this group: its IOMMU's geometry, and a cookie where the IOMMU knows no messages (vfio.md 17.3, 8). */
   newDomain(hasLargePages = true): IommuDomain {
-    const { enforcesCoherency, apertureEnd } = this;
+    const { enforcesCoherency } = this;
+    // Windows may lie anywhere, whatever the first one ends at.
+    const apertureEnd = this.tce === null ? this.apertureEnd : LAST_TCE;
     const pageSizes = hasLargePages ? this.pageSizes : this.pageSizes & -this.pageSizes;
     const msiWindow = this.reserved.find((region) => region.kind === "sw-msi") ?? null;
     return new IommuDomain(this.iommu, { enforcesCoherency, pageSizes, apertureEnd, msiWindow });

@@ -41,6 +41,8 @@ const VOCABULARY = {
   iommu_fault: ["stream", "iova", "write", "type"],
   pci_reset: ["device", "how"],
   pci_intx: ["device", "disabled"],
+  xen_memory_mapping: ["domain", "gfn", "frames", "add", "ret"],
+  xen_evtchn_send: ["domain", "port", "delivered"],
   // vfio
   vfio_automask: ["device", "index"],
   vfio_unmask: ["device", "index"],

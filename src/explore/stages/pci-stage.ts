@@ -97,8 +97,9 @@ export class PciStage extends VfioStage {
     const { reserved = [X86_HOLE], apertureEnd = 0x7f_ffff_ffffn, isMsiIsolated = true } = options;
     machine.host.msi = new RemappingStub(this, options);
     this.root = new PciRoot(machine.host, this.smmu);
-    this.pciGroup = new IommuGroup(sim, 12, { reserved, apertureEnd, isMsiIsolated });
-    const groupB = options.separateGroups ? new IommuGroup(sim, 13, { reserved: options.reservedOfB ?? reserved, apertureEnd, isMsiIsolated }) : this.pciGroup;
+    const geometry = { apertureEnd, isMsiIsolated, ...(options.tce ? { tce: options.tce } : {}) };
+    this.pciGroup = new IommuGroup(sim, 12, { reserved, ...geometry });
+    const groupB = options.separateGroups ? new IommuGroup(sim, 13, { reserved: options.reservedOfB ?? reserved, ...geometry }) : this.pciGroup;
     const bus5 = this.root.addBus(5, false);
     const bus6 = this.root.addBus(6, true);
     this.bridge = new PciDevice(this.root, new PciFunction({ name: "0000:05:00.0", requesterId: 0x500, vendor: 0x1b36, device: 0xc, classCode: 0x060400, headerType: 1 }), { bus: bus5, group: this.pciGroup });

@@ -2,7 +2,7 @@ import { Bus, OrdinaryDriver } from "../../host/driver-binding.js";
 import { DeviceNodes } from "../../host/device-nodes.js";
 import { eventfd2, EventfdFile } from "../../host/eventfd.js";
 import { IommuDma } from "../../host/iommu-dma.js";
-import { IommuGroup, type ReservedRegion } from "../../host/iommu-group.js";
+import { IommuGroup, type ReservedRegion, type TceGeometry } from "../../host/iommu-group.js";
 import { HostStage } from "./host-stage.js";
 import type { DeviceRegion } from "../../host/memory.js";
 import { PlatformDevice, type ResetMethod } from "../../host/platform-device.js";
@@ -61,6 +61,8 @@ export interface VfioStageOptions extends Type1Options {
   isMsiIsolated?: boolean;
   apertureEnd?: bigint;
   reserved?: readonly ReservedRegion[];
+  /** The groups are a Power machine's. */
+  tce?: TceGeometry;
   /** Number of the platform devices' group; default 12. */
   group?: number;
   hazards?: Partial<Hazards> | undefined;

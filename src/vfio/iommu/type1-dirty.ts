@@ -11,7 +11,7 @@ import {
 } from "../../uapi/vfio.js";
 import { UserArgument } from "../../host/user-argument.js";
 import { LAST_IOVA } from "./iova-ranges.js";
-import type { Type1Dma } from "./type1-dma.js";
+import type { DmaSpace, Type1Dma } from "./type1-dma.js";
 import type { Type1Instance } from "./type1-instance.js";
 
 /** Bytes: 2^31 bits. */
@@ -78,7 +78,7 @@ export function* dirtyPages(instance: Type1Instance, process: Process, address: 
   return result;
 }
 
-function report({ unit, tracksDirtyPages, dmas }: Type1Instance, process: Process, wanted: { iova: bigint; size: bigint; bitmap: Bitmap }): number {
+function report({ unit, tracksDirtyPages, dmas }: DmaSpace, process: Process, wanted: { iova: bigint; size: bigint; bitmap: Bitmap }): number {
   const { iova, size, bitmap } = wanted;
   if (!tracksDirtyPages || bitmap.pageSize !== unit || ((iova | size) & (unit - 1n)) !== 0n || dmas.isCut(iova, size)) return -EINVAL;
   for (let i = dmas.firstIn(iova, size); i >= 0 && i < dmas.length && dmas.at(i).iova < iova + size; i++)

@@ -1,6 +1,9 @@
 import type { PinnedPages } from "../../host/memory.js";
 import type { Process } from "../../host/process.js";
+import type { Mutex } from "../../sim/lock.js";
+import type { Step } from "../../sim/step.js";
 import { EFAULT, ENOMEM } from "../../uapi/errno.js";
+import type { IovaRange } from "./iova-ranges.js";
 
 /** One MAP_DMA: a range of I/O virtual addresses over pinned pages of a process. */
 export interface Type1Dma {
@@ -15,6 +18,24 @@ export interface Type1Dma {
   /** Counted on the account: everything but device memory. */
   readonly lockedBytes: number;
   hasInvalidVaddr: boolean;
+}
+
+/** An address space that MAP_DMA and UNMAP_DMA act on, as type 1 has them; all of it is under `lock`. */
+export interface DmaSpace {
+  readonly lock: Mutex;
+  readonly dmas: DmaList;
+  /** Mappings that may still be made. */
+  readonly available: number;
+  /** Addresses and sizes are multiples of it. */
+  readonly unit: bigint;
+  readonly ranges: readonly IovaRange[];
+  /** Mappings go as a whole, or not at all. */
+  readonly isV2: boolean;
+  readonly tracksDirtyPages: boolean;
+  /** The mapping becomes visible to devices: 0, or a negative errno with nothing of it left. */
+  insert(dma: Type1Dma): Step<number>;
+  /** No DMA reaches the pages any more when they are unpinned. */
+  remove(i: number): Step<void>;
 }
 
 /** Pages pinned for a mapping, and what they count. */

@@ -18,7 +18,7 @@ import type { IommuInstance } from "./backend.js";
 import { commonRanges, excludes, type IovaRange } from "./iova-ranges.js";
 import type { Type1Backend } from "./type1.js";
 import { dirtyPages } from "./type1-dirty.js";
-import { DmaList, type Type1Dma, unpinPages } from "./type1-dma.js";
+import { DmaList, type DmaSpace, type Type1Dma, unpinPages } from "./type1-dma.js";
 import { copyOutInfo } from "./info.js";
 import { mapDma } from "./type1-map.js";
 import { unmapDma } from "./type1-unmap.js";
@@ -32,7 +32,7 @@ interface Attached {
 }
 
 /** One container's type1 state (vfio.md 17). All of it is under `lock`. */
-export class Type1Instance implements IommuInstance {
+export class Type1Instance implements IommuInstance, DmaSpace {
   readonly lock: Mutex;
   readonly dmas = new DmaList();
   /** Mappings that may still be made. */
@@ -151,14 +151,13 @@ export class Type1Instance implements IommuInstance {
     this.pageSizes = sizes & FROM_THE_PAGE_UP;
   }
 
-  /** Lock held: the mapping becomes visible to all domains. */
-  *insert(dma: Type1Dma): Step<void> {
+  *insert(dma: Type1Dma): Step<number> {
     this.dmas.add(dma);
     this.available--;
     for (let i = 0; i < this.domains.length; i++) yield* this.domains[i].domain.map(dma);
+    return 0;
   }
 
-  /** Lock held: no DMA reaches the pages any more when they are unpinned. */
   *remove(i: number): Step<void> {
     const dma = this.dmas.at(i);
     for (let d = 0; d < this.domains.length; d++) yield* this.domains[d].domain.unmap(dma.iova, dma.size);

@@ -4,8 +4,7 @@ import { EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, ENOSPC, EOVERFLOW } from "../..
 import { VFIO_DMA_MAP_FLAG_READ, VFIO_DMA_MAP_FLAG_VADDR, VFIO_DMA_MAP_FLAG_WRITE, vfio_iommu_type1_dma_map } from "../../uapi/vfio.js";
 import { UserArgument } from "../../host/user-argument.js";
 import { isInside, LAST_IOVA } from "./iova-ranges.js";
-import { mayLock, pinPages } from "./type1-dma.js";
-import type { Type1Instance } from "./type1-instance.js";
+import { type DmaSpace, mayLock, pinPages, type Type1Dma, unpinPages } from "./type1-dma.js";
 
 const READ_WRITE = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
 const argument = new UserArgument(vfio_iommu_type1_dma_map.size);
@@ -18,7 +17,7 @@ interface Request {
 }
 
 /** MAP_DMA, checks in the order of vfio.md 17.5. A failure leaves nothing behind: no mapping, no page on the account. */
-export function* mapDma(instance: Type1Instance, process: Process, address: number): Step<number> {
+export function* mapDma(instance: DmaSpace, process: Process, address: number): Step<number> {
   const { argsz, flags, vaddr, iova, size_, size } = vfio_iommu_type1_dma_map;
   if (!argument.copyIn(process, address, size)) return -EFAULT;
   const { view } = argument;
@@ -41,7 +40,7 @@ function checkRequest({ flags, vaddr, iova, size }: Request, unit: bigint): numb
 }
 
 /** A process that took over another's descriptors gives its own address of the memory, and the account moves to it. */
-function updateVaddr(instance: Type1Instance, process: Process, { vaddr, iova, size }: Request): number {
+function updateVaddr(instance: DmaSpace, process: Process, { vaddr, iova, size }: Request): number {
   const found = instance.dmas.firstIn(iova, size);
   if (found < 0) return -ENOENT;
   const dma = instance.dmas.at(found);
@@ -57,7 +56,7 @@ function updateVaddr(instance: Type1Instance, process: Process, { vaddr, iova, s
   return 0;
 }
 
-function* insert(instance: Type1Instance, process: Process, { flags, vaddr, iova, size }: Request): Step<number> {
+function* insert(instance: DmaSpace, process: Process, { flags, vaddr, iova, size }: Request): Step<number> {
   if (instance.dmas.firstIn(iova, size) >= 0) return -EEXIST;
   if (instance.available === 0) return -ENOSPC;
   if (!isInside(instance.ranges, iova, size)) return -EINVAL;
@@ -65,6 +64,8 @@ function* insert(instance: Type1Instance, process: Process, { flags, vaddr, iova
   const pinned = pinPages(process, vaddr, size, isWritable);
   if (typeof pinned === "number") return pinned;
   const isReadable = (flags & VFIO_DMA_MAP_FLAG_READ) !== 0;
-  yield* instance.insert({ iova, size, isReadable, isWritable, ...pinned, process, vaddr: Number(vaddr), hasInvalidVaddr: false });
-  return 0;
+  const dma: Type1Dma = { iova, size, isReadable, isWritable, ...pinned, process, vaddr: Number(vaddr), hasInvalidVaddr: false };
+  const result = yield* instance.insert(dma);
+  if (result !== 0) unpinPages(dma);
+  return result;
 }

@@ -10,8 +10,8 @@ import {
 } from "../../uapi/vfio.js";
 import { UserArgument } from "../../host/user-argument.js";
 import { LAST_IOVA } from "./iova-ranges.js";
+import type { DmaSpace } from "./type1-dma.js";
 import { type Bitmap, decodeBitmap, isBitmapLargeEnough, markDirty } from "./type1-dirty.js";
-import type { Type1Instance } from "./type1-instance.js";
 
 const KNOWN = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP | VFIO_DMA_UNMAP_FLAG_ALL | VFIO_DMA_UNMAP_FLAG_VADDR;
 const layout = vfio_iommu_type1_dma_unmap;
@@ -25,7 +25,7 @@ interface Request {
 }
 
 /** UNMAP_DMA, checks in the order of vfio.md 17.6. The bytes unmapped are written back on success only. */
-export function* unmapDma(instance: Type1Instance, process: Process, address: number): Step<number> {
+export function* unmapDma(instance: DmaSpace, process: Process, address: number): Step<number> {
   const request = decode(process, address);
   if (typeof request === "number") return request;
   yield* instance.lock.lock();
@@ -62,7 +62,7 @@ interface Range {
   readonly end: bigint;
 }
 
-function checkRange(instance: Type1Instance, { flags, iova, size, bitmap }: Request): Range | number {
+function checkRange(instance: DmaSpace, { flags, iova, size, bitmap }: Request): Range | number {
   const { unit } = instance;
   if ((iova & (unit - 1n)) !== 0n) return -EINVAL;
   if ((flags & VFIO_DMA_UNMAP_FLAG_ALL) !== 0) return iova !== 0n || size !== 0n ? -EINVAL : { iova: 0n, end: LAST_IOVA + 1n };
@@ -73,7 +73,7 @@ function checkRange(instance: Type1Instance, { flags, iova, size, bitmap }: Requ
 }
 
 /** The bytes unmapped, or a negative errno. */
-function* walk(instance: Type1Instance, process: Process, { flags, bitmap }: Request, { iova, end }: Range): Step<bigint | number> {
+function* walk(instance: DmaSpace, process: Process, { flags, bitmap }: Request, { iova, end }: Range): Step<bigint | number> {
   const { dmas } = instance;
   if ((flags & VFIO_DMA_UNMAP_FLAG_VADDR) !== 0) return invalidate(instance, iova, end);
   let unmapped = 0n;
@@ -91,7 +91,7 @@ function* walk(instance: Type1Instance, process: Process, { flags, bitmap }: Req
 }
 
 /** Marks without unmapping; one that is marked already takes this call's marks back. */
-function invalidate(instance: Type1Instance, iova: bigint, end: bigint): bigint | number {
+function invalidate(instance: DmaSpace, iova: bigint, end: bigint): bigint | number {
   const { dmas } = instance;
   const first = dmas.firstIn(iova, end - iova);
   let size = 0n;

@@ -1,0 +1,63 @@
+import type { IommuDomain } from "../../host/iommu-domain.js";
+import type { PinnedPages } from "../../host/memory.js";
+import type { Step } from "../../sim/step.js";
+
+/** The memory behind entries that one call made: pinned by the call, or registered before it. */
+export interface TceBacking {
+  readonly pages: PinnedPages;
+  /** Entries that lead to it. */
+  entries: number;
+  /** The last entry is gone. */
+  released(): void;
+}
+
+/** One DMA window: a table of translation control entries, by number of its pages (vfio.md 18). */
+export class TceWindow {
+  private readonly entries = new Map<number, TceBacking>();
+  readonly pageSize: bigint;
+
+  constructor(
+    readonly start: bigint,
+    readonly size: bigint,
+    readonly pageShift: number,
+    /** Bytes of memory that its table is accounted for. */
+    readonly tableBytes: number,
+  ) {
+    this.pageSize = 1n << BigInt(pageShift);
+  }
+
+  has(iova: bigint): boolean {
+    return iova >= this.start && iova < this.start + this.size;
+  }
+
+  /** All of a range, from an entry's start to another's end. */
+  covers(iova: bigint, size: bigint): boolean {
+    return this.has(iova) && iova + size <= this.start + this.size && ((iova - this.start) & (this.pageSize - 1n)) === 0n;
+  }
+
+  /** Entries are overwritten: what they led to before is let go of. */
+  *put(domain: IommuDomain, iova: bigint, size: bigint, backing: TceBacking, offset: number, isReadable: boolean, isWritable: boolean): Step<void> {
+    yield* this.clear(domain, iova, size);
+    const first = this.indexOf(iova);
+    const count = Number(size / this.pageSize);
+    for (let i = 0; i < count; i++) this.entries.set(first + i, backing);
+    backing.entries += count;
+    yield* domain.map({ iova, size, pages: backing.pages, offset, isReadable, isWritable });
+  }
+
+  *clear(domain: IommuDomain, iova: bigint, size: bigint): Step<void> {
+    yield* domain.unmap(iova, size);
+    const first = this.indexOf(iova);
+    const count = Number(size / this.pageSize);
+    for (let i = 0; i < count && this.entries.size > 0; i++) {
+      const backing = this.entries.get(first + i);
+      if (backing === undefined) continue;
+      this.entries.delete(first + i);
+      if (--backing.entries === 0) backing.released();
+    }
+  }
+
+  private indexOf(iova: bigint): number {
+    return Number((iova - this.start) / this.pageSize);
+  }
+}

@@ -1,0 +1,195 @@
+import type { IommuDomain } from "../../host/iommu-domain.js";
+import type { IommuGroup } from "../../host/iommu-group.js";
+import type { Process } from "../../host/process.js";
+import { MAX_FRAMES, type XenHypervisor } from "../../host/xen/hypervisor.js";
+import { guarded } from "../../sim/access.js";
+import { Mutex } from "../../sim/lock.js";
+import type { Sim } from "../../sim/sim.js";
+import type { Step } from "../../sim/step.js";
+import { EINVAL, ENOTTY, EOPNOTSUPP, EPERM } from "../../uapi/errno.js";
+import {
+  VFIO_DMA_MAP_FLAG_READ,
+  VFIO_DMA_MAP_FLAG_WRITE,
+  VFIO_IOMMU_GET_INFO,
+  VFIO_IOMMU_MAP_DMA,
+  VFIO_IOMMU_UNMAP_DMA,
+  VFIO_UNMAP_ALL,
+  VFIO_XEN_IOMMU,
+  vfio_iommu_type1_dma_map,
+  vfio_iommu_type1_dma_unmap,
+  VFIO_DMA_UNMAP_FLAG_ALL,
+} from "../../uapi/vfio.js";
+import type { IommuBackend, IommuInstance } from "./backend.js";
+import { copyOutInfo } from "./info.js";
+import { commonRanges, type IovaRange } from "./iova-ranges.js";
+import { DmaList, type DmaSpace, type Type1Dma, unpinPages } from "./type1-dma.js";
+import { mapDma } from "./type1-map.js";
+import { unmapDma } from "./type1-unmap.js";
+
+const PAGE = 4096;
+const READ_WRITE = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
+
+/** The IOMMU backend of a kernel above Xen (vfio.md 21.3): what a user maps is memory that a guest's devices reach. */
+export class XenIommuBackend implements IommuBackend {
+  readonly name = "vfio-iommu-xen";
+  readonly isNoIommu = false;
+
+  /** @param target the guest that devices and memory go to */
+  constructor(
+    private readonly sim: Sim,
+    private readonly xen: XenHypervisor,
+    private readonly target: number,
+  ) {}
+
+  checkExtension(extension: number): number {
+    return extension === VFIO_XEN_IOMMU || extension === VFIO_UNMAP_ALL ? 1 : 0;
+  }
+
+  /** -EPERM outside the control domain: hypercalls for others are its privilege. */
+  open(type: number): IommuInstance | number {
+    if (type !== VFIO_XEN_IOMMU) return -EINVAL;
+    return this.xen.isPrivileged ? new XenIommuInstance(this.sim, this.xen, this.target) : -EPERM;
+  }
+}
+
+/** Frames that lie one behind the other in both spaces, in one call's measure. */
+interface Run {
+  readonly gfn: number;
+  readonly mfn: number;
+  readonly count: number;
+}
+
+class XenIommuInstance implements IommuInstance, DmaSpace {
+  readonly lock: Mutex;
+  readonly dmas = new DmaList();
+  readonly unit = BigInt(PAGE);
+  readonly isV2 = true;
+  readonly tracksDirtyPages = false;
+  available = 65535;
+  ranges: readonly IovaRange[] = [];
+  private groups: IommuGroup[] = [];
+  /** The hypervisor's tables for the guest's devices, which follow what it maps. */
+  private domain: IommuDomain | null = null;
+
+  constructor(
+    sim: Sim,
+    private readonly xen: XenHypervisor,
+    private readonly target: number,
+  ) {
+    this.lock = new Mutex(sim, "vfio_iommu.lock");
+  }
+
+  *checkExtension(extension: number): Step<number> {
+    return extension === VFIO_XEN_IOMMU || extension === VFIO_UNMAP_ALL ? 1 : 0;
+  }
+
+  *ioctl(process: Process, request: number, argument: number): Step<number> {
+    if (request === VFIO_IOMMU_GET_INFO) return yield* this.getInfo(process, argument);
+    if (request === VFIO_IOMMU_MAP_DMA) {
+      const { flags, size } = vfio_iommu_type1_dma_map;
+      const given = process.memory.isReadable(argument, size) ? process.memory.getU32(argument + flags.offset) : READ_WRITE;
+      // memory_mapping gives a guest's device both, or nothing.
+      if (given === VFIO_DMA_MAP_FLAG_READ || given === VFIO_DMA_MAP_FLAG_WRITE) return -EOPNOTSUPP;
+      return (given & ~READ_WRITE) !== 0 ? -EINVAL : yield* mapDma(this, process, argument);
+    }
+    if (request !== VFIO_IOMMU_UNMAP_DMA) return -ENOTTY;
+    const { flags, size } = vfio_iommu_type1_dma_unmap;
+    const given = process.memory.isReadable(argument, size) ? process.memory.getU32(argument + flags.offset) : 0;
+    return (given & ~VFIO_DMA_UNMAP_FLAG_ALL) !== 0 ? -EINVAL : yield* unmapDma(this, process, argument);
+  }
+
+  private *getInfo(process: Process, argument: number): Step<number> {
+    yield* this.lock.lock();
+    const { ranges, available } = this;
+    yield* this.lock.unlock();
+    return copyOutInfo(process, argument, { pageSizes: this.unit, ranges, available, tracksDirtyPages: false });
+  }
+
+  /** Each member goes to the guest; the first that another guest has gives those before it back. -EBUSY, -EPERM. */
+  *attachGroup(group: IommuGroup): Step<number> {
+    yield* this.lock.lock();
+    let result = this.groups.includes(group) ? -EINVAL : 0;
+    let assigned = 0;
+    while (assigned < group.members.length && result === 0) {
+      result = yield* this.xen.testAssign(group.members[assigned], this.target);
+      if (result === 0) result = yield* this.xen.assign(group.members[assigned], this.target);
+      if (result === 0) assigned++;
+    }
+    if (result === 0) yield* this.join(group);
+    else while (assigned-- > 0) yield* this.xen.deassign(group.members[assigned], this.target);
+    yield* this.lock.unlock();
+    return result;
+  }
+
+  private *join(group: IommuGroup): Step<void> {
+    this.domain ??= group.newDomain();
+    this.groups.push(group);
+    this.ranges = commonRanges(this.groups);
+    yield* group.attach(this.domain);
+  }
+
+  *detachGroup(group: IommuGroup): Step<void> {
+    yield* this.lock.lock();
+    for (let i = 0; i < group.members.length; i++) yield* this.xen.deassign(group.members[i], this.target);
+    this.groups.splice(this.groups.indexOf(group), 1);
+    this.ranges = this.groups.length === 0 ? [] : commonRanges(this.groups);
+    yield* group.attach(null);
+    if (this.groups.length === 0) while (this.dmas.length > 0) yield* this.remove(this.dmas.length - 1);
+    yield* this.lock.unlock();
+  }
+
+  /** Call by call; one that fails takes back those before it, the last first, and no part of the mapping is left. */
+  *insert(dma: Type1Dma): Step<number> {
+    const runs = this.runsOf(dma);
+    let done = 0;
+    let result = 0;
+    while (done < runs.length && result === 0) {
+      const { gfn, mfn, count } = runs[done];
+      result = yield* this.xen.memoryMapping(this.target, gfn, mfn, count, true);
+      if (result === 0) done++;
+    }
+    if (result !== 0) {
+      yield* this.unmapRuns(runs, done);
+      return result;
+    }
+    if (this.domain !== null) yield* this.domain.map(dma);
+    this.dmas.add(dma);
+    this.available--;
+    return 0;
+  }
+
+  private *unmapRuns(runs: readonly Run[], count: number): Step<void> {
+    for (let i = count - 1; i >= 0; i--) yield* this.xen.memoryMapping(this.target, runs[i].gfn, runs[i].mfn, runs[i].count, false);
+  }
+
+  /** Guest frames ascending; a run ends where the machine's frames do not go on, or a call is full. */
+  private runsOf({ iova, process, pages }: Type1Dma): Run[] {
+    const runs: Run[] = [];
+    const first = Number(iova) / PAGE;
+    for (let i = 0; i < pages.length / PAGE; ) {
+      const mfn = this.xen.frameOf(process, pages.start + i * PAGE);
+      let count = 1;
+      while (count < MAX_FRAMES && i + count < pages.length / PAGE && this.xen.frameOf(process, pages.start + (i + count) * PAGE) === mfn + count) count++;
+      runs.push({ gfn: first + i, mfn, count });
+      i += count;
+    }
+    return runs;
+  }
+
+  *remove(i: number): Step<void> {
+    const dma = this.dmas.at(i);
+    const runs = this.runsOf(dma);
+    if (this.domain !== null) yield* this.domain.unmap(dma.iova, dma.size);
+    yield* this.unmapRuns(runs, runs.length);
+    this.dmas.remove(i);
+    this.available++;
+    unpinPages(dma);
+  }
+
+  *release(): Step<void> {
+    yield* this.lock.lock();
+    while (this.dmas.length > 0) yield* this.remove(this.dmas.length - 1);
+    yield* this.lock.unlock();
+  }
+}
+guarded(XenIommuInstance, (instance) => instance.lock, "available", "ranges", "groups", "domain");
