@@ -23,6 +23,7 @@ export * as mman from "./uapi/mman.js";
 export * as powerpc from "./uapi/powerpc.js";
 export * as iommufd from "./uapi/iommufd.js";
 export * as vfio from "./uapi/vfio.js";
+export * as vfioXen from "./uapi/vfio-xen.js";
 
 // Boards.
 export { type Assignment, assignmentOf, type Mechanism, type MechanismName, MECHANISMS, mechanismsFor, mechanismsOf } from "./board/assign.js";
@@ -134,10 +135,12 @@ export { Poller } from "./host/poller.js";
 export { Process, type ProcessOptions } from "./host/process.js";
 export { Sysfs } from "./host/sysfs.js";
 export { XenHypervisor, type XenOptions } from "./host/xen/hypervisor.js";
+export { XenMsiDomain } from "./host/xen/msi-domain.js";
 export { V2mDomain, V2mFrame } from "./host/v2m.js";
 export type { VfioPciDevice, VfioPciOptions } from "./vfio/backends/pci/device.js";
 export { VfioPciDriver } from "./vfio/backends/pci/driver.js";
 export { VfioPlatformDriver } from "./vfio/backends/platform.js";
+export { VfioXenPciDriver } from "./vfio/backends/xen/driver.js";
 export { SpaprBackend } from "./vfio/iommu/spapr.js";
 export { Type1Backend } from "./vfio/iommu/type1.js";
 export { XenIommuBackend } from "./vfio/iommu/xen.js";

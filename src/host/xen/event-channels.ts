@@ -16,8 +16,6 @@ export interface Upcall {
 interface Channel {
   isPending: boolean;
   isMasked: boolean;
-  /** The physical interrupt behind it, or -1. */
-  readonly pirq: number;
 }
 
 /**
@@ -32,23 +30,23 @@ export class EventChannels {
 
   constructor(private readonly sim: Sim) {}
 
-  /** EVTCHNOP_bind_pirq (2), or alloc_unbound with no interrupt (-1): a port, or -ENOSPC. */
-  *bind(domain: number, pirq: number): Step<number> {
+  /** EVTCHNOP_bind_pirq (2), as far as it concerns the port: the lowest free one, or -ENOSPC. */
+  *bind(domain: number): Step<number> {
     yield writes(this, "channels");
     for (let port = 1; port < PORTS; port++)
       if (!this.channels.has(key(domain, port))) {
-        this.channels.set(key(domain, port), { isPending: false, isMasked: false, pirq });
+        this.channels.set(key(domain, port), { isPending: false, isMasked: false });
         return port;
       }
     return -ENOSPC;
   }
 
   /** A port that the guest has chosen; -EBUSY where it is in use, -EINVAL for none. */
-  *bindPort(domain: number, port: number, pirq: number): Step<number> {
+  *bindPort(domain: number, port: number): Step<number> {
     if (port <= 0 || port >= PORTS) return -EINVAL;
     yield writes(this, "channels");
     if (this.channels.has(key(domain, port))) return -EBUSY;
-    this.channels.set(key(domain, port), { isPending: false, isMasked: false, pirq });
+    this.channels.set(key(domain, port), { isPending: false, isMasked: false });
     return port;
   }
 

@@ -68,7 +68,7 @@ export class XenHypervisor {
     private readonly options: XenOptions = {},
   ) {
     this.channels = new EventChannels(sim);
-    this.pirqs = new PhysicalIrqs(sim);
+    this.pirqs = new PhysicalIrqs(sim, this.channels);
   }
 
   addGuest(id: number): XenGuest {

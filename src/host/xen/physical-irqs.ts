@@ -5,8 +5,6 @@ import type { Step } from "../../sim/step.js";
 import { EBUSY, EINVAL } from "../../uapi/errno.js";
 import type { EventChannels } from "./event-channels.js";
 
-const FIRST_PIRQ = 16;
-
 /** Where a physical interrupt goes. */
 export type PirqTarget =
   | { readonly kind: "evtchn"; readonly domain: number; readonly port: number }
@@ -17,16 +15,16 @@ export interface GuestVectors {
   inject(domain: number, vector: number): Step<void>;
 }
 
+const FIRST_PIRQ = 16;
+const LINE = -1;
+
 interface Pirq {
-  /** A function's message of that number, or a line. */
   readonly device: string;
+  /** Number of the function's message; -1 for its line. */
   readonly entry: number;
   target: PirqTarget | null;
-  /** Of a line: its level, and delivered since the last EOI. */
-  isHigh: boolean;
+  /** Delivered since the last EOI: of a line. */
   isActive: boolean;
-  /** Interrupts so far. */
-  count: number;
 }
 
 /**
@@ -36,80 +34,114 @@ interface Pirq {
 export class PhysicalIrqs {
   guests: GuestVectors | null = null;
   private readonly pirqs = new Map<number, Pirq>();
+  private readonly lines = new Map<string, XenLine>();
   private next = FIRST_PIRQ;
 
-  constructor(readonly sim: Sim) {}
+  constructor(
+    readonly sim: Sim,
+    private readonly channels: EventChannels,
+  ) {}
 
-  /** PHYSDEVOP_map_pirq (13), by message (type 0) or line (type 1, entry -1): the number; -EBUSY where it is mapped. */
-  *map(device: string, entry: number): Step<number> {
+  /** A device's wire, which goes to `host` as long as its interrupt is not mapped here. */
+  lineOf(device: string, host: LevelSink): LevelSink {
+    const line = new XenLine(this, device, host);
+    this.lines.set(device, line);
+    return line;
+  }
+
+  /** PHYSDEVOP_map_pirq (13), type 0: `count` messages of a function from entry `first` on; the first of as many numbers. -EBUSY. */
+  *mapMessages(device: string, first: number, count: number): Step<number> {
     yield writes(this, "pirqs");
-    for (const pirq of this.pirqs.values()) if (pirq.device === device && pirq.entry === entry) return -EBUSY;
+    for (let entry = first; entry < first + count; entry++) if (this.numberOf(device, entry) >= 0) return -EBUSY;
+    // The low bits of a function's data are its vector's: a block begins at a multiple of its size.
+    let size = 1;
+    while (size < count) size *= 2;
+    const number = Math.ceil(this.next / size) * size;
+    this.next = number + size;
+    for (let i = 0; i < count; i++) this.pirqs.set(number + i, { device, entry: first + i, target: null, isActive: false });
+    return number;
+  }
+
+  /** The same, type 1: the function's line. -EBUSY, -EINVAL without one. */
+  *mapLine(device: string): Step<number> {
+    yield writes(this, "pirqs");
+    const line = this.lines.get(device);
+    if (line === undefined) return -EINVAL;
+    if (this.numberOf(device, LINE) >= 0) return -EBUSY;
     const number = this.next++;
-    this.pirqs.set(number, { device, entry, target: null, isHigh: false, isActive: false, count: 0 });
+    this.pirqs.set(number, { device, entry: LINE, target: null, isActive: false });
+    yield* line.handOver(true);
     return number;
   }
 
   /** PHYSDEVOP_unmap_pirq (14). */
   *unmap(number: number): Step<number> {
     yield writes(this, "pirqs");
-    return this.pirqs.delete(number) ? 0 : -EINVAL;
+    const pirq = this.pirqs.get(number);
+    if (pirq === undefined) return -EINVAL;
+    this.pirqs.delete(number);
+    const line = pirq.entry === LINE ? this.lines.get(pirq.device) : undefined;
+    if (line !== undefined) yield* line.handOver(false);
+    return 0;
   }
 
-  /** Bound once to an event channel or, by bind_pt_irq (38), to a vector of the guest; null takes it back (48). */
+  /** Bound once, to an event channel or, by bind_pt_irq (38), to a vector of the guest; null takes it back (48). -EBUSY, -EINVAL. */
   *bind(number: number, target: PirqTarget | null): Step<number> {
     yield writes(this, "pirqs");
     const pirq = this.pirqs.get(number);
     if (pirq === undefined) return -EINVAL;
     if (target !== null && pirq.target !== null) return -EBUSY;
     pirq.target = target;
+    pirq.isActive = false;
+    if (target !== null) yield* this.sample(pirq);
     return 0;
   }
 
-  /** The function's message: true where it is mapped here. */
-  *message(device: string, entry: number, channels: EventChannels): Step<boolean> {
+  /** A message with the number as its data: false where the function has it not. */
+  *message(device: string, number: number): Step<boolean> {
     yield writes(this, "pirqs");
-    const pirq = this.of(device, entry);
-    if (pirq === null) return false;
-    yield* this.deliver(pirq, channels);
+    const pirq = this.pirqs.get(number);
+    if (pirq === undefined || pirq.device !== device || pirq.entry === LINE) return false;
+    yield* this.deliver(pirq.target);
     return true;
   }
 
-  /** The line of a device changes; false where nobody has it here. */
-  *setLevel(device: string, isHigh: boolean, channels: EventChannels): Step<boolean> {
+  /** The line of a device has changed. */
+  *sampleLine(device: string): Step<boolean> {
     yield writes(this, "pirqs");
-    const pirq = this.of(device, LINE);
-    if (pirq === null) return false;
-    pirq.isHigh = isHigh;
-    if (isHigh && !pirq.isActive) yield* this.activate(pirq, channels);
+    const pirq = this.pirqs.get(this.numberOf(device, LINE));
+    if (pirq === undefined) return false;
+    yield* this.sample(pirq);
     return true;
   }
 
   /** PHYSDEVOP_eoi (12), from the guest: a line that is still high comes again. */
-  *eoi(number: number, channels: EventChannels): Step<number> {
+  *eoi(number: number): Step<number> {
     yield writes(this, "pirqs");
     const pirq = this.pirqs.get(number);
     if (pirq === undefined) return -EINVAL;
     pirq.isActive = false;
-    if (pirq.isHigh) yield* this.activate(pirq, channels);
+    yield* this.sample(pirq);
     return 0;
   }
 
-  private *activate(pirq: Pirq, channels: EventChannels): Step<void> {
+  private *sample(pirq: Pirq): Step<void> {
+    if (pirq.entry !== LINE || pirq.isActive || pirq.target === null) return;
+    if (!(this.lines.get(pirq.device)?.isHigh ?? false)) return;
     pirq.isActive = true;
-    yield* this.deliver(pirq, channels);
+    yield* this.deliver(pirq.target);
   }
 
-  private *deliver(pirq: Pirq, channels: EventChannels): Step<void> {
-    pirq.count++;
-    const { target } = pirq;
+  private *deliver(target: PirqTarget | null): Step<void> {
     if (target === null) return;
-    if (target.kind === "evtchn") yield* channels.send(target.domain, target.port);
+    if (target.kind === "evtchn") yield* this.channels.send(target.domain, target.port);
     else if (this.guests !== null) yield* this.guests.inject(target.domain, target.vector);
   }
 
-  private of(device: string, entry: number): Pirq | null {
-    for (const pirq of this.pirqs.values()) if (pirq.device === device && pirq.entry === entry) return pirq;
-    return null;
+  /** -1 where it is not mapped. The caller has announced the access. */
+  private numberOf(device: string, entry: number): number {
+    for (const [number, pirq] of this.pirqs) if (pirq.device === device && pirq.entry === entry) return number;
+    return -1;
   }
 
   /** Numbers in use, for tests and dumps. */
@@ -120,21 +152,24 @@ export class PhysicalIrqs {
 }
 shared(PhysicalIrqs, "pirqs");
 
-/** The entry of a line. */
-export const LINE = -1;
-
 /** A device's wire: to Xen while the interrupt is mapped there, to the host's controller otherwise. */
-export class XenLine implements LevelSink {
+class XenLine implements LevelSink {
   readonly trigger = "level";
+  isHigh = false;
 
   constructor(
-    private readonly device: string,
     private readonly pirqs: PhysicalIrqs,
-    private readonly channels: EventChannels,
+    private readonly device: string,
     private readonly host: LevelSink,
   ) {}
 
   *setLevel(isHigh: boolean): Step<void> {
-    if (!(yield* this.pirqs.setLevel(this.device, isHigh, this.channels))) yield* this.host.setLevel(isHigh);
+    this.isHigh = isHigh;
+    if (!(yield* this.pirqs.sampleLine(this.device))) yield* this.host.setLevel(isHigh);
+  }
+
+  /** What the host's controller sees of a wire that has gone to Xen is low. */
+  *handOver(toXen: boolean): Step<void> {
+    if (this.isHigh) yield* this.host.setLevel(!toXen);
   }
 }

@@ -60,6 +60,17 @@ export interface VfioPciOptions {
   readonly msixSparse?: boolean;
 }
 
+/** What a driver's probe brings together for one function. */
+export interface PciDeviceParts {
+  readonly vfio: Vfio;
+  readonly pci: PciDevice;
+  readonly group: VfioGroup;
+  readonly set: PciDeviceSet;
+  readonly isNointx: boolean;
+  /** The physical function of a virtual one, if VFIO has it. */
+  readonly physical: VfioPciDevice | null;
+}
+
 /** A function that vfio-pci holds (vfio.md 7 to 14). */
 export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGate, TableAccess {
   readonly isPlatform = false;
@@ -85,17 +96,20 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
   /** INTx was masked by entering low power, and is unmasked by leaving it. */
   private maskedByPower = false;
 
+  readonly pci: PciDevice;
+  readonly set: PciDeviceSet;
+  readonly isNointx: boolean;
+  private readonly physical: VfioPciDevice | null;
+
   constructor(
-    vfio: Vfio,
-    readonly pci: PciDevice,
-    group: VfioGroup,
-    readonly set: PciDeviceSet,
+    { vfio, pci, group, set, isNointx, physical }: PciDeviceParts,
     private readonly options: VfioPciOptions,
-    readonly isNointx: boolean,
-    /** The physical function of a virtual one, if VFIO has it. */
-    private readonly physical: VfioPciDevice | null,
   ) {
     super(vfio, pci.name, group, set.lock);
+    this.pci = pci;
+    this.set = set;
+    this.isNointx = isNointx;
+    this.physical = physical;
     this.memoryLock = new Mutex(vfio.sim, "vfio_pci.memory_lock");
     this.irqs = new PciIrqs(vfio, this, { isUnlazy: options.unlazyIntx ?? true, releasesLine: options.releasesIntxLine ?? false });
     this.ioeventfds = new Ioeventfds(vfio, this);

@@ -4,7 +4,7 @@ import type { PciBus } from "../../../host/pci/pci-root.js";
 import type { Step } from "../../../sim/step.js";
 import { EBUSY, EINVAL, ENOENT } from "../../../uapi/errno.js";
 import type { Vfio } from "../../vfio.js";
-import { VfioPciDevice, type VfioPciOptions } from "./device.js";
+import { type PciDeviceParts, VfioPciDevice, type VfioPciOptions } from "./device.js";
 import { PciDeviceSet } from "./device-set.js";
 import { NOINTX_FUNCTIONS } from "./nointx.js";
 
@@ -37,11 +37,15 @@ export class VfioPciDriver extends HostDriver {
     // The kernel asks the list only where masking is asked for at all.
     const isNointx = !this.options.nointxmask && device.compatible.some((id) => nointx.has(id));
     const physical = device.physicalFunction === null ? null : this.deviceOf(device.physicalFunction.name);
-    const vfioDevice = new VfioPciDevice(this.vfio, device, vfioGroup, set, this.options, isNointx, physical);
+    const vfioDevice = this.newDevice({ vfio: this.vfio, pci: device, group: vfioGroup, set, isNointx, physical });
     set.members.push(vfioDevice);
     yield* this.vfio.show(vfioDevice);
     this.devices.push(vfioDevice);
     return 0;
+  }
+
+  protected newDevice(parts: PciDeviceParts): VfioPciDevice {
+    return new VfioPciDevice(parts, this.options);
   }
 
   private setOf(bus: PciBus): PciDeviceSet {

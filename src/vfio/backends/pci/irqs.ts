@@ -74,6 +74,14 @@ export class PciIrqs {
     return result;
   }
 
+  /** A request that has been decoded and checked by whoever calls. */
+  *run(process: Process, request: IrqSet): Step<number> {
+    yield* this.igate.lock();
+    const result = yield* this.dispatch(process, request);
+    yield* this.igate.unlock();
+    return result;
+  }
+
   private *dispatch(process: Process, request: IrqSet): Step<number> {
     const { index, action } = request;
     if (action === VFIO_IRQ_SET_ACTION_TRIGGER) return yield* this.setTrigger(process, request);

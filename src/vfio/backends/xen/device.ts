@@ -1,0 +1,132 @@
+import type { Process } from "../../../host/process.js";
+import { UserArgument } from "../../../host/user-argument.js";
+import type { XenHypervisor } from "../../../host/xen/hypervisor.js";
+import type { XenMsiDomain } from "../../../host/xen/msi-domain.js";
+import type { Step } from "../../../sim/step.js";
+import { EINVAL, ENOTTY } from "../../../uapi/errno.js";
+import {
+  VFIO_DEVICE_GET_IRQ_INFO,
+  VFIO_DEVICE_SET_IRQS,
+  VFIO_IRQ_INFO_AUTOMASKED,
+  VFIO_IRQ_INFO_EVENTFD,
+  VFIO_IRQ_INFO_MASKABLE,
+  VFIO_IRQ_SET_ACTION_TRIGGER,
+  VFIO_IRQ_SET_DATA_EVENTFD,
+  VFIO_PCI_MSIX_IRQ_INDEX,
+  VFIO_PCI_NUM_IRQS,
+  vfio_irq_info,
+} from "../../../uapi/vfio.js";
+import {
+  VFIO_DEVICE_SET_IRQ_NOTIFY,
+  VFIO_IRQ_INFO_NOTIFY_EVTCHN,
+  VFIO_IRQ_INFO_NOTIFY_GUEST_MSI,
+  VFIO_IRQ_NOTIFY_EVENTFD,
+} from "../../../uapi/vfio-xen.js";
+import { IrqSet } from "../../set-irqs.js";
+import { type PciDeviceParts, VfioPciDevice, type VfioPciOptions } from "../pci/device.js";
+import { NO_IRQS } from "../pci/mode.js";
+import { XenIrqs } from "./irqs.js";
+import { decodeNotify, type NotifyKind } from "./notify.js";
+
+export interface VfioXenPciOptions extends VfioPciOptions {
+  readonly xen: XenHypervisor;
+  readonly msi: XenMsiDomain;
+  /** The guest that has the device. */
+  readonly guest: number;
+  /** What INTx, MSI and MSI-X each can tell by. Default: event channels and vectors of the guest. */
+  readonly notify?: (index: number) => readonly NotifyKind[];
+}
+
+const GUEST_OWNED: readonly NotifyKind[] = ["evtchn", "guest_msi"];
+const HOST_OWNED: readonly NotifyKind[] = ["eventfd"];
+const info = new UserArgument(vfio_irq_info.size);
+
+/**
+ * A function that vfio-xen-pci holds (vfio.md 21.4): vfio-pci in everything but its interrupts, which the hypervisor brings to the
+ * guest. ERR and REQ are the host's own, and eventfds.
+ */
+export class VfioXenPciDevice extends VfioPciDevice {
+  private readonly xenIrqs: XenIrqs;
+  private readonly notify: (index: number) => readonly NotifyKind[];
+
+  constructor(parts: PciDeviceParts, options: VfioXenPciOptions) {
+    super(parts, options);
+    this.xenIrqs = new XenIrqs(options.xen, options.msi, parts.pci, this, options.guest, this.irqs.igate);
+    this.notify = options.notify ?? (() => GUEST_OWNED);
+  }
+
+  private offers(index: number): readonly NotifyKind[] {
+    return index > VFIO_PCI_MSIX_IRQ_INDEX ? HOST_OWNED : this.notify(index);
+  }
+
+  protected override *closeDevice(): Step<void> {
+    yield* this.xenIrqs.disable();
+    yield* super.closeDevice();
+  }
+
+  protected override *ioctl(process: Process, request: number, address: number): Step<number> {
+    switch (request) {
+      case VFIO_DEVICE_GET_IRQ_INFO:
+        return yield* this.getIrqInfo(process, address);
+      case VFIO_DEVICE_SET_IRQS:
+        return yield* this.setIrqs(process, address);
+      case VFIO_DEVICE_SET_IRQ_NOTIFY:
+        return yield* this.setIrqNotify(process, address);
+      default:
+        return yield* super.ioctl(process, request, address);
+    }
+  }
+
+  /** As vfio-pci's, with the kinds of notification that there are; what the host does not handle it does not mask (21.4). */
+  private *getIrqInfo(process: Process, address: number): Step<number> {
+    const result = yield* super.ioctl(process, VFIO_DEVICE_GET_IRQ_INFO, address);
+    if (result !== 0 || !info.copyIn(process, address)) return result;
+    const offers = this.offers(vfio_irq_info.index.get(info.view));
+    let flags = vfio_irq_info.flags.get(info.view);
+    if (!offers.includes("eventfd")) flags &= ~(VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED);
+    if (offers.includes("evtchn")) flags |= VFIO_IRQ_INFO_NOTIFY_EVTCHN;
+    if (offers.includes("guest_msi")) flags |= VFIO_IRQ_INFO_NOTIFY_GUEST_MSI;
+    vfio_irq_info.flags.set(info.view, flags);
+    process.memory.setU32(address + vfio_irq_info.flags.offset, flags);
+    return 0;
+  }
+
+  private *countsOf(): Step<number[]> {
+    const counts: number[] = [];
+    for (let index = 0; index < VFIO_PCI_NUM_IRQS; index++) counts.push(yield* this.irqCount(index));
+    return counts;
+  }
+
+  private *setIrqs(process: Process, address: number): Step<number> {
+    const counts = yield* this.countsOf();
+    const request = new IrqSet();
+    const error = request.decode(process, address, VFIO_PCI_NUM_IRQS, (index) => counts[index]);
+    if (error !== 0) return error;
+    const { index } = request;
+    if (yield* this.xenIrqs.uses(index)) {
+      const installs = request.action === VFIO_IRQ_SET_ACTION_TRIGGER && request.dataType === VFIO_IRQ_SET_DATA_EVENTFD;
+      return installs ? -EINVAL : yield* this.xenIrqs.setIrqs(process, request);
+    }
+    if (!this.offers(index).includes("eventfd")) return request.dataType === VFIO_IRQ_SET_DATA_EVENTFD && request.action !== VFIO_IRQ_SET_ACTION_TRIGGER ? -ENOTTY : -EINVAL;
+    return yield* super.ioctl(process, VFIO_DEVICE_SET_IRQS, address);
+  }
+
+  /** A kind is changed only while nothing is installed (21.5). */
+  private *setIrqNotify(process: Process, address: number): Step<number> {
+    const counts = yield* this.countsOf();
+    const notify = decodeNotify(process, address, counts, (index) => this.offers(index));
+    if (typeof notify === "number") return notify;
+    if (notify.kind !== VFIO_IRQ_NOTIFY_EVENTFD) {
+      const mode = yield* this.irqs.mode.get();
+      return yield* this.xenIrqs.setNotify(process, notify, mode !== NO_IRQS);
+    }
+    if (yield* this.xenIrqs.uses(notify.index)) return -EINVAL;
+    const request = new IrqSet();
+    Object.assign(request, { dataType: VFIO_IRQ_SET_DATA_EVENTFD, action: VFIO_IRQ_SET_ACTION_TRIGGER });
+    request.index = notify.index;
+    request.start = notify.start;
+    request.count = notify.count;
+    request.dataAddress = notify.dataAddress;
+    return yield* this.irqs.run(process, request);
+  }
+}

@@ -1,0 +1,235 @@
+import { describe, expect, it } from "vitest";
+import { XenHypervisor } from "../host/xen/hypervisor.js";
+import { XenMsiDomain } from "../host/xen/msi-domain.js";
+import { run, type Step } from "../sim/step.js";
+import { EINVAL, ENOTTY } from "../uapi/errno.js";
+import * as uapi from "../uapi/vfio.js";
+import * as xenUapi from "../uapi/vfio-xen.js";
+import { LEVEL_SPI } from "../explore/stages/vfio-stage.js";
+import { BOOL, ERR, EVENTFD, INTX, MASK, MSI, MSIX, NONE, PciStage, TRIGGER, UNMASK } from "../explore/stages/pci-stage.js";
+import type { NotifyKind } from "./backends/xen/notify.js";
+import { VfioXenPciDriver } from "./backends/xen/driver.js";
+import { XenIommuBackend } from "./iommu/xen.js";
+
+// Device assignment without a host that handles interrupts (vfio.md 21): what the review of January 2012 asked for.
+
+const GUEST = 5;
+const { VFIO_IRQ_NOTIFY_EVTCHN: EVTCHN, VFIO_IRQ_NOTIFY_GUEST_MSI: GUEST_MSI, VFIO_IRQ_NOTIFY_EVENTFD: KIND_EVENTFD } = xenUapi;
+
+class XenStage extends PciStage {
+  readonly xen: XenHypervisor;
+  readonly upcalls: number[] = [];
+  readonly injected: number[] = [];
+  readonly d: number;
+
+  constructor(notify?: (index: number) => readonly NotifyKind[]) {
+    super();
+    const { host } = this.machine;
+    this.xen = new XenHypervisor(this.sim);
+    this.xen.addGuest(GUEST);
+    this.xen.channels.listener = this;
+    this.xen.pirqs.guests = this;
+    const msi = new XenMsiDomain(host.irqs, this.xen.pirqs);
+    host.msi = msi;
+    this.A.fn.connect(this.xen.pirqs.lineOf(this.A.name, this.wire.input()), this.root);
+    this.vfio.registerIommu(new XenIommuBackend(this.sim, this.xen, GUEST));
+    this.pciBus.addDriver(new VfioXenPciDriver(this.vfio, { xen: this.xen, msi, guest: GUEST, ...(notify ? { notify } : {}) }));
+    this.write("/sys/bus/pci/drivers/vfio-pci/unbind", this.A.name);
+    this.write(`/sys/bus/pci/devices/${this.A.name}/driver_override`, "vfio-xen-pci\n");
+    this.write("/sys/bus/pci/drivers_probe", this.A.name);
+    this.d = this.ready(uapi.VFIO_XEN_IOMMU).d;
+    this.configWrite(this.d, 4, 2, 6);
+  }
+  *upcall(domain: number, port: number): Step<void> {
+    expect(domain).toBe(GUEST);
+    this.upcalls.push(port);
+  }
+  *inject(domain: number, vector: number): Step<void> {
+    expect(domain).toBe(GUEST);
+    this.injected.push(vector);
+  }
+  flags(index: number): number {
+    expect(this.call(this.d, uapi.VFIO_DEVICE_GET_IRQ_INFO, 16, 0, index, 0)).toBe(0);
+    return this.answer(4);
+  }
+  notify(kind: number, index: number, start: number, size: number, ...elements: number[][]): number {
+    return this.call(this.d, xenUapi.VFIO_DEVICE_SET_IRQ_NOTIFY, 24 + size * elements.length, kind, index, start, elements.length, size, ...elements.flat());
+  }
+  /** The port that came back for element `i`. */
+  port(i: number): number {
+    return this.answer(24 + 8 * i + 4);
+  }
+  /** Interrupts that handlers of the host have seen. */
+  get hostInterrupts(): number {
+    let sum = 0;
+    for (let irq = 1; irq < 200; irq++) sum += this.machine.host.counts(irq).kstat;
+    return sum;
+  }
+  takeEvent(port: number): number {
+    return run(this.xen.channels.take(GUEST, port)) ? 1 : 0;
+  }
+}
+
+describe("21.4: an interrupt bound to an event channel", () => {
+  it("vector 99: is told by what the index offers, and asked for by elements of its size", () => {
+    const world = new XenStage();
+    const E = world.eventfd();
+    expect(world.flags(MSI) & 0x100).toBe(0x100);
+    expect(world.setIrqs(world.d, MSI, EVENTFD | TRIGGER, 0, 1, E)).toBe(-EINVAL);
+    expect(world.notify(EVTCHN, MSI, 0, 4, [GUEST])).toBe(-EINVAL);
+    expect(world.notify(EVTCHN, MSI, 0, 8, [GUEST, 0])).toBe(0);
+    expect(world.port(0)).toBe(1);
+    expect(run(world.xen.channels.ports(GUEST))).toEqual([1]);
+  });
+
+  it("vector 100: is pending or not: twice before it is taken is once, and no handler of the host runs", () => {
+    const world = new XenStage();
+    world.notify(EVTCHN, MSI, 0, 8, [GUEST, 0]);
+    const port = world.port(0);
+    world.event(0);
+    world.event(0);
+    expect([world.upcalls, world.hostInterrupts]).toEqual([[port], 0]);
+    expect([world.takeEvent(port), world.takeEvent(port)]).toEqual([1, 0]);
+    world.event(0);
+    expect(world.upcalls).toEqual([port, port]);
+  });
+
+  it.each([[MSI, 4], [MSIX, 8]])("index %i: each vector has a port of its own, and closes it with the index", (index, count) => {
+    const world = new XenStage();
+    const elements = Array.from({ length: count }, () => [GUEST, 0]);
+    expect(world.notify(EVTCHN, index, 0, 8, ...elements)).toBe(0);
+    const ports = elements.map((_, i) => world.port(i));
+    expect(new Set(ports).size).toBe(count);
+    for (let i = 0; i < count; i++) world.event(i);
+    expect(world.upcalls).toEqual(ports);
+    expect(world.setIrqs(world.d, index, NONE | TRIGGER, 0, 0)).toBe(0);
+    expect([run(world.xen.channels.ports(GUEST)), run(world.xen.pirqs.numbers())]).toEqual([[], []]);
+    world.event(0);
+    expect(world.upcalls).toEqual(ports);
+  });
+
+  it("a line stays active until the guest ends it, and comes again while it is high", () => {
+    const world = new XenStage();
+    expect(world.flags(INTX)).toBe(xenUapi.VFIO_IRQ_INFO_NOTIFY_EVTCHN | xenUapi.VFIO_IRQ_INFO_NOTIFY_GUEST_MSI);
+    expect(world.notify(EVTCHN, INTX, 0, 8, [GUEST, 7])).toBe(0);
+    const [pirq] = run(world.xen.pirqs.numbers());
+    world.intx(true);
+    expect([world.upcalls, world.isDisIntx, world.hostInterrupts]).toEqual([[7], false, 0]);
+    world.takeEvent(7);
+    expect(run(world.xen.pirqs.eoi(pirq))).toBe(0);
+    expect(world.upcalls).toEqual([7, 7]);
+    world.intx(false);
+    world.takeEvent(7);
+    run(world.xen.pirqs.eoi(pirq));
+    expect(world.upcalls).toEqual([7, 7]);
+  });
+
+  it("a line that was high before is seen when it is bound, and is the host's again afterwards", () => {
+    const world = new XenStage();
+    world.intx(true);
+    world.notify(EVTCHN, INTX, 0, 8, [GUEST, 0]);
+    expect(world.upcalls).toEqual([1]);
+    expect(world.machine.gic.lineLevel(0, LEVEL_SPI)).toBe(false);
+    world.setIrqs(world.d, INTX, NONE | TRIGGER, 0, 0);
+    expect(world.machine.gic.lineLevel(0, LEVEL_SPI)).toBe(true);
+  });
+
+  it("has loopback, and the mask bit of its port; a virqfd has nothing to unmask", () => {
+    const world = new XenStage();
+    expect(world.setIrqs(world.d, MSI, NONE | TRIGGER, 0, 1)).toBe(-EINVAL);
+    world.notify(EVTCHN, MSI, 0, 8, [GUEST, 0], [xenUapi.DOMID_INVALID, 0]);
+    const port = world.port(0);
+    expect(world.setIrqs(world.d, MSI, NONE | TRIGGER, 0, 1)).toBe(0);
+    expect(world.setIrqs(world.d, MSI, NONE | TRIGGER, 1, 1)).toBe(-EINVAL);
+    expect(world.upcalls).toEqual([port]);
+    world.takeEvent(port);
+    expect(world.setIrqs(world.d, MSI, BOOL | MASK, 0, 1, 1)).toBe(0);
+    world.event(0);
+    expect(world.upcalls).toEqual([port]);
+    expect(world.setIrqs(world.d, MSI, NONE | UNMASK, 0, 1)).toBe(0);
+    expect(world.upcalls).toEqual([port, port]);
+    expect(world.setIrqs(world.d, MSI, EVENTFD | UNMASK, 0, 1, world.eventfd())).toBe(-ENOTTY);
+    expect(world.setIrqs(world.d, MSI, EVENTFD | TRIGGER, 0, 1, world.eventfd())).toBe(-EINVAL);
+  });
+
+  it("a vector of the guest needs no channel at all", () => {
+    const world = new XenStage();
+    expect(world.notify(GUEST_MSI, MSIX, 2, 24, [0, 0x51, 0, 0, 0, 0])).toBe(0);
+    world.event(2);
+    expect([world.injected, world.upcalls, world.hostInterrupts]).toEqual([[0x51], [], 0]);
+    expect(world.notify(EVTCHN, MSI, 0, 8, [GUEST, 0])).toBe(-EINVAL);
+    expect(world.call(world.d, xenUapi.VFIO_DEVICE_SET_IRQ_NOTIFY, 24, GUEST_MSI, MSIX, 0, 0, 24)).toBe(0);
+    expect(world.notify(EVTCHN, MSI, 0, 8, [GUEST, 0])).toBe(0);
+  });
+
+  it("fails like a block of eventfds: what was set in the call goes, and what it enabled", () => {
+    const world = new XenStage();
+    expect(world.notify(EVTCHN, MSI, 0, 8, [GUEST, 3], [GUEST, 3])).toBe(-16);
+    expect([run(world.xen.channels.ports(GUEST)), run(world.xen.pirqs.numbers())]).toEqual([[], []]);
+    expect(world.notify(EVTCHN, MSI, 0, 8, [GUEST, 3], [GUEST, 4])).toBe(0);
+    expect(world.notify(EVTCHN, MSI, 1, 8, [GUEST, 3])).toBe(-16);
+    expect(run(world.xen.channels.ports(GUEST))).toEqual([3]);
+  });
+
+  it("is validated in the order of 7.5", () => {
+    const world = new XenStage();
+    const notify = (...words: number[]): number => world.call(world.d, xenUapi.VFIO_DEVICE_SET_IRQ_NOTIFY, ...words);
+    expect(notify(23, EVTCHN, MSI, 0, 1, 8)).toBe(-EINVAL);
+    expect(notify(32, EVTCHN, 5, 0, 1, 8)).toBe(-EINVAL);
+    expect(notify(32, 0x12, MSI, 0, 1, 8)).toBe(-EINVAL);
+    expect(notify(32, EVTCHN, MSI, 4, 1, 8)).toBe(-EINVAL);
+    expect(notify(32, EVTCHN, MSI, 0, 2, 8)).toBe(-EINVAL);
+    expect(notify(32, KIND_EVENTFD, MSI, 0, 1, 4)).toBe(-EINVAL);
+    expect(notify(32, EVTCHN, ERR, 0, 1, 8)).toBe(-EINVAL);
+    expect(world.ioctl(world.d, xenUapi.VFIO_DEVICE_SET_IRQ_NOTIFY, 0xdead_0000)).toBe(-14);
+  });
+
+  it("everything ends with the last close", () => {
+    const world = new XenStage();
+    world.notify(EVTCHN, MSIX, 0, 8, [GUEST, 0], [GUEST, 0]);
+    world.close(world.d);
+    expect([run(world.xen.channels.ports(GUEST)), run(world.xen.pirqs.numbers())]).toEqual([[], []]);
+  });
+});
+
+describe("21.2: the points of the review", () => {
+  it("1, 6, 7: an index may offer nothing, and a client that needs nothing there works", () => {
+    const world = new XenStage((index) => (index === MSIX ? [] : ["eventfd"]));
+    expect([world.flags(MSIX), world.flags(MSI)]).toEqual([0, uapi.VFIO_IRQ_INFO_EVENTFD | uapi.VFIO_IRQ_INFO_NORESIZE]);
+    expect(world.notify(EVTCHN, MSIX, 0, 8, [GUEST, 0])).toBe(-EINVAL);
+    expect(world.setIrqs(world.d, MSIX, EVENTFD | TRIGGER, 0, 1, world.eventfd())).toBe(-EINVAL);
+    expect(world.regionRead(world.d, 0, 4)).toBe(0);
+  });
+
+  it("3, 4: memory and interrupts are the hypervisor's, by calls of its own", () => {
+    const world = new XenStage();
+    expect(run(world.xen.ownerOf(world.A.name))).toBe(GUEST);
+    expect(world.pciGroup.describeOwnership()).toBe("user 1 user");
+  });
+
+  it("8, 9: SET_IRQS with eventfds is the first kind of the general request", () => {
+    const world = new XenStage(() => ["eventfd", "evtchn"]);
+    const E = world.eventfd();
+    expect(world.notify(KIND_EVENTFD, MSI, 0, 4, [E])).toBe(0);
+    expect(world.setIrqs(world.d, MSI, NONE | TRIGGER, 0, 1)).toBe(0);
+    expect(world.count(E)).toBe(1);
+    expect(world.notify(EVTCHN, MSI, 0, 8, [GUEST, 0])).toBe(-EINVAL);
+    expect(world.setIrqs(world.d, MSI, NONE | TRIGGER, 0, 0)).toBe(0);
+    expect(world.notify(EVTCHN, MSI, 0, 8, [GUEST, 0])).toBe(0);
+    expect(world.notify(KIND_EVENTFD, MSI, 0, 4, [E])).toBe(-EINVAL);
+    expect(world.setIrqs(world.d, ERR, EVENTFD | TRIGGER, 0, 1, E)).toBe(0);
+  });
+
+  it("5, 13: one base for both drivers: all that is no interrupt answers alike", () => {
+    const xen = new XenStage();
+    const plain = new PciStage();
+    const { d } = plain.ready();
+    for (const [world, fd] of [[xen, xen.d], [plain, d]] as const) {
+      expect(world.call(fd, uapi.VFIO_DEVICE_GET_INFO, 24)).toBe(0);
+      expect([world.answer(4), world.answer(8), world.answer(12)]).toEqual([3, 9, 5]);
+      expect(world.configRead(fd, 0, 4) >>> 0).toBe(0x10d3_8086);
+      expect(world.ioctl(fd, uapi.VFIO_DEVICE_RESET, 0)).toBe(0);
+    }
+    expect(plain.call(d, xenUapi.VFIO_DEVICE_SET_IRQ_NOTIFY, 24, EVTCHN, MSI, 0, 0, 8)).toBe(-ENOTTY);
+  });
+});
