@@ -2,6 +2,7 @@
 import { soakBoards } from "./soak/boards.js";
 import { soakIts } from "./soak/its.js";
 import { soakExplore } from "./soak/explore.js";
+import { soakVfio } from "./soak/vfio.js";
 
-const parts = [await soakBoards(), await soakIts(), await soakExplore()];
+const parts = [await soakBoards(), await soakIts(), await soakVfio(), await soakExplore()];
 process.exitCode = parts.every(Boolean) ? 0 : 1;

@@ -1,0 +1,288 @@
+import { IommuDma } from "../host/iommu-dma.js";
+import type { Process } from "../host/process.js";
+import { XenHypervisor } from "../host/xen/hypervisor.js";
+import { Random } from "../sim/random.js";
+import { run, type Step } from "../sim/step.js";
+import { errnoName } from "../uapi/errno.js";
+import { pipe2 } from "../host/pipe.js";
+import { ARGUMENTS, MEMORY } from "../explore/stages/vfio-stage.js";
+import { PciStage, REGION } from "../explore/stages/pci-stage.js";
+import { SpaprBackend } from "./iommu/spapr.js";
+import { XenIommuBackend } from "./iommu/xen.js";
+import { DmaLog } from "./migration/dma-log.js";
+import type { MigrationDriver } from "./migration/migration.js";
+
+/** Calls in one world; the next one is fresh. */
+const LIFE = 600;
+const ARGUMENT_WORDS = 24;
+const VICTIM = 0x100_0000;
+const SECRET = 0x5ec2_e700;
+/** Errnos that vfio.md has for these files (0.3), with those of descriptors and of iommufd; and ESPIPE of streams. */
+const SPECIFIED = new Set([1, 2, 3, 5, 6, 7, 9, 11, 12, 13, 14, 16, 17, 19, 22, 24, 25, 28, 29, 34, 42, 75, 77, 90, 95, 98]);
+const NODES = ["/dev/vfio/vfio", "/dev/vfio/12", "/dev/vfio/13", "/dev/iommu", "/dev/vfio/devices/vfio0", "/dev/vfio/devices/vfio2", "/dev/vfio/devices/vfio3"];
+const REQUESTS = [...Array.from({ length: 22 }, (_, n) => 0x3b64 + n), ...Array.from({ length: 9 }, (_, n) => 0x3b80 + n), 0x3b8c, 0x3bff, 0xae80];
+const REQUESTS_OF: Readonly<Record<string, readonly number[]>> = {
+  "vfio-container": [0x3b64, 0x3b65, 0x3b66, 0x3b70, 0x3b71, 0x3b71, 0x3b71, 0x3b72, 0x3b73, 0x3b74, 0x3b75, 0x3b76, 0x3b77, 0x3b78],
+  "vfio-group": [0x3b67, 0x3b68, 0x3b68, 0x3b69, 0x3b6a, 0x3b6a],
+  "vfio-device": [0x3b6b, 0x3b6c, 0x3b6d, 0x3b6e, 0x3b6e, 0x3b6e, 0x3b6e, 0x3b6f, 0x3b70, 0x3b71, 0x3b74, 0x3b75, 0x3b75, 0x3b75, 0x3b76, 0x3b77, 0x3b78],
+  iommufd: [0x3b71, 0x3b72, 0x3b66, 0x3b80, 0x3b81, 0x3b82, 0x3b83, 0x3b84, 0x3b85, 0x3b85, 0x3b85, 0x3b86, 0x3b87, 0x3b88],
+  "vfio-migration": [0x3b79],
+};
+const EXTENSIONS = [1, 2, 3, 8, 9, 99, 0x58454e];
+/** Words that mean something somewhere: sizes, flags, indexes, addresses, halves of them. */
+const WORDS = [0, 0, 1, 2, 3, 4, 5, 7, 8, 12, 15, 16, 20, 24, 28, 32, 40, 48, 64, 0x21, 0x22, 0x24, 0x11, 0x14, 0x0c, 0x1000, 0x2000, 0x3000, 0xfee0_0000, MEMORY, MEMORY + 0x1000, ARGUMENTS, 0x7f, 0x80, 0x1_0000, 0x1_0002, 0x2_0002, 0x2_0006, 0x4_0003, 0x7fff_ffff, 0x8000_0000, 0xffff_f000, 0xffff_ffff];
+
+class Driver implements MigrationDriver {
+  readonly flags = 7;
+  private state = Uint8Array.of(1, 2, 3, 4);
+  *step(): Step<number> {
+    return 0;
+  }
+  *save(): Step<Uint8Array> {
+    return this.state.slice();
+  }
+  *load(state: Uint8Array): Step<boolean> {
+    if (state.length === 4) this.state = state.slice();
+    return state.length === 4;
+  }
+}
+
+/** What {@link soakIoctls} found. */
+export interface IoctlSoak {
+  readonly calls: number;
+  /** Of them without an error, and how often each errno was the answer. */
+  readonly done: number;
+  readonly errnos: ReadonlyMap<string, number>;
+  /** Pages that devices reached for, and got. */
+  readonly transfers: number;
+  readonly faults: readonly string[];
+}
+
+/** A process that calls anything with anything, devices that reach for any address, and somebody else's memory beside them. */
+class HostileUser {
+  readonly faults: string[] = [];
+  readonly errnos = new Map<string, number>();
+  calls = 0;
+  done = 0;
+  transfers = 0;
+  private world!: PciStage;
+  private victim!: Process;
+  private dmas: IommuDma[] = [];
+
+  constructor(private readonly random: Random) {
+    this.begin();
+  }
+
+  private begin(): void {
+    const tce = { windowStart: 0n, windowSize: 0x10_0000n, dynamicPageSizes: 0x1_1000n, maxLevels: 4 };
+    const log: { made: DmaLog | null } = { made: null };
+    const world = new PciStage({
+      separateGroups: this.random.below(2) === 0,
+      tce,
+      lockedMemoryLimit: 0x20_0000,
+      vfio: { migration: () => new Driver(), dmaLog: (pci) => (log.made ??= new DmaLog(pci.root.host.sim)) },
+    });
+    const xen = new XenHypervisor(world.sim);
+    xen.addGuest(5);
+    world.vfio.registerIommu(new SpaprBackend(world.sim));
+    world.vfio.registerIommu(new XenIommuBackend(world.sim, xen, 5));
+    this.world = world;
+    this.dmas = [world.A, world.B].map(({ group, fn }) => new IommuDma(world.smmu, group ?? world.pciGroup, fn.requesterId));
+    this.victim = world.newProcess("victim");
+    for (let i = 0; i < 16; i++) this.victim.memory.setU32(VICTIM + 0x1000 * i, SECRET + i);
+    this.assemble();
+  }
+
+  /** What a monitor does to get a device: as far as it goes. */
+  private assemble(): [string, number] {
+    const { world, random } = this;
+    const { memory } = world.process;
+    const words = (...all: number[]): void => all.forEach((word, i) => memory.setU32(ARGUMENTS + 4 * i, word >>> 0));
+    const isIommufd = random.below(3) === 0;
+    const c = world.open(isIommufd ? "/dev/iommu" : "/dev/vfio/vfio");
+    let d: number;
+    if (isIommufd && random.below(2) === 0) {
+      d = world.open(this.pick(NODES.slice(4)));
+      words(16, 0, c, 0);
+      world.ioctl(d, 0x3b76, ARGUMENTS);
+      words(12, 0, 0);
+      world.ioctl(c, 0x3b81, ARGUMENTS);
+      words(12, 0, memory.getU32(ARGUMENTS + 8));
+      world.ioctl(d, 0x3b77, ARGUMENTS);
+    } else {
+      const g = world.open("/dev/vfio/12");
+      world.setContainer(g, c);
+      const type = this.pick(EXTENSIONS);
+      world.ioctl(c, 0x3b66, type);
+      if (type === 2) world.ioctl(c, 0x3b73, 0);
+      words(24, 0, MEMORY, 0, 0x1_0000, 0);
+      if (type === 7) world.ioctl(c, 0x3b75, ARGUMENTS);
+      d = world.deviceFd(g, world.A.name);
+    }
+    world.configWrite(d, 4, 2, 6);
+    return ["assemble", 0];
+  }
+
+  private pick<T>(list: readonly T[]): T {
+    return list[this.random.below(list.length)];
+  }
+
+  step(): void {
+    if (this.calls % LIFE === LIFE - 1) this.end();
+    this.calls++;
+    const kind = this.random.below(32);
+    let what = "";
+    let result: number;
+    try {
+      if (kind < 22) [what, result] = this.ioctl();
+      else if (kind < 24) [what, result] = this.open();
+      else if (kind < 25) [what, result] = this.random.below(3) === 0 ? this.close() : this.random.below(6) === 0 ? this.assemble() : this.ioctl();
+      else if (kind < 28) [what, result] = this.transfer();
+      else [what, result] = this.device();
+      this.world.settle();
+    } catch (error) {
+      this.fault(`${what} throws ${String(error)}`);
+      this.begin();
+      return;
+    }
+    this.judge(what, result);
+  }
+
+  private judge(what: string, result: number): void {
+    if (result >= 0) this.done++;
+    else {
+      const name = errnoName(result);
+      this.errnos.set(name, (this.errnos.get(name) ?? 0) + 1);
+      if (!SPECIFIED.has(-result)) this.fault(`${what} answers ${result}`);
+    }
+    if (!Number.isInteger(result)) this.fault(`${what} answers ${result}`);
+    const { lockedMemory, lockedMemoryLimit } = this.world.process;
+    if (lockedMemory < 0 || lockedMemory > lockedMemoryLimit) this.fault(`${what} leaves ${lockedMemory} bytes locked`);
+  }
+
+  private fault(text: string): void {
+    if (this.faults.length < 100) this.faults.push(`call ${this.calls}: ${text}`);
+  }
+
+  private fd(): number {
+    return this.random.below(this.random.below(2) === 0 ? 5 : 16) - (this.random.below(20) === 0 ? 1 : 0);
+  }
+
+  private fill(): void {
+    const { memory } = this.world.process;
+    for (let i = 0; i < ARGUMENT_WORDS; i++) {
+      const word = this.random.below(12) === 0 ? this.random.next32() : this.random.below(5) === 0 ? this.random.below(16) : this.pick(WORDS);
+      memory.setU32(ARGUMENTS + 4 * i, word);
+    }
+    // As often as not as a caller would begin: with room enough.
+    if (this.random.below(3) > 0) memory.setU32(ARGUMENTS, this.pick([16, 24, 32, 40, 64, 96]));
+  }
+
+  /** Arguments of whole pages, as a mapping wants them, of either interface. */
+  private fillMapping(isNative: boolean): void {
+    const { world, random } = this;
+    const [vaddr, iova, size] = [MEMORY + 0x1000 * random.below(8), 0x1000 * random.below(16), 0x1000 * (1 + random.below(4))];
+    const words = isNative ? [40, 6 + random.below(2), 1 + random.below(3), 0, vaddr, 0, size, 0, iova, 0] : [32, 1 + random.below(3), vaddr, 0, iova, 0, size, 0];
+    words.forEach((word, i) => world.process.memory.setU32(ARGUMENTS + 4 * i, word));
+  }
+
+  /** As often as not a request that the file knows, and sometimes one that it can do. */
+  private ioctl(): [string, number] {
+    const { world, random } = this;
+    const fd = this.fd();
+    const known = random.below(4) > 0 ? REQUESTS_OF[world.process.file(fd)?.kind ?? ""] : undefined;
+    const request = this.pick(known ?? REQUESTS);
+    this.fill();
+    if ((request === 0x3b71 || request === 0x3b85) && random.below(3) > 0) this.fillMapping(request === 0x3b85);
+    let argument = ARGUMENTS;
+    if (request === 0x3b65 || request === 0x3b66) argument = this.pick(EXTENSIONS);
+    else if (request === 0x3b6a) return ["GET_DEVICE_FD", world.deviceFd(fd, this.pick([world.A.name, world.B.name, "x", `${world.A.name} vf_token=x`]))];
+    else if (request === 0x3b68) world.process.memory.setU32(ARGUMENTS, this.fd());
+    else if (random.below(40) === 0) argument = this.pick([0, 0xdead_0000, ARGUMENTS + 0x3ff8, -1]);
+    const words = Array.from({ length: 8 }, (_, i) => world.answer(4 * i).toString(16));
+    return [`ioctl ${fd} ${request.toString(16)} ${words.join(" ")}`, world.ioctl(fd, request, argument)];
+  }
+
+  private open(): [string, number] {
+    const { world } = this;
+    if (this.random.below(6) === 0) {
+      const ends = pipe2(world.process, 0x800);
+      return ["pipe", typeof ends === "number" ? ends : ends[0]];
+    }
+    if (this.random.below(3) === 0) return ["eventfd", world.eventfd()];
+    const path = this.pick(NODES);
+    return [path, world.open(path)];
+  }
+
+  private close(): [string, number] {
+    const fd = this.fd();
+    return [`close ${fd}`, fd < 0 ? -9 : this.world.close(fd)];
+  }
+
+  private transfer(): [string, number] {
+    const { world, random } = this;
+    const { process } = world;
+    const fd = this.fd();
+    const offset = random.below(8) === 0 ? random.next32() : random.below(10) * REGION + this.pick([0, 4, 0x10, 0x44, 0x4a, 0x60, 0x100, 0xffe, 0x2000, 0xffff]);
+    const length = this.pick([0, 1, 2, 4, 8, 64]);
+    const address = random.below(10) === 0 ? 0xdead_0000 : ARGUMENTS + 0x800;
+    // A pipe would wait for somebody else's write.
+    if (process.file(fd)?.kind === "pipe") return ["pipe", 0];
+    switch (random.below(3)) {
+      case 0:
+        return [`pread ${fd} ${length} ${offset}`, run(process.read(fd, address, length, offset))];
+      case 1:
+        process.memory.setU32(ARGUMENTS + 0x800, this.pick(WORDS));
+        return [`pwrite ${fd} ${length} ${offset}`, run(process.write(fd, address, length, offset))];
+      default:
+        return [`mmap ${fd} ${offset}`, run(process.mmap(fd, this.pick([0, 0x1000, 0x4000, 0x1_0000]), offset, random.below(4) > 0))];
+    }
+  }
+
+  /** What hardware does: interrupts, and DMA wherever it likes. */
+  private device(): [string, number] {
+    const { world, random } = this;
+    const what = random.below(4);
+    if (what === 0) world.intx(random.below(2) === 0);
+    else if (what === 1) world.event(random.below(4));
+    else this.dma();
+    return ["device", 0];
+  }
+
+  private dma(): void {
+    const { random } = this;
+    const iova = random.below(4) === 0 ? random.next32() : 0x1000 * random.below(20) + random.below(4096);
+    const bytes = new Uint8Array(this.pick([1, 4, 64, 4096]));
+    const isWrite = random.below(2) === 0;
+    if (isWrite) bytes.fill(0xee);
+    const dma = this.pick(this.dmas);
+    if (!(isWrite ? run(dma.write(iova, bytes)) : run(dma.read(iova, bytes)))) return;
+    this.transfers++;
+    const view = new DataView(bytes.buffer);
+    for (let i = 0; i + 4 <= bytes.length && !isWrite; i += 4) if (view.getUint32(i, true) >>> 8 === SECRET >>> 8) this.fault(`DMA at ${iova.toString(16)} reads another's memory`);
+  }
+
+  /** The process ends: nothing of it is left, and nobody else has noticed it. */
+  end(): void {
+    const { world } = this;
+    run(world.process.exit());
+    world.settle();
+    if (world.process.lockedMemory !== 0) this.fault(`${world.process.lockedMemory} bytes stay locked behind the process`);
+    for (const { group } of [world.A, world.B]) if (group?.describeOwnership() !== "kernel 0 default") this.fault(`group ${group?.id} stays ${group?.describeOwnership()}`);
+    for (const dma of this.dmas) if (run(dma.read(0x1000, new Uint8Array(4)))) this.fault("DMA goes on behind the process");
+    for (let i = 0; i < 16; i++) if (this.victim.memory.getU32(VICTIM + 0x1000 * i) !== SECRET + i) this.fault("another's memory has changed");
+    this.begin();
+  }
+}
+
+/** Calls VFIO with random requests and arguments, `calls` times in worlds of {@link LIFE} calls. */
+export function soakIoctls(calls: number, seed: number, progress: (calls: number) => void = () => undefined): IoctlSoak {
+  const user = new HostileUser(new Random(seed));
+  while (user.calls < calls) {
+    user.step();
+    if (user.calls % 10_000 === 0) progress(user.calls);
+  }
+  user.end();
+  const { done, errnos, transfers, faults } = user;
+  return { calls: user.calls, done, errnos, transfers, faults };
+}
