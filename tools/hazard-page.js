@@ -8,12 +8,13 @@ makes this page; \`virq explore SCENARIO --without RULE\` shows any of the races
 
 | class | what it means |
 |---|---|
-| race | its rule removed, the search finds it; with the rule, no interleaving up to the bound shows it |
-| trap | its rule removed, a vector of the specification fails; with the rule, it holds |
+| race | its rule removed, the search finds it, and not in the first execution, in which nobody is interrupted; with the rule, no interleaving up to the bound shows it |
+| trap | its rule removed, a vector of the specification fails, or a scenario's first execution: no race is needed; with the rule, the vector holds, and no interleaving of the scenario up to the bound shows it |
 | reproduced | the kernel really behaves so: the search finds the kernel's outcome |
 | impossible | it cannot happen here: an assertion, with the argument |
 
-The strategy of a race is the preemption-bounded search: all interleavings in which contexts are interrupted at most so
+A scenario names the events and accesses that it is about, and a row holds only when they happen with the rule in force.
+The strategy of a race, and of a trap in a scenario, is the preemption-bounded search: all interleavings in which contexts are interrupted at most so
 often in the middle of their work, first without the rule until it is found, then with it to the end. Interleavings
 explored are those of both.
 `;
@@ -42,16 +43,20 @@ const bound = (n) => `${n} ${n === 1 ? "preemption" : "preemptions"}`;
 
 const VERDICTS = {
   race: (report) => (report.found ? "found without its rule" : "NOT FOUND without its rule") + (report.absent ? ", absent with it" : ", NOT ABSENT with it"),
+  program: (report) => (report.found ? "the first execution fails without its rule" : "NOT FOUND without its rule") + (report.absent ? ", none does with it" : ", NOT ABSENT with it"),
   trap: (report) => (report.found ? "the vector fails without its rule" : "the vector DOES NOT FAIL without its rule") + (report.absent ? ", holds with it" : ", FAILS with it"),
   reproduced: (report) => (report.found ? "the kernel's outcome is found" : "the kernel's outcome is NOT FOUND"),
   impossible: (report) => (report.holds ? "the assertion holds" : "the assertion DOES NOT HOLD"),
 };
 
+/** A race and a trap in a scenario are searched; a trap in a vector is run. */
+const verdictOf = (hazard) => (hazard.kind === "trap" && "protocol" in hazard ? "program" : hazard.kind);
+
 /** The cells of a hazard that do not depend on a search: hazard, title, class, scenario. */
 export function hazardCells(hazard) {
   const scenarios = {
     race: () => `\`${hazard.protocol.name}\`, \`${hazard.off}\``,
-    trap: () => `${hazard.vector}, \`${hazard.off}\``,
+    trap: () => `${"protocol" in hazard ? `\`${hazard.protocol.name}\`` : hazard.vector}, \`${hazard.off}\``,
     reproduced: () => `\`${hazard.protocol.name}\``,
     impossible: () => NONE,
   };
@@ -61,13 +66,13 @@ export function hazardCells(hazard) {
 function hazardRow(hazard, report) {
   const isSearched = "protocol" in hazard;
   const strategy = isSearched ? `up to ${bound(hazard.preemptions)}` : NONE;
-  return row([...hazardCells(hazard), strategy, isSearched ? grouped(report.executions) : NONE, VERDICTS[hazard.kind](report)]);
+  return row([...hazardCells(hazard), strategy, isSearched ? grouped(report.executions) : NONE, VERDICTS[verdictOf(hazard)](report)]);
 }
 
 const specification = (hazard) => hazard.id.split(" ")[0];
 
 /** The page's text. `hazards` and `exhibits` are pairs of a catalogue's entry and what it showed. */
-export function hazardPage(hazards, exhibits) {
+export function hazardPage(hazards, exhibits, unreachable) {
   const lines = [HEAD];
   for (const name of new Set(hazards.map(([hazard]) => specification(hazard)))) {
     const own = hazards.filter(([hazard]) => specification(hazard) === name);
@@ -85,6 +90,8 @@ export function hazardPage(hazards, exhibits) {
     const verdict = (visit.foundWithoutFix ? "found without its fix" : "NOT FOUND without its fix") + (visit.absentWithFix ? ", absent with it" : ", NOT ABSENT with it");
     lines.push(row([`\`${name}\``, year, `\`${protocol.name}\`, \`${off}\``, `up to ${bound(at.preemptions)}`, grouped(visit.executions.without), grouped(visit.executions.with), verdict]));
   }
+  lines.push("", "Told, and not reachable as told (`virq museum NAME` says why):", "", row(["told", "year", "scenario", "strategy", "interleavings explored", "verdict"]), "|---|---|---|---|---:|---|");
+  for (const [{ name, year, protocol, bound: at }, proof] of unreachable) lines.push(row([`\`${name}\``, year, `\`${protocol.name}\``, `up to ${bound(at.preemptions)}`, grouped(proof.executions), proof.absent ? "no interleaving shows it" : "NOT ABSENT"]));
   return `${lines.join("\n")}\n`;
 }
 

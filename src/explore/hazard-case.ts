@@ -8,12 +8,23 @@ interface Case {
   readonly title: string;
 }
 
-/** Its rule removed, the search finds it; with the rule, it finds nothing up to the bound. */
+/**
+ * Its rule removed, the search finds it, and needs more than the first execution, in which nobody is interrupted; with the
+ * rule, it finds nothing up to the bound.
+ */
 export interface Race extends Case {
   readonly kind: "race";
   readonly protocol: Protocol;
   readonly off: HazardName;
   /** Interruptions up to which both directions are searched. */
+  readonly preemptions: number;
+}
+
+/** Its rule removed, a program of contexts fails in its first execution, run to completion; with the rule, in none up to the bound. */
+export interface ProgramTrap extends Case {
+  readonly kind: "trap";
+  readonly protocol: Protocol;
+  readonly off: HazardName;
   readonly preemptions: number;
 }
 
@@ -46,4 +57,4 @@ export interface Impossible extends Case {
 }
 
 /** A numbered hazard of a specification, and what virq shows of it. */
-export type HazardCase = Race | Trap | Reproduced | Impossible;
+export type HazardCase = Race | ProgramTrap | Trap | Reproduced | Impossible;

@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { STRAIGHT } from "../sim/step.js";
-import type { Race, Trap } from "./hazard-case.js";
+import type { ProgramTrap, Race, Trap } from "./hazard-case.js";
 import { checkHazard } from "./hazard-check.js";
 import { HAZARD_CASES } from "./hazards/index.js";
+import { unforwardActive } from "./protocols/forwarding.js";
 import { lineAgainstPulse } from "./protocols/injection.js";
 import { assignAgainstSignal } from "./protocols/irqfd.js";
 
@@ -21,6 +22,20 @@ describe.skipIf(STRAIGHT)("a hazard's report", () => {
   it("does not hold when what is found is there with the rule too", () => {
     const report = checkHazard({ ...lostFirstEvent, protocol: lineAgainstPulse });
     expect(report).toMatchObject({ found: true, absent: false, holds: false, fault: expect.stringMatching(/^found although its rule is in force: H20.*; replay \w+$/) });
+  });
+
+  it("does not hold when what the program is about does not happen in it: nothing can go wrong there", () => {
+    const idle = { ...assignAgainstSignal, about: ["irqfd_assign", "kvm_ack_irq"] };
+    expect(checkHazard({ ...lostFirstEvent, protocol: idle })).toMatchObject({ found: true, absent: true, holds: false, fault: "assign-against-signal proves nothing: kvm_ack_irq does not happen in it" });
+    const untouched = { ...assignAgainstSignal, about: ["writes Resampler.members"] };
+    expect(checkHazard({ ...lostFirstEvent, protocol: untouched })).toMatchObject({ holds: false, fault: expect.stringContaining("writes Resampler.members does not happen") });
+  });
+
+  it("of a race does not hold when the first execution shows it; of a trap, when it takes another", () => {
+    const trap: ProgramTrap = { kind: "trap", id: "", title: "", protocol: unforwardActive, off: "unmarkWithoutDeactivate", preemptions: 1 };
+    expect(checkHazard(trap)).toMatchObject({ found: true, absent: true, holds: true, fault: null });
+    expect(checkHazard({ ...trap, kind: "race" })).toMatchObject({ holds: false, fault: expect.stringMatching(/^it needs no race/) });
+    expect(checkHazard({ ...lostFirstEvent, kind: "trap" })).toMatchObject({ holds: false, fault: expect.stringMatching(/^it is a race/) });
   });
 
   it("does not hold when the search with the rule is cut short", () => {

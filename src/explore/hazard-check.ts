@@ -1,5 +1,6 @@
+import { missingFrom } from "./about.js";
 import { explore } from "./explorer.js";
-import type { HazardCase, Impossible, Race, Reproduced, Trap } from "./hazard-case.js";
+import type { HazardCase, Impossible, ProgramTrap, Race, Reproduced, Trap } from "./hazard-case.js";
 
 /** What one hazard showed. */
 export interface HazardReport {
@@ -33,9 +34,9 @@ const LIMIT = 1_000_000;
 export function checkHazard(hazard: HazardCase, { limit = LIMIT }: HazardCheckOptions = {}): HazardReport {
   switch (hazard.kind) {
     case "race":
-      return checkRace(hazard, limit);
+      return checkProgram(hazard, limit);
     case "trap":
-      return checkTrap(hazard);
+      return "protocol" in hazard ? checkProgram(hazard, limit) : checkTrap(hazard);
     case "reproduced":
       return checkReproduced(hazard, limit);
     case "impossible":
@@ -43,18 +44,22 @@ export function checkHazard(hazard: HazardCase, { limit = LIMIT }: HazardCheckOp
   }
 }
 
-function checkRace(race: Race, limit: number): HazardReport {
-  const { id, kind, protocol, preemptions, off } = race;
+function checkProgram({ id, kind, protocol, preemptions, off }: Race | ProgramTrap, limit: number): HazardReport {
   const without = explore(() => protocol.program({ [off]: true }), { preemptions, limit });
   const found = without.verdict === "violation";
   const rule = explore(() => protocol.program(), { preemptions, limit });
   const absent = rule.verdict === "ok" && rule.exhausted;
   const executions = without.interleavings + rule.interleavings;
+  const isFirst = found && without.interleavings === 1;
+  const missing = missingFrom(protocol);
   let fault: string | null = null;
-  if (!found) fault = `not found in ${without.interleavings} executions without its rule`;
+  if (missing !== null) fault = `${protocol.name} proves nothing: ${missing} does not happen in it`;
+  else if (!found) fault = `not found in ${without.interleavings} executions without its rule`;
   else if (rule.verdict === "violation") fault = `found although its rule is in force: ${rule.message}; replay ${rule.schedule}`;
   else if (!absent) fault = `the search with its rule did not end within ${limit} executions`;
-  return { id, kind, found, absent, holds: found && absent, executions, schedule: found ? without.schedule : null, message: found ? without.message : null, fault };
+  else if (isFirst && kind === "race") fault = "it needs no race: the first execution shows it, in which nobody is interrupted";
+  else if (!isFirst && kind === "trap") fault = "it is a race: the first execution does not show it";
+  return { id, kind, found, absent, holds: fault === null, executions, schedule: found ? without.schedule : null, message: found ? without.message : null, fault };
 }
 
 function checkTrap({ id, kind, off, vector, run }: Trap): HazardReport {

@@ -13,7 +13,7 @@ const EXECUTIONS = 600;
 const MACHINES: readonly Protocol[] = Object.values(machines);
 
 /** The hazards' own tests search those of races, and find something in the reproduced ones; whole machines have a search of their own. */
-const SEARCHED = new Set([...MACHINES, ...HAZARD_CASES.flatMap((hazard) => (hazard.kind === "race" || hazard.kind === "reproduced" ? [hazard.protocol] : []))]);
+const SEARCHED = new Set([...MACHINES, ...HAZARD_CASES.flatMap((hazard) => ("protocol" in hazard ? [hazard.protocol] : []))]);
 
 // The straight build has no interleavings to explore.
 describe.skipIf(STRAIGHT)("protocols that no hazard names", () => {

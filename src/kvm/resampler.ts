@@ -98,8 +98,9 @@ export function* joinResampler(vm: Vm, irqfd: Irqfd): Step<Resampler> {
 export function* leaveResampler(vm: Vm, irqfd: Irqfd, resampler: Resampler): Step<void> {
   yield* vm.irqfds.resamplerLock.lock(); // RL1
   yield* resampler.members.remove(irqfd.resamplerLink); // RL2
-  if (!resampler.members.isEmpty()) yield* vm.irqSrcu.synchronize(); // RL4
-  else if (vm.hazards.freeResamplerEarly) yield* dissolveEarly(vm, resampler);
+  if (!resampler.members.isEmpty()) {
+    if (!vm.hazards.leaveWithoutWait) yield* vm.irqSrcu.synchronize(); // RL4
+  } else if (vm.hazards.freeResamplerEarly) yield* dissolveEarly(vm, resampler);
   else yield* dissolve(vm, resampler); // RL3
   yield* vm.irqfds.resamplerLock.unlock(); // RL5
 }

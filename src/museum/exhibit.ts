@@ -17,6 +17,8 @@ export interface Exhibit {
   readonly cite: readonly Citation[];
   /** What happened and who found it, a paragraph. */
   readonly story: string;
+  /** Where what is cited is not a report of this very bug: what is cited, and what is our own construction. One sentence. */
+  readonly ours?: string;
   /** The rule that it taught, one sentence. */
   readonly rule: string;
   readonly protocol: Protocol;

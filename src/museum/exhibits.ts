@@ -3,6 +3,8 @@ import { activeAndPending } from "./exhibits/active-and-pending.js";
 import { activeWithoutHalt } from "./exhibits/active-without-halt.js";
 import { assignWithoutPoll } from "./exhibits/assign-without-poll.js";
 import { deassertPerMember } from "./exhibits/deassert-per-member.js";
+import { entryAfterCheck } from "./exhibits/entry-after-check.js";
+import { eoiOfMovedInterrupt } from "./exhibits/eoi-of-moved-interrupt.js";
 import { forwardWhileSignalling } from "./exhibits/forward-while-signalling.js";
 import { hangUpAndDeassign } from "./exhibits/hang-up-and-deassign.js";
 import { injectionAfterDeassign } from "./exhibits/injection-after-deassign.js";
@@ -14,17 +16,16 @@ import { lineWithoutOwner } from "./exhibits/line-without-owner.js";
 import { maskByRoute } from "./exhibits/mask-by-route.js";
 import { oneReferenceForTwo } from "./exhibits/one-reference-for-two.js";
 import { postedToASleeper } from "./exhibits/posted-to-a-sleeper.js";
-import { raiseAgainstEoi } from "./exhibits/raise-against-eoi.js";
+import { postedWhileSuppressed } from "./exhibits/posted-while-suppressed.js";
 import { resamplerWithoutGrace } from "./exhibits/resampler-without-grace.js";
 import { routeBeforeDeassign } from "./exhibits/route-before-deassign.js";
 import { sleepAfterCheck } from "./exhibits/sleep-after-check.js";
 import { sourcesApart } from "./exhibits/sources-apart.js";
 import { tornRoute } from "./exhibits/torn-route.js";
-import { triggerWithoutSync } from "./exhibits/trigger-without-sync.js";
+import { triggerTakenAway } from "./exhibits/trigger-taken-away.js";
 import { unforwardWhileActive } from "./exhibits/unforward-while-active.js";
 import { unmaskOnAccessStorm } from "./exhibits/unmask-on-access-storm.js";
 import { unmaskOnAccessWedge } from "./exhibits/unmask-on-access-wedge.js";
-import { unmaskSetUpLate } from "./exhibits/unmask-set-up-late.js";
 
 /** The museum, from the core outwards: irqfds and resamplers, the IOAPIC, VMMs, forwarding, vCPUs, the vGIC. */
 export const EXHIBITS: readonly Exhibit[] = [
@@ -37,20 +38,21 @@ export const EXHIBITS: readonly Exhibit[] = [
   hangUpAndDeassign,
   irqfdBoundTwice,
   lazyEoiRecursion,
-  raiseAgainstEoi,
+  eoiOfMovedInterrupt,
   sourcesApart,
-  unmaskSetUpLate,
   unmaskOnAccessWedge,
   unmaskOnAccessStorm,
   maskByRoute,
   routeBeforeDeassign,
   irqfdBeforeRoute,
-  triggerWithoutSync,
+  triggerTakenAway,
   forwardWhileSignalling,
   unforwardWhileActive,
   oneReferenceForTwo,
   sleepAfterCheck,
+  entryAfterCheck,
   postedToASleeper,
+  postedWhileSuppressed,
   activeAndPending,
   levelAfterFold,
   activeWithoutHalt,

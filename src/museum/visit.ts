@@ -1,13 +1,17 @@
+import { missingFrom } from "../explore/about.js";
 import { search } from "../explore/search.js";
 import type { Citation, Exhibit } from "./exhibit.js";
+import type { Unreachable } from "./unreachable.js";
 
-/** What a visit shows, in the form of `virq museum --json`. */
+/** What a visit shows. */
 export interface Visit {
   readonly name: string;
   readonly cite: readonly Citation[];
   /** Within the exhibit's budget. */
   readonly foundWithoutFix: boolean;
-  /** The fixed program was searched up to the bound, whole, and nothing is wrong with it. */
+  /** Found in more than the first execution, in which nobody is interrupted: the order matters. */
+  readonly isRace: boolean;
+  /** The fixed program does what it is about, was searched up to the bound, whole, and nothing is wrong with it. */
   readonly absentWithFix: boolean;
   /** Of both searches. */
   readonly executions: { readonly without: number; readonly with: number };
@@ -18,22 +22,40 @@ export interface Visit {
   readonly message: string | null;
 }
 
+/** What the search of a bug that cannot happen shows. */
+export interface Proof {
+  readonly name: string;
+  /** The program does what it is about, was searched up to the bound, whole, and nothing is wrong with it. */
+  readonly absent: boolean;
+  readonly executions: number;
+  /** What stands against it; null for nothing. */
+  readonly message: string | null;
+}
+
 /** Executions of the fixed program after which its search gives up: more than any exhibit's bound has. */
 const PATIENCE = 1_000_000;
 
 /** Searches an exhibit's program without its fix, then with it. Works in the stepped build only. */
 export function visit({ name, cite, protocol, off, bound }: Exhibit): Visit {
-  const { preemptions, budget } = bound;
-  const without = search(protocol, { off: [off], preemptions, executions: budget });
-  const fixed = search(protocol, { preemptions, executions: PATIENCE });
+  const without = search(protocol, { off: [off], preemptions: bound.preemptions, executions: bound.budget });
+  const fixed = prove({ name, protocol, bound });
   return {
     name,
     cite,
     foundWithoutFix: without.verdict === "violation",
-    absentWithFix: fixed.verdict === "ok" && fixed.exhausted,
+    isRace: without.verdict === "violation" && without.executions > 1,
+    absentWithFix: fixed.absent,
     executions: { without: without.executions, with: fixed.executions },
     bound,
     schedule: without.violation?.schedule ?? null,
-    message: without.violation?.message ?? fixed.violation?.message ?? null,
+    message: without.violation?.message ?? fixed.message,
   };
+}
+
+/** Searches a program with every rule in force. Works in the stepped build only. */
+export function prove({ name, protocol, bound }: Pick<Unreachable, "name" | "protocol" | "bound">): Proof {
+  const { verdict, exhausted, executions, violation } = search(protocol, { preemptions: bound.preemptions, executions: PATIENCE });
+  const missing = missingFrom(protocol);
+  const idle = missing === null ? null : `${protocol.name} proves nothing: ${missing} does not happen in it`;
+  return { name, absent: verdict === "ok" && exhausted && idle === null, executions, message: idle ?? violation?.message ?? null };
 }

@@ -1,98 +1,89 @@
-import type { Exhibit } from "../../museum/exhibit.js";
+import type { Citation } from "../../museum/exhibit.js";
 import { EXHIBITS } from "../../museum/exhibits.js";
-import { visit, type Visit } from "../../museum/visit.js";
+import { UNREACHABLE } from "../../museum/unreachable.js";
+import { prove, visit } from "../../museum/visit.js";
 import { PersonError } from "../../sim/person-error.js";
 import { Progress } from "../progress.js";
-import { heading, table } from "../table.js";
+import { allText, exhibitText, listText, type Proved, unreachableText, type Visited } from "./museum-text.js";
 import type { MuseumCommandOptions } from "./options.js";
 import type { MuseumOutput } from "./schema.js";
-import { executionOf, shownAgain, shownText } from "./shown.js";
-import { grouped, wrapped } from "./words.js";
+import { boundText } from "./words.js";
 
 /** `virq museum`. True: every exhibit visited holds. */
 export async function museum(name: string | undefined, options: MuseumCommandOptions): Promise<boolean> {
   if (name !== undefined && options.all) throw new PersonError(`museum: ${name}, or --all? Leave one of the two out`);
   if (name === undefined && !options.all) {
-    process.stdout.write(options.json ? json(EXHIBITS.map((exhibit) => ({ exhibit, visit: null }))) : listText());
+    const listed = EXHIBITS.map((exhibit) => ({ exhibit, visit: null }));
+    print(options.json ? json(listed, UNREACHABLE.map((told) => ({ told, proof: null }))) : listText(EXHIBITS, UNREACHABLE));
     return true;
   }
+  const exhibits = EXHIBITS.filter((exhibit) => name === undefined || exhibit.name === name);
+  const unreachable = UNREACHABLE.filter((told) => name === undefined || told.name === name);
+  if (exhibits.length + unreachable.length === 0) throw new PersonError(`there is no exhibit ${name}: virq museum lists them`);
   const progress = new Progress();
-  const asked = name === undefined ? EXHIBITS : [exhibitNamed(name)];
-  const visits = asked.map((exhibit, i) => {
-    progress.show(`${i} of ${asked.length} exhibits; ${exhibit.name}`);
+  const count = exhibits.length + unreachable.length;
+  const visited = exhibits.map((exhibit, i) => {
+    progress.show(`${i} of ${count} exhibits; ${exhibit.name}`);
     return { exhibit, visit: visit(exhibit) };
   });
+  const proved = unreachable.map((told, i) => {
+    progress.show(`${exhibits.length + i} of ${count} exhibits; ${told.name}`);
+    return { told, proof: prove(told) };
+  });
   progress.clear();
-  if (options.json) process.stdout.write(json(visits));
-  else process.stdout.write(name === undefined ? tableText(visits) : exhibitText(visits[0], options.whole));
-  return visits.every(({ visit }) => holds(visit));
+  if (options.json) print(json(visited, proved));
+  else if (name === undefined) print(allText(visited, proved));
+  else print([...visited.map((one) => exhibitText(one.exhibit, one.visit, options.whole)), ...proved.map(({ told, proof }) => unreachableText(told, proof))].join("\n"));
+  return visited.every((one) => one.visit.foundWithoutFix && one.visit.absentWithFix) && proved.every(({ proof }) => proof.absent);
 }
 
-interface Visited {
-  readonly exhibit: Exhibit;
-  readonly visit: Visit;
-}
+const print = (text: string): void => void process.stdout.write(text);
 
-const holds = ({ foundWithoutFix, absentWithFix }: Visit): boolean => foundWithoutFix && absentWithFix;
+const cited = (cite: readonly Citation[]): string => cite.map(({ text, url }) => (url === null ? text : `${text} <${url}>`)).join("; ");
 
-function exhibitNamed(name: string): Exhibit {
-  const found = EXHIBITS.find((exhibit) => exhibit.name === name);
-  if (found === undefined) throw new PersonError(`there is no exhibit ${name}: virq museum lists them`);
-  return found;
-}
+const citations = (cite: readonly Citation[]): { text: string; url: string | null }[] => cite.map(({ text, url }) => ({ text, url }));
 
-function json(visits: readonly { readonly exhibit: Exhibit; readonly visit: Visit | null }[]): string {
+function json(visited: readonly Visited[], proved: readonly Proved[]): string {
   const output: MuseumOutput = {
-    exhibits: visits.map(({ exhibit: { name, title, year, cite, rule, bound }, visit }) => ({
+    exhibits: visited.map((one) => exhibitJson(one)),
+    unreachable: proved.map(({ told: { name, title, year, cite, why, instead, bound }, proof }) => ({
       name,
+      cite: cited(cite),
+      absent: proof?.absent ?? null,
+      executions: proof?.executions ?? null,
+      bound: boundText(bound.preemptions),
       title,
       year,
-      cite: cite.map(({ text, url }) => ({ text, url })),
-      rule,
-      foundWithoutFix: visit?.foundWithoutFix ?? null,
-      absentWithFix: visit?.absentWithFix ?? null,
-      executions: visit?.executions ?? null,
-      bound: { ...bound },
-      schedule: visit?.schedule ?? null,
-      message: visit?.message ?? null,
+      citations: citations(cite),
+      why,
+      instead,
+      message: proof?.message ?? null,
     })),
   };
   return `${JSON.stringify(output, null, 2)}\n`;
 }
 
-function listText(): string {
-  const rows = EXHIBITS.map(({ name, year, title }) => [name, String(year), title]);
-  return `${table(rows)}\n\nvirq museum NAME explains one, finds it without its fix, and proves it absent with it; --all goes through all.\n`;
-}
-
-function tableText(visits: readonly Visited[]): string {
-  const rows = visits.map(({ exhibit: { name, bound }, visit }) => [
+function exhibitJson({ exhibit, visit: seen }: Visited): MuseumOutput["exhibits"][number] {
+  const { name, title, year, cite, rule, ours = null, off, bound } = exhibit;
+  return {
     name,
-    visit.foundWithoutFix ? `found in ${grouped(visit.executions.without)}` : `NOT FOUND in ${grouped(visit.executions.without)}`,
-    visit.absentWithFix ? `absent in all ${grouped(visit.executions.with)}` : `NOT ABSENT in ${grouped(visit.executions.with)}`,
-    `up to ${bound.preemptions} ${bound.preemptions === 1 ? "preemption" : "preemptions"}`,
-  ]);
-  const held = visits.filter(({ visit }) => holds(visit)).length;
-  return `${table([["exhibit", "without its fix", "with it", "bound"], ...rows])}\n\n${held} of ${visits.length} hold\n`;
-}
-
-/** A bug that shows without an interruption needs no race: the rule is missed whenever the program runs so far. */
-function foundText({ executions: { without }, bound: { budget } }: Visit, preemptions: number): string {
-  const found = `found in execution ${grouped(without)}, of ${grouped(budget)} allowed`;
-  return preemptions === 0 ? `${found}: no context has to be interrupted for it` : found;
-}
-
-function exhibitText({ exhibit, visit }: Visited, isWhole: boolean | undefined): string {
-  const { name, year, title, story, rule, cite, protocol, off, bound } = exhibit;
-  const parts = [wrapped(`${name} (${year}): ${title}`).replace(name, heading(name)), "", wrapped(story), "", wrapped(`The rule: ${rule}`), ""];
-  parts.push(...cite.map(({ text, url }) => (url === null ? `  ${text}` : `  ${text}\n  ${url}`)), "", heading(`Without the fix (--without ${off})`));
-  if (visit.schedule === null) parts.push(`NOT FOUND in ${grouped(visit.executions.without)} executions, of ${grouped(bound.budget)} allowed`);
-  else {
-    const found = shownAgain(protocol, [off], visit.schedule);
-    parts.push(foundText(visit, found.preemptions), "", shownText(executionOf(found), isWhole), "", `virq replay ${visit.schedule}`);
-  }
-  parts.push("", heading("With it"));
-  if (visit.absentWithFix) parts.push(`no violation in all ${grouped(visit.executions.with)} interleavings with up to ${bound.preemptions} ${bound.preemptions === 1 ? "preemption" : "preemptions"}`);
-  else parts.push(`NOT ABSENT: ${visit.message ?? `the search gave up after ${grouped(visit.executions.with)} executions`}`);
-  return `${parts.join("\n")}\n`;
+    cite: cited(cite),
+    foundWithoutFix: seen?.foundWithoutFix ?? null,
+    absentWithFix: seen?.absentWithFix ?? null,
+    executions: seen === null ? null : seen.executions.without + seen.executions.with,
+    bound: boundText(bound.preemptions),
+    schedule: seen?.schedule ?? null,
+    title,
+    year,
+    citations: citations(cite),
+    rule,
+    ours,
+    without: off,
+    preemptions: bound.preemptions,
+    budget: bound.budget,
+    executionsWithout: seen?.executions.without ?? null,
+    executionsWith: seen?.executions.with ?? null,
+    isRace: seen?.isRace ?? null,
+    message: seen?.message ?? null,
+  };
 }

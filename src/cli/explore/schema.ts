@@ -63,22 +63,49 @@ export const replayOutput = z.object({
 });
 export type ReplayOutput = z.infer<typeof replayOutput>;
 
+const citations = z.array(z.object({ text: z.string(), url: z.string().nullable().describe("null where no public copy was found: the text says by whom it is told") }));
+
 /** What `virq museum --json` prints. Published as schema/museum.schema.json. */
 export const museumOutput = z.object({
   exhibits: z.array(
     z.object({
       name,
+      cite: z.string().describe("what is cited, each with its address where there is a public one, separated by semicolons"),
+      foundWithoutFix: z.boolean().nullable().describe("within the budget; null: not visited, only listed"),
+      absentWithFix: z.boolean().nullable().describe("searched whole to the bound, and what the program is about happens; null: not visited"),
+      executions: count.nullable().describe("of both searches; null: not visited"),
+      bound: z.string().describe("up to what absentWithFix holds, in words"),
+      schedule: z.string().nullable().describe("shows the bug in virq replay"),
       title: z.string(),
       year: z.number().int(),
-      cite: z.array(z.object({ text: z.string(), url: z.string().nullable().describe("null where no public copy was found: the text says by whom it is told") })),
+      citations,
       rule: z.string(),
-      foundWithoutFix: z.boolean().nullable().describe("within the budget; null: not visited, only listed"),
-      absentWithFix: z.boolean().nullable().describe("searched whole to the bound; null: not visited"),
-      executions: z.object({ without: count, with: count }).nullable(),
-      bound: z.object({ preemptions: count, budget: count }),
-      schedule: z.string().nullable().describe("shows the bug in virq replay"),
-      message: z.string().nullable(),
+      ours: z.string().nullable().describe("where the citation is no report of this very bug: what is cited, and what is our own construction"),
+      without: z.string().describe("the rule that --without switches off"),
+      preemptions: count.describe("the bound in numbers"),
+      budget: count.describe("executions within which the bug has to be found"),
+      executionsWithout: count.nullable().describe("until it was found without the fix"),
+      executionsWith: count.nullable().describe("the whole search with the fix"),
+      isRace: z.boolean().nullable().describe("false: the first execution shows it, in which nobody is interrupted"),
+      message: z.string().nullable().describe("the rule that broke without the fix; or what stands against absentWithFix"),
     }),
   ),
+  unreachable: z
+    .array(
+      z.object({
+        name,
+        cite: z.string(),
+        absent: z.boolean().nullable().describe("searched whole to the bound with every rule in force, and nothing is lost; null: not visited"),
+        executions: count.nullable(),
+        bound: z.string(),
+        title: z.string(),
+        year: z.number().int(),
+        citations,
+        why: z.string(),
+        instead: z.string().describe("the exhibit in its place"),
+        message: z.string().nullable().describe("what stands against it"),
+      }),
+    )
+    .describe("bugs that were told and cannot happen as told, with the proof"),
 });
 export type MuseumOutput = z.infer<typeof museumOutput>;

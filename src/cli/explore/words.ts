@@ -1,6 +1,9 @@
 /** "1,234,567" */
 export const grouped = (n: number): string => String(n).replace(/\B(?=(\d{3})+$)/g, ",");
 
+/** "up to 1 preemption" */
+export const boundText = (preemptions: number): string => `up to ${preemptions} ${preemptions === 1 ? "preemption" : "preemptions"}`;
+
 /** A paragraph in lines of at most `width` characters. */
 export function wrapped(text: string, width = 100): string {
   const lines = [""];

@@ -1,6 +1,6 @@
 import { BOOT, setCurrent } from "../../sim/context.js";
 import { forgetLockOrder } from "../../sim/lock.js";
-import type { Impossible, Race, Reproduced, Trap } from "../hazard-case.js";
+import type { Impossible, ProgramTrap, Race, Reproduced, Trap } from "../hazard-case.js";
 import type { Protocol } from "../protocol.js";
 
 /** Makes the cases of one specification's hazards, in short lines. */
@@ -10,6 +10,10 @@ export class CasesOf {
 
   race(number: string, title: string, protocol: Protocol, off: Race["off"], preemptions: number): Race {
     return { kind: "race", id: this.id(number), title, protocol, off, preemptions };
+  }
+
+  trapIn(number: string, title: string, protocol: Protocol, off: ProgramTrap["off"], preemptions: number): ProgramTrap {
+    return { kind: "trap", id: this.id(number), title, protocol, off, preemptions };
   }
 
   /** @param vector of the same specification when it is a number */

@@ -15,7 +15,7 @@ export const HOST_IRQ_HAZARDS: readonly HazardCase[] = [
   K.race("K3", "edge lost while disabled", lines.edgeAgainstDisable, "forgetMaskedEdge", 2),
   K.race("K4", "resend twice", lines.edgeAgainstTwoEnables, "resendAgain", 2),
   K.race("K5", "enable before the second shot", lines.automaskAgainstGuest, "actOnOldDisabled", 2),
-  K.race("K6", 'unmask skipped because "not masked"', unmaskAgainstFirstShot, "unmaskByChip", 2),
+  K.trapIn("K6", 'unmask skipped because "not masked"', unmaskAgainstFirstShot, "unmaskByChip", 2),
   K.trap("K7", "disable_irq in the handler path", "automaskAndWait", "vfio.md vector 94", host.vfioVector94),
   K.trap("K8", "free_irq while forwarded and active", "maskKeepsActive", 32, host.vector32),
   K.trap("K9", "DIR written for a forwarded interrupt", "deactivateForwarded", 31, host.vector31),

@@ -37,7 +37,7 @@ export const X86_IRQCHIP_HAZARDS: readonly HazardCase[] = [
     "The exit is tested against the handled vectors of the last scan, and the exit's request is looked at before the scan's."),
   X.reproduced("X24", "0xff in x2APIC cluster mode", apics.broadcastQuirk, 0, "The quirk is on until user space takes it away (DISABLE_BROADCAST_QUIRK)."),
   X.reproduced("X25", "hash picks an absent CPU", apics.hashPicksAbsentCpu, 1, REPRODUCE),
-  X.race("X26", "INIT after start-up", apics.initAfterStartup, "initKeepsStartup", 1),
+  X.trapIn("X26", "INIT after start-up", apics.initAfterStartup, "initKeepsStartup", 1),
   X.trap("X27", "KVM_INTERRUPT twice", "overwriteExtInt", "x86-irqchip.md 2", vectors.interruptTwice),
   X.trap("X28", "shared vector on two level pins", "ackFirstPinOnly", 35, vectors.vector35),
 ];

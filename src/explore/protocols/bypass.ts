@@ -27,6 +27,7 @@ export const connectAgainstReroute: Protocol = {
   name: "connect-against-reroute",
   title: "A producer connects to an irqfd while its message changes: the hardware posts the new one.",
   source: "kvm-irq-core.md 2.7, 7.4, H27",
+  about: ["route_swap", "bypass"],
   program(hazards = {}) {
     const { stage, fd, vector, manager } = posting(hazards);
     const driver = stage.driver(fd);
@@ -41,6 +42,7 @@ export const connectAgainstClose: Protocol = {
   name: "connect-against-close",
   title: "A producer connects to an irqfd whose eventfd is being closed: nobody uses the eventfd as a key after its end.",
   source: "kvm-irq-core.md 2.6 SH5, 7.4, H28",
+  about: ["bypass", "irqfd_free"],
   program(hazards = {}) {
     const { stage, fd, vector, manager } = posting(hazards);
     const context = stage.context(fd);
@@ -65,6 +67,7 @@ export const deassignPosted: Protocol = {
   name: "deassign-posted",
   title: "An irqfd whose interrupt is posted is deassigned while its message changes: the hardware posts nothing afterwards.",
   source: "kvm-irq-core.md 2.5, 7.4, H25",
+  about: ["irqfd_free", "route_swap", "bypass"],
   program(hazards = {}) {
     const { stage, fd, vector, manager } = posting(hazards);
     const driver = stage.driver(fd);

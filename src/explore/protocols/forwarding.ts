@@ -12,6 +12,7 @@ export const forwardAgainstTrigger: Protocol = {
   name: "forward-irq-against-trigger",
   title: "An interrupt is forwarded while its trigger is installed: a forwarded interrupt never gets the automasking handler.",
   source: "kvm-irq-core.md 8.3 check 12, H36",
+  about: ["irq_forward", "vfio_signaling", "vfio_trigger"],
   program(hazards = {}) {
     const stage = new ForwardStage(hazards);
     const forward = stage.forward("forward", FIRST);
@@ -36,6 +37,7 @@ export const unforwardActive: Protocol = {
   name: "unforward-active",
   title: "An interrupt that is active in the guest ceases to be forwarded: it does not stay active, for nobody would end it.",
   source: "kvm-irq-core.md 8.3, H37",
+  about: ["irq_forward"],
   program(hazards = {}) {
     const stage = new ForwardStage(hazards);
     stage.before(stage.forward("forward", FIRST));
@@ -58,6 +60,7 @@ export const forwardTwice: Protocol = {
   name: "forward-twice",
   title: "Two threads forward the same interrupt: one succeeds, the other is told that it exists; one node, one reference.",
   source: "kvm-irq-core.md 8.3 check 5, H39",
+  about: ["irq_forward"],
   program(hazards = {}) {
     const stage = new ForwardStage(hazards);
     const before = stage.device.references;
@@ -79,6 +82,7 @@ export const unforwardOneOfTwo: Protocol = {
   name: "unforward-one-of-two",
   title: "The first of a device's two forwarded interrupts ceases to be forwarded while its user closes it: the second's node keeps the device.",
   source: "kvm-irq-core.md 8.3, 10.1 I10, H38",
+  about: ["irq_forward", "sys_close"],
   program(hazards = {}) {
     const stage = new ForwardStage(hazards);
     stage.before(stage.forward("first", FIRST), stage.forward("second", SECOND));

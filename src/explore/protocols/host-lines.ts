@@ -81,6 +81,7 @@ export const automaskAgainstGuest: Protocol = {
   name: "automask-against-guest",
   title: "A level line is masked by its handler while a guest on another CPU services the device and unmasks: no condition is lost, and the line ends open.",
   source: "host-irq.md 1.12, K5",
+  about: ["irq_mask", "irq_unmask", "device_service"],
   program(hazards): Program {
     const stage = hostStage(hazards);
     const device = levelDevice(stage);
@@ -125,6 +126,7 @@ export const edgeAgainstDisable: Protocol = {
   name: "edge-against-disable",
   title: "An edge comes while its line is disabled and enabled: it is handled, once.",
   source: "host-irq.md 1.3, 1.4, K3",
+  about: ["device_service", "irq_resend"],
   program: (hazards) => edgeAndToggles(1, hazards),
 };
 
@@ -132,6 +134,7 @@ export const edgeAgainstTwoEnables: Protocol = {
   name: "edge-against-two-enables",
   title: "An edge comes while its line is disabled and enabled twice: it is sent again at most once, and handled once.",
   source: "host-irq.md 1.3, K4",
+  about: ["device_service", "irq_resend"],
   program: (hazards) => edgeAndToggles(2, hazards),
 };
 
@@ -235,6 +238,7 @@ export const lpiAgainstMove: Protocol = {
   name: "lpi-against-move",
   title: "An LPI is moved to another CPU while its handler runs, and its device sends again: no message is lost.",
   source: "host-irq.md 1.4, K21",
+  about: ["host_ack", "irq_handler", "device_service"],
   program: (hazards) => movedLpi(0, hazards),
 };
 

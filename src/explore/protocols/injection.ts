@@ -56,6 +56,7 @@ export const signalAgainstWork: Protocol = {
   name: "signal-against-work",
   title: "An irqfd is signalled three times while its work item runs: a signal during a pulse asks for one more, and each pulse has its signal.",
   source: "kvm-irq-core.md 0.4, 2.4, H35",
+  about: ["irqfd_inject"],
   program(hazards = {}) {
     const stage = new CoreStage(hazards);
     const fd = stage.eventfd();

@@ -29,6 +29,7 @@ export const clearEntryAgainstRaise: Protocol = {
   name: "clear-entry-against-raise",
   title: "A guest that shuts down turns a shared pin to edge while its assigned device raises, on a host that does not see the EOI of an edge: the raise comes to an end.",
   source: "x86-irqchip.md 5.3, 5.4 step 1, 5.7; kvm-irq-core.md 3.2",
+  about: ["irqfd_inject", "kvm_ioapic_set_irq"],
   program(hazards = {}) {
     const m = new X86Machine(hazards);
     const { vm, vcpu } = m.xl();

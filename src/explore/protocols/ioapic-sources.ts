@@ -10,6 +10,7 @@ export const lowerAgainstRaise: Protocol = {
   name: "lower-against-raise",
   title: "One source lowers a shared pin while another raises it: the IOAPIC takes the pin for what its sources say.",
   source: "x86-irqchip.md 5.4; kvm-irq-core.md 3.2",
+  about: ["irqfd_inject", "kvm_ioapic_set_irq"],
   program(hazards = {}) {
     const m = new X86Machine(hazards);
     const { vm } = m.xl();

@@ -56,6 +56,7 @@ export const retargetAgainstService: Protocol = {
   name: "retarget-against-service",
   title: "A level pin is given to another CPU while its interrupt is taken and ended on the first: its end reaches the IOAPIC.",
   source: "x86-irqchip.md 8.3, X3",
+  about: ["handled_vectors", "kvm_ack_irq", "ioapic_remote_irr"],
   program(hazards): Program {
     const stage = new PcStage({ hazards });
     stage.setEntry(PIN, LEVEL | VECTOR);
@@ -177,6 +178,7 @@ export const sharedPinAgainstEnd: Protocol = {
   name: "shared-pin-against-end",
   title: "A guest ends a level pin that two resampling irqfds share; the one told first asks for service again: its line stays high.",
   source: "x86-irqchip.md 12, X21",
+  about: ["kvm_ack_irq", "resampler_notify", "ioapic_service"],
   program(hazards): Program {
     const stage = new PcStage({ hazards, cpus: 1 });
     stage.setEntry(PIN, LEVEL | VECTOR);
@@ -196,6 +198,7 @@ export const routeAgainstSignal: Protocol = {
   name: "route-against-signal",
   title: "A GSI's message is replaced while its irqfd is signalled: the old message is sent, or the new one, never half of each.",
   source: "x86-irqchip.md 9, X22",
+  about: ["route_swap", "kvm_msi_set_irq"],
   program(hazards): Program {
     const stage = new PcStage({ hazards });
     const to = (cpu: number, data: number) => ({ gsi: GSI, addressLo: LAPIC + (cpu << 12), data });

@@ -21,6 +21,7 @@ export const removeAgainstWrite: Protocol = {
   name: "remove-ioeventfd-against-write",
   title: "A guest writes where an ioeventfd is being removed, which is closed as soon as the removal returns: nothing freed is touched.",
   source: "kvm-irq-core.md 9.4, H30",
+  about: ["eventfd_signal"],
   program(hazards = {}) {
     const stage = new CoreStage(hazards);
     const { process, vmFd, core } = stage;

@@ -39,6 +39,7 @@ export const injectIntoRunningVcpu: Protocol = {
   name: "inject-into-running-vcpu",
   title: "Two interrupts are injected into a vCPU that runs its guest: it takes both, and no request stays behind.",
   source: "host-irq.md 3.2, 3.3, I9, K15, K16; gic.md R37, R39",
+  about: ["kvm_exit", "guest_ack", "guest_eoi"],
   program: (hazards) => injectors("spin", hazards),
 };
 
@@ -46,6 +47,7 @@ export const injectIntoHaltedVcpu: Protocol = {
   name: "inject-into-halted-vcpu",
   title: "Two interrupts are injected into a vCPU that is about to sleep, or sleeps: it wakes and takes both.",
   source: "host-irq.md 3.4, K18; gic.md R38",
+  about: ["sched_wakeup", "guest_ack", "guest_eoi"],
   program: (hazards) => injectors("wfi", hazards),
 };
 

@@ -23,6 +23,7 @@ export const postTwice: Protocol = {
   name: "post-twice",
   title: "A device and software post to a vCPU in the guest: both vectors are seen.",
   source: "x86-irqchip.md 10.3, X11",
+  about: ["writes PostedDescriptor.control", "writes Lapic.irr"],
   program(hazards): Program {
     const stage = new PostedStage(hazards);
     return { sim: stage.pc.sim, contexts: [stage.device(FIRST), stage.software(SECOND)], check: nothing, end: () => missing(stage, FIRST, SECOND) };
@@ -33,11 +34,12 @@ export const loadAgainstPost: Protocol = {
   name: "load-against-post",
   title: "Devices post to a vCPU that was preempted and comes back on another CPU: both vectors are seen.",
   source: "x86-irqchip.md 10.4, X12",
+  about: ["writes PostedDescriptor.control", "writes Lapic.irr"],
   program(hazards): Program {
     const stage = new PostedStage(hazards);
     run(stage.posted.put("preempted"));
     const vcpu = new Thread("vcpu", "vcpu", () => stage.comeBack(1));
-    return { sim: stage.pc.sim, contexts: [stage.device(FIRST), stage.device(SECOND), vcpu], check: nothing, end: () => missing(stage, FIRST, SECOND) };
+    return { sim: stage.pc.sim, contexts: [vcpu, stage.device(FIRST), stage.device(SECOND)], check: nothing, end: () => missing(stage, FIRST, SECOND) };
   },
 };
 
@@ -45,6 +47,7 @@ export const blockAgainstPost: Protocol = {
   name: "block-against-post",
   title: "A device posts to a vCPU that looks and blocks: it does not block, or is woken, and sees the vector.",
   source: "x86-irqchip.md 10.4, X13",
+  about: ["writes PostedDescriptor.control", "writes Lapic.irr"],
   program(hazards): Program {
     const stage = new PostedStage(hazards);
     stage.vcpu.inGuest = false;
@@ -57,6 +60,7 @@ export const requestAgainstTake: Protocol = {
   name: "request-against-take",
   title: "Two vectors are requested from outside while the vCPU takes a third: both are visible.",
   source: "x86-irqchip.md 7.4, X15",
+  about: ["apic_take"],
   program(hazards): Program {
     const pc = new PcStage({ hazards, cpus: 1 });
     const [{ lapic }] = pc.cpus;
@@ -147,6 +151,7 @@ export const initAfterStartup: Protocol = {
   name: "init-after-startup",
   title: "A CPU is sent INIT, a start-up and INIT again while it looks: in the end it waits for a start-up.",
   source: "x86-irqchip.md 7.6, X26",
+  about: ["kvm_apic_ipi"],
   program(hazards): Program {
     const pc = new PcStage({ hazards });
     const contexts = [new Thread("cpu0", "vcpu", () => initTwice(pc)), new Thread("cpu1", "vcpu", () => pc.cpus[1].isPending())];

@@ -60,12 +60,13 @@ export const maskAgainstSignal: Protocol = {
   name: "mask-against-signal",
   title: "A guest masks a message vector and unmasks it again while its device signals: the message is sent, at once or by the unmask.",
   source: "kvm-irq-core.md 2.3 AS13, 2.4; vfio.md 10",
+  about: ["irqfd_deactivate", "irqfd_assign", "kvm_msi_set_irq"],
   program(hazards = {}) {
     const stage = new CoreStage(hazards);
     const vmm = new OneVector(stage, stage.eventfd());
     run(vmm.vector.unmask());
     stage.settle();
     const device = new Raise(stage.driver(vmm.eventfd), 1, "device");
-    return stage.program([new Thread("vcpu", "vcpu", () => vmm.maskAndUnmask()), device], { properties: [new MessageSent()] });
+    return stage.program([device, new Thread("vcpu", "vcpu", () => vmm.maskAndUnmask())], { properties: [new MessageSent()] });
   },
 };

@@ -12,15 +12,34 @@ export const leaveAgainstAcknowledge: Protocol = {
   name: "leave-against-acknowledge",
   title: "The guest acknowledges while the last resampling irqfd of its GSI goes, whose resamplefd is closed: the line ends low.",
   source: "kvm-irq-core.md 3.4, 3.6, H12, H13, H16",
+  about: ["kvm_ack_irq", "resampler_notify", "resampler_free"],
   program(hazards = {}) {
     const stage = new CoreStage(hazards);
     const [fd, resamplefd] = [stage.eventfd(), stage.eventfd()];
     stage.assign(fd, GSI, RESAMPLE, resamplefd);
     stage.close(resamplefd); // the irqfd's reference is the last one
     stage.trigger(fd);
-    return stage.program([stage.irqfdCall("deassign", { fd, gsi: GSI, flags: DEASSIGN }), stage.acknowledge(GSI)], {
-      properties: [new OneDeassertPerResample()],
+    return stage.program([stage.acknowledge(GSI), stage.irqfdCall("deassign", { fd, gsi: GSI, flags: DEASSIGN })], {
+      properties: [new OneDeassertPerResample(), new NoLineWithoutOwner()],
       end: () => (stage.lines.isHigh(GSI) ? "H16: the line is high and nobody owns it" : null),
+    });
+  },
+};
+
+export const leaveOthersAgainstAcknowledge: Protocol = {
+  name: "leave-others-against-acknowledge",
+  title: "The guest acknowledges a line of two devices while the irqfd of one goes: the other is told once, the one that goes at most once.",
+  source: "kvm-irq-core.md 3.4 RL4, 3.6, H13",
+  about: ["kvm_ack_irq", "resampler_notify", "irqfd_free"],
+  program(hazards = {}) {
+    const stage = new CoreStage(hazards);
+    const staying = stage.assignWithOwner(GSI);
+    const [fd, resamplefd] = [stage.eventfd(), stage.eventfd()];
+    stage.assign(fd, GSI, RESAMPLE, resamplefd);
+    stage.close(resamplefd); // the irqfd's reference is the last one
+    return stage.program([stage.acknowledge(GSI), stage.irqfdCall("deassign", { fd, gsi: GSI, flags: DEASSIGN })], {
+      properties: [new OneDeassertPerResample()],
+      end: () => (staying.told.signals === 1 ? null : `the owner that stays is told ${staying.told.signals} times`),
     });
   },
 };
@@ -29,12 +48,13 @@ export const leaveAgainstSignal: Protocol = {
   name: "leave-against-signal",
   title: "The last resampling irqfd of a GSI is signalled while it goes: the line ends low.",
   source: "kvm-irq-core.md 3.4 RL3, H16, H17",
+  about: ["irqfd_inject", "resampler_free"],
   program(hazards = {}) {
     const stage = new CoreStage(hazards);
     const [fd, resamplefd] = [stage.eventfd(), stage.eventfd()];
     const raise = new Raise(stage.driver(fd));
     stage.assign(fd, GSI, RESAMPLE, resamplefd);
-    return stage.program([stage.irqfdCall("deassign", { fd, gsi: GSI, flags: DEASSIGN }), raise], {
+    return stage.program([raise, stage.irqfdCall("deassign", { fd, gsi: GSI, flags: DEASSIGN })], {
       properties: [new NoLineWithoutOwner()],
       end: () => (stage.lines.isHigh(GSI) ? "H16, H17: the line is high and nobody owns it" : null),
     });
@@ -45,6 +65,7 @@ export const sharedLineAgainstAcknowledge: Protocol = {
   name: "shared-line-against-acknowledge",
   title: "The guest acknowledges a line that two devices share, and the one told first still asks for service: the line ends high, each was told once.",
   source: "kvm-irq-core.md 3.5, H14, H15",
+  about: ["kvm_ack_irq", "resampler_notify", "irqfd_inject"],
   program(hazards = {}) {
     const stage = new CoreStage(hazards);
     const quiet = stage.assignWithOwner(GSI);

@@ -18,6 +18,7 @@ export const rerouteAgainstSignal: Protocol = {
   name: "reroute-against-signal",
   title: "An irqfd is signalled while its message changes: one message or the other is sent, whole, and the old one not after the change.",
   source: "kvm-irq-core.md 2.4 WK3, 4.3 RU8, H4, H5",
+  about: ["route_swap", "kvm_msi_set_irq"],
   program(hazards = {}) {
     const stage = new CoreStage(hazards);
     stage.setRoutes(message(BEFORE));
@@ -32,13 +33,14 @@ export const hangUpAgainstReroute: Protocol = {
   name: "hang-up-against-reroute",
   title: "An irqfd is signalled and hangs up while its message changes: its callback does not send the old one after the change.",
   source: "kvm-irq-core.md 2.4 WK4, H25",
+  about: ["irqfd_deactivate", "route_swap", "kvm_msi_set_irq"],
   program(hazards = {}) {
     const stage = new CoreStage(hazards);
     stage.setRoutes(message(BEFORE));
     const fd = stage.eventfd();
     const raise = new Raise(stage.driver(fd));
     stage.assign(fd, GSI);
-    const contexts = [close(stage.process, fd), stage.routingCall("reroute", message(AFTER)), raise];
+    const contexts = [raise, close(stage.process, fd), stage.routingCall("reroute", message(AFTER))];
     return stage.program(contexts, { properties: [new WholeRoutes(MESSAGES)] });
   },
 };
@@ -47,6 +49,7 @@ export const assignAgainstReroute: Protocol = {
   name: "assign-against-reroute",
   title: "An eventfd becomes an irqfd while its GSI's message changes: afterwards it caches the route in force.",
   source: "kvm-irq-core.md 2.3 AS11, 10.1 I11, H3",
+  about: ["irqfd_assign", "route_swap"],
   program(hazards = {}) {
     const stage = new CoreStage(hazards);
     stage.setRoutes(message(BEFORE));
@@ -91,6 +94,7 @@ export const releaseAgainstSignal: Protocol = {
   name: "release-against-signal",
   title: "An irqfd is signalled while the last descriptor of its VM is closed: nothing looks at the VM's freed table.",
   source: "kvm-irq-core.md 2.6, 6.3, H26",
+  about: ["irqfd_inject", "irqfd_free"],
   program(hazards = {}) {
     const stage = new CoreStage(hazards);
     const fd = stage.eventfd();

@@ -40,17 +40,19 @@ function* send(stage: PciStage, times: number): Step<void> {
 
 const messages = (stage: PciStage, times: number): Thread => new Thread("device", "hardware", () => send(stage, times));
 
-/** INTx with trigger E and unmask eventfd U, asserted: masked and signalled once. */
-function masked(hazards?: Partial<Hazards>) {
+/** INTx with trigger E and unmask eventfd U; asserted: masked and signalled once. */
+function wired(hazards: Partial<Hazards> | undefined, isAsserted: boolean) {
   const stage = new PciStage({ hazards });
   const fds = stage.ready();
   const [E, U] = [stage.eventfd(), stage.eventfd()];
   stage.setIrqs(fds.d, INTX, EVENTFD | TRIGGER, 0, 1, E);
   stage.setIrqs(fds.d, INTX, EVENTFD | UNMASK, 0, 1, U);
-  stage.intx(true);
+  if (isAsserted) stage.intx(true);
   stage.machine.untraced();
   return { stage, ...fds, E, U, calls: new IrqCalls(stage, fds.d) };
 }
+
+const masked = (hazards?: Partial<Hazards>): ReturnType<typeof wired> => wired(hazards, true);
 
 /** MSI with one vector on E, bus mastering on. */
 function messaging(hazards?: Partial<Hazards>) {
@@ -97,6 +99,7 @@ export const swapAgainstUnmask: Protocol = {
   name: "swap-against-unmask",
   title: "INTx gets another trigger while it is unmasked: the old eventfd receives nothing after the call.",
   source: "vfio.md 23.5",
+  about: ["vfio_unmask", "vfio_trigger"],
   program(hazards): Program {
     const { stage, E, U, calls } = masked(hazards);
     const E2 = stage.eventfd();
@@ -108,6 +111,49 @@ export const swapAgainstUnmask: Protocol = {
       end() {
         if (swap.isBroken) return "23.5: the old eventfd is signalled after the call has returned";
         return stage.count(E) + stage.count(E2) === 2 ? atRest(stage) : `23.2: ${stage.count(E)} and ${stage.count(E2)} signals`;
+      },
+    };
+  },
+};
+
+export const swapAgainstHandler: Protocol = {
+  name: "swap-against-handler",
+  title: "INTx gets another trigger while its handler runs: the old eventfd receives nothing after the call.",
+  source: "vfio.md 23.5",
+  about: ["vfio_automask", "vfio_trigger", "irq_handler"],
+  program(hazards): Program {
+    const { stage, E, calls } = wired(hazards, false);
+    const E2 = stage.eventfd();
+    const swap = new QuietAfter("SET_IRQS", contextOf(stage, E), calls.prepare({ index: INTX, flags: EVENTFD | TRIGGER, fds: [E2] }));
+    return {
+      sim: stage.sim,
+      contexts: [swap, pin(stage, true)],
+      properties: [new OneSignalPerUnmask(1)],
+      check: nothing,
+      end() {
+        if (swap.isBroken) return "23.5: the old eventfd is signalled after the call has returned";
+        return stage.count(E) + stage.count(E2) === 1 ? atRest(stage) : `23.2: ${stage.count(E)} and ${stage.count(E2)} signals`;
+      },
+    };
+  },
+};
+
+export const takeTriggerAgainstUnmask: Protocol = {
+  name: "take-trigger-against-unmask",
+  title: "INTx loses its trigger while it is unmasked, its pin up: nobody is told, and the device stays usable.",
+  source: "vfio.md 8.6, 23.5",
+  about: ["vfio_unmask"],
+  program(hazards): Program {
+    const { stage, E, U, calls } = masked(hazards);
+    stage.take(E);
+    const take = new QuietAfter("SET_IRQS", contextOf(stage, E), calls.prepare({ index: INTX, flags: EVENTFD | TRIGGER, fds: [-1] }));
+    return {
+      sim: stage.sim,
+      contexts: [take, signalling(stage, U)],
+      check: nothing,
+      end() {
+        if (take.isBroken) return "23.5: the old eventfd is signalled after the call has returned";
+        return take.result === 0 ? atRest(stage) : `SET_IRQS: ${take.result}`;
       },
     };
   },
@@ -144,6 +190,7 @@ export const resampleAgainstUserDisable: Protocol = {
   name: "resample-against-user-disable",
   title: "A resample arrives while the user has INTx disabled in COMMAND: nothing is told until it is enabled, then what pends.",
   source: "vfio.md 23.9",
+  about: ["eventfd_signal", "vfio_trigger"],
   program(hazards): Program {
     const { stage, d, E, U } = masked(hazards);
     stage.take(E);
@@ -184,6 +231,7 @@ export const resampleWhileAsserted: Protocol = {
   name: "resample-while-asserted",
   title: "INTx is resampled while its pin is asserted: the worker tells its owner.",
   source: "vfio.md 23.29",
+  about: ["vfio_unmask", "vfio_trigger"],
   program(hazards): Program {
     const { stage, E, U } = masked(hazards);
     stage.take(E);
@@ -234,6 +282,7 @@ export const memoryOffAgainstStore: Protocol = {
   name: "memory-off-against-store",
   title: "Memory decoding is switched off while another thread stores to a BAR through its mapping: nothing arrives afterwards.",
   source: "vfio.md 23.21",
+  about: ["writes BarMapping.isPresent", "reads Registers.registers"],
   program(hazards): Program {
     const stage = new PciStage({ hazards });
     const { d } = stage.ready();

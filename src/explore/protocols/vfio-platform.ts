@@ -77,6 +77,7 @@ export const unmaskAgainstFirstShot: Protocol = {
   name: "unmask-against-first-shot",
   title: "A level interrupt that its user has masked is unmasked by a resampler while its line rises: its owner is told.",
   source: "host-irq.md K6, vfio.md 23.2",
+  about: ["vfio_automask", "vfio_unmask", "vfio_trigger"],
   program(hazards): Program {
     const { stage, d, E, U } = wired(hazards);
     stage.setIrqs(d, 0, NONE | MASK, 0, 1);
@@ -94,6 +95,7 @@ export const swapAgainstHandler: Protocol = {
   name: "swap-against-handler",
   title: "The trigger of a level interrupt is replaced while its line fires and is unmasked: the old eventfd receives nothing after the call.",
   source: "vfio.md 23.5",
+  about: ["vfio_automask", "vfio_trigger", "irq_handler"],
   program(hazards): Program {
     const { stage, E, U, calls } = masked(hazards);
     const E2 = stage.eventfd();

@@ -1,4 +1,4 @@
-import { beginActiveAccess, clearActive, endActiveAccess } from "../../irqchip/gic/vgic-state.js";
+import { beginActiveAccess, clearActive, clearEnabled, endActiveAccess, setEnabled, writePriority } from "../../irqchip/gic/vgic-state.js";
 import { VgicConfig } from "../../irqchip/gic/vgic-irq.js";
 import type { Step } from "../../sim/step.js";
 import type { Protocol } from "../protocol.js";
@@ -23,6 +23,7 @@ export const clearActiveOfRunningVcpu: Protocol = {
   name: "clear-active-of-running-vcpu",
   title: "A vCPU clears the active state of an interrupt that another has in a list register, while its device sends again: it stays cleared.",
   source: "gic-v3.md A7.3; gic.md R33",
+  about: ["vgic_update_irq_pending", "writes Ichv3.LR"],
   program(hazards = {}) {
     const stage = new VgicStage({ ids: [0, 1], nrIrqs: 64, hazards });
     stage.sim.traceTo(null);
@@ -47,6 +48,7 @@ export const lineFallsBeforeFold: Protocol = {
   name: "line-falls-before-fold",
   title: "The line of a level interrupt falls while it is pending in a list register, and the vCPU leaves its guest without having taken it: it is not pending any more.",
   source: "gic-v3.md A9.4; gic.md R34",
+  about: ["vgic_update_irq_pending", "writes Ichv3.LR"],
   program(hazards = {}) {
     const stage = new VgicStage({ ids: [0, 1], nrIrqs: 64, hazards });
     stage.sim.traceTo(null);
@@ -64,6 +66,46 @@ export const lineFallsBeforeFold: Protocol = {
       end() {
         const taken = stage.iar(0);
         return taken === NOTHING ? null : `the guest takes interrupt ${taken}, whose line fell before it could`;
+      },
+    };
+  },
+};
+
+const LOW = 0xa0;
+const HIGH = 0x40;
+
+/** A guest's writes of ICENABLER, IPRIORITYR and ISENABLER on vCPU 1. */
+function* changeByGuest(stage: VgicStage): Step<void> {
+  const irq = stage.irq(SPI);
+  yield* clearEnabled(irq);
+  yield* writePriority(irq, HIGH);
+  yield* setEnabled(stage.dist, irq, false);
+}
+
+export const changeOfListedInterrupt: Protocol = {
+  name: "change-of-listed-interrupt",
+  title: "A vCPU disables an interrupt that another has in a list register, gives it another priority and enables it, while the other leaves its guest: the change stays, and the interrupt is taken once.",
+  source: "gic-v3.md A7.3, A9.4",
+  about: ["writes Ichv3.LR"],
+  program(hazards = {}) {
+    const stage = new VgicStage({ ids: [0, 1], nrIrqs: 64, hazards });
+    stage.sim.traceTo(null);
+    stage.enable(SPI, LOW);
+    stage.inject(SPI);
+    stage.enter(0);
+    const { vm } = stage;
+    const change = new Thread("vcpu1", "vcpu", () => changeByGuest(stage), 1);
+    const leave = new Thread("vcpu0", "vcpu", () => vm.exit(vm.vcpus[0]));
+    return {
+      sim: stage.sim,
+      contexts: [change, leave],
+      check: nothing,
+      end() {
+        const taken = stage.iar(0);
+        if (taken !== SPI) return `the guest takes ${taken}: the interrupt is lost`;
+        if (stage.rpr(0) !== HIGH) return `it is taken with priority ${stage.rpr(0)}: the change is undone`;
+        stage.eoi(SPI);
+        return stage.iar(0) === NOTHING ? null : "the interrupt is taken twice";
       },
     };
   },

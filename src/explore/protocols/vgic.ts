@@ -50,6 +50,7 @@ export const queueAgainstRoute: Protocol = {
   name: "queue-against-route",
   title: "An SPI is injected while its guest routes it to another vCPU: once routed, it is put on no other list.",
   source: "gic-v3.md A9.2, gic.md R30",
+  about: ["vgic_update_irq_pending", "writes ApList.occupied"],
   program(hazards): Program {
     const stage = stageWithSpi(hazards);
     const irq = stage.irq(SPI);
@@ -67,6 +68,7 @@ export const moveAgainstRoute: Protocol = {
   name: "move-against-route",
   title: "A vCPU hands an SPI on to its new target while the guest routes it to a third: it is moved to the third, or had been moved before.",
   source: "gic-v3.md A9.5, gic.md R31",
+  about: ["writes ApList.occupied"],
   program(hazards): Program {
     const stage = stageWithSpi(hazards);
     stage.inject(SPI);

@@ -42,6 +42,7 @@ export const eoiAgainstRetrigger: Protocol = {
   name: "ioapic-eoi-against-retrigger",
   title: "The EOI of a level pin tells an owner that triggers again at once: the pin is sent again, once.",
   source: "kvm-irq-core.md 5.3 EO5, H21",
+  about: ["kvm_ack_irq", "resampler_notify", "ioapic_service"],
   program(hazards = {}) {
     const m = new X86Machine(hazards);
     const { vm, vcpu } = m.xl();
@@ -87,6 +88,7 @@ export const picEoiAgainstRetrigger: Protocol = {
   name: "pic-eoi-against-retrigger",
   title: "The EOI of a PIC line tells an owner that triggers again at once: the PIC asks for an acknowledge again.",
   source: "kvm-irq-core.md 5.3, H22",
+  about: ["kvm_ack_irq", "resampler_notify", "irqfd_inject"],
   program: (hazards = {}) => picProgram(hazards, true),
 };
 
@@ -94,5 +96,6 @@ export const picEoiOfQuietLine: Protocol = {
   name: "pic-eoi-of-quiet-line",
   title: "The EOI of a PIC line tells an owner that is content: the PIC asks for nothing.",
   source: "kvm-irq-core.md 5.3, H22",
+  about: ["kvm_ack_irq", "resampler_notify"],
   program: (hazards = {}) => picProgram(hazards, false),
 };

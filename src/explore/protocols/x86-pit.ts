@@ -15,6 +15,7 @@ export const releaseAgainstTimer: Protocol = {
   name: "release-against-timer",
   title: "The last descriptor of a VM is closed when its PIT is about to fire: the tick is injected before, or not at all.",
   source: "kvm-irq-core.md 5.5, 6.3, H26",
+  about: ["kvm_set_irq"],
   program(hazards = {}) {
     const m = new X86Machine(hazards);
     const fd = m.xf();

@@ -37,6 +37,8 @@ export interface IrqfdRequest {
   readonly gsi: number;
   readonly flags?: number;
   readonly resamplefd?: number;
+  /** The VM's descriptor; default that of {@link CoreStage.vmFd}. */
+  readonly vm?: number;
 }
 
 /** One process with one VM over {@link Lines}, its GSIs routed one to one: where the interrupt core is explored. */
@@ -76,13 +78,13 @@ export class CoreStage extends KvmMachine {
   }
 
   /** A thread in KVM_IRQFD. */
-  irqfdCall(name: string, { fd, gsi, flags = 0, resamplefd = 0 }: IrqfdRequest): Thread {
+  irqfdCall(name: string, { fd, gsi, flags = 0, resamplefd = 0, vm = this.vmFd }: IrqfdRequest): Thread {
     const view = new DataView(new ArrayBuffer(K.kvm_irqfd.size));
     K.kvm_irqfd.fd.set(view, fd);
     K.kvm_irqfd.gsi.set(view, gsi);
     K.kvm_irqfd.flags.set(view, flags);
     K.kvm_irqfd.resamplefd.set(view, resamplefd);
-    return ioctl(name, this.process, this.vmFd, K.KVM_IRQFD, this.place(new Uint8Array(view.buffer)));
+    return ioctl(name, this.process, vm, K.KVM_IRQFD, this.place(new Uint8Array(view.buffer)));
   }
 
   /** A thread in KVM_SET_GSI_ROUTING. */

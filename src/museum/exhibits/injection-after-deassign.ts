@@ -12,6 +12,7 @@ export const injectionAfterDeassign: Exhibit = {
   ],
   story:
     "KVM_IRQFD with DEASSIGN takes an irqfd off the VM's list and leaves the rest to a work queue, because the eventfd's own callback may be running. A call that returned at once would leave a callback or an injection under way: the VMM believes the line quiet, gives its GSI to another device, and the guest sees an interrupt that the new device never raised. The call therefore waits until the shutdown is over, and the shutdown leaves the wait queue under the eventfd's lock and flushes the injection, in that order.",
+  ours: "Cited are the thread and the commit by which KVM came to wait; a report of an injection that came late is not known to us.",
   rule: "A call that takes an interrupt away returns when nothing can come of it any more.",
   protocol: deassignAgainstSignal,
   off: "returnBeforeShutdown",

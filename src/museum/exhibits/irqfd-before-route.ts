@@ -11,7 +11,8 @@ export const irqfdBeforeRoute: Exhibit = {
     { text: "commit e1bb5e71bf61", url: "https://github.com/cloud-hypervisor/cloud-hypervisor/commit/e1bb5e71bf61a72b701adc2e83655b92107c47b0" },
   ],
   story:
-    "When Yi Wang's change of March 2022 turned the two steps of the mask round (exhibit route-before-deassign), it turned those of the unmask round as well, with the remark that this should do no harm: the irqfd was assigned first, the route given afterwards. But the assignment of an irqfd looks whether its eventfd counts already, which is what delivers a message that came while the vector was masked, and queues its injection at once. If that work runs before the route is there, the message is gone. Two years later the order was turned back, because assigning an irqfd to a GSI beyond the table could panic older kernels on AMD hosts. No report of a lost interrupt is known to us: the search found this one.",
+    "When Yi Wang's change of March 2022 turned the two steps of the mask round (exhibit route-before-deassign), it turned those of the unmask round as well, with the remark that this should do no harm: the irqfd was assigned first, the route given afterwards. But the assignment of an irqfd looks whether its eventfd counts already, which is what delivers a message that came while the vector was masked, and queues its injection at once. If that work runs before the route is there, the message is gone. Two years later the order was turned back, because assigning an irqfd to a GSI beyond the table could panic older kernels on AMD hosts.",
+  ours: "Cited is the change that turned the order round; the bug was not reported, the search found it.",
   rule: "Give a listener what it needs before it listens: the route first, the irqfd afterwards.",
   protocol: maskAgainstSignal,
   off: "irqfdBeforeRoute",

@@ -1,4 +1,4 @@
-import { leaveAgainstSignal } from "../../explore/protocols/resampler.js";
+import { leaveAgainstAcknowledge } from "../../explore/protocols/resampler.js";
 import type { Exhibit } from "../exhibit.js";
 
 export const lineWithoutOwner: Exhibit = {
@@ -11,8 +11,9 @@ export const lineWithoutOwner: Exhibit = {
   ],
   story:
     "A device is taken away from a running guest: its resampling irqfd, the last on its line, is deassigned. The irqfd has asserted the line a moment ago. The guest may acknowledge it before the resampler is off the list, which lowers the line, or after, when nobody is left to do it: then the line stays high with nobody behind it, and a level-triggered pin interrupts the guest for ever. The leaver therefore lowers the line by hand, whatever happened before, when nothing of the irqfd can assert it any more.",
+  ours: "Cited is the code with its rule and the review as the specification tells it; a report of a line left up is not known to us.",
   rule: "Whoever takes the last owner of a line away lowers the line.",
-  protocol: leaveAgainstSignal,
+  protocol: leaveAgainstAcknowledge,
   off: "keepLineAtLeave",
   bound: { preemptions: 2, budget: 1_000 },
 };

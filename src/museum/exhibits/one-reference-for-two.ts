@@ -10,6 +10,7 @@ export const oneReferenceForTwo: Exhibit = {
   ],
   story:
     "Every forwarded interrupt of a VFIO device is a node in KVM that uses the device. Held once for all of them, the device's reference goes with the first interrupt that is taken back; the user closes the device, which is freed, and the second node points nowhere. The rule of the series' third version is one reference for each node.",
+  ours: "Cited is a series that was never merged, as the specification tells it: its rule is real, the bug would have been.",
   rule: "Everyone who uses a thing holds it.",
   protocol: unforwardOneOfTwo,
   off: "shareDeviceReference",

@@ -10,7 +10,8 @@ export const routeBeforeDeassign: Exhibit = {
     { text: "cloud-hypervisor#3827, which turned the two steps round for another reason", url: "https://github.com/cloud-hypervisor/cloud-hypervisor/pull/3827" },
   ],
   story:
-    "The commit that ended the loss of masked messages (exhibit mask-by-route) masks in two steps: it takes the route away, then the irqfd. A device that signals between the two is still listened to and has no route any more, which is the old loss in a window of two system calls. Nobody reported it. In March 2022 Yi Wang turned the two steps round, because on AMD hosts a kernel without a later fix panics when the GSI of a live irqfd leaves the routing table; with that the window went too.",
+    "The commit that ended the loss of masked messages (exhibit mask-by-route) masks in two steps: it takes the route away, then the irqfd. A device that signals between the two is still listened to and has no route any more, which is the old loss in a window of two system calls. In March 2022 Yi Wang turned the two steps round, because on AMD hosts a kernel without a later fix panics when the GSI of a live irqfd leaves the routing table; with that the window went too.",
+  ours: "Cited is the commit whose order has the window; the bug was not reported, the search found it.",
   rule: "Take a listener away before what it needs: the irqfd first, its route afterwards.",
   protocol: maskAgainstSignal,
   off: "routeBeforeDeassign",

@@ -6,13 +6,14 @@ export const sleepAfterCheck: Exhibit = {
   title: "A vCPU that looks, and then goes to sleep",
   year: 2026,
   cite: [
-    { text: "openvmm#4133, virt_whp: Add a 1 second periodic unstick timer", url: "https://github.com/microsoft/openvmm/pull/4133" },
-    { text: "openvmm#4166, which took it out again", url: "https://github.com/microsoft/openvmm/pull/4166" },
+    { text: "rcore-os/tgoskits#1769, fix(x86_vcpu): make HLT yield vCPU task and fix timer wakeup deadlock", url: "https://github.com/rcore-os/tgoskits/pull/1769" },
+    { text: "openvmm#4133, virt_whp: Add a 1 second periodic unstick timer; its cause is not public", url: "https://github.com/microsoft/openvmm/pull/4133" },
     { text: "KVM VCPU Requests, Linux documentation", url: "https://docs.kernel.org/virt/kvm/vcpu-requests.html" },
     { text: "hazard K18 of the specification, host-irq.md 3.4", url: null },
   ],
   story:
-    "A guest halts, and its vCPU's thread goes to sleep unless an interrupt is pending. Asked before the thread is on the wait queue, the question can be answered with no, the interrupt come, and whoever brings it find nobody to wake; the thread sleeps with an interrupt pending. From outside that is a guest which is stranded until something else happens: in July 2026 OpenVMM got a timer which looked once a second for exactly that and freed the guest, because a hypervisor bug that was not understood yet made its tests fail at random. It was taken out again in August for another reason. What that bug was we do not know; this is the classic way to such an end, and KVM avoids it by joining the queue first and asking afterwards.",
+    "A guest halts, and its vCPU's thread goes to sleep unless an interrupt is pending. Asked before the thread is on the wait queue, the question can be answered with no, the interrupt come, and whoever brings it find nobody to wake; the thread sleeps with an interrupt pending. A pull request of July 2026 tells it of a hypervisor in Rust, once its vCPUs really slept on HLT: the timer's injection and its wake-up could both be over before the vCPU began to wait. In the same month OpenVMM got a timer which looks once a second for a guest that is stranded with an interrupt pending, and took it out again; what stranded it there was not published. KVM joins the queue first and asks afterwards.",
+  ours: "Reported in another hypervisor, shown in KVM's code with KVM's rule taken out.",
   rule: "Join the wait queue first, ask second, and sleep only then.",
   protocol: injectIntoHaltedVcpu,
   off: "sleepAfterCheck",

@@ -11,6 +11,7 @@ export const tornRoute: Exhibit = {
   ],
   story:
     "An irqfd with a message route injects straight from the eventfd's callback, by a route that it keeps at hand. In 2010 that was a pointer into the routing table. Paul Mackerras made it a copy in 2014, so that the table's form could change; but a copy is several words, and a callback that reads while an update writes could send the new address with the old data, to a vCPU and vector that nobody ever asked for. His commit brings the sequence counter with it that makes the callback read again. Taken out, one interruption of the writer is enough.",
+  ours: "Cited is the commit that brings the copy and its sequence counter at once; a kernel with the copy alone was not released.",
   rule: "What is read without a lock is read again when it has changed meanwhile.",
   protocol: rerouteAgainstSignal,
   off: "readTornRoute",

@@ -10,6 +10,7 @@ export const unforwardWhileActive: Exhibit = {
   ],
   story:
     "Forwarding ends while the guest is inside the handler: the physical interrupt is active and waits for the guest's end to deactivate it. The link between the two is cut, and the guest's end reaches only the virtual interrupt. The physical one stays active for ever, and an active interrupt does not fire again: the device is silent until the host resets it. The series therefore deactivates the physical interrupt when it takes the forwarding back.",
+  ours: "Cited is a series that was never merged, as the specification tells it: its rule is real, the bug would have been.",
   rule: "Whoever cuts the link by which an interrupt would have been completed completes it.",
   protocol: unforwardActive,
   off: "unmarkWithoutDeactivate",

@@ -77,7 +77,10 @@ export class Intx implements IrqAction {
     if ((yield* this.mode.get()) !== VFIO_PCI_INTX_IRQ_INDEX || (yield* this.mode.isVirqDisabled())) return;
     yield reads(this, "trigger");
     const { trigger } = this;
-    if (trigger === null) return;
+    if (trigger === null) {
+      if (this.hazards.signalNoTrigger) throw new NullPointer(`INTx of ${this.pci.name} signals an eventfd that is not there`);
+      return;
+    }
     this.signals++;
     this.host.sim.emit(Ev.vfio_trigger, this.pci.name, VFIO_PCI_INTX_IRQ_INDEX);
     yield* trigger.signal();
@@ -237,10 +240,8 @@ export class Intx implements IrqAction {
     const old = this.trigger;
     this.trigger = trigger;
     if (old === null) return;
-    if (!this.hazards.swapWithoutSync) {
-      yield* this.host.synchronizeIrq(this.pci.irq);
-      yield* this.unmaskSlot.flushThread();
-    }
+    if (!this.hazards.swapWithoutSync) yield* this.host.synchronizeIrq(this.pci.irq);
+    if (!this.hazards.swapWithoutFlush) yield* this.unmaskSlot.flushThread();
     yield* old.put();
   }
 
@@ -265,6 +266,9 @@ export class Intx implements IrqAction {
 shared(Intx, "trigger");
 guarded(Intx, (intx) => intx.irqlock, "masked");
 guarded(Intx, (intx) => intx.igate, "hasLine");
+
+/** What a kernel without the rule runs into. */
+class NullPointer extends Error {}
 
 /** DATA_NONE always asks; DATA_BOOL where its byte is not 0. */
 function asks(process: Process, request: IrqSet): boolean {
