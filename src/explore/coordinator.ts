@@ -18,8 +18,9 @@ export interface Progress {
 export interface Totals {
   executions: number;
   blocked: number;
+  cut: number;
   steps: number;
-  /** Executions of the phase that is under way. */
+  /** Executions of the phase that is under way, of those that no phase before it had. */
   inPhase: number;
   phase: number;
 }
@@ -30,7 +31,7 @@ export interface Totals {
  */
 export class Coordinator<U, O extends Outcome<U>> {
   readonly queue: U[] = [];
-  readonly totals: Totals = { executions: 0, blocked: 0, steps: 0, inPhase: 0, phase: 0 };
+  readonly totals: Totals = { executions: 0, blocked: 0, cut: 0, steps: 0, inPhase: 0, phase: 0 };
   found: Found | null = null;
   /** Everything within the bound has been run. */
   isDone = false;
@@ -48,7 +49,7 @@ export class Coordinator<U, O extends Outcome<U>> {
 
   /** The units to run next, and what each may do; none when the search is over. */
   round(): { units: U[]; budget: Budget } {
-    const left = this.limit - this.totals.executions - this.totals.blocked;
+    const left = this.limit - this.totals.executions - this.totals.blocked - this.totals.cut;
     if (this.found !== null || this.isDone || left <= 0) return { units: [], budget: SMALL };
     const most = Math.min(ROUND, left);
     const units: U[] = [];
@@ -61,8 +62,9 @@ export class Coordinator<U, O extends Outcome<U>> {
   merge(unit: U, outcome: O): boolean {
     const { totals, queue } = this;
     totals.executions += outcome.executions;
-    totals.inPhase += outcome.executions;
     totals.blocked += outcome.blocked;
+    totals.cut += outcome.cut;
+    totals.inPhase += outcome.executions + outcome.cut;
     totals.steps += outcome.steps;
     this.found = outcome.found;
     if (this.found !== null) return false;
@@ -74,7 +76,8 @@ export class Coordinator<U, O extends Outcome<U>> {
   }
 
   private widen(): void {
-    const wider = this.strategy.begin(this.totals.phase + 1, this.job);
+    // No order of this width: none of a wider one either.
+    const wider = this.totals.inPhase === 0 ? null : this.strategy.begin(this.totals.phase + 1, this.job);
     if (wider === null) {
       this.isDone = true;
       return;

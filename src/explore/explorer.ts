@@ -1,6 +1,7 @@
 import { PersonError } from "../sim/person-error.js";
 import { Coordinator } from "./coordinator.js";
 import { endless } from "./endless.js";
+import { Rounds } from "./rounds.js";
 import { type CallerOf, describeSteps, type ShownStep, Showing } from "./show.js";
 import { parseSchedule, printSchedule } from "./schedule.js";
 import { PreemptionBounded } from "./strategies/depth-first.js";
@@ -11,8 +12,6 @@ import { type Scenario, Trial } from "./trial.js";
 export interface ExploreOptions {
   /**
    * How often a context may be interrupted in the middle of its work, in one interleaving; default 2. Infinity for all.
-   * Interruptions behind an entry, between taking a lock and the access behind it, and before giving it back, are made one
-   * access earlier or later instead, where the others' accesses commute with them.
    */
   preemptions?: number;
   /** Interleavings after which the search gives up; default 100,000. */
@@ -57,7 +56,7 @@ export function explore(scenario: Scenario, options: ExploreOptions = {}): Clean
   coordinator.runAll(() => true);
   const { found, totals, isDone } = coordinator;
   if (found !== null) return violation(rerun(scenario, found.choices, accesses), totals.executions);
-  return { verdict: "ok", interleavings: totals.inPhase, exhausted: isDone };
+  return { verdict: "ok", interleavings: totals.executions, exhausted: isDone && totals.cut === 0 };
 }
 
 /**
@@ -87,7 +86,7 @@ export interface Rerun {
 /** Makes the choices, goes on without preemption where they end, and keeps what happens. A PersonError where they do not fit. */
 export function rerun(scenario: Scenario, choices: readonly number[], steps: number, callerOf?: CallerOf): Rerun {
   const showing = new Showing(callerOf);
-  const trial = new Trial(scenario, showing);
+  const trial = new Trial(scenario, { recorder: showing, rounds: new Rounds(scenario, steps) });
   showing.listen(trial);
   const made: number[] = [];
   let preemptions = 0;

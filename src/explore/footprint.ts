@@ -58,6 +58,16 @@ export class Footprint {
     this.clock = seen.clock;
   }
 
+  /** May somebody else find something changed by it? */
+  get changes(): boolean {
+    return !isRead(this.kind) || (this.wakes | this.cancels | this.ends) !== 0 || this.clock === ClockUse.WRITTEN;
+  }
+
+  /** Did it look at what no access announces: who is idle, what time it is? */
+  get looksAround(): boolean {
+    return this.asks !== 0 || this.clock !== ClockUse.NOT;
+  }
+
   /** Does it wait: for a lock, for a condition, for a wake? */
   get isConditional(): boolean {
     return this.kind === AccessKind.ACQUIRE || this.kind === AccessKind.BLOCK || this.enters !== 0;

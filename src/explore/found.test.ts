@@ -124,6 +124,51 @@ const CASES: [string, RegExp, Scenario][] = [
     }),
   ],
   [
+    "three locks whose orders close a circle, by one context and without any deadlock",
+    /^LockError: task 0 takes C then A; elsewhere the order is A, B, C$/,
+    scenario((sim) => {
+      const [a, b, c] = ["A", "B", "C"].map((name) => new Mutex(sim, name));
+      return [
+        function* () {
+          for (const [outer, inner] of [[a, b], [b, c], [c, a]]) {
+            yield* outer.lock();
+            yield* inner.lock();
+            yield* inner.unlock();
+            yield* outer.unlock();
+          }
+        },
+      ];
+    }),
+  ],
+  [
+    "a mutex kept by a context that has ended",
+    /^LockError: task 0 has ended and holds mutex$/,
+    scenario((sim) => [() => new Mutex(sim, "mutex").lock()]),
+  ],
+  [
+    "a spinlock kept by a context that has ended",
+    /^LockError: task 0 has ended and holds spinlock$/,
+    scenario((sim) => [() => new Spinlock(sim, "spinlock").lock()]),
+  ],
+  [
+    "a mutex that was only tried, and kept",
+    /^LockError: task 0 has ended and holds mutex$/,
+    scenario((sim) => [
+      function* () {
+        yield* new Mutex(sim, "mutex").tryLock();
+      },
+    ]),
+  ],
+  [
+    "a reader section that nobody leaves",
+    /^LockError: task 0 has ended inside a reader section$/,
+    scenario((sim) => [
+      function* () {
+        yield* new Srcu(sim, "srcu").readLock();
+      },
+    ]),
+  ],
+  [
     "a signal of an eventfd whose last reference may be gone",
     /^UseAfterFree: the freed eventfd 0 is used by task 0/,
     scenario((sim) => {

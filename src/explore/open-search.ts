@@ -23,7 +23,7 @@ export const openSearchSchema = z.object({
   seed: z.number(),
   depth: count,
   steps: count,
-  totals: z.object({ executions: count, blocked: count, steps: count, inPhase: count, phase: count }),
+  totals: z.object({ executions: count, blocked: count, cut: count, steps: count, inPhase: count, phase: count }),
   units: z.array(z.unknown()),
   /** "dpor": nodes that several units share. */
   shared: z.unknown().optional(),

@@ -5,6 +5,7 @@ import { type Rerun, rerun, STEPS } from "./explorer.js";
 import { type OpenSearch, readOpen, writeOpen } from "./open-search.js";
 import type { Protocol } from "./protocol.js";
 import { movesOf, printString } from "./schedule.js";
+import { FirstExecution } from "./same-steps.js";
 import { shrink } from "./shrink.js";
 import type { CallerOf, ShownStep } from "./show.js";
 import { type AnyStrategy, makeStrategy, type StrategyOptions } from "./strategies/make-strategy.js";
@@ -49,10 +50,12 @@ export interface Report {
   readonly bound: string;
   /** The promise of a strategy that draws lots. */
   readonly guarantee?: string;
-  /** Executions run to their ends, each of another order; of a search that widens its bound, over all of the bounds. */
+  /** Executions run to their ends, each of another order. */
   readonly executions: number;
   /** Executions that the reduction cut short. */
   readonly blocked: number;
+  /** Executions cut short because they had made all their steps, where giving every context its turn would have ended them. */
+  readonly cut: number;
   readonly steps: number;
   /** Was everything within the bound run? */
   readonly exhausted: boolean;
@@ -66,6 +69,7 @@ export interface Setup {
   readonly strategy: AnyStrategy;
   readonly settings: StrategyOptions & { readonly steps: number };
   readonly job: Job;
+  readonly first: FirstExecution;
   readonly coordinator: Coordinator<unknown, Outcome<unknown>>;
   readonly guarantee: string | undefined;
 }
@@ -78,9 +82,10 @@ export function setUp(protocol: Protocol, options: SearchOptions = {}): Setup {
   const job = jobOf(protocol, off, steps);
   const made = makeStrategy(settings);
   const coordinator = new Coordinator(made, job, executions);
+  const first = new FirstExecution(job);
   if (resume === undefined) coordinator.begin();
   else readOpen(resume, protocol, off, settings, coordinator);
-  return { strategy: made, settings, job, coordinator, guarantee: coordinator.queue.length === 0 ? undefined : made.guarantee?.(coordinator.queue) };
+  return { strategy: made, settings, job, first, coordinator, guarantee: coordinator.queue.length === 0 ? undefined : made.guarantee?.(coordinator.queue) };
 }
 
 export function jobOf(protocol: Protocol, off: readonly HazardName[], steps: number): Job {
@@ -100,13 +105,17 @@ export function search(protocol: Protocol, options: SearchOptions = {}, goesOn: 
   return report(protocol, options, setup);
 }
 
-export function report(protocol: Protocol, options: SearchOptions, { strategy, settings, job, coordinator, guarantee }: Setup): Report {
+export function report(protocol: Protocol, options: SearchOptions, { strategy, settings, job, first, coordinator, guarantee }: Setup): Report {
   const { totals, found, isDone, queue } = coordinator;
-  const { executions, blocked, steps } = totals;
-  const base = { strategy: settings.strategy, bound: strategy.bound, ...(guarantee === undefined ? {} : { guarantee }), executions, blocked, steps };
+  const { executions, blocked, cut, steps } = totals;
+  const bound = cut === 0 ? strategy.bound : `${strategy.bound}; ${cut} cut short after ${settings.steps} steps, in which somebody went round and others waited`;
+  const base = { strategy: settings.strategy, bound, ...(guarantee === undefined ? {} : { guarantee }), executions, blocked, cut, steps };
   const off = options.off ?? [];
   if (found !== null) return { ...base, verdict: "violation", exhausted: false, violation: counterexample(protocol, off, job, found, options.shrink ?? true) };
-  const exhausted = isDone && strategy.isExhaustive;
+  first.again();
+  const isAll = isDone || cut >= settings.executions;
+  if (isAll && cut > 0 && executions === 0) throw new PersonError(`no execution of ${protocol.name} ended: ${cut} were cut short after ${settings.steps} steps; allow more of them`);
+  const exhausted = isDone && strategy.isExhaustive && cut === 0;
   if (queue.length === 0) return { ...base, verdict: "ok", exhausted };
   return { ...base, verdict: "ok", exhausted, open: writeOpen(protocol, off, settings, coordinator) };
 }
@@ -114,7 +123,7 @@ export function report(protocol: Protocol, options: SearchOptions, { strategy, s
 function counterexample(protocol: Protocol, off: readonly HazardName[], job: Job, found: Found, isShrunk: boolean): Counterexample {
   const { choices } = isShrunk ? shrink(job.scenario, found, job.steps) : found;
   const again = rerun(job.scenario, choices, job.steps);
-  if (again.message === null) throw new Error("a schedule that broke a rule does not break it again");
+  if (again.message === null) throw new PersonError(`the program is not the same each time it is built: a schedule that broke a rule (${found.message}) does not break it again; let nothing outlive one execution`);
   const { message, contexts, steps, preemptions } = again;
   return { message, schedule: printString(protocol, off, again.choices), preemptions, contexts, steps };
 }

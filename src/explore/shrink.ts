@@ -1,4 +1,5 @@
 import { PersonError } from "../sim/person-error.js";
+import { Rounds } from "./rounds.js";
 import type { Found } from "./strategy.js";
 import { lowest } from "./strategy.js";
 import { type Scenario, Trial } from "./trial.js";
@@ -37,6 +38,7 @@ function isSmaller(a: readonly number[], b: readonly number[]): boolean {
 class Shrinker {
   private left = STEPS;
   private best: Found;
+  private readonly rounds: Rounds;
 
   constructor(
     private readonly scenario: Scenario,
@@ -44,6 +46,7 @@ class Shrinker {
     private readonly steps: number,
   ) {
     this.best = found;
+    this.rounds = new Rounds(scenario, steps);
   }
 
   shrink(): Found {
@@ -101,7 +104,7 @@ class Shrinker {
 
   /** Runs the blocks as far as they go: who cannot move is passed over, and behind the last everybody runs to the end. */
   private attempt(blocks: readonly Block[]): Found | null {
-    const trial = new Trial(this.scenario);
+    const trial = new Trial(this.scenario, { rounds: this.rounds });
     const choices: number[] = [];
     const go = (seat: number): void => {
       choices.push(seat);

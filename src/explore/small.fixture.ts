@@ -2,6 +2,7 @@ import { reads, shared, type Waitable, writes } from "../sim/access.js";
 import { Context } from "../sim/context.js";
 import type { Step } from "../sim/step.js";
 import { conflicts, Footprint } from "./footprint.js";
+import { Rounds } from "./rounds.js";
 import { DporWalk } from "./strategies/dpor-walk.js";
 import { lowest } from "./strategy.js";
 import { type Program, type Scenario, Trial } from "./trial.js";
@@ -71,11 +72,12 @@ const STEPS = 2_000;
 /** Every order of the steps. Null when there are more than `limit`. */
 export function enumerate(scenario: Scenario, limit: number): Reached | null {
   const reached: Reached = { executions: 0, blocked: 0, outcomes: new Set(), traces: new Set() };
+  const rounds = new Rounds(scenario, STEPS);
   const path: number[] = [];
   const open: number[] = [];
   do {
     if (++reached.executions > limit) return null;
-    const trial = new Trial(scenario);
+    const trial = new Trial(scenario, { rounds });
     const prints: Footprint[] = [];
     const names: string[] = [];
     const counts = new Map<string, number>();

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { PersonError } from "../sim/person-error.js";
 import { Sim } from "../sim/sim.js";
-import { STRAIGHT } from "../sim/step.js";
+import { STRAIGHT, type Step } from "../sim/step.js";
 import { type Report, replaySchedule, search, type SearchOptions } from "./search.js";
-import { Task } from "./small.fixture.js";
+import { Cell, Task } from "./small.fixture.js";
 import { counter, deadlock, deep, long, protocolOf } from "./search.fixture.js";
 import { STRATEGIES } from "./strategy.js";
 
@@ -67,6 +67,55 @@ describe.skipIf(STRAIGHT).each(STRATEGIES.map(({ name }) => name))("every strate
 describe.skipIf(STRAIGHT)("exhaustive strategies", () => {
   it.each(["preemption", "dfs", "dpor"] as const)("%s finds the one bad order among many units", (strategy) => {
     expect(search(deep, { ...whole, strategy })).toMatchObject({ verdict: "violation", violation: { message: "the order is taken in turn" } });
+  });
+});
+
+describe.skipIf(STRAIGHT)("what is counted", () => {
+  it("each order once, however wide the bound: two tasks of one step each have two orders", () => {
+    const pair = protocolOf("pair", () => ({ sim: new Sim(), contexts: ["a", "b"].map((name) => new Task(name, function* () {})), check: () => null }));
+    for (const preemptions of [0, 1, 9]) expect(search(pair, { preemptions })).toMatchObject({ executions: 2, exhausted: true });
+    expect(search(pair, { strategy: "dfs" })).toMatchObject({ executions: 2, exhausted: true });
+  });
+
+  it("the orders with up to any number of preemptions are all orders", () => {
+    const { executions } = search(long, { strategy: "dfs", executions: 1e6 });
+    expect(executions).toBe(3432); // 14 steps, 7 of each
+    for (const preemptions of [99, Infinity]) expect(search(long, { preemptions, executions: 1e6 })).toMatchObject({ executions, exhausted: true });
+  });
+});
+
+describe.skipIf(STRAIGHT)("a program that is not the same each time it is built", () => {
+  it.each(STRATEGIES.map(({ name }) => name))("%s: is refused in one sentence, not searched", (strategy) => {
+    let built = 0;
+    const changing = protocolOf("changing", () => {
+      const cell = new Cell();
+      const steps = (built++ % 3) + 1;
+      return {
+        sim: new Sim(),
+        contexts: ["a", "b"].map(
+          (name) =>
+            new Task(name, function* () {
+              for (let i = 0; i < steps; i++) yield* cell.set(i);
+            }),
+        ),
+        check: () => null,
+      };
+    });
+    expect(() => search(changing, { strategy })).toThrow(PersonError);
+    expect(() => search(changing, { strategy })).toThrow("the program is not the same each time it is built");
+  });
+
+  it.each(["preemption", "dfs", "dpor"] as const)("%s: also where its first executions are the same", (strategy) => {
+    let built = 0;
+    const changing = protocolOf("changing late", () => {
+      const cell = new Cell();
+      const steps = built++ < 6 ? 3 : 4;
+      const body = function* (): Step<void> {
+        for (let i = 0; i < steps; i++) yield* cell.set(i);
+      };
+      return { sim: new Sim(), contexts: ["a", "b"].map((name) => new Task(name, body)), check: () => null };
+    });
+    expect(() => search(changing, { strategy })).toThrow("the program is not the same each time it is built");
   });
 });
 

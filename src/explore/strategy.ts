@@ -27,6 +27,8 @@ export interface Outcome<U> {
   executions: number;
   /** Executions cut short, because all that could follow was reached elsewhere. */
   blocked: number;
+  /** Executions that used up their steps, and would have ended if every context had had its turn. */
+  cut: number;
   steps: number;
   /** Ends the unit. */
   found: Found | null;
@@ -71,7 +73,13 @@ export const STRATEGIES = [
 ] as const;
 export type StrategyName = (typeof STRATEGIES)[number]["name"];
 
-export const newOutcome = <U>(): Outcome<U> => ({ executions: 0, blocked: 0, steps: 0, found: null, open: [] });
+export const newOutcome = <U>(): Outcome<U> => ({ executions: 0, blocked: 0, cut: 0, steps: 0, found: null, open: [] });
+
+/** The seat that comes after `last`, and behind the highest the lowest. */
+export function inTurn(seats: number, last: number): number {
+  const later = seats & ~((2 << last) - 1);
+  return lowest(later === 0 ? seats : later);
+}
 
 /** The lowest seat of a set; -1 of the empty one. */
 export const lowest = (seats: number): number => 31 - Math.clz32(seats & -seats);

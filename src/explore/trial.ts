@@ -1,6 +1,6 @@
 import { announce, beginDriving, clearAnnouncement, describeAccess, endDriving } from "../sim/access.js";
 import { BOOT, type Context, ContextState, numberContexts, setCurrent, type Task } from "../sim/context.js";
-import { forgetLockOrder } from "../sim/lock.js";
+import { forgetLockOrder, lockKept } from "../sim/lock.js";
 import { PersonError } from "../sim/person-error.js";
 import type { Sim, SimWatch } from "../sim/sim.js";
 import { STRAIGHT } from "../sim/step.js";
@@ -8,6 +8,7 @@ import { Actor } from "./actor.js";
 import { Ear } from "./ear.js";
 import { bit, ClockUse, Footprint } from "./footprint.js";
 import type { Heard, Property } from "./property.js";
+import type { Rounds } from "./rounds.js";
 
 /** A small concurrent program in a world of its own, ready to start. */
 export interface Program {
@@ -41,6 +42,13 @@ export interface Recorder {
   step(actor: Actor, seat: number): void;
 }
 
+/** Who follows an execution. */
+export interface Followers {
+  readonly recorder?: Recorder;
+  /** Who is asked whether a context goes round; null where nobody is to be suspended for that. */
+  readonly rounds: Rounds | null;
+}
+
 /**
  * One execution of a program, driven one access at a time. Actors are numbered in the order in which they appear:
  * the program's own first. Entering a context, from its wake to its first access, is a step of its own.
@@ -52,19 +60,22 @@ export class Trial implements SimWatch {
   violation: string | null = null;
   /** Actors whose contexts are woken and not entered yet, as bits; of the moment of the last {@link movable}. */
   ready = 0;
-  /** Steps made. */
-  steps = 0;
+  /** Who moved, step by step. */
+  readonly made: number[] = [];
+  /** It used up its steps, and ended when every context had its turn: nothing is known of how it goes on. */
+  isCut = false;
   private readonly properties: readonly Property[];
   private readonly ear: Ear;
+  private readonly recorder: Recorder | null;
+  private rounds: Rounds | null;
   private print = new Footprint();
 
-  constructor(
-    scenario: Scenario,
-    private readonly recorder: Recorder | null = null,
-  ) {
+  constructor(scenario: Scenario, { recorder, rounds }: Followers) {
     if (STRAIGHT) throw new PersonError("interleavings exist in the stepped build only: import from virq/stepped");
     forgetLockOrder();
     numberContexts();
+    this.recorder = recorder ?? null;
+    this.rounds = rounds;
     this.program = scenario();
     const { sim, contexts, properties } = this.program;
     this.properties = properties ?? [];
@@ -76,7 +87,11 @@ export class Trial implements SimWatch {
     for (const context of sim.readyContexts()) this.meet(context.task);
   }
 
-  /** The actors that can make a step now, as bits. None: the trial is over, see {@link finish}. */
+  get steps(): number {
+    return this.made.length;
+  }
+
+  /** The actors that can make a step now, as bits; one that goes round only where all do. None: the trial is over, see {@link finish}. */
   movable(): number {
     const { actors } = this;
     let all = 0;
@@ -86,7 +101,7 @@ export class Trial implements SimWatch {
       const actor = actors[i];
       if (actor.task.state === ContextState.READY) ready |= 1 << i;
       if (!actor.canMove) continue;
-      if (actor.isSpinning) spinning |= 1 << i;
+      if (actor.circle !== null) spinning |= 1 << i;
       else all |= 1 << i;
     }
     this.ready = ready;
@@ -100,7 +115,8 @@ export class Trial implements SimWatch {
   move(index: number, isChecked: boolean, print: Footprint = this.print): void {
     const actor = this.actors[index];
     this.print = print;
-    this.steps++;
+    if (this.made.at(-1) !== index) actor.trail.forget();
+    this.made.push(index);
     const before = setCurrent(actor.task);
     const driver = beginDriving(false);
     try {
@@ -115,6 +131,27 @@ export class Trial implements SimWatch {
     }
     if (this.violation !== null) return;
     this.violation = this.ear.broken ?? (isChecked ? this.check() : null);
+    this.followRounds(actor, index, print);
+  }
+
+  /** Others that went round may find what this step changed; and the one that made it may go round itself. */
+  private followRounds(actor: Actor, index: number, print: Footprint): void {
+    if (this.rounds === null) return;
+    if (print.changes) for (const other of this.actors) if (other !== actor && other.circle?.isTouchedBy(print.object)) other.goOn();
+    const { trail, circle } = actor;
+    if (print.looksAround) trail.looksAround = true;
+    if (circle !== null && !trail.repeats(circle.period, 1)) actor.goOn();
+    if (!trail.isDue || circle !== null) return;
+    const period = trail.period();
+    const more = period === 0 ? 0 : this.rounds.leftAlone(this.made, index, period);
+    if (more === Infinity) actor.circle = trail.circle(period);
+    else trail.acquit(more);
+  }
+
+  /** From now on nobody is suspended: whoever drives gives all their turns. */
+  endSuspensions(): void {
+    this.rounds = null;
+    for (const actor of this.actors) actor.goOn();
   }
 
   private perform(actor: Actor, index: number): void {
@@ -122,18 +159,12 @@ export class Trial implements SimWatch {
     const { step, pending } = actor;
     print.announce(step === null ? null : pending, actor.task);
     this.recorder?.step(actor, index);
+    actor.trail.add(step === null ? null : pending);
     if (step === null) {
       this.program.sim.enter(actor.context);
-      actor.entered(actor.context.body());
-    } else if (pending !== null) {
-      if (actor.performed(pending)) this.hope();
-      announce(pending);
-    }
+      actor.step = actor.context.body();
+    } else if (pending !== null) announce(pending);
     this.resume(actor);
-  }
-
-  private hope(): void {
-    for (let i = 0; i < this.actors.length; i++) this.actors[i].hope();
   }
 
   private resume(actor: Actor): void {
@@ -146,6 +177,7 @@ export class Trial implements SimWatch {
     }
     this.print.ends |= bit(actor.task.number);
     actor.ended();
+    if (actor.task.spins > 0) this.violation = kept(actor);
   }
 
   private check(): string | null {
@@ -166,13 +198,21 @@ export class Trial implements SimWatch {
 
   /** The end of a trial in which nobody can move: everything must have ended, and ended well. */
   finish(): void {
-    if (this.violation !== null) return;
+    if (this.violation !== null || this.isCut) return;
     const stuck = this.actors.filter((actor) => actor.isUnderWay);
-    if (stuck.length === 0) this.violation = this.end();
+    if (stuck.length === 0) this.violation = this.kept() ?? this.end();
     else
       this.violation = `deadlock: ${stuck
         .map((actor) => `${actor.context.name} ${actor.pending === null ? "" : describeAccess(actor.pending)}`.trim())
         .join("; ")}`;
+  }
+
+  private kept(): string | null {
+    for (const actor of this.actors) {
+      const broken = kept(actor);
+      if (broken !== null) return broken;
+    }
+    return null;
   }
 
   /** A context that is woken for the first time becomes an actor. */
@@ -209,4 +249,11 @@ export class Trial implements SimWatch {
   heard(properties: number): void {
     this.print.hears |= properties;
   }
+}
+
+/** A lock, or a reader section, that a context kept when it ended: nobody else can leave it. */
+function kept({ context: { name }, task }: Actor): string | null {
+  const lock = lockKept(task);
+  if (lock !== null) return `LockError: ${name} has ended and holds ${lock}`;
+  return task.sectionCount === 0 ? null : `LockError: ${name} has ended inside a reader section`;
 }

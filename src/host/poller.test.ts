@@ -21,7 +21,8 @@ class Loop extends Context {
   }
 
   *wakeThread(thread: Context): Step<boolean> {
-    const isWoken = this.sim.wake(thread, this.sim.costOf(Cost.wake));
+    const isWoken = this.sim.isIdle(thread);
+    this.sim.wake(thread, this.sim.costOf(Cost.wake));
     if (isWoken) this.sim.emit(Ev.sched_wakeup, thread.name, thread.kind);
     return isWoken;
   }

@@ -2,12 +2,15 @@ import type { GuestMode, HostCpu } from "../host/cpu.js";
 import { shared, type Waitable, writes } from "../sim/access.js";
 import { type Context, current } from "../sim/context.js";
 import { Cost } from "../sim/cost.js";
-import { Mutex } from "../sim/lock.js";
+import { allowAsleep, Mutex } from "../sim/lock.js";
 import type { Step } from "../sim/step.js";
 import { HaltPoll } from "./halt-poll.js";
 import { pauseVcpu, unpauseVcpu } from "./kick.js";
 import { Signals } from "./signals.js";
 import type { Vm, VmVcpu } from "./vm.js";
+
+// Held throughout KVM_RUN, also while its thread sleeps.
+allowAsleep("vcpu.mutex");
 
 /** host-irq.md 3.1. */
 export const enum VcpuMode {

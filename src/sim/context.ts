@@ -14,9 +14,11 @@ const SECTIONS = 16;
 
 let created = 0;
 
-/** Numbers the contexts created from now on from 0: an explorer calls it before it builds a world. */
-export function numberContexts(): void {
-  created = 0;
+/** Numbers the contexts created from now on from `first`: an explorer calls it before it builds a world. Returns the next one's number before. */
+export function numberContexts(first = 0): number {
+  const before = created;
+  created = first;
+  return before;
 }
 
 /**

@@ -7,8 +7,8 @@ import { STRAIGHT, type Step } from "./step.js";
 export class LockError extends Error {}
 
 /**
- * The documented order, by class of lock: every "this one before that one", and when it was seen. Taking two classes in
- * both orders is reported the second time, whether or not it deadlocked (kvm-irq-core.md 0.4, gic-v3.md A2).
+ * The documented order, by class of lock: every "this one before that one", and when it was seen. Taking classes in orders
+ * that close a circle, of two or more, is reported, whether or not it deadlocked (kvm-irq-core.md 0.4, gic-v3.md A2).
  */
 const before = new Map<string, Map<string, number>>();
 
@@ -25,6 +25,18 @@ const bothWays = new Set<string>();
 /** Lets two classes be taken in either order, where another rule keeps them from deadlock (kvm-irq-core.md H11). */
 export function allowBothOrders(a: string, b: string): void {
   bothWays.add(`${a} ${b}`).add(`${b} ${a}`);
+}
+
+const asleep = new Set<string>();
+
+/** Lets a context whose body has returned hold locks of this class: what it is inside of sleeps as a whole, as KVM_RUN does. */
+export function allowAsleep(lockClass: string): void {
+  asleep.add(lockClass);
+}
+
+/** The last lock taken of those that `task` must have given back before it ended; null for none. */
+export function lockKept(task: Task): string | null {
+  return task.locks.findLast(({ lockClass }) => !asleep.has(lockClass))?.lockClass ?? null;
 }
 
 export abstract class Lock implements Guard, Waitable {
@@ -83,9 +95,22 @@ function noteOrder(task: Task, lock: Lock): void {
 function noteBefore(task: Task, outer: string, inner: string): void {
   const known = before.get(outer);
   if (outer === inner || known?.get(inner) === world || bothWays.has(`${outer} ${inner}`)) return;
-  if (before.get(inner)?.get(outer) === world) throw new LockError(`${task.name} takes ${outer} then ${inner}; elsewhere the order is the other way round`);
+  const way = wayTo(outer, inner, []);
+  if (way !== null) throw new LockError(`${task.name} takes ${outer} then ${inner}; elsewhere the order is ${way.length === 2 ? "the other way round" : way.join(", ")}`);
   if (known === undefined) before.set(outer, new Map([[inner, world]]));
   else known.set(inner, world);
+}
+
+/** How what was seen leads from one class to another: the classes on the way, both included; null for no way. */
+function wayTo(outer: string, inner: string, passed: readonly string[]): string[] | null {
+  const way = [...passed, inner];
+  if (inner === outer) return way;
+  for (const [next, seen] of before.get(inner) ?? [])
+    if (seen === world && !way.includes(next)) {
+      const found = wayTo(outer, next, way);
+      if (found !== null) return found;
+    }
+  return null;
 }
 
 function noteEnd(task: Task, lock: Lock): void {

@@ -93,46 +93,42 @@ export class Sim {
     return this.costs[primitive];
   }
 
-  /** Makes a context due `delayNs` after now; an earlier due time that it already has stays. True if it was idle. */
-  wake(context: Context, delayNs: number): boolean {
+  /** Makes a context due `delayNs` after now; an earlier due time that it already has stays. Whether it was idle, {@link isIdle} tells. */
+  wake(context: Context, delayNs: number): void {
     const { task } = context;
     if (!STRAIGHT) this.watch?.woke(task);
     if (task.state === ContextState.READY) return this.hasten(task, this.now() + delayNs);
     task.due = this.clock[current().cpu] + delayNs;
-    return this.queue(task);
+    this.queue(task);
   }
 
   /** {@link wake}, the cost of a primitive from now: what the primitive delays. */
-  wakeAfter(context: Context, primitive: number): boolean {
+  wakeAfter(context: Context, primitive: number): void {
     const { task } = context;
     if (!STRAIGHT) this.watch?.woke(task);
     if (task.state === ContextState.READY) return this.hasten(task, this.now() + this.costs[primitive]);
     task.due = this.clock[current().cpu] + this.costs[primitive];
-    return this.queue(task);
+    this.queue(task);
   }
 
-  wakeAt(context: Context, timeNs: number): boolean {
+  wakeAt(context: Context, timeNs: number): void {
     const { task } = context;
     if (!STRAIGHT) this.watch?.woke(task);
     if (task.state === ContextState.READY) return this.hasten(task, timeNs);
     task.due = timeNs;
-    return this.queue(task);
+    this.queue(task);
   }
 
-  private hasten(task: Task, timeNs: number): false {
-    if (timeNs < task.due) {
-      task.due = timeNs;
-      this.ready.move(task);
-    }
-    return false;
+  private hasten(task: Task, timeNs: number): void {
+    if (timeNs >= task.due) return;
+    task.due = timeNs;
+    this.ready.move(task);
   }
 
-  private queue(task: Task): boolean {
-    const wasIdle = task.state === ContextState.IDLE;
+  private queue(task: Task): void {
     task.cause = current().cause;
     task.state = ContextState.READY;
     this.ready.add(task);
-    return wasIdle;
   }
 
   /** Takes back a wake: a timer that is stopped. */

@@ -1,6 +1,8 @@
 import { z } from "zod";
 import { endless } from "../endless.js";
-import { type Budget, type Job, lowest, newOutcome, type Outcome, type Strategy, type StrategyName } from "../strategy.js";
+import { Rounds } from "../rounds.js";
+import { SameSteps } from "../same-steps.js";
+import { type Budget, inTurn, type Job, lowest, newOutcome, type Outcome, type Strategy, type StrategyName } from "../strategy.js";
 import { Trial } from "../trial.js";
 
 const treeUnit = z.object({
@@ -21,6 +23,10 @@ class Walk {
   private readonly path: number[];
   /** Seats to be tried at each depth, besides the one on the path. */
   private readonly open: number[];
+  private readonly rounds: Rounds;
+  private readonly same = new SameSteps();
+  /** Interruptions that the last execution had left. */
+  private left: number;
 
   constructor(
     private readonly unit: TreeUnit,
@@ -29,13 +35,15 @@ class Walk {
   ) {
     this.path = [...unit.path];
     this.open = [...new Array<number>(unit.base).fill(0), ...unit.open];
+    this.rounds = new Rounds(job.scenario, job.steps);
+    this.left = unit.bound ?? 0;
   }
 
   /** Runs the execution that the path leads to; beyond it, whoever moved goes on as long as he can. */
   execute(): Trial {
     const { path, job } = this;
     const known = path.length;
-    const trial = new Trial(job.scenario);
+    const trial = new Trial(job.scenario, { rounds: this.rounds });
     let last = -1;
     let left = this.unit.bound ?? Infinity;
     for (let depth = 0; trial.violation === null; depth++) {
@@ -47,22 +55,26 @@ class Walk {
       }
       const isUnderWay = last >= 0 && (movable & (1 << last)) !== 0 && trial.actors[last].isUnderWay;
       if (depth >= known) {
-        const choice = isUnderWay ? last : lowest(movable);
+        const isLong = this.isPlain && depth >= job.steps >> 1; // a default that lets an execution end
+        const choice = isLong ? inTurn(movable, last) : isUnderWay ? last : lowest(movable);
         path.push(choice);
-        this.open.push(this.options(trial, movable, isUnderWay ? last : -1, left) & ~(1 << choice));
+        const options = this.isPlain || !isUnderWay || left > 0 ? movable : 0;
+        this.open.push(options & ~(1 << choice));
       }
       const choice = path[depth];
+      this.same.check(trial, depth, movable, choice);
       if (isUnderWay && choice !== last) left--;
       trial.move(choice, depth >= known - 1);
       last = choice;
     }
     trial.finish();
+    this.left = left;
     return trial;
   }
 
-  private options(trial: Trial, movable: number, mover: number, left: number): number {
-    if (this.isPlain || mover < 0) return movable;
-    return left > 0 && trial.actors[mover].isSwitchPoint ? movable : 0;
+  /** Was the last execution one that a narrower bound has not? */
+  get isNew(): boolean {
+    return this.unit.bound === null || this.left === 0;
   }
 
   /** Turns to the next execution; false when there is none. */
@@ -74,6 +86,7 @@ class Walk {
         this.path.length = this.open.length = depth + 1;
         this.path[depth] = next;
         this.open[depth] = open & ~(1 << next);
+        this.same.cut(depth);
         return true;
       }
     }
@@ -113,16 +126,17 @@ abstract class TreeSearch implements Strategy<TreeUnit> {
   run(unit: TreeUnit, job: Job, budget: Budget): Outcome<TreeUnit> {
     const walk = new Walk(unit, job, this.isPlain);
     const outcome = newOutcome<TreeUnit>();
-    for (;;) {
+    for (let runs = 1; ; runs++) {
       const trial = walk.execute();
-      outcome.executions++;
       outcome.steps += trial.steps;
       if (trial.violation !== null) {
+        outcome.executions++;
         outcome.found = { message: trial.violation, choices: walk.choices() };
         return outcome;
       }
+      if (walk.isNew) outcome[trial.isCut ? "cut" : "executions"]++;
       if (!walk.advance()) return outcome;
-      if (outcome.executions >= budget.executions || outcome.steps >= budget.steps) {
+      if (runs >= budget.executions || outcome.steps >= budget.steps) {
         outcome.open = walk.split();
         return outcome;
       }
@@ -149,8 +163,9 @@ export class DepthFirst extends TreeSearch {
 
 /**
  * Every execution in which contexts are interrupted in the middle of their work up to `preemptions` times, fewest first
- * (Musuvathi, Qadeer: Iterative context bounding, PLDI 2007). Interruptions right behind an entry or a taken lock, and
- * before a lock is given back, are left out: what others do there commutes with these steps.
+ * (Musuvathi, Qadeer: Iterative context bounding, PLDI 2007). They may come at every step: what a lock's holder does next
+ * commutes with what others do while it is held, but the place shows to whoever only tries that lock, or wakes a context.
+ * Each width runs the executions of the narrower ones again, on the way to its own; they are counted once.
  */
 export class PreemptionBounded extends TreeSearch {
   readonly name = "preemption";

@@ -1,6 +1,8 @@
 import { endless } from "../endless.js";
 import { conflicts, Footprint } from "../footprint.js";
-import { type Job, lowest } from "../strategy.js";
+import { Rounds } from "../rounds.js";
+import { SameSteps } from "../same-steps.js";
+import { inTurn, type Job, lowest } from "../strategy.js";
 import { ACTORS, Trial } from "../trial.js";
 import { type DporUnit, effectsOf, footprintOf, type SharedNode, type Sibling } from "./dpor-unit.js";
 import { HappensBefore, type Reversal } from "./happens-before.js";
@@ -25,6 +27,8 @@ export class DporWalk {
   private readonly effects: Effects[] = [];
   private readonly order = new HappensBefore();
   private readonly print = new Footprint();
+  private readonly rounds: Rounds;
+  private readonly same = new SameSteps();
   /** The depth from which on the path is new. */
   private changed = 0;
   private readonly races = (reversal: Reversal): void => this.reverse(reversal);
@@ -34,6 +38,7 @@ export class DporWalk {
     private readonly job: Job,
   ) {
     this.path = [...unit.path];
+    this.rounds = new Rounds(job.scenario, job.steps);
     this.base = unit.base;
     const nodes = [...unit.before.map((tried) => ({ tried, open: 0 })), ...unit.nodes];
     for (const { tried, open } of nodes) {
@@ -48,7 +53,7 @@ export class DporWalk {
 
   /** Runs the execution that the path leads to. True when it came to an end: not all that could move was asleep. */
   execute(): { trial: Trial; isComplete: boolean } {
-    const trial = new Trial(this.job.scenario);
+    const trial = new Trial(this.job.scenario, { rounds: this.rounds });
     this.order.cut(this.changed);
     let isComplete = true;
     for (let depth = 0; trial.violation === null; depth++) {
@@ -69,14 +74,15 @@ export class DporWalk {
     return { trial, isComplete };
   }
 
-  /** A new node: whoever moved goes on if he may. False when all that can move is asleep. */
+  /** A new node: whoever moved goes on if he may, and where an execution grows long, all in turn. False when all that can move is asleep. */
   private extend(enabled: number): boolean {
     const depth = this.path.length;
     const asleep = this.asleep[depth] ?? 0;
     const awake = enabled & ~asleep;
     if (awake === 0) return false;
     const last = depth === 0 ? -1 : this.path[depth - 1];
-    this.path.push(last >= 0 && (awake & (1 << last)) !== 0 ? last : lowest(awake));
+    const goesOn = last >= 0 && (awake & (1 << last)) !== 0 && depth < this.job.steps >> 1;
+    this.path.push(goesOn ? last : inTurn(awake, last));
     this.open[depth] = 0;
     this.tried[depth] = 0;
     this.asleep[depth] = asleep;
@@ -88,6 +94,7 @@ export class DporWalk {
     const choice = this.path[depth];
     const print = this.order.printFor(depth);
     const { ready } = trial;
+    this.same.check(trial, depth, enabled, choice);
     trial.move(choice, depth >= this.changed, print);
     if (depth < this.changed || trial.violation !== null) return;
     this.order.add(choice, enabled, ready, this.races);
@@ -115,7 +122,7 @@ export class DporWalk {
 
   /** What waits in vain at the end, also at one cut short, may have been shut out by a race. */
   private look(trial: Trial): void {
-    if (trial.violation !== null) return;
+    if (trial.violation !== null || trial.isCut) return;
     for (let seat = 0; seat < trial.actors.length; seat++) {
       const { pending, isUnderWay, task } = trial.actors[seat];
       this.print.announce(isUnderWay ? pending : null, task);
@@ -144,6 +151,7 @@ export class DporWalk {
       this.path.length = depth + 1;
       this.path[depth] = next;
       this.changed = depth;
+      this.same.cut(depth);
       return true;
     }
     return false;

@@ -49,8 +49,7 @@ export class Dpor implements Strategy<DporUnit, DporOutcome> {
     const outcome: DporOutcome = { ...newOutcome<DporUnit>(), effects: null, reversals: walk.reversals, shared: [] };
     for (;;) {
       const { trial, isComplete } = walk.execute();
-      if (isComplete) outcome.executions++;
-      else outcome.blocked++;
+      outcome[trial.isCut ? "cut" : isComplete ? "executions" : "blocked"]++;
       outcome.steps += trial.steps;
       outcome.effects ??= walk.effectsAtBase();
       if (trial.violation !== null) {
@@ -58,7 +57,7 @@ export class Dpor implements Strategy<DporUnit, DporOutcome> {
         return outcome;
       }
       if (!walk.advance()) return outcome;
-      if (outcome.executions + outcome.blocked < budget.executions && outcome.steps < budget.steps) continue;
+      if (outcome.executions + outcome.blocked + outcome.cut < budget.executions && outcome.steps < budget.steps) continue;
       return Object.assign(outcome, walk.split());
     }
   }

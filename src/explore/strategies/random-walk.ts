@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { Random } from "../../sim/random.js";
 import { endless } from "../endless.js";
+import { Rounds } from "../rounds.js";
 import { type Budget, type Job, lowest, newOutcome, type Outcome, type Strategy, type StrategyName } from "../strategy.js";
 import { Trial } from "../trial.js";
 
@@ -56,14 +57,14 @@ export abstract class Sampling implements Strategy<Range> {
   run(unit: Range, job: Job, budget: Budget): Outcome<Range> {
     const outcome = newOutcome<Range>();
     for (let at = unit.from; at < unit.to; at++) {
-      if (outcome.executions >= budget.executions || outcome.steps >= budget.steps) {
+      if (outcome.executions + outcome.cut >= budget.executions || outcome.steps >= budget.steps) {
         outcome.open = [{ ...unit, from: at }];
         break;
       }
       // Neighbours in a generator's seed must not be neighbours in what it gives.
       const random = new Random(Math.imul(this.seed, 0x9e3779b1) ^ Math.imul(at + 1, 0x85ebca6b));
       const { trial, choices } = sample(job, this.chooser(random, unit));
-      outcome.executions++;
+      outcome[trial.isCut ? "cut" : "executions"]++;
       outcome.steps += trial.steps;
       if (trial.violation === null) continue;
       outcome.found = { message: trial.violation, choices };
@@ -86,7 +87,7 @@ function divideRest(queue: Range[]): void {
 }
 
 function sample(job: Job, chooser: Chooser): { trial: Trial; choices: number[] } {
-  const trial = new Trial(job.scenario);
+  const trial = new Trial(job.scenario, { rounds: new Rounds(job.scenario, job.steps) });
   const choices: number[] = [];
   for (let movable = trial.movable(); trial.violation === null && movable !== 0; movable = trial.movable()) {
     if (choices.length >= job.steps) {
