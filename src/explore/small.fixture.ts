@@ -2,7 +2,6 @@ import { reads, shared, type Waitable, writes } from "../sim/access.js";
 import { Context } from "../sim/context.js";
 import type { Step } from "../sim/step.js";
 import { conflicts, Footprint } from "./footprint.js";
-import { Rounds } from "./rounds.js";
 import { DporWalk } from "./strategies/dpor-walk.js";
 import { lowest } from "./strategy.js";
 import { type Program, type Scenario, Trial } from "./trial.js";
@@ -65,28 +64,34 @@ export interface Reached {
   outcomes: Set<string>;
   /** Classes of executions that differ only in the order of steps that commute. */
   traces: Set<string>;
+  /** By the times that contexts were interrupted in the middle of their work. */
+  byPreemptions: { executions: number; outcomes: Set<string> }[];
 }
+
+const nothingReached = (): Reached => ({ executions: 0, blocked: 0, outcomes: new Set(), traces: new Set(), byPreemptions: [] });
 
 const STEPS = 2_000;
 
-/** Every order of the steps. Null when there are more than `limit`. */
+/** Every order of the steps, whoever goes round. Null when there are more than `limit`. */
 export function enumerate(scenario: Scenario, limit: number): Reached | null {
-  const reached: Reached = { executions: 0, blocked: 0, outcomes: new Set(), traces: new Set() };
-  const rounds = new Rounds(scenario, STEPS);
+  const reached = nothingReached();
   const path: number[] = [];
   const open: number[] = [];
   do {
     if (++reached.executions > limit) return null;
-    const trial = new Trial(scenario, { rounds });
+    const trial = new Trial(scenario, { rounds: null });
     const prints: Footprint[] = [];
     const names: string[] = [];
     const counts = new Map<string, number>();
+    let preemptions = 0;
     for (let movable = trial.movable(); trial.violation === null && movable !== 0; movable = trial.movable()) {
       const depth = prints.length;
       if (depth === path.length) {
         path.push(lowest(movable));
         open.push(movable & (movable - 1));
       }
+      const last = depth === 0 ? path[0] : path[depth - 1];
+      if (last !== path[depth] && (movable & (1 << last)) !== 0 && trial.actors[last].isUnderWay) preemptions++;
       const print = new Footprint();
       const { name } = trial.actors[path[depth]].context;
       counts.set(name, (counts.get(name) ?? 0) + 1);
@@ -94,7 +99,11 @@ export function enumerate(scenario: Scenario, limit: number): Reached | null {
       trial.move(path[depth], true, print);
       prints.push(print);
     }
-    reached.outcomes.add(ending(trial));
+    const end = ending(trial);
+    reached.outcomes.add(end);
+    const group = (reached.byPreemptions[preemptions] ??= { executions: 0, outcomes: new Set() });
+    group.executions++;
+    group.outcomes.add(end);
     reached.traces.add(canonical(names, prints));
   } while (advance(path, open));
   return reached;
@@ -126,7 +135,7 @@ function ending(trial: Trial): string {
 
 /** The same by the reduction, which is not stopped by what breaks. */
 export function reduce(scenario: Scenario): Reached {
-  const reached: Reached = { executions: 0, blocked: 0, outcomes: new Set(), traces: new Set() };
+  const reached = nothingReached();
   const walk = new DporWalk({ path: [], base: 0, before: [], nodes: [] }, { scenario, steps: STEPS });
   do {
     const { trial, isComplete } = walk.execute();

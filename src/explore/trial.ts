@@ -19,7 +19,7 @@ export interface Program {
   /** What happened while it was set up: its own properties were told, others that are asked of it still have to be. */
   readonly before?: readonly Heard[];
   /**
-   * What must hold after every access: null, or a sentence that says what does not. A reduction asks it along one order
+   * What must hold after every access: null, or a sentence that says what does not. "dpor" asks it along one order
    * of each class of orders that differ only in steps that commute: what it says may rest on what one object holds, or
    * one lock protects, while what spans objects is asked of the states on that order alone.
    */
