@@ -9,7 +9,7 @@ const LIMIT = 120;
 
 const op: fc.Arbitrary<Op> = fc.record({ name: fc.constantFrom(...OPS), a: fc.nat(1), b: fc.nat(1) });
 /** So small that most can be enumerated. */
-const sized = (tasks: number, ops: number): fc.Arbitrary<Plan> => fc.array(fc.array(op, { minLength: 1, maxLength: ops }), { minLength: tasks, maxLength: tasks, size: "max" });
+const sized = (tasks: number, ops: number): fc.Arbitrary<Op[][]> => fc.array(fc.array(op, { minLength: 1, maxLength: ops }), { minLength: tasks, maxLength: tasks, size: "max" });
 const plans = fc.oneof(sized(2, 2), sized(2, 3), sized(3, 1));
 
 // The straight build has no interleavings to explore.
