@@ -12,6 +12,7 @@ import { kernelFigures, modelFigures } from "./kernel.js";
 import { library, pcScene, scene } from "./scene.js";
 import { levelCycle, messageCycle } from "./x86-irqfd.js";
 import * as xics from "./xics.js";
+import { vfioFigures } from "./vfio.js";
 
 const RUNS = 7;
 const CYCLES = 200_000;
@@ -137,6 +138,7 @@ for (const [what, cycle, budget, kernel] of [
   note(what, perCall(cycle), "ns", budget, kernel);
   note(`  collections in ${MILLIONS} million`, await collections(cycle, MILLIONS * 1e6), "", 1);
 }
+for (const row of await vfioFigures()) note(...row);
 /** Targets that stay as the machine grows, and that grow in a machine that stays: the cost goes with the targets alone. */
 const MULTICASTS = [
   ...[2, 8, 64, 255].map((cpus) => ({ cpus, x2apic: false, targets: 2 })),

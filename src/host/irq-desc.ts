@@ -162,6 +162,8 @@ shared(IrqDesc, "actions");
 /** The host's interrupts by Linux number: small integers from 1; a freed number may be used again. */
 export class IrqTable {
   private readonly descs: (IrqDesc | null)[] = [null];
+  /** No number below it is free: a device asks for thousands, one by one. */
+  private firstFree = 1;
   readonly spuriousPoll: SpuriousPoll;
   readonly softResend: SoftResend;
   /** The command line's noirqdebug. */
@@ -189,14 +191,16 @@ export class IrqTable {
   }
 
   allocate(chip: IrqChip, hwirq: number, flow: Flow): IrqDesc {
-    let irq = this.descs.indexOf(null, 1);
-    if (irq < 0) irq = this.descs.length;
+    let irq = this.firstFree;
+    while (irq < this.descs.length && this.descs[irq] !== null) irq++;
+    this.firstFree = irq + 1;
     const desc = new IrqDesc(this, irq, chip, hwirq, flow);
     this.descs[irq] = desc;
     return desc;
   }
 
   free(irq: number): void {
+    this.firstFree = Math.min(this.firstFree, irq);
     this.descs[irq] = null;
   }
 

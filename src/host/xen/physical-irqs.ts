@@ -34,6 +34,8 @@ interface Pirq {
 export class PhysicalIrqs {
   guests: GuestVectors | null = null;
   private readonly pirqs = new Map<number, Pirq>();
+  /** Numbers by device and entry. */
+  private readonly byEntry = new Map<string, Map<number, number>>();
   private readonly lines = new Map<string, XenLine>();
   private next = FIRST_PIRQ;
 
@@ -58,7 +60,7 @@ export class PhysicalIrqs {
     while (size < count) size *= 2;
     const number = Math.ceil(this.next / size) * size;
     this.next = number + size;
-    for (let i = 0; i < count; i++) this.pirqs.set(number + i, { device, entry: first + i, target: null, isActive: false });
+    for (let i = 0; i < count; i++) this.add(number + i, device, first + i);
     return number;
   }
 
@@ -69,7 +71,7 @@ export class PhysicalIrqs {
     if (line === undefined) return -EINVAL;
     if (this.numberOf(device, LINE) >= 0) return -EBUSY;
     const number = this.next++;
-    this.pirqs.set(number, { device, entry: LINE, target: null, isActive: false });
+    this.add(number, device, LINE);
     yield* line.handOver(true);
     return number;
   }
@@ -80,6 +82,7 @@ export class PhysicalIrqs {
     const pirq = this.pirqs.get(number);
     if (pirq === undefined) return -EINVAL;
     this.pirqs.delete(number);
+    this.byEntry.get(pirq.device)?.delete(pirq.entry);
     const line = pirq.entry === LINE ? this.lines.get(pirq.device) : undefined;
     if (line !== undefined) yield* line.handOver(false);
     return 0;
@@ -140,8 +143,14 @@ export class PhysicalIrqs {
 
   /** -1 where it is not mapped. The caller has announced the access. */
   private numberOf(device: string, entry: number): number {
-    for (const [number, pirq] of this.pirqs) if (pirq.device === device && pirq.entry === entry) return number;
-    return -1;
+    return this.byEntry.get(device)?.get(entry) ?? -1;
+  }
+
+  private add(number: number, device: string, entry: number): void {
+    let entries = this.byEntry.get(device);
+    if (entries === undefined) this.byEntry.set(device, (entries = new Map()));
+    entries.set(entry, number);
+    this.pirqs.set(number, { device, entry, target: null, isActive: false });
   }
 
   /** Numbers in use, for tests and dumps. */
