@@ -200,7 +200,7 @@ export class IrqTable {
   }
 
   free(irq: number): void {
-    this.firstFree = Math.min(this.firstFree, irq);
+    if (irq > 0 && irq < this.firstFree) this.firstFree = irq;
     this.descs[irq] = null;
   }
 

@@ -117,7 +117,7 @@ export const swapAgainstUnmask: Protocol = {
 };
 
 export const swapAgainstHandler: Protocol = {
-  name: "swap-against-handler",
+  name: "swap-intx-against-handler",
   title: "INTx gets another trigger while its handler runs: the old eventfd receives nothing after the call.",
   source: "vfio.md 23.5",
   about: ["vfio_automask", "vfio_trigger", "irq_handler"],
