@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -9,7 +9,7 @@ const virq = fileURLToPath(new URL("../bin/virq.js", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "virq-stop-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A search that would take hours, and Ctrl-C after `ms`. */
+/** A search that would take hours, and Ctrl-C after each of so many milliseconds. */
 function interrupted(args, ms) {
   return new Promise((done) => {
     const child = spawn(process.execPath, [virq, "explore", ...args], { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
@@ -17,7 +17,7 @@ function interrupted(args, ms) {
     child.stdout.on("data", (text) => (out += text));
     child.stderr.on("data", (text) => (err += text));
     child.on("close", (status) => done({ status, out, err }));
-    setTimeout(() => child.kill("SIGINT"), ms);
+    for (const at of ms) setTimeout(() => child.kill("SIGINT"), at);
   });
 }
 
@@ -29,8 +29,8 @@ function explored(args) {
 
 it.each([1, 2])("Ctrl-C says what was explored so far and how to go on, and the search goes on without repeating: %i threads", async (workers) => {
   const threads = ["--workers", String(workers)];
-  const { status, out, err } = await interrupted(["assign-against-signal-and-close", "--strategy", "dfs", "--limit", "1000000000", ...threads], 4000);
-  expect([status, err]).toEqual([0, ""]);
+  const { status, out, err } = await interrupted(["assign-against-signal-and-close", "--strategy", "dfs", "--limit", "1000000000", ...threads], [4000]);
+  expect([status, err]).toEqual([130, "stopping after what is under way; Ctrl-C again ends at once\n"]);
   expect(out).toMatch(/^Stopped\. No violation in [\d,]+ executions: .*\nvirq explore --resume virq-explore\.json goes on without repeating any\.$/m);
   const first = Number(/No violation in ([\d,]+)/.exec(out)?.[1].replaceAll(",", ""));
   expect(first).toBeGreaterThan(0);
@@ -41,6 +41,19 @@ it.each([1, 2])("Ctrl-C says what was explored so far and how to go on, and the 
   expect(report.executions + report.blocked).toBeLessThanOrEqual(first + 50);
   expect(JSON.parse(readFileSync(join(folder, "more.json"), "utf8")).subject).toBe("assign-against-signal-and-close");
 }, 120_000);
+
+it("a second Ctrl-C ends what the first cannot: a program of one's own that goes round without an access", async () => {
+  const module = join(folder, "round.mjs");
+  const stepped = JSON.stringify(new URL("../dist/stepped/index.js", import.meta.url).href);
+  writeFileSync(
+    module,
+    `import { Context, Sim } from ${stepped};
+class Round extends Context { *body() { for (;;); } }
+export const protocols = [{ name: "round", title: "It goes round.", source: "a test", program: () => ({ sim: new Sim(), contexts: [new Round("round", "user", 0)], check: () => null }) }];`,
+  );
+  const { status, out, err } = await interrupted(["round", "--module", module], [4000, 6000]);
+  expect([status, out, err]).toEqual([130, "", "stopping after what is under way; Ctrl-C again ends at once\n"]);
+}, 60_000);
 
 it("a search that two threads left and three go on with has run, at its end, as many executions as one that was never left", () => {
   const subject = ["assign-against-deassign", "--preemptions", "2"];

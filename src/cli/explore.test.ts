@@ -27,6 +27,11 @@ function file(name: string, text: string): string {
 const LOST = ["explore", "assign-against-signal", "--without", "sampleBeforeInsert"];
 const stepped = new URL("../../stepped/index.js", import.meta.url).href;
 
+/** A saved search, as far as a test damages it. */
+interface Saved {
+  open: { units: { path: number[]; open: number[]; base: number }[]; totals: { phase: number } };
+}
+
 /** A module of a person's own: a counter that two threads add to without a lock, and properties of every kind. */
 const MODULE = `
 import { Context, Ev, reads, Sim, writes } from ${JSON.stringify(stepped)};
@@ -50,7 +55,17 @@ export const protocols = [
     },
   },
 ];
+const one = () => { const world = new World(); return { sim: world.sim, contexts: [new Add("one", world)], check: () => null }; };
+const wrong = (name, program) => ({ name, title: "It is broken itself.", source: "a test", program });
+const boom = () => { throw new Error("boom"); };
+protocols.push(
+  wrong("check-throws", () => ({ ...one(), check: boom })),
+  wrong("end-throws", () => ({ ...one(), end: boom })),
+  wrong("program-throws", boom),
+  wrong("no-program", () => ({})),
+);
 export const properties = [
+  { name: "make-throws", sentence: "It is broken itself.", make: boom },
   { name: "throws", sentence: "It is broken itself.", make: () => ({ name: "throws", sentence: "", hears: ["eventfd_signal"], hear() { throw new TypeError("no such field"); } }) },
   { name: "never-two", sentence: "Nobody counts to two.", make: () => ({ name: "never-two", sentence: "", hears: ["eventfd_signal"], hear: ({ args }) => (args[0] === 2 ? "it counts to two" : null) }) },
 ];
@@ -136,6 +151,21 @@ describe("virq explore", () => {
     expect(second).toMatchObject({ verdict: "none", exhausted: true, resume: null, executions: whole.executions, steps: whole.steps });
   });
 
+  it.each<[string, (open: Saved["open"]) => void]>([
+    ["a choice", ({ units }) => (units[0].path[0] = 25)],
+    ["a seat", ({ units }) => (units[0].open = [-1, -1])],
+    ["the shared path", ({ units }) => (units[0].base = 999)],
+    ["the phase", ({ totals }) => (totals.phase = 99)],
+    ["half of the units", ({ units }) => (units.length >>= 1)],
+  ])("a saved search in which %s was changed is refused: some of it would be left out in silence", async (_what, change) => {
+    const saved = join(folder, "damaged.json");
+    await virq("explore", "deassign-against-signal", "--limit", "300", "--save", saved);
+    const search = JSON.parse(readFileSync(saved, "utf8")) as Saved;
+    change(search.open);
+    writeFileSync(saved, JSON.stringify(search));
+    expect(await virq("explore", "--resume", saved)).toMatchObject({ status: 2, out: "", err: expect.stringMatching(/^virq: --resume .*damaged\.json: it was changed since[^\n]*\n$/) });
+  });
+
   it("asks a rule of a person's own, and shows where it breaks", async () => {
     const { status, out } = await virq("explore", "assign-against-signal", "--property", "at most 1 kvm_set_irq(gsi=5, level=1)");
     expect(status).toBe(1);
@@ -189,6 +219,12 @@ describe("a wrong request is one sentence, status 2", () => {
     [["explore", "assign-against-signal", "--module", "none.mjs"], /^virq: --module none\.mjs: there is no such file$/],
     [["explore", "assign-against-signal", "--module", bare], /^virq: --module .*bare\.mjs: it exports neither "protocols" nor "properties"$/],
     [["explore", "lost-update", "--module", mine, "--property", "throws"], /^virq: property throws: its hear\(\) threw TypeError: no such field$/],
+    [["explore", "check-throws", "--module", mine], /^virq: protocol check-throws: its check\(\) threw Error: boom$/],
+    [["explore", "check-throws", "--module", mine, "--workers", "2"], /^virq: protocol check-throws: its check\(\) threw Error: boom$/],
+    [["explore", "end-throws", "--module", mine], /^virq: protocol end-throws: its end\(\) threw Error: boom$/],
+    [["explore", "program-throws", "--module", mine], /^virq: protocol program-throws: its program\(\) threw Error: boom$/],
+    [["explore", "no-program", "--module", mine], /^virq: protocol no-program: its program\(\) gives no \{ sim, contexts, check\(\) \}$/],
+    [["explore", "lost-update", "--module", mine, "--property", "make-throws"], /^virq: property make-throws: its make\(\) threw Error: boom$/],
     [["explore", "--resume", file("cut.json", '{"virq": "0.1')], /^virq: --resume .*cut\.json: it is no JSON: it was cut short/],
     [["explore", "--resume", file("other.json", "{}")], /^virq: --resume .*other\.json: virq: .*it is not what virq explore --save wrote$/],
     [["explore", file("both.yaml", "protocol: assign-against-signal\ncontexts: { one: [signal nic] }\n")], /both\.yaml:1: the document: name either a protocol, or contexts$/],
@@ -216,6 +252,19 @@ describe("a wrong request is one sentence, status 2", () => {
   ])("%s %s", async (option, value) => {
     const { status, err } = await virq("explore", "assign-against-signal", option, value);
     expect([status, err]).toEqual([2, expect.stringContaining(option)]);
+  });
+
+  it("a schedule that is longer than --steps allows says so", async () => {
+    const { out } = await virq(...LOST);
+    const [, schedule = ""] = /^virq replay (\S+)$/m.exec(out) ?? [];
+    expect(await virq("replay", schedule, "--steps", "3")).toMatchObject({ status: 2, err: expect.stringMatching(/^virq: the schedule has \d+ steps, and an execution counts as endless after 3: allow more\n$/) });
+  });
+
+  it("a schedule's length counts as it was printed, and in no other way", async () => {
+    const { out } = await virq(...LOST);
+    const [, schedule = ""] = /^virq replay (\S+)$/m.exec(out) ?? [];
+    const [, head, length] = /^(.*\.)(\w+)$/.exec(schedule) ?? [];
+    for (const end of [`${length}!`, length.toUpperCase(), `0${length}`]) expect(await virq("replay", `${head}${end}`)).toMatchObject({ status: 2, err: expect.stringContaining("is cut short or changed") });
   });
 
   it("a schedule that was cut short, or of another program, is told as such", async () => {

@@ -5,12 +5,13 @@ import { addCompareCommand } from "./compare.js";
 import { AnswerNo } from "./answer-no.js";
 import { addConformCommand } from "./conform.js";
 import { addExploreCommand, addMuseumCommand, addReplayCommand } from "./explore.js";
+import { INTERRUPTED, Interrupted } from "./interrupted.js";
 import { addRunCommand } from "./run.js";
 import { version } from "./version.js";
 
 export { watchOutput } from "./output.js";
 
-/** Runs the command line; the result is the exit status: 0 done, 1 the answer is "no", 2 the request was wrong. */
+/** Runs the command line; the result is the exit status: 0 done, 1 the answer is "no", 2 the request was wrong, 130 Ctrl-C. */
 export async function main(argv: readonly string[]): Promise<number> {
   const program = new Command("virq").description("What an interrupt costs on every delivery path, and where it is lost").version(version()).exitOverride();
   addBoardsCommand(program);
@@ -26,6 +27,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     if (error instanceof AnswerNo) return 1;
+    if (error instanceof Interrupted) return INTERRUPTED;
     if (error instanceof PersonError) {
       process.stderr.write(`virq: ${error.message}\n`);
       return 2;

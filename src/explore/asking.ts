@@ -1,6 +1,7 @@
 import { PersonError } from "../sim/person-error.js";
 import { type Heard, type Property, tell } from "./property.js";
 import type { Protocol } from "./protocol.js";
+import type { Program } from "./trial.js";
 
 /** The same protocol with more asked of it: a new object of each property for each execution. */
 export function asking(protocol: Protocol, makers: readonly (() => Property)[]): Protocol {
@@ -9,24 +10,55 @@ export function asking(protocol: Protocol, makers: readonly (() => Property)[]):
     ...protocol,
     program(hazards) {
       const program = protocol.program(hazards);
-      const asked = makers.map((make) => careful(make()));
+      const more = makers.map((make) => careful(make()));
       const { sim, contexts, before = [] } = program;
-      const broken = tell(asked, before);
+      const broken = tell(more, before);
       if (broken !== null) throw new PersonError(`before the program begins: ${broken}`);
-      return { sim, contexts, before, properties: [...(program.properties ?? []), ...asked], check: () => program.check(), end: () => program.end?.() ?? null };
+      return { sim, contexts, before, properties: [...(program.properties ?? []), ...more], check: () => program.check(), end: () => program.end?.() ?? null };
     },
   };
 }
 
+/** A protocol of a person's own, whose methods may throw: that is said of it, and is no finding. */
+export function carefully(protocol: Protocol): Protocol {
+  const ask = <T>(what: string, answer: () => T): T => asked(`protocol ${protocol.name}`, what, answer);
+  return {
+    ...protocol,
+    program(hazards) {
+      const program = ask("program()", () => protocol.program(hazards));
+      if (!isProgram(program)) throw new PersonError(`protocol ${protocol.name}: its program() gives no { sim, contexts, check() }`);
+      const { sim, contexts, properties = [], before = [] } = program;
+      return {
+        sim,
+        contexts,
+        properties: properties.map((property) => careful(property)),
+        before,
+        check: () => ask("check()", () => program.check()),
+        end: () => ask("end()", () => program.end?.() ?? null),
+        outcome: () => ask("outcome()", () => program.outcome?.() ?? ""),
+      };
+    },
+  };
+}
+
+function isProgram(program: unknown): program is Program {
+  const { sim, contexts, check } = (program ?? {}) as { readonly [name in keyof Program]?: unknown };
+  return typeof sim === "object" && sim !== null && Array.isArray(contexts) && typeof check === "function";
+}
+
+/** @throws PersonError where the answer throws: whose it is, what of it, and what was thrown */
+function asked<T>(whose: string, what: string, answer: () => T): T {
+  try {
+    return answer();
+  } catch (error) {
+    if (error instanceof PersonError) throw error;
+    throw new PersonError(`${whose}: its ${what} threw ${(error instanceof Error ? `${error.name}: ${error.message}` : String(error)).replaceAll(/\s+/g, " ")}`);
+  }
+}
+
 /** A property of a person's own may throw: that is said of it, and is no finding. */
 function careful(property: Property): Property {
-  const ask = (what: string, answer: () => string | null): string | null => {
-    try {
-      return answer();
-    } catch (error) {
-      throw new PersonError(`property ${property.name}: its ${what} threw ${error instanceof Error ? `${error.name}: ${error.message}` : String(error)}`);
-    }
-  };
+  const ask = (what: string, answer: () => string | null): string | null => asked(`property ${property.name}`, what, answer);
   const { name, sentence, hears } = property;
   return {
     name,

@@ -92,6 +92,7 @@ export function rerun(scenario: Scenario, choices: readonly number[], steps: num
   let preemptions = 0;
   for (let movable = trial.movable(); trial.violation === null && movable !== 0; movable = trial.movable()) {
     if (made.length >= steps) {
+      if (choices.length > steps) throw new PersonError(`the schedule has ${choices.length} steps, and an execution counts as endless after ${steps}: allow more`);
       endless(trial, steps);
       break;
     }

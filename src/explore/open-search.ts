@@ -3,7 +3,7 @@ import type { HazardName } from "../sim/hazards.js";
 import { PersonError } from "../sim/person-error.js";
 import type { Coordinator } from "./coordinator.js";
 import type { Protocol } from "./protocol.js";
-import { programHash } from "./schedule.js";
+import { programHash, wordHash } from "./schedule.js";
 import type { StrategyOptions } from "./strategies/make-strategy.js";
 import type { Outcome } from "./strategy.js";
 import { VERSION } from "./version.js";
@@ -27,6 +27,8 @@ export const openSearchSchema = z.object({
   units: z.array(z.unknown()),
   /** "dpor": nodes that several units share. */
   shared: z.unknown().optional(),
+  /** Of all of the above: units are choices in programs that nobody reads, and one that was changed would be searched in silence. */
+  checksum: z.string(),
 });
 export type OpenSearch = z.infer<typeof openSearchSchema>;
 
@@ -37,7 +39,19 @@ export function writeOpen(protocol: Protocol, off: readonly HazardName[], settin
   const preemptions = Number.isFinite(settings.preemptions) ? settings.preemptions : null;
   const base = { virq: VERSION, program: programHash(protocol, off), protocol: protocol.name, ...settings, preemptions, totals: { ...totals }, units: [...queue] };
   const shared: unknown = strategy.save?.(queue);
-  return shared === undefined ? base : { ...base, shared };
+  const open = shared === undefined ? base : { ...base, shared };
+  return { ...open, checksum: checksumOf(open) };
+}
+
+/** Is it what {@link writeOpen} wrote? */
+export function isUndamaged(open: OpenSearch): boolean {
+  return open.checksum === checksumOf(open);
+}
+
+/** Of the text that it has as JSON, whatever the order of its fields. */
+function checksumOf(open: Omit<OpenSearch, "checksum">): string {
+  const fields = Object.entries(open).filter(([name, value]) => name !== "checksum" && value !== undefined);
+  return wordHash(JSON.stringify(fields.toSorted(([a], [b]) => (a < b ? -1 : 1))));
 }
 
 /** Fills the queue of a search from what one left open. A PersonError where it is another search's. */
@@ -45,6 +59,7 @@ export function readOpen(file: OpenSearch, protocol: Protocol, off: readonly Haz
   const parsed = openSearchSchema.safeParse(file);
   if (!parsed.success) throw new PersonError(`what is to be resumed is no open search: ${z.prettifyError(parsed.error).replace(/\s+/g, " ")}`);
   const open = parsed.data;
+  if (!isUndamaged(file)) throw new PersonError("the open search is damaged: it is not what was left open; begin anew");
   if (open.virq !== VERSION) throw new PersonError(`the open search was left by virq ${open.virq}, and this is ${VERSION}: begin anew`);
   if (open.program !== programHash(protocol, off)) throw new PersonError(`the open search is one of ${open.protocol} with other options: resume it with the options that it was begun with`);
   for (const name of ["strategy", "seed", "depth", "steps"] as const)

@@ -29,8 +29,13 @@ export function parseSchedule(text: string): number[] {
 
 /** What a program is built from, as a short word: the protocol's name, what a file adds to it, and the rules that are off. */
 export function programHash(protocol: Protocol, off: readonly HazardName[] = []): string {
+  return wordHash([protocol.name, protocol.identity ?? "", ...off.toSorted()].join("\n"));
+}
+
+/** FNV-1a of a text, as a short word. */
+export function wordHash(text: string): string {
   let hash = 0x811c9dc5;
-  for (const char of [protocol.name, protocol.identity ?? "", ...off.toSorted()].join("\n")) hash = Math.imul(hash ^ (char.codePointAt(0) ?? 0), 0x01000193);
+  for (const char of text) hash = Math.imul(hash ^ (char.codePointAt(0) ?? 0), 0x01000193);
   return (hash >>> 0).toString(36);
 }
 
@@ -55,7 +60,7 @@ export function parseString(text: string): Parsed {
     throw new PersonError(`the schedule ${text} was printed by virq ${parts[1].replaceAll("-", ".")}, and this is ${VERSION}: replay it there, or explore again`);
   const [, , hash, moves, length] = parts;
   const choices = parts.length === 5 ? parseSchedule(moves) : [];
-  if (parts.length !== 5 || choices.length !== Number.parseInt(length, 36)) throw new PersonError(`the schedule ${text} is cut short or changed: copy all of it, up to the number behind the last dot`);
+  if (parts.length !== 5 || length !== choices.length.toString(36)) throw new PersonError(`the schedule ${text} is cut short or changed: copy all of it, up to the number behind the last dot`);
   return { hash, choices };
 }
 

@@ -9,7 +9,7 @@ import type { Report, SearchOptions } from "../../explore/search.js";
 import { listJson, listText } from "./list.js";
 import type { ExploreCommandOptions } from "./options.js";
 import { loadSubject, type ProtocolSource } from "./protocol-source.js";
-import { openedSearch, readSaved, type Saved, savedText } from "./saved.js";
+import { openedSearch, readSaved, savedText } from "./saved.js";
 import { answerJson, answerText } from "./answer.js";
 import { searched } from "./searching.js";
 import { shownAgain } from "./shown.js";
@@ -30,21 +30,22 @@ export interface Task {
   readonly search: SearchOptions;
 }
 
-/** `virq explore`. True: no violation. */
-export async function explore(subject: string | undefined, options: ExploreCommandOptions): Promise<boolean> {
+/** `virq explore`. True: no violation; "interrupted": none so far, and Ctrl-C was pressed. */
+export async function explore(subject: string | undefined, options: ExploreCommandOptions): Promise<boolean | "interrupted"> {
   if (options.list) {
     process.stdout.write(options.json ? `${JSON.stringify(listJson(), null, 2)}\n` : listText());
     return true;
   }
   checkTestFile(options.writeTest);
-  const task = options.resume === undefined ? await asked(subject, options) : await resumed(subject, options, readSaved(options.resume));
-  const { report, isStopped } = await searched(task.protocol, task.source, task.search, options.workers ?? 1);
+  const task = options.resume === undefined ? await asked(subject, options) : await resumed(subject, options, options.resume);
+  const { report, isStopped } = await searched(task.source, task.search, options.workers ?? 1);
   const saved = leave(task, report, options, isStopped);
   const { violation } = report;
   const found = violation === undefined ? null : shownAgain(task.protocol, task.off, violation.schedule, task.search.steps);
   if (options.writeTest !== undefined && found !== null) writeText(options.writeTest, testText(task, found, options.writeTest));
   const answer = { task, report, found, isStopped, saved };
   process.stdout.write(options.json ? `${JSON.stringify(answerJson(answer), null, 2)}\n` : answerText(answer, options));
+  if (found === null && isStopped) return "interrupted";
   return found === null;
 }
 
@@ -71,13 +72,14 @@ function refuseIdle(strategy: SearchStrategy, { preemptions, depth, seed }: Expl
   if (seed !== undefined && strategy !== "pct" && strategy !== "random") refuse("seed", "pct and random");
 }
 
-async function resumed(subject: string | undefined, options: ExploreCommandOptions, saved: Saved): Promise<Task> {
-  if (subject !== undefined && subject !== saved.subject) throw new PersonError(`--resume ${options.resume}: it is a search of ${saved.subject}, not of ${subject}`);
+async function resumed(subject: string | undefined, options: ExploreCommandOptions, file: string): Promise<Task> {
+  const saved = readSaved(file);
+  if (subject !== undefined && subject !== saved.subject) throw new PersonError(`--resume ${file}: it is a search of ${saved.subject}, not of ${subject}`);
   for (const name of ["strategy", "preemptions", "depth", "steps", "seed", "without", "property", "module"] as const)
-    if (options[name] !== undefined) throw new PersonError(`--resume ${options.resume}: a search goes on as it began: leave --${name} out`);
+    if (options[name] !== undefined) throw new PersonError(`--resume ${file}: a search goes on as it began: leave --${name} out`);
   const { protocol } = await loadSubject(saved);
   const off = switchesOf(saved.without);
-  const open = openedSearch(saved);
+  const open = openedSearch(saved, file);
   const executions = options.limit ?? open.totals.executions + open.totals.blocked + (saved.search.executions ?? LIMIT);
   return { source: saved, protocol, off, search: { ...given(saved.search), off, resume: open, executions } };
 }

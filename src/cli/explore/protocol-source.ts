@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { deliveryProtocol } from "../../explore/delivery-protocol.js";
-import { asking } from "../../explore/asking.js";
+import { asking, carefully } from "../../explore/asking.js";
 import type { Property } from "../../explore/property.js";
 import type { Protocol } from "../../explore/protocol.js";
 import { isRule, ruleProperty } from "../../explore/rule.js";
@@ -64,10 +64,21 @@ function makerOf(asked: SearchSettings["properties"][number], extras: Extras): (
   }
   if (!isRule(asked)) {
     const maker = propertyNamed(asked, extras.properties);
-    return () => maker.make();
+    return extras.properties.includes(maker) ? () => made(maker) : () => maker.make();
   }
   ruleProperty(asked);
   return () => ruleProperty(asked);
+}
+
+/** A property of the person's own. */
+function made(maker: PropertyMaker): Property {
+  try {
+    const property: unknown = maker.make();
+    if (typeof property === "object" && property !== null) return property as Property;
+  } catch (error) {
+    throw new PersonError(`property ${maker.name}: its make() threw ${error instanceof Error ? `${error.name}: ${error.message.replaceAll(/\s+/g, " ")}` : String(error)}`);
+  }
+  throw new PersonError(`property ${maker.name}: its make() gives no property`);
 }
 
 function subjectOfFile(file: string, extras: Extras): Subject {
@@ -100,7 +111,7 @@ async function loadModule(file: string): Promise<Extras> {
   if (!isListOf(protocols, "program")) throw new PersonError(`--module ${file}: its export "protocols" is no list of { name, title, source, program(hazards) }`);
   if (!isListOf(properties, "make")) throw new PersonError(`--module ${file}: its export "properties" is no list of { name, sentence, make() }`);
   if (protocols.length + properties.length === 0) throw new PersonError(`--module ${file}: it exports neither "protocols" nor "properties"`);
-  return { protocols: protocols as Protocol[], properties: properties as PropertyMaker[] };
+  return { protocols: (protocols as Protocol[]).map((protocol) => carefully(protocol)), properties: properties as PropertyMaker[] };
 }
 
 function isListOf(list: unknown, method: string): list is readonly object[] {

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { OpenSearch } from "../../explore/open-search.js";
+import { isUndamaged, type OpenSearch } from "../../explore/open-search.js";
 import type { SearchOptions } from "../../explore/search.js";
 import { readText } from "../../node/read-text.js";
 import { SEARCH_STRATEGIES } from "../../scenario/exploration.js";
@@ -44,8 +44,11 @@ export function readSaved(file: string): Saved {
   return result.data;
 }
 
-export function openedSearch({ open }: Saved): OpenSearch {
-  return open as OpenSearch & Saved["open"];
+/** @throws PersonError when it is not what was written */
+export function openedSearch({ open }: Saved, file: string): OpenSearch {
+  const opened = open as OpenSearch & Saved["open"];
+  if (!isUndamaged(opened)) throw new PersonError(`--resume ${file}: it was changed since virq explore --save wrote it, so that some of the search would be left out: begin anew`);
+  return opened;
 }
 
 export function savedText(searched: ProtocolSource & { without: readonly HazardName[]; search: SearchOptions }, open: OpenSearch): string {

@@ -1,9 +1,10 @@
+import { Worker } from "node:worker_threads";
 import type { Report, SearchOptions } from "../../explore/search.js";
-import type { Progress as Done } from "../../explore/coordinator.js";
-import type { Protocol } from "../../explore/protocol.js";
-import { searchInParallel } from "../../node/explore/parallel.js";
+import { PersonError } from "../../sim/person-error.js";
+import { INTERRUPTED } from "../interrupted.js";
 import { Progress } from "../progress.js";
 import type { ProtocolSource } from "./protocol-source.js";
+import type { SearchMessage, SearchStart } from "./search-thread.js";
 import { grouped } from "./words.js";
 
 /** What a search brought, and whether Ctrl-C ended it. */
@@ -13,26 +14,36 @@ export interface Searched {
 }
 
 /**
- * Searches on so many threads. Ctrl-C ends it after the units that are under way, a fraction of a second's work; a second one
- * ends the process.
+ * Searches on so many threads, none of them this one: it must hear Ctrl-C whatever a program of the person's own does. The
+ * first ends the search after the units that are under way, a fraction of a second's work; the second ends the process.
  */
-export async function searched(protocol: Protocol, source: ProtocolSource, options: SearchOptions, workers: number): Promise<Searched> {
+export async function searched(source: ProtocolSource, options: SearchOptions, workers: number): Promise<Searched> {
   const shown = new Progress();
-  let isStopped = false;
-  const stop = (): void => {
-    isStopped = true;
+  const stop = new Int32Array(new SharedArrayBuffer(4));
+  const interrupt = (): void => {
+    if (Atomics.exchange(stop, 0, 1) !== 0) process.exit(INTERRUPTED);
+    process.stderr.write("stopping after what is under way; Ctrl-C again ends at once\n");
   };
-  process.once("SIGINT", stop);
+  process.on("SIGINT", interrupt);
+  const start: SearchStart = { source, options, workers, stop };
+  const worker = new Worker(new URL("./search-thread.js", import.meta.url), { workerData: start });
   try {
-    const goesOn = ({ executions, open }: Done): boolean => {
-      shown.show(`${grouped(executions)} executions, ${open} parts still open`);
-      return !isStopped;
-    };
-    const loader = new URL("./protocol-source.js", import.meta.url).href;
-    const done = await searchInParallel(protocol, { loader, source }, options, workers, goesOn);
-    return { report: done, isStopped: isStopped && done.open !== undefined };
+    const report = await reported(worker, ({ executions, open }) => shown.show(`${grouped(executions)} executions, ${open} parts still open`));
+    return { report, isStopped: Atomics.load(stop, 0) !== 0 && report.open !== undefined };
   } finally {
-    process.removeListener("SIGINT", stop);
+    process.removeListener("SIGINT", interrupt);
+    await worker.terminate();
     shown.clear();
   }
+}
+
+function reported(worker: Worker, progress: (done: { readonly executions: number; readonly open: number }) => void): Promise<Report> {
+  return new Promise((resolve, reject) => {
+    worker.on("message", (message: SearchMessage) => {
+      if ("report" in message) resolve(message.report);
+      else if ("error" in message) reject(message.isPersons ? new PersonError(message.error) : Object.assign(new Error(message.error), { stack: message.stack }));
+      else progress(message);
+    });
+    worker.on("error", reject);
+  });
 }
