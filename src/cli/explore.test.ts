@@ -219,6 +219,7 @@ describe("a wrong request is one sentence, status 2", () => {
     [["explore", "assign-against-signal", "--module", "none.mjs"], /^virq: --module none\.mjs: there is no such file$/],
     [["explore", "assign-against-signal", "--module", bare], /^virq: --module .*bare\.mjs: it exports neither "protocols" nor "properties"$/],
     [["explore", "lost-update", "--module", mine, "--property", "throws"], /^virq: property throws: its hear\(\) threw TypeError: no such field$/],
+    [["explore", "assign-against-signal", "--property", "progress"], /^virq: the property progress needs of a program its vCPUs: a protocol of your own asks it by new Progress\(vcpus\) among its program's properties$/],
     [["explore", "check-throws", "--module", mine], /^virq: protocol check-throws: its check\(\) threw Error: boom$/],
     [["explore", "check-throws", "--module", mine, "--workers", "2"], /^virq: protocol check-throws: its check\(\) threw Error: boom$/],
     [["explore", "end-throws", "--module", mine], /^virq: protocol end-throws: its end\(\) threw Error: boom$/],

@@ -1,5 +1,5 @@
 import { HAZARD_CASES } from "./hazards/index.js";
-import { PROPERTIES, type PropertyMaker } from "./properties/index.js";
+import { PROGRAM_PROPERTIES, type ProgramProperty, PROPERTIES, type PropertyMaker } from "./properties/index.js";
 import type { Protocol } from "./protocol.js";
 import { PROTOCOLS } from "./protocols/index.js";
 import { HAZARD_NAMES, type HazardName } from "../sim/hazards.js";
@@ -16,13 +16,20 @@ export function builtinProperties(): readonly PropertyMaker[] {
   return PROPERTIES;
 }
 
+/** Every property that only a program can ask, because it needs objects of it. */
+export function programProperties(): readonly ProgramProperty[] {
+  return PROGRAM_PROPERTIES;
+}
+
 /** @throws PersonError when there is none of this name */
 export function protocolNamed(name: string, more: readonly Protocol[] = []): Protocol {
   return named("protocol", name, [...more, ...builtinProtocols()], ", and a scenario's file name has a dot");
 }
 
-/** @throws PersonError when there is none of this name */
+/** @throws PersonError when there is none of this name, or it needs objects of a program */
 export function propertyNamed(name: string, more: readonly PropertyMaker[] = []): PropertyMaker {
+  const needy = more.some((each) => each.name === name) ? undefined : PROGRAM_PROPERTIES.find((each) => each.name === name);
+  if (needy !== undefined) throw new PersonError(`the property ${name} needs of a program ${needy.needs}: a protocol of your own asks it by ${needy.by} among its program's properties`);
   return named("property", name, [...more, ...builtinProperties()], ", and a rule of your own is a sentence: never EVENT after EVENT");
 }
 

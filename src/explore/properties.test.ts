@@ -190,6 +190,47 @@ describe("properties, told of events", () => {
     expect(left.end()).toBe("the interrupt of d 0 is masked, and nobody will unmask it");
   });
 
+  it("no-interrupt-invented: what was coalesced is injected once", () => {
+    const signal = ["eventfd_signal", "t", 0] as const;
+    const inject = ["irqfd_inject", "t", 0, 5, "work"] as const;
+    expect(hearing(new P.NoInterruptInvented(), signal, signal, inject)).toBeNull();
+    expect(hearing(new P.NoInterruptInvented(), signal, signal, inject, inject)).toBe("an injection of GSI 5 has no event of eventfd 0 behind it");
+    expect(hearing(new P.NoInterruptInvented(), signal, inject, signal, inject)).toBeNull();
+  });
+
+  it("no-interrupt-invented: an event that is still on its way is none of those before", () => {
+    const signal = (by: string) => ["eventfd_signal", by, 0] as const;
+    const inject = ["irqfd_inject", "events", 0, 5, "work"] as const;
+    expect(hearing(new P.NoInterruptInvented(), signal("a"), signal("b"), inject, inject)).toBeNull();
+    expect(hearing(new P.NoInterruptInvented(), signal("a"), signal("a"), inject, inject)).toBeNull();
+    expect(hearing(new P.NoInterruptInvented(), signal("a"), signal("a"), signal("a"), inject, inject, inject)).toContain("no event");
+  });
+
+  it("no-interrupt-lost: each irqfd of an eventfd injects it; one that goes leaves the count to the next", () => {
+    const end = (...events: Parameters<typeof hearing>[1][]): string | null => {
+      const property = new P.NoInterruptLost();
+      hearing(property, ...events);
+      return property.end();
+    };
+    const both = [["irqfd_assign", "a", 0, 5], ["irqfd_assign", "b", 0, 6], ["eventfd_signal", "r", 0]] as const;
+    expect(end(...both, ["irqfd_inject", "w", 0, 6, "work"])).toBe("an event of eventfd 0 was never injected as GSI 5");
+    expect(end(...both, ["irqfd_inject", "w", 0, 6, "work"], ["irqfd_inject", "w", 0, 5, "work"])).toBeNull();
+    const gone = [["irqfd_assign", "a", 0, 5], ["eventfd_signal", "r", 0], ["irqfd_deactivate", "a", "deassign", 0, 5]] as const;
+    expect(end(...gone)).toBeNull();
+    expect(end(...gone, ["irqfd_assign", "a", 0, 7])).toBe("an event of eventfd 0 was never injected as GSI 7");
+  });
+
+  it("one-deassert-per-resample: told without being lowered, lowered twice, lowered after being told; an acknowledge that tells nobody lowers nothing", () => {
+    const acknowledge = ["kvm_ack_irq", "v", 0, 5] as const;
+    const lower = ["kvm_set_irq", "v", 5, 0, 1] as const;
+    const told = ["resampler_notify", "v", 5, 1] as const;
+    expect(hearing(new P.OneDeassertPerResample(), acknowledge, lower, told, acknowledge, lower, told)).toBeNull();
+    expect(hearing(new P.OneDeassertPerResample(), acknowledge, lower, told, acknowledge, told)).toBe("an owner of GSI 5 is told before its line is lowered");
+    expect(hearing(new P.OneDeassertPerResample(), acknowledge, lower, lower)).toBe("GSI 5 is lowered 2 times in one acknowledge");
+    expect(hearing(new P.OneDeassertPerResample(), acknowledge, lower, told, lower)).toBe("GSI 5 is lowered although an owner was told already");
+    expect(hearing(new P.OneDeassertPerResample(), acknowledge, acknowledge)).toBeNull();
+  });
+
   it("the list has each once, by the name that it answers to", () => {
     const names = P.PROPERTIES.map(({ name }) => name);
     expect(new Set(names).size).toBe(names.length);

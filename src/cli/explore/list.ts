@@ -3,7 +3,7 @@ import { STRATEGIES } from "../../explore/strategy.js";
 import { EVENT_ARGUMENTS, EVENT_NAMES } from "../../sim/event.js";
 import { HAZARD_NAMES, HAZARDS } from "../../sim/hazards.js";
 import { heading } from "../table.js";
-import { builtinProperties, builtinProtocols } from "../../explore/catalogue.js";
+import { builtinProperties, builtinProtocols, programProperties } from "../../explore/catalogue.js";
 import type { ExploreListOutput } from "./schema.js";
 import { definitions } from "./words.js";
 
@@ -11,7 +11,7 @@ import { definitions } from "./words.js";
 export function listJson(): ExploreListOutput {
   return {
     protocols: builtinProtocols().map(({ name, title, source }) => ({ name, title, source })),
-    properties: builtinProperties().map(({ name, sentence }) => ({ name, sentence })),
+    properties: [...builtinProperties().map(({ name, sentence }) => ({ name, sentence, needs: null })), ...programProperties().map(({ name, sentence, needs }) => ({ name, sentence, needs }))],
     rules: [...RULE_FORMS],
     strategies: STRATEGIES.map(({ name, sentence }) => ({ name, sentence })),
     switches: HAZARD_NAMES.map((name) => ({ name, hazard: HAZARDS[name] })),
@@ -29,7 +29,7 @@ export function listText(): string {
     definitions(strategies.map(({ name, sentence }) => [name, sentence])),
     "",
     heading("PROPERTIES (--property NAME; every program has its own besides)"),
-    definitions(properties.map(({ name, sentence }) => [name, sentence])),
+    definitions(properties.map(({ name, sentence, needs }) => [name, needs === null ? sentence : `${sentence} (needs of a program ${needs}: not by --property)`])),
     "",
     heading('RULES (--property "...", a property of your own in one sentence)'),
     ...rules.map((form) => `  ${form}`),

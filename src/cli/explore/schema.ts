@@ -45,7 +45,7 @@ export type ExploreOutput = z.infer<typeof exploreOutput>;
 /** What `virq explore --list --json` prints. Published as schema/explore-list.schema.json. */
 export const exploreListOutput = z.object({
   protocols: z.array(z.object({ name, title: z.string(), source: z.string() })),
-  properties: z.array(z.object({ name, sentence: z.string() })),
+  properties: z.array(z.object({ name, sentence: z.string(), needs: z.string().nullable().describe("what it needs of a program, so that only programs ask it; null: --property takes it") })),
   rules: z.array(z.string()).describe("forms of a property in one sentence"),
   strategies: z.array(z.object({ name, sentence: z.string() })),
   switches: z.array(z.object({ name, hazard: z.string() })).describe("rules that --without switches off, and what that lets in"),

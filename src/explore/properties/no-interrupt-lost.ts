@@ -1,19 +1,26 @@
-import type { EventName } from "../../sim/event.js";
+import type { EventArgument, EventName } from "../../sim/event.js";
 import type { Heard, Property } from "../property.js";
+
+/** An eventfd and a GSI that it is injected as. */
+interface Link {
+  readonly eventfd: EventArgument;
+  readonly gsi: EventArgument;
+  /** Signalled since its last injection. */
+  isOwed: boolean;
+}
 
 /**
  * Signals of an eventfd that came before one injection are coalesced into it; conditions of a device, into one service. Hears
- * both ends of an irqfd (kvm-irq-core.md 2.4) and of a device; either alone will do. A count that user space reads away is
- * not its to know.
+ * both ends of an irqfd (kvm-irq-core.md 2.4) and of a device; either alone will do. A count that an irqfd leaves behind when
+ * it is deactivated waits in the eventfd for the next one, and is not lost; one that user space reads away is not its to know.
  */
 export class NoInterruptLost implements Property {
   readonly name = "no-interrupt-lost";
-  readonly sentence = "every event that a device raised is injected and serviced, alone or together with others that came before";
+  readonly sentence = "every event that a device raised is serviced, and injected by every irqfd that stays, alone or together with others that came before";
   readonly hears: readonly EventName[] = ["irqfd_assign", "irqfd_inject", "irqfd_deactivate", "eventfd_signal", "eventfd_write", "device_raise", "device_service"];
-  /** Eventfds signalled since their last injection. */
-  private readonly signalled = new Set<unknown>();
-  /** GSIs of active irqfds by eventfd. */
-  private readonly active = new Map<unknown, unknown>();
+  /** Eventfds signalled since their last injection: who is assigned to one of them finds its count. */
+  private readonly counting = new Set<EventArgument>();
+  private active: Link[] = [];
   /** Interrupts of devices raised since their last service: "device 0". */
   private readonly raised = new Set<string>();
 
@@ -21,17 +28,19 @@ export class NoInterruptLost implements Property {
     const [first, second, third] = args;
     switch (name) {
       case "irqfd_assign":
-        this.active.set(first, second);
+        this.active.push({ eventfd: first, gsi: second, isOwed: this.counting.has(first) });
         break;
       case "irqfd_deactivate":
-        this.active.delete(second);
+        this.active = this.active.filter(({ eventfd, gsi }) => eventfd !== second || gsi !== third);
         break;
       case "eventfd_signal":
       case "eventfd_write":
-        this.signalled.add(first);
+        this.counting.add(first);
+        for (const link of this.active) if (link.eventfd === first) link.isOwed = true;
         break;
       case "irqfd_inject":
-        this.signalled.delete(first);
+        this.counting.delete(first);
+        for (const link of this.active) if (link.eventfd === first && link.gsi === second) link.isOwed = false;
         break;
       case "device_raise":
         this.raised.add(`${first} ${second}`);
@@ -44,7 +53,8 @@ export class NoInterruptLost implements Property {
   }
 
   end(): string | null {
-    for (const [eventfd, gsi] of this.active) if (this.signalled.has(eventfd)) return `an event of eventfd ${eventfd} was never injected as GSI ${gsi}`;
+    const owed = this.active.find(({ isOwed }) => isOwed);
+    if (owed !== undefined) return `an event of eventfd ${owed.eventfd} was never injected as GSI ${owed.gsi}`;
     const [lost] = this.raised;
     return lost === undefined ? null : `the interrupt of ${lost} was raised and never serviced`;
   }

@@ -12,7 +12,7 @@ interface Acknowledge {
 /** kvm-irq-core.md 3.5 rules 2 and 3: AK3 once, before all of AK4 (H14, H15). */
 export class OneDeassertPerResample implements Property {
   readonly name = "one-deassert-per-resample";
-  readonly sentence = "an acknowledge lowers a resampled line exactly once, before it tells any owner";
+  readonly sentence = "an acknowledge that tells the owners of a resampled line has lowered it exactly once, before it tells any";
   readonly hears: readonly EventName[] = ["kvm_ack_irq", "kvm_set_irq", "resampler_notify"];
   private readonly byContext = new Map<string, Acknowledge>();
 
