@@ -75,5 +75,7 @@ export function* interruptVcpu(vcpu: VcpuCore): Step<void> {
   if (woken) return;
   const from = current().cpu;
   yield reads(vcpu, "mode");
-  if (vcpu.stage === Stage.GUEST && vcpu.physicalCpu !== from) yield* vcpu.vm.host.cpus[from].sendIpi(vcpu.physicalCpu, Ipi.RESCHEDULE);
+  // From the mode on, not from the guest: a signal behind the last look for signals must turn the entry back (K16, K29).
+  const isGoingIn = vcpu.mode === VcpuMode.IN_GUEST_MODE || vcpu.stage === Stage.GUEST;
+  if (isGoingIn && vcpu.physicalCpu !== from) yield* vcpu.vm.host.cpus[from].sendIpi(vcpu.physicalCpu, Ipi.RESCHEDULE);
 }
