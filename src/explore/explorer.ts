@@ -1,9 +1,9 @@
 import { PersonError } from "../sim/person-error.js";
 import { Coordinator } from "./coordinator.js";
-import { endless } from "./endless.js";
+import { endless, isLivelock } from "./endless.js";
 import { Rounds } from "./rounds.js";
-import { type CallerOf, describeSteps, type ShownStep, Showing } from "./show.js";
-import { parseSchedule, printSchedule } from "./schedule.js";
+import { type CallerOf, describeSteps, oneRound, type ShownStep, Showing } from "./show.js";
+import { IN_TURN, parseSchedule, printSchedule } from "./schedule.js";
 import { PreemptionBounded } from "./strategies/depth-first.js";
 import { lowest } from "./strategy.js";
 import { type Scenario, Trial } from "./trial.js";
@@ -91,7 +91,8 @@ export function rerun(scenario: Scenario, choices: readonly number[], steps: num
   const made: number[] = [];
   let preemptions = 0;
   for (let movable = trial.movable(); trial.violation === null && movable !== 0; movable = trial.movable()) {
-    if (made.length >= steps) {
+    if (choices[made.length] === IN_TURN) made.push(IN_TURN);
+    if (made.length >= steps || made.at(-1) === IN_TURN) {
       if (choices.length > steps) throw new PersonError(`the schedule has ${choices.length} steps, and an execution counts as endless after ${steps}: allow more`);
       endless(trial, steps);
       break;
@@ -107,7 +108,9 @@ export function rerun(scenario: Scenario, choices: readonly number[], steps: num
   if (choices.length > made.length) throw new PersonError(misfit(choices, made.length, undefined));
   trial.finish();
   const contexts = trial.actors.map(({ context: { name, kind } }) => ({ name, kind }));
-  return { message: trial.violation, choices: made, preemptions, contexts, steps: showing.steps() };
+  const shown = showing.steps();
+  const goesRound = trial.violation !== null && isLivelock(trial.violation);
+  return { message: trial.violation, choices: made, preemptions, contexts, steps: goesRound ? oneRound(shown) : shown };
 }
 
 function misfit(choices: readonly number[], at: number, name: string | undefined): string {

@@ -5,13 +5,16 @@ import { VERSION } from "./version.js";
 
 const LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
-/** Who moved, step by step, as one word: "a12bc3" is twelve steps of context 0, one of 1, three of 2. */
+/** In place of a last choice: from here on every context has its turn, step by step. */
+export const IN_TURN = -1;
+
+/** Who moved, step by step, as one word: "a12bc3" is twelve steps of context 0, one of 1, three of 2; "~" is {@link IN_TURN}. */
 export function printSchedule(choices: readonly number[]): string {
   let text = "";
   for (let i = 0; i < choices.length; ) {
     let end = i + 1;
     while (end < choices.length && choices[end] === choices[i]) end++;
-    text += LETTERS[choices[i]] + (end - i > 1 ? String(end - i) : "");
+    text += (choices[i] === IN_TURN ? "~" : LETTERS[choices[i]]) + (end - i > 1 ? String(end - i) : "");
     i = end;
   }
   return text;
@@ -19,11 +22,12 @@ export function printSchedule(choices: readonly number[]): string {
 
 /** The choices that a printed schedule stands for. Throws a PersonError where it stands for none. */
 export function parseSchedule(text: string): number[] {
-  if (!/^([a-zA-Z]([1-9]\d{0,4})?)*$/.test(text))
-    throw new PersonError(`"${text}" is not a schedule: it is made of letters, each with a count behind it if that is not 1, as in a12bc3`);
+  if (!/^([a-zA-Z]([1-9]\d{0,4})?)*~?$/.test(text))
+    throw new PersonError(`"${text}" is not a schedule: it is made of letters, each with a count behind it if that is not 1, as in a12bc3, and may end in ~`);
   const choices: number[] = [];
   for (const [, letter, count] of text.matchAll(/([a-zA-Z])(\d*)/g))
     for (let i = Number(count || 1); i > 0; i--) choices.push(LETTERS.indexOf(letter));
+  if (text.endsWith("~")) choices.push(IN_TURN);
   return choices;
 }
 

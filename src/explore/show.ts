@@ -97,6 +97,26 @@ function kindOf(object: object): string {
   return "lockClass" in object && typeof object.lockClass === "string" ? `${name} ${object.lockClass}` : name;
 }
 
+/** Steps that a round of a livelock may have to be seen as one. */
+const LONGEST = 1_000;
+
+const isSame = (a: ShownStep, b: ShownStep): boolean => a.actor === b.actor && a.site === b.site && a.kind === b.kind && a.object === b.object && a.field === b.field;
+
+/** Of steps that come to go round: those before that, and one round. All, where none is seen. */
+export function oneRound(steps: readonly ShownStep[]): readonly ShownStep[] {
+  const last = steps.length - 1;
+  const from = (period: number): number => {
+    let i = last;
+    while (i >= period && isSame(steps[i], steps[i - period])) i--;
+    return i + 1;
+  };
+  for (let period = 1; period <= Math.min(LONGEST, steps.length >> 1); period++) {
+    const begin = from(period);
+    if (begin <= steps.length - 2 * period) return steps.slice(0, begin);
+  }
+  return steps;
+}
+
 /** "raise: src/host/eventfd.ts:101 writes EventfdContext.count", a line for each access; which of several objects, no line says. */
 export function describeSteps(steps: readonly ShownStep[]): string[] {
   const accesses = steps.filter(({ kind }) => kind !== "enters");

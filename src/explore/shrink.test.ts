@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Sim } from "../sim/sim.js";
-import { STRAIGHT } from "../sim/step.js";
-import { search } from "./search.js";
+import { STRAIGHT, type Step } from "../sim/step.js";
+import { replaySchedule, search } from "./search.js";
 import { protocolOf } from "./search.fixture.js";
 import { shrink } from "./shrink.js";
 import { Cell, Task } from "./small.fixture.js";
@@ -73,6 +73,51 @@ describe.skipIf(STRAIGHT)("shrinking", () => {
       return { sim: new Sim(), contexts: [task("a", 1), task("b", 2)], check: () => null, end };
     };
     expect(shrink(scenario, { message: "the first stays", choices: [1, 0, 1, 0] }, STEPS)).toEqual({ message: "the first stays", choices: [1, 1, 0, 0] });
+  });
+
+  it("a livelock shrinks to the steps behind which nobody gets on, shown with one round of it, and is replayed so", () => {
+    // Each looks for what the other says behind its own look; a third makes noise, and the last one lets them in.
+    const protocol = protocolOf("livelock", () => {
+      const [one, two, gate] = [new Cell(), new Cell(), new Cell()];
+      const body = (own: Cell, other: Cell) =>
+        function* (): Step<void> {
+          for (let i = 0; i < 3; i++) yield* gate.get();
+          if ((yield* gate.get()) === 0) return;
+          while ((yield* other.get()) === 0);
+          yield* own.set(1);
+        };
+      const opener = function* (): Step<void> {
+        yield* gate.set(1);
+      };
+      return { sim: new Sim(), contexts: [new Task("one", body(one, two)), new Task("two", body(two, one)), new Task("opener", opener)], check: () => null };
+    });
+    const found = search(protocol, { steps: 400, shrink: false }).violation;
+    const { message, schedule, steps } = search(protocol, { steps: 400 }).violation ?? {};
+    expect(message).toMatch(/^livelock: after \d+ steps no end within 5000 more in which every context has its turn: one and two go round$/);
+    expect(schedule).toMatch(/~\.\w+$/);
+    expect(steps?.length).toBeLessThan(40);
+    expect(found?.schedule.length).toBeGreaterThan(schedule?.length ?? Infinity);
+    expect(replaySchedule(protocol, [], schedule ?? "")).toMatchObject({ message, schedule, steps });
+  });
+
+  it("of schedules alike in switches, steps and contexts, the one with fewer interruptions is the smaller", () => {
+    // The first may move before the second or behind it: at its end it is not interrupted.
+    const scenario: Scenario = () => {
+      const [x, y] = [new Cell(), new Cell()];
+      let seen = -1;
+      const contexts = [
+        new Task("a", function* () {
+          yield* x.set(1);
+          yield* y.set(1);
+        }),
+        new Task("b", function* () {
+          seen = yield* x.get();
+          yield* y.set(2);
+        }),
+      ];
+      return { sim: new Sim(), contexts, check: () => null, end: () => (seen === 1 ? "seen" : null) };
+    };
+    expect(shrink(scenario, { message: "seen", choices: [0, 1, 0, 1, 0, 1] }, STEPS).choices).toEqual([0, 0, 0, 1, 1, 1]);
   });
 
   it("takes seconds for 200 steps", () => {

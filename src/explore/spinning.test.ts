@@ -115,7 +115,7 @@ describe.skipIf(STRAIGHT).each(EXHAUSTIVE)("a context that does the same again a
         for (;;) yield* x.add(1);
       },
     ]);
-    expect(search(forever, { strategy })).toMatchObject({ violation: { message: expect.stringMatching(/^livelock: no end after 5000 steps, nor after 5000 more in which every context had its turn: task 0 goes round$/) } });
+    expect(search(forever, { strategy })).toMatchObject({ violation: { message: "livelock: after 0 steps no end within 5000 more in which every context has its turn: task 0 goes round" } });
   });
 });
 
