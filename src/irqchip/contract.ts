@@ -26,6 +26,8 @@ export interface IrqchipVcpu {
   readonly physicalCpu: number;
   /** Sets KVM_REQ_IRQ_PENDING, then kicks (host-irq.md 3.2): wake when blocked, IPI when in the guest. */
   requestIrqPending(): Step<void>;
+  /** Sets KVM_REQ_RELOAD_GICv4, then kicks: the vCPU's vPE is to be scheduled anew. */
+  requestReloadGicv4?(): Step<void>;
   /** Sets KVM_REQ_VGIC_PROCESS_UPDATE, then kicks. */
   requestProcessUpdate(): Step<void>;
 }

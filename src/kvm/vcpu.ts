@@ -167,6 +167,11 @@ export class Vcpu extends VcpuCore {
     if (!this.vm.hazards.kickBeforeRequest) yield* kick(this);
   }
 
+  *requestReloadGicv4(): Step<void> {
+    yield* this.request(ArmRequest.RELOAD_GICV4);
+    yield* kick(this);
+  }
+
   override *requestProcessUpdate(): Step<void> {
     yield* this.request(ArmRequest.VGIC_PROCESS_UPDATE);
     yield* kick(this);

@@ -77,8 +77,8 @@ const HIGH = 0x40;
 /** A guest's writes of ICENABLER, IPRIORITYR and ISENABLER on vCPU 1. */
 function* changeByGuest(stage: VgicStage): Step<void> {
   const irq = stage.irq(SPI);
-  yield* clearEnabled(irq);
-  yield* writePriority(irq, HIGH);
+  yield* clearEnabled(stage.dist, irq);
+  yield* writePriority(stage.dist, irq, HIGH);
   yield* setEnabled(stage.dist, irq, false);
 }
 

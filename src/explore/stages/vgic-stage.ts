@@ -277,7 +277,7 @@ export class VgicStage {
   /** Enables an interrupt and gives it a priority. */
   enable(intid: number, priority = 0xa0, config?: VgicConfig, vcpu = 0): VgicIrq {
     const irq = this.irq(intid, vcpu);
-    run(state.writePriority(irq, priority));
+    run(state.writePriority(this.dist, irq, priority));
     if (config !== undefined) run(state.writeConfig(irq, config));
     run(state.setEnabled(this.dist, irq, false));
     return irq;

@@ -35,10 +35,11 @@ export class ItsDevice {
     return lpi - this.lpiBase;
   }
 
-  /** The first of `count` free events in a row, -1. */
+  /** The first of `count` free events in a row, a power of two, -1. */
   take(count: number): number {
-    for (let first = 0; first + count <= this.events; first += count) {
-      if (this.used.subarray(first, first + count).includes(1)) continue;
+    const free = count === 1 ? this.used.indexOf(0) : 0;
+    for (let first = free; first >= 0 && first + count <= this.events; first += count) {
+      if (count > 1 && this.used.subarray(first, first + count).includes(1)) continue;
       this.used.fill(1, first, first + count);
       return first;
     }

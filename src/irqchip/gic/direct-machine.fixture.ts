@@ -122,6 +122,30 @@ export class DirectMachine extends GuestMachine {
     run(frame.mmioWrite(this.vcpus[cpu], offset, size, low | 0, 0));
   }
 
+  /** The guest writes GICD_CTLR, or reads a register of its distributor or redistributors. */
+  gicd(offset: number, low: number): void {
+    run(this.vgic.dist.frames.distributor.mmioWrite(this.vcpus[0], offset, 4, low, 0));
+  }
+  distributor(offset: number): number {
+    return run(this.vgic.dist.frames.distributor.mmioRead(this.vcpus[0], offset, 4));
+  }
+  redist(cpu: number, offset: number): number {
+    return run(this.vgic.dist.frames.redist(this.vgic.dist.cpus[cpu]).mmioRead(this.vcpus[cpu], offset, 4));
+  }
+  /** A bit of a vPE's pending table. */
+  vpeBit(cpu: number, intid: number): number {
+    return (this.itsHost.gic.ram.u8(this.vpe(cpu).vpt + (intid >>> 3)) >>> (intid & 7)) & 1;
+  }
+  /** INTIDs on a vCPU's list. */
+  listed(cpu: number): number[] {
+    const { apList } = this.vgic.dist.cpus[cpu];
+    const all: number[] = [];
+    run(apList.lock.lock());
+    for (let irq = apList.head; irq !== null; irq = irq.apNext) all.push(irq.intid);
+    run(apList.lock.unlock());
+    return all;
+  }
+
   /** The guest queues a command. */
   command(words: readonly number[]): void {
     for (let i = 0; i < 8; i++) this.poke(QUEUE + this.at + 4 * i, words[i] ?? 0);

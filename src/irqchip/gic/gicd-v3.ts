@@ -3,6 +3,7 @@ import { W64 } from "../../arch/gic/register-table.js";
 import { reads } from "../../sim/access.js";
 import type { Step } from "../../sim/step.js";
 import { EBUSY, EINVAL } from "../../uapi/errno.js";
+import { hasVsgis } from "./v4-vsgi.js";
 import type { VgicCpu } from "./vgic-cpu.js";
 import type { VgicDist } from "./vgic-dist.js";
 import { IIDR_REVISION_MASK, IIDR_REVISION_SHIFT, KVM_IIDR, VgicFrame } from "./vgic-frame.js";
@@ -30,6 +31,8 @@ const TYPER_IDBITS_SHIFT = 19;
 const IDBITS_ITS = 15;
 const IDBITS_SPIS = 9;
 const PIDR2_GICV3 = 0x3b;
+/** GICD_TYPER2.nASSGIcap */
+const NASSGI_CAP = 1 << 8;
 
 /** GICR_PIDR2 and GICD_PIDR2 say GICv3; the other identification registers read 0. */
 export const idRegister = (offset: number): number => ((offset & 0xffff) === PIDR2_OFFSET ? PIDR2_GICV3 : 0);
@@ -56,6 +59,8 @@ export class GicdV3 extends VgicFrame {
         return KVM_IIDR | (dist.implementationRev << IIDR_REVISION_SHIFT);
       case Gicd.STATUSR:
         return -1;
+      case Gicd.TYPER2:
+        return hasVsgis(dist) ? NASSGI_CAP : 0;
       case Gicd.IROUTER: {
         const irq = dist.irq(null, this.intidAt(row, offset));
         const low = irq === null || (offset & 4) !== 0 ? 0 : yield* readRouter(irq);
@@ -73,7 +78,7 @@ export class GicdV3 extends VgicFrame {
     const { dist } = this;
     switch (row) {
       case Gicd.CTLR:
-        yield* writeDistEnable(dist, (low & GicdCtlr.ENABLE_GRP1) !== 0, requester === null);
+        yield* writeDistEnable(dist, (low & GicdCtlr.ENABLE_GRP1) !== 0, requester === null, (low & GicdCtlr.NASSGI_REQ) !== 0);
         return 0;
       case Gicd.IIDR:
         return requester === null ? writeRevision(dist, low) : 0;
@@ -89,9 +94,9 @@ export class GicdV3 extends VgicFrame {
     }
   }
 
-  /** It reads 0 where virtual SGIs cannot go to the guest directly; nothing else can be asked for. */
+  /** It says whether SGIs can go to the guest directly; nothing else can be asked for. */
   private writeTyper2(value: number): number {
-    if (value === 0) return 0;
+    if (value === (hasVsgis(this.dist) ? NASSGI_CAP : 0)) return 0;
     return this.dist.initialized && !this.dist.isLinux61 ? -EBUSY : -EINVAL;
   }
 }

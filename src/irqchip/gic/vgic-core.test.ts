@@ -121,7 +121,7 @@ describe("gic.md D3, the core", () => {
     expect(run(h.vgic.isPendingFor(0))).toBe(false);
     expect([h.iar(), h.hppir()]).toEqual([1023, 40]);
     h.exit(0);
-    run(state.writePriority(h.irq(40), 0x38));
+    run(state.writePriority(h.dist, h.irq(40), 0x38));
     expect(run(h.vgic.isPendingFor(0))).toBe(true);
   });
 

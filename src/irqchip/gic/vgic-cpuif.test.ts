@@ -37,7 +37,7 @@ describe("the CPU interface moves with its vCPU", () => {
     h.vmcr(0x80 << IchVmcr.PMR_SHIFT, 0xff << IchVmcr.PMR_SHIFT);
     run(h.vgic.put(0));
     expect(run(h.vgic.isPendingFor(0))).toBe(false);
-    run(state.writePriority(h.irq(40), 0x60));
+    run(state.writePriority(h.dist, h.irq(40), 0x60));
     expect(run(h.vgic.isPendingFor(0))).toBe(true);
     run(state.writeDistEnable(h.dist, false, false));
     expect(run(h.vgic.isPendingFor(0))).toBe(false);

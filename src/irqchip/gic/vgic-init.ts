@@ -3,6 +3,7 @@ import { reads } from "../../sim/access.js";
 import { ICC_SRE_VALUE, idBitsFieldOf, priorityBitsOf } from "../../arch/gic/icc.js";
 import type { Step } from "../../sim/step.js";
 import { initV4, teardownV4 } from "./v4-init.js";
+import { configureVsgis, hasVsgis } from "./v4-vsgi.js";
 import { VGIC_ADDR_UNDEF, type VgicCpu } from "./vgic-cpu.js";
 import { VGIC_NR_PRIVATE_IRQS, VgicIrq } from "./vgic-irq.js";
 import type { VgicDist } from "./vgic-dist.js";
@@ -70,6 +71,7 @@ export function* mapResources(dist: VgicDist): Step<number> {
   if (error === 0 && !dist.initialized) error = dist.model === 3 ? -EBUSY : yield* initVgic(dist);
   yield* dist.configLock.unlock();
   if (error === 0 && !dist.ready) error = yield* registerDistributor(dist);
+  if (error === 0 && hasVsgis(dist)) yield* configureVsgis(dist);
   yield* vm.slotsLock.unlock();
   return error;
 }

@@ -110,7 +110,7 @@ function* writeIrq(dist: VgicDist, irq: VgicIrq, field: IrqField, part: number, 
     case IrqField.GROUP:
       return yield* state.writeGroup(dist, irq, part === 1 ? 1 : 0);
     case IrqField.PRIORITY:
-      return yield* state.writePriority(irq, part);
+      return yield* state.writePriority(dist, irq, part);
     case IrqField.CONFIG:
       return yield* state.writeConfig(irq, (part & 2) === 0 ? VgicConfig.LEVEL : VgicConfig.EDGE);
     case IrqField.TARGETS:
@@ -131,7 +131,7 @@ function* applyOnes(dist: VgicDist, irq: VgicIrq, field: IrqField, part: number,
     case IrqField.SET_ENABLE:
       return yield* state.setEnabled(dist, irq, isUser);
     case IrqField.CLEAR_ENABLE:
-      return yield* state.clearEnabled(irq);
+      return yield* state.clearEnabled(dist, irq);
     case IrqField.CLEAR_PENDING:
       if (!isUser || dist.model === 2) yield* state.clearPending(dist, irq, isUser);
       return;

@@ -112,6 +112,11 @@ export class VgicIrq {
     return this.intid < VGIC_NR_SGIS;
   }
 
+  /** An SGI that is the hardware's (GICv4.1). */
+  isVsgi(): boolean {
+    return this.hw && this.intid < VGIC_NR_SGIS;
+  }
+
   isPrivate(): boolean {
     return this.intid < VGIC_NR_PRIVATE_IRQS;
   }

@@ -46,7 +46,7 @@ class World {
       run(state.writeRouter(this.h.dist, irq, this.h.cpu(i % setup.vcpus).affinity));
     }
     for (let vcpu = 0; vcpu < setup.vcpus; vcpu++) {
-      for (let sgi = 0; sgi < SGIS; sgi++) run(state.writePriority(this.h.irq(sgi, vcpu), PRIORITIES[sgi]));
+      for (let sgi = 0; sgi < SGIS; sgi++) run(state.writePriority(this.h.dist, this.h.irq(sgi, vcpu), PRIORITIES[sgi]));
       if (setup.isSplit) this.h.vmcr(IchVmcr.EOIM, 0, vcpu);
     }
   }
@@ -63,7 +63,7 @@ class World {
         if (irq.config === VgicConfig.LEVEL) this.lower(irq);
         break;
       case 3:
-        this.h.trapped(vcpu, () => run((a & 16) === 0 ? state.clearEnabled(irq) : state.setEnabled(this.h.dist, irq, false)));
+        this.h.trapped(vcpu, () => run((a & 16) === 0 ? state.clearEnabled(this.h.dist, irq) : state.setEnabled(this.h.dist, irq, false)));
         break;
       case 4:
         this.route(irq, b);

@@ -1,5 +1,6 @@
 import { sgi1rCluster, sgi1rIntid, sgi1rIsBroadcast, sgi1rTargetList, sgirIntid, sgirTargets } from "../../arch/gic/sgi.js";
 import type { Step } from "../../sim/step.js";
+import { pendVsgi } from "./v4-vsgi.js";
 import type { VgicCpu } from "./vgic-cpu.js";
 import type { VgicDist } from "./vgic-dist.js";
 import { queueIrqUnlock } from "./vgic-queue.js";
@@ -25,6 +26,11 @@ function* queueSgiV3(dist: VgicDist, target: VgicCpu, intid: number, mayGroup1: 
   const irq = target.privateIrqs[intid];
   yield* irq.lock.lock();
   if (irq.group === 1 && !mayGroup1) {
+    yield* irq.lock.unlock();
+    return;
+  }
+  if (irq.isVsgi()) {
+    yield* pendVsgi(dist, irq, true);
     yield* irq.lock.unlock();
     return;
   }

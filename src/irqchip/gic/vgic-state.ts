@@ -1,5 +1,6 @@
 import { writes } from "../../sim/access.js";
 import type { Step } from "../../sim/step.js";
+import { hasVsgis, pendVsgi, pushVsgi, readVsgi, writeNassgireq } from "./v4-vsgi.js";
 import type { VgicCpu } from "./vgic-cpu.js";
 import { kickVcpus } from "./vgic-cpuif.js";
 import type { VgicDist } from "./vgic-dist.js";
@@ -14,11 +15,13 @@ import { queueIrqUnlock } from "./vgic-queue.js";
 const PRIORITY_MASK = 0xf8;
 const ROUTER_MASK = 0xffffff;
 
-/** GICD_CTLR's enable. Becoming enabled has vCPUs look, but queues nothing (A5). */
-export function* writeDistEnable(dist: VgicDist, isEnabled: boolean, isUser: boolean): Step<void> {
+/** GICD_CTLR's enable, and what a guest on GICv4.1 asks about its SGIs. Becoming enabled has vCPUs look, but queues nothing (A5). */
+export function* writeDistEnable(dist: VgicDist, isEnabled: boolean, isUser: boolean, asksForVsgis = false): Step<void> {
   yield writes(dist, "enabled");
   const wasEnabled = dist.enabled;
   dist.enabled = isEnabled;
+  if (isUser) dist.nassgireq = asksForVsgis && hasVsgis(dist);
+  else yield* writeNassgireq(dist, wasEnabled, isEnabled, asksForVsgis);
   if (isEnabled && !wasEnabled && !isUser) yield* kickVcpus(dist);
 }
 
@@ -31,13 +34,15 @@ export function* setEnabled(dist: VgicDist, irq: VgicIrq, isUser: boolean): Step
     if (wasHigh && !irq.lineLevel && !irq.active) yield* setPhysActive(dist, irq, false);
   }
   irq.enabled = true;
+  if (irq.isVsgi()) yield* pushVsgi(dist, irq);
   yield* queueIrqUnlock(dist, irq);
 }
 
 /** ICENABLER, a one written: the list keeps it until the next prune. */
-export function* clearEnabled(irq: VgicIrq): Step<void> {
+export function* clearEnabled(dist: VgicDist, irq: VgicIrq): Step<void> {
   yield* irq.lock.lock();
   irq.enabled = false;
+  if (irq.isVsgi()) yield* pushVsgi(dist, irq);
   yield* irq.lock.unlock();
 }
 
@@ -52,7 +57,8 @@ export function* readEnabled(irq: VgicIrq): Step<boolean> {
 export function* readPending(dist: VgicDist, irq: VgicIrq, isUser: boolean): Step<boolean> {
   yield* irq.lock.lock();
   let isPending = isUser && dist.model === 3 ? irq.pendingLatch : irq.isPending();
-  if (!isUser && irq.isMappedLevel()) isPending = yield* physLineLevel(dist, irq);
+  if (irq.isVsgi()) isPending = yield* readVsgi(dist, irq);
+  else if (!isUser && irq.isMappedLevel()) isPending = yield* physLineLevel(dist, irq);
   yield* irq.lock.unlock();
   return isPending;
 }
@@ -63,6 +69,11 @@ const isSgiV2 = (dist: VgicDist, irq: VgicIrq): boolean => dist.model === 2 && i
 export function* setPending(dist: VgicDist, irq: VgicIrq, isUser: boolean): Step<void> {
   if (isSgiV2(dist, irq) && !isUser) return;
   yield* irq.lock.lock();
+  if (irq.isVsgi()) {
+    yield* pendVsgi(dist, irq, true);
+    yield* irq.lock.unlock();
+    return;
+  }
   if (isSgiV2(dist, irq) && irq.targetVcpu !== null) irq.source |= 1 << irq.targetVcpu.vcpu.id;
   irq.pendingLatch = true;
   if (irq.hw && !isUser) yield* setPhysActive(dist, irq, true);
@@ -73,6 +84,11 @@ export function* setPending(dist: VgicDist, irq: VgicIrq, isUser: boolean): Step
 export function* clearPending(dist: VgicDist, irq: VgicIrq, isUser: boolean): Step<void> {
   if (isSgiV2(dist, irq) && !isUser) return;
   yield* irq.lock.lock();
+  if (irq.isVsgi()) {
+    yield* pendVsgi(dist, irq, false);
+    yield* irq.lock.unlock();
+    return;
+  }
   if (isSgiV2(dist, irq)) irq.source = 0;
   irq.pendingLatch = false;
   if (irq.hw && !isUser) {
@@ -152,6 +168,10 @@ export function* clearActive(dist: VgicDist, irq: VgicIrq, requester: VgicCpu | 
 /** An interrupt that became active is queued, so that it gets a list register and can be ended. */
 function* changeActive(dist: VgicDist, irq: VgicIrq, isActive: boolean, requester: VgicCpu | null): Step<void> {
   yield* irq.lock.lock();
+  if (irq.isVsgi()) {
+    yield* irq.lock.unlock();
+    return;
+  }
   if (!irq.hw) {
     irq.active = isActive;
     if (isActive && isSgiV2(dist, irq)) irq.activeSource = requester === null ? 0 : requester.vcpu.id;
@@ -164,9 +184,10 @@ function* changeActive(dist: VgicDist, irq: VgicIrq, isActive: boolean, requeste
 }
 
 /** IPRIORITYR: a new order applies from the next flush on (A7.4). */
-export function* writePriority(irq: VgicIrq, priority: number): Step<void> {
+export function* writePriority(dist: VgicDist, irq: VgicIrq, priority: number): Step<void> {
   yield* irq.lock.lock();
   irq.priority = priority & PRIORITY_MASK;
+  if (irq.isVsgi()) yield* pushVsgi(dist, irq);
   yield* irq.lock.unlock();
 }
 
@@ -181,6 +202,7 @@ export function* readPriority(irq: VgicIrq): Step<number> {
 export function* writeGroup(dist: VgicDist, irq: VgicIrq, group: 0 | 1): Step<void> {
   yield* irq.lock.lock();
   irq.group = group;
+  if (irq.isVsgi()) yield* pushVsgi(dist, irq);
   yield* queueIrqUnlock(dist, irq);
 }
 

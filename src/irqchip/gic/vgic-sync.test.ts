@@ -231,7 +231,7 @@ describe("gic.md D3, GICv2", () => {
     const h = new VgicStage({ host: hostGicV2(4), compat: "linux-6.1" });
     h.enable(40, 0xa0);
     h.inject(40);
-    run(state.writePriority(h.irq(3, 0), 0x80));
+    run(state.writePriority(h.dist, h.irq(3, 0), 0x80));
     for (const sender of [1, 2]) run(dispatchSgiV2(h.dist, h.cpu(sender), 0x00010003));
     h.enter(0);
     expect(h.cpu(0).usedLrs).toBe(1);

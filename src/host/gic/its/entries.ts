@@ -11,19 +11,30 @@ export const VPE_ENTRY_41 = 32;
 
 const VALID = 1;
 
+/** 2^bits, 2^31 at most. */
+const idsOf = (bits: number): number => (bits > 30 ? 2 ** 31 : 1 << bits);
+
 /** The first word of each says whether it holds anything. */
 export const isValidEntry = (ram: HostRam, address: number): boolean => (ram.word(address) & VALID) !== 0;
 
 /** A device: word 0 ITT [31:8], event bits less one [5:1], valid 0; word 1 ITT [51:32]. */
 export class DeviceEntry {
   itt = 0;
-  eventBits = 0;
+  /** Its event ids are below. */
+  events = 0;
+  /** The words that this was decoded from. */
+  private word0 = 0;
+  private word1 = 0;
 
   load(ram: HostRam, address: number): boolean {
     const word = ram.word(address);
     if ((word & VALID) === 0) return false;
-    this.itt = (ram.word(address + 4) & 0xfffff) * 2 ** 32 + ((word & 0xffffff00) >>> 0);
-    this.eventBits = ((word >>> 1) & 0x1f) + 1;
+    const next = ram.word(address + 4);
+    if (word === this.word0 && next === this.word1) return true;
+    this.word0 = word;
+    this.word1 = next;
+    this.itt = (next & 0xfffff) * 2 ** 32 + ((word & 0xffffff00) >>> 0);
+    this.events = idsOf(((word >>> 1) & 0x1f) + 1);
     return true;
   }
 
@@ -76,18 +87,28 @@ export class InterruptEntry {
 export class VpeRecord {
   redistributor = 0;
   vpt = 0;
+  /** Bits of its LPIs' INTIDs, and what these are below. */
   idBits = 0;
+  endLpi = 0;
   /** 4.1. */
   configuration = 0;
   /** 4.1: the default doorbell. */
   doorbell = 0;
+  /** The words that this was decoded from. */
+  private word0 = 0;
+  private word1 = 0;
 
   load(ram: HostRam, address: number, is41: boolean): boolean {
     const word = ram.word(address);
     if ((word & VALID) === 0) return false;
+    const next = ram.word(address + 4);
+    if (!is41 && word === this.word0 && next === this.word1) return true;
+    this.word0 = word;
+    this.word1 = next;
     this.redistributor = (word >>> 6) & 0x3ff;
-    this.vpt = (ram.word(address + 4) & 0xfffff) * 2 ** 32 + ((word & 0xffff0000) >>> 0);
+    this.vpt = (next & 0xfffff) * 2 ** 32 + ((word & 0xffff0000) >>> 0);
     this.idBits = ((word >>> 1) & 0x1f) + 1;
+    this.endLpi = idsOf(this.idBits);
     if (is41) {
       this.configuration = (ram.word(address + 12) & 0xfffff) * 2 ** 32 + ((ram.word(address + 8) & 0xffff0000) >>> 0);
       this.doorbell = ram.word(address + 16);
@@ -98,6 +119,7 @@ export class VpeRecord {
   store(ram: HostRam, address: number, is41: boolean): void {
     ram.setWord(address, (this.vpt % 2 ** 32 | 0) | (this.redistributor << 6) | ((this.idBits - 1) << 1) | VALID);
     ram.setWord(address + 4, Math.floor(this.vpt / 2 ** 32));
+    this.word0 = 0; // what was stored is decoded anew
     if (!is41) return;
     ram.setWord(address + 8, this.configuration % 2 ** 32 | 0);
     ram.setWord(address + 12, Math.floor(this.configuration / 2 ** 32));

@@ -44,6 +44,8 @@ export class LpiSet {
   private hasSgis = false;
   private bits = new Int32Array(0);
   private readonly summary = new Int32Array(SUMMARY_WORDS);
+  /** Words of `bits` that are not 0. */
+  private filled = 0;
 
   constructor(private readonly ram: HostRam) {}
 
@@ -54,8 +56,7 @@ export class LpiSet {
     this.configuration = configuration;
     this.end = 2 ** Math.min(idBits, 16);
     this.hasSgis = hasSgis;
-    this.bits.fill(0);
-    this.summary.fill(0);
+    this.forget();
     const { ram } = this;
     const words = ram.has(table, this.end / 8) ? this.end / 32 : 0;
     for (let word = FIRST_LPI / 32; word < words; word++) this.store(word, ram.word(table + 4 * word));
@@ -66,9 +67,14 @@ export class LpiSet {
   close(): void {
     this.table = -1;
     this.end = 0;
+    this.forget();
+    this.choose();
+  }
+
+  private forget(): void {
     this.bits.fill(0);
     this.summary.fill(0);
-    this.choose();
+    this.filled = 0;
   }
 
   has(intid: number): boolean {
@@ -116,6 +122,7 @@ export class LpiSet {
   choose(): void {
     this.intid = -1;
     this.priority = NO_PRIORITY;
+    if (this.filled === 0) return;
     for (let i = 0; i < SUMMARY_WORDS; i++)
       for (let words = this.summary[i]; words !== 0; words &= words - 1) {
         const word = (i << 5) | lowestBit(words);
@@ -135,6 +142,7 @@ export class LpiSet {
   }
 
   private store(word: number, bits: number): void {
+    this.filled += (bits === 0 ? 0 : 1) - (this.bits[word] === 0 ? 0 : 1);
     this.bits[word] = bits;
     if (bits === 0) this.summary[word >>> 5] &= ~(1 << (word & 31));
     else this.summary[word >>> 5] |= 1 << (word & 31);

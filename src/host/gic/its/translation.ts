@@ -90,7 +90,7 @@ export class Translation {
 
   /** Finds the place of an event, its device loaded. */
   findSlot(event: number): Outcome {
-    if (event >= 2 ** this.device.eventBits) return Outcome.SKIPPED;
+    if (event >= this.device.events) return Outcome.SKIPPED;
     this.interruptAt = this.device.itt + event * ITT_ENTRY;
     return this.ram.has(this.interruptAt, ITT_ENTRY) ? Outcome.DONE : Outcome.STALLED;
   }
@@ -122,7 +122,7 @@ export class Translation {
 
   /** Is this vLPI inside the tables of the vPE that is loaded? */
   fitsVpe(intid: number): boolean {
-    return intid >= FIRST_LPI && intid < 2 ** this.vpe.idBits;
+    return intid >= FIRST_LPI && intid < this.vpe.endLpi;
   }
 
   /** An event comes, or its pending state is taken back: INT, CLEAR, DISCARD and a device's message. */

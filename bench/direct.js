@@ -1,0 +1,63 @@
+// Direct injection (GICv4) of a device's message into a resident vPE, from the write to GITS_TRANSLATER to the guest's EOI:
+// ITS tables in host memory, pending and configuration tables, virtual CPU interface. Every cycle looks that its vLPI came.
+const from = (name) => import(new URL(`../dist/straight/${name}.js`, import.meta.url).href);
+const [{ Sim }, { ItsHost }, { ItsVm, ItsVpe, vlpiProperties }, { allocateVcpuIrqs }, { VlpiCommand }, { schedule }, { irqActivate }] = await Promise.all(
+  ["sim/sim", "host/its/its-host", "host/its/its-vm", "host/its/vpes", "host/its/vlpis", "host/its/residency", "host/irq-state"].map(from),
+);
+
+const FIRST_LPI = 8192;
+const ENABLE = 1;
+const GROUP1_OPEN = 0xf0000002 | 0;
+
+/** A function of the host; where its vectors' messages go. */
+class Card {
+  name = "vf";
+  messages = [];
+  constructor(deviceId, maxVectors) {
+    this.deviceId = deviceId;
+    this.maxVectors = maxVectors;
+  }
+  writeMessage(index, address, data) {
+    this.messages[index] = { address, data };
+  }
+  setMasked() {}
+}
+
+/**
+ * A VM of one vPE per CPU, each resident, and `events` vLPIs for the first of them, `perDevice` of each device.
+ *
+ * @returns the cycle: one message of each event in turn, taken and ended
+ */
+export function directCycle({ cpus = 1, events = 1, perDevice = events } = {}) {
+  const its = ItsHost.create(new Sim({ cpus: cpus + 1 }), cpus, { hw: "v4.0" });
+  const { driver, gic, host, msi } = its;
+  const vm = new ItsVm(driver.nodes.length);
+  vm.vpes = Array.from({ length: cpus }, () => new ItsVpe(host.sim));
+  if (allocateVcpuIrqs(driver, vm) !== 0) throw new Error("no vPEs");
+  const messages = [];
+  for (let n = 0; n < events; n++) {
+    const index = n % perDevice;
+    if (index === 0) messages.card = new Card(0x100 + n / perDevice, perDevice);
+    const irq = msi.alloc(messages.card, index, 1, []);
+    const desc = host.desc(irq);
+    desc.lock.lock();
+    irqActivate(desc);
+    desc.lock.unlock();
+    const map = { vm, vpe: vm.vpes[0], vintid: FIRST_LPI + n, properties: vlpiProperties(0xa0, true), isDoorbellOn: true };
+    if (host.setIrqVcpuAffinity(irq, new VlpiCommand("map", map)) !== 0) throw new Error("the event was not forwarded");
+    messages.push({ deviceId: messages.card.deviceId, ...messages.card.messages[index] });
+  }
+  schedule(driver, vm.vpes[0], true, true);
+  const vif = gic.ich(0);
+  vif.hcr = ENABLE;
+  vif.vmcr = GROUP1_OPEN;
+  let next = 0;
+  return () => {
+    const { deviceId, address, data } = messages[next];
+    msi.write(deviceId, 0, address, data);
+    const intid = vif.acknowledge(1);
+    if (intid !== FIRST_LPI + next) throw new Error(`${intid} came in the place of ${FIRST_LPI + next}`);
+    vif.endOfInterrupt(1, intid);
+    next = next + 1 === messages.length ? 0 : next + 1;
+  };
+}
