@@ -14,6 +14,7 @@ const HARMLESS = [
   [/^DataView\.\* in device\/pci\/config-space\.ts$/, "a function's registers in one view: what a driver peeks at without a point is its capabilities, which do not change"],
   [/^Array\.\* in vfio\/backends\/platform\.ts$/, "entries of different devices; those of one are under its device_lock"],
   [/^Array\.\* in kvm\/irq-forward\.ts$/, "H39's look outside of the mutex, which only its switch makes"],
+  [/^IrqDesc\.runner in host\/irq-flow\.ts and host\/irq-manage\.ts$/, "who waits for a handler asks whether it is that itself: nobody else changes the answer"],
   [/^(Gic|Apic)Cpu\.interruptDepth in host\/cpu\.ts and host\/irq-desc\.ts$/, "free_irq asks whether it is in a handler, and warns"],
 ];
 

@@ -32,7 +32,7 @@ export async function findUnannounced(executions, isAsked = () => true) {
 
 /** One execution: of each step who made it, its footprint, and what it touched. */
 function execute({ Trial, Footprint }, scenario, random, restless) {
-  const trial = new Trial(scenario);
+  const trial = new Trial(scenario, { rounds: null });
   const steps = [];
   let last = -1;
   for (let movable = trial.movable(); movable !== 0 && trial.violation === null && steps.length < STEPS; movable = trial.movable()) {
