@@ -93,7 +93,7 @@ export function rerun(scenario: Scenario, choices: readonly number[], steps: num
   for (let movable = trial.movable(); trial.violation === null && movable !== 0; movable = trial.movable()) {
     if (choices[made.length] === IN_TURN) made.push(IN_TURN);
     if (made.length >= steps || made.at(-1) === IN_TURN) {
-      if (choices.length > steps) throw new PersonError(`the schedule has ${choices.length} steps, and an execution counts as endless after ${steps}: allow more`);
+      if (choices.length > steps && choices[steps] !== IN_TURN) throw new PersonError(`the schedule has ${choices.length} steps, and an execution counts as endless after ${steps}: allow more`);
       endless(trial, steps);
       break;
     }
