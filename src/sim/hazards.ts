@@ -108,6 +108,15 @@ export const HAZARDS = {
   unmaskWhileDisabled: "23.9: an unmask by eventfd does not ask whether the user has disabled INTx",
   zapWithoutWait: "23.21: the pages of a BAR are taken away without waiting for accesses that are under way",
   signalInWakeup: "23.29: the receiver of an unmask eventfd signals the trigger itself, inside the wake-up",
+  // xics.md 22
+  forgetConsumedNote: "R1: a delivery that failed does not look whether its note was consumed before it was published",
+  mapBeforeMark: "R2: the bit of the resend map is set before the source's mark",
+  scanUnasked: "R3: a scan's delivery does not ask again, under the lock, whether the source is still marked",
+  entryKeepsMark: "R4: a write of a source's entry that decides to deliver leaves its mark to the next scan",
+  keepServerOfRejected: "R6: a rejected source goes to the server that rejected it",
+  lowerForeign: "R8: whoever changes a presentation controller takes the external interrupt away where none is due",
+  swapPqBlindly: "R11: a trigger and an EOI write P and Q without comparing them with what they read",
+  createBlockTwice: "R23: whoever found a block missing makes one, whether or not somebody has made it meanwhile",
   // the museum's own
   signalNoTrigger: "an unmask of INTx signals the trigger without asking whether there is one",
   unmaskOnAccess: "a VMM takes any trapped access to a device's registers for the end of its interrupt",

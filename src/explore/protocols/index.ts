@@ -24,6 +24,7 @@ import * as vgicFold from "./vgic-fold.js";
 import * as x86Eoi from "./x86-eoi.js";
 import * as x86Pit from "./x86-pit.js";
 import * as x86Vcpu from "./x86-vcpu.js";
+import * as xics from "./xics.js";
 
 const SUBJECTS = [
   assignedDevice,
@@ -51,6 +52,7 @@ const SUBJECTS = [
   x86Eoi,
   x86Pit,
   x86Vcpu,
+  xics,
 ];
 
 /** Every built-in protocol, by subject. Each export of the files is one. */

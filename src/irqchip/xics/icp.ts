@@ -52,6 +52,7 @@ export class Icp {
     this.xisr = xisr;
     if (this.sim.tracing) this.sim.emit(Ev.xics_icp, this.server, oldWord >>> 0, oldXisr, this.word >>> 0, xisr);
     if (out) yield* by.external(this, isSelf);
+    else if (this.sim.hazards.lowerForeign) yield* this.vcpu.lowerExternal();
     return true;
   }
 

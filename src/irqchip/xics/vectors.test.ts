@@ -241,6 +241,17 @@ describe("xics.md 23: IPIs and priorities", () => {
     expect([p.icp(), p.marks(0x1001)]).toEqual(["ff,00,00,000002,1,1", "rs"]);
   });
 
+  it("an outstanding MFRR keeps out sources as favoured as it or less, also while no IPI is shown (8.2)", () => {
+    const p = Papr.base();
+    p.setIcp(0xff000000, 0x04ff0000);
+    p.src(0x1001, 4);
+    p.src(0x1002, 3);
+    p.line(0x1001);
+    expect([p.icp(), p.marks(0x1001)]).toEqual(["ff,04,ff,000000,1,0", "rs"]);
+    p.line(0x1002);
+    expect(p.icp()).toBe("ff,04,03,001002,1,1");
+  });
+
   it("65: register values are compared untruncated and stored by their low byte", () => {
     const p = fresh();
     p.src(0x1001, 7);

@@ -1,5 +1,6 @@
 import { reads, shared, writes } from "../../sim/access.js";
 import { Ev } from "../../sim/event.js";
+import type { Hazards } from "../../sim/hazards.js";
 import { type Step, STRAIGHT } from "../../sim/step.js";
 import { EEXIST, EINVAL } from "../../uapi/errno.js";
 import { BLOCK_SHIFT, BLOCKS, INDEX_MASK, MASKED, PQ_PRESENTED, PQ_QUEUED, XICS_IPI } from "./constants.js";
@@ -31,7 +32,11 @@ export class Xics {
   private readonly sparse = new Map<number, Icp>();
   readonly virtualMode: Presenter = new VirtualMode();
 
-  constructor(readonly vm: XicsVm) {}
+  private readonly hazards: Hazards;
+
+  constructor(readonly vm: XicsVm) {
+    this.hazards = vm.sim.hazards;
+  }
 
   /** 5.2, rows 6 and 7: the presentation controller, or -EEXIST. */
   *connect(vcpu: XicsVcpu, server: number): Step<Icp | number> {
@@ -71,7 +76,7 @@ export class Xics {
     const id = irq >>> BLOCK_SHIFT;
     yield* this.vm.lock.lock();
     yield writes(this, "blocks");
-    const made = this.blocks[id] ?? new IcsBlock(this.vm.sim, id);
+    const made = (this.hazards.createBlockTwice ? null : this.blocks[id]) ?? new IcsBlock(this.vm.sim, id);
     this.blocks[id] = made;
     yield writes(this, "blockEnd");
     if (this.blockEnd <= id) this.blockEnd = id + 1;
@@ -110,7 +115,7 @@ export class Xics {
       yield reads(block, "pq");
       const old = block.pq[index];
       const pq = ((old << 1) & (PQ_PRESENTED | PQ_QUEUED)) | PQ_PRESENTED;
-      const isSwapped = yield* swapPq(block, index, old, pq);
+      const isSwapped = yield* this.swapPq(block, index, old, pq);
       if (isSwapped) return pq === PQ_PRESENTED;
     }
   }
@@ -121,7 +126,7 @@ export class Xics {
       yield reads(block, "pq");
       const old = block.pq[index];
       if (isHigh && (old & PQ_PRESENTED) !== 0) return false;
-      const isSwapped = yield* swapPq(block, index, old, isHigh ? PQ_PRESENTED : 0);
+      const isSwapped = yield* this.swapPq(block, index, old, isHigh ? PQ_PRESENTED : 0);
       if (isSwapped) return isHigh;
     }
   }
@@ -141,9 +146,10 @@ export class Xics {
       if (block === null) return;
       const index = next & INDEX_MASK;
       yield* block.lock.lock();
-      if (icp === null || block.server[index] !== icp.server) icp = yield* this.findServer(block.server[index]); // also of one that moved (R6)
+      const hasMoved = icp !== null && block.server[index] !== icp.server && !this.hazards.keepServerOfRejected;
+      if (icp === null || hasMoved) icp = yield* this.findServer(block.server[index]); // R6
       if (icp === null) this.drop(next, "no server", 0);
-      const isWanted = icp !== null && (!mustBeMarked || (yield* block.resend.has(index)));
+      const isWanted = icp !== null && (!mustBeMarked || this.hazards.scanUnasked || (yield* block.resend.has(index)));
       if (icp === null || !isWanted) {
         yield* block.lock.unlock();
         return;
@@ -172,10 +178,12 @@ export class Xics {
     if (sim.tracing) sim.emit(Ev.xics_deliver, irq, priority, icp.server, displaced !== NOT_ADMITTED ? 1 : 0);
     if (displaced !== NOT_ADMITTED) return displaced;
     // The mark first, then the bit of the map: who takes the bit finds the mark (R2).
+    const isEarly = this.hazards.mapBeforeMark;
+    if (isEarly) yield* icp.resendMap.set(block.id);
     yield* block.resend.set(index);
-    yield* icp.resendMap.set(block.id);
+    if (!isEarly) yield* icp.resendMap.set(block.id);
     // Whoever consumed the note since then may have scanned before the bit was there (R1).
-    const isNoted = yield* icp.needsResend();
+    const isNoted = this.hazards.forgetConsumedNote || (yield* icp.needsResend());
     if (isNoted) return 0;
     yield* block.resend.clear(index);
     return AGAIN;
@@ -210,11 +218,19 @@ export class Xics {
       yield reads(block, "pq");
       const old = block.pq[index];
       const pq = isLsi ? old : old >> 1;
-      const isSwapped = isLsi || (yield* swapPq(block, index, old, pq));
+      const isSwapped = isLsi || (yield* this.swapPq(block, index, old, pq));
       if (!isSwapped) continue;
       if (this.vm.sim.tracing) this.vm.sim.emit(Ev.xics_eoi, (block.id << BLOCK_SHIFT) | index, old, pq);
       return (pq & PQ_PRESENTED) !== 0;
     }
+  }
+
+  /** A trigger and an EOI meet here: without the compare a Q could be left behind that nobody ends (R11). */
+  private *swapPq(block: IcsBlock, index: number, old: number, pq: number): Step<boolean> {
+    yield writes(block, "pq");
+    if (block.pq[index] !== old && !this.hazards.swapPqBlindly) return false;
+    block.pq[index] = pq;
+    return true;
   }
 
   private drop(irq: number, reason: string, result: number): number {
@@ -238,12 +254,4 @@ const AGAIN = -1;
 /** Where a scan looks next: at every bit while others run, and straight at those that are set where nobody does. */
 function nextOf(map: { next(from: number, end: number): number }, from: number, end: number): number {
   return STRAIGHT ? map.next(from, end) : from;
-}
-
-/** A trigger and an EOI meet here: without the compare a Q could be left behind that nobody ends (R11). */
-function* swapPq(block: IcsBlock, index: number, old: number, pq: number): Step<boolean> {
-  yield writes(block, "pq");
-  if (block.pq[index] !== old) return false;
-  block.pq[index] = pq;
-  return true;
 }

@@ -18,7 +18,7 @@ export class XiveEntry {
  * decision, so that no scan delivers it a second time (R4).
  * @param priority as the guest gave it: stored as a byte, compared whole
  */
-function* writeEntry(block: IcsBlock, index: number, server: number, priority: number, saved: number): Step<boolean> {
+function* writeEntry(xics: Xics, block: IcsBlock, index: number, server: number, priority: number, saved: number): Step<boolean> {
   block.server[index] = server;
   block.priority[index] = priority;
   block.savedPriority[index] = saved;
@@ -26,7 +26,7 @@ function* writeEntry(block: IcsBlock, index: number, server: number, priority: n
   const isHeldBack = (yield* block.maskedPending.has(index)) || (yield* block.resend.has(index));
   if (!isHeldBack) return false;
   yield* block.maskedPending.clear(index);
-  yield* block.resend.clear(index);
+  if (!xics.vm.sim.hazards.entryKeepsMark) yield* block.resend.clear(index);
   return true;
 }
 
@@ -37,7 +37,7 @@ export function* setXive(xics: Xics, irq: number, server: number, priority: numb
   const icp = yield* xics.findServer(server);
   if (icp === null) return -EINVAL;
   yield* block.lock.lock();
-  const delivers = yield* writeEntry(block, irq & INDEX_MASK, server, priority, priority);
+  const delivers = yield* writeEntry(xics, block, irq & INDEX_MASK, server, priority, priority);
   yield* block.lock.unlock();
   if (delivers) yield* xics.deliver(irq, icp, false, xics.virtualMode);
   return 0;
@@ -60,7 +60,7 @@ export function* intOff(xics: Xics, irq: number): Step<number> {
   if (block === null) return -EINVAL;
   const index = irq & INDEX_MASK;
   yield* block.lock.lock();
-  yield* writeEntry(block, index, block.server[index], MASKED, block.priority[index]);
+  yield* writeEntry(xics, block, index, block.server[index], MASKED, block.priority[index]);
   yield* block.lock.unlock();
   return 0;
 }
@@ -77,7 +77,7 @@ export function* intOn(xics: Xics, irq: number): Step<number> {
   if (icp === null) return -EINVAL;
   yield* block.lock.lock();
   const saved = block.savedPriority[index];
-  const delivers = yield* writeEntry(block, index, block.server[index], saved, saved);
+  const delivers = yield* writeEntry(xics, block, index, block.server[index], saved, saved);
   yield* block.lock.unlock();
   if (delivers) yield* xics.deliver(irq, icp, false, xics.virtualMode);
   return 0;

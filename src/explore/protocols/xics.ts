@@ -1,0 +1,155 @@
+import { run } from "../../sim/step.js";
+import type { Protocol } from "../protocol.js";
+import { Thread } from "../stages/threads.js";
+import { XicsStage } from "../stages/xics-stage.js";
+
+/** The first sources of blocks 1 and 2. */
+const S = 0x400;
+const T = 0x401;
+const U = 0x800;
+const LSI = 0x105;
+const ALL = 0xff;
+const name = (irq: number): string => `source 0x${irq.toString(16)}`;
+
+/** Servers 0 and 1 admit nothing; the sources that are named have priority 5 and server 0. */
+function stageOf(hazards: ConstructorParameters<typeof XicsStage>[0], ...irqs: readonly number[]): XicsStage {
+  const stage = new XicsStage(hazards);
+  for (const irq of irqs) run(stage.source(irq, 5, 0));
+  return stage;
+}
+
+export const failAgainstLower: Protocol = {
+  name: "fail-against-lower",
+  title: "A message fails at a server whose guest lowers its priority at once: it is presented all the same.",
+  source: "xics.md 8.3 step 10, N8, R1",
+  program(hazards = {}) {
+    const stage = stageOf(hazards, S);
+    const device = new Thread("device", "hardirq", () => stage.line(S));
+    const guest = new Thread("vcpu0", "vcpu", () => stage.cppr(0, ALL));
+    return stage.program([device, guest], () => (stage.icp(0).xisr === S ? null : `R1: ${name(S)} sleeps`));
+  },
+};
+
+export const twoFailAgainstScan: Protocol = {
+  name: "two-fail-against-scan",
+  title: "Messages of two blocks fail while the guest scans: what is marked is in the resend map when all is done.",
+  source: "xics.md 8.3 step 10, N5, R2",
+  program(hazards = {}) {
+    const stage = stageOf(hazards, S, U);
+    const one = new Thread("device", "hardirq", () => stage.line(S));
+    const two = new Thread("device2", "hardirq", () => stage.line(U));
+    const guest = new Thread("vcpu0", "vcpu", () => stage.cppr(0, 3));
+    return stage.program([one, guest, two], () => {
+      const { needResend, resendBlocks } = stage.icp(0);
+      for (const irq of [S, U]) if (stage.at(irq)?.resend === true && !(needResend && resendBlocks.includes(irq >> 10))) return `R2: ${name(irq)} is marked, and no scan will look at its block`;
+      return null;
+    });
+  },
+};
+
+export const twoScanners: Protocol = {
+  name: "two-scanners",
+  title: "Two servers scan one block: a message that waits for one of them is presented once.",
+  source: "xics.md 8.4, N9, R3",
+  program(hazards = {}) {
+    const stage = stageOf(hazards, S);
+    run(stage.source(T, 5, 1));
+    run(stage.line(S));
+    run(stage.line(T));
+    function* serve(): ReturnType<XicsStage["drain"]> {
+      yield* stage.cppr(0, ALL);
+      yield* stage.drain(0);
+    }
+    const contexts = [new Thread("vcpu0", "vcpu", serve), new Thread("vcpu1", "vcpu", () => stage.cppr(1, ALL))];
+    return stage.program(contexts, () => once(stage, "R3"));
+  },
+};
+
+/** S was raised once, and server 0 has looked until nothing was left: taken, or presented, once. */
+function once(stage: XicsStage, hazard: string): string | null {
+  const times = stage.taken[0].filter((irq) => irq === S).length + (stage.icp(0).xisr === S ? 1 : 0);
+  return times === 1 ? null : `${hazard}: ${name(S)} was raised once and is presented ${times} times`;
+}
+
+export const entryAgainstScan: Protocol = {
+  name: "entry-against-scan",
+  title: "A guest sets the entry of a message that waits while its server scans: it is presented once.",
+  source: "xics.md 9.2, N9, R4",
+  program(hazards = {}) {
+    const stage = stageOf(hazards, S);
+    run(stage.line(S));
+    function* serve(): ReturnType<XicsStage["drain"]> {
+      yield* stage.cppr(0, ALL);
+      yield* stage.drain(0);
+    }
+    const contexts = [new Thread("vcpu1", "vcpu", () => stage.setXive(S, 0, 5)), new Thread("vcpu0", "vcpu", serve)];
+    return stage.program(contexts, () => once(stage, "R4"));
+  },
+};
+
+export const moveAgainstReject: Protocol = {
+  name: "move-against-reject",
+  title: "A presented message moves to another server while its own rejects it: it is presented there.",
+  source: "xics.md 8.3 step 3, R6",
+  program(hazards = {}) {
+    const stage = stageOf(hazards, S);
+    run(stage.cppr(0, ALL));
+    run(stage.cppr(1, ALL));
+    run(stage.line(S));
+    const contexts = [new Thread("vcpu1", "vcpu", () => stage.setXive(S, 1, 5)), new Thread("vcpu0", "vcpu", () => stage.cppr(0, 3))];
+    return stage.program(contexts, () => (stage.icp(1).xisr === S ? null : `R6: ${name(S)} is of server 1, and is not presented there`));
+  },
+};
+
+export const requestAgainstDelivery: Protocol = {
+  name: "request-against-delivery",
+  title: "One changes the MFRR of a server while a message is delivered there: its external interrupt is up when something is presented.",
+  source: "xics.md 8.1, N4, R8",
+  program(hazards = {}) {
+    const stage = stageOf(hazards, S);
+    run(stage.cppr(0, ALL));
+    const contexts = [new Thread("vcpu1", "vcpu", () => stage.ipi(1, 0, ALL)), new Thread("device", "hardirq", () => stage.line(S))];
+    return stage.program(contexts, () => (!stage.icp(0).out || stage.vcpus[0].external ? null : `R8: ${name(S)} is presented, and no external interrupt is up`));
+  },
+};
+
+export const messageAgainstEoi: Protocol = {
+  name: "message-against-eoi",
+  title: "A message comes again while its handler ends it: it is presented.",
+  source: "xics.md 7.1, 7.2, N8, R11",
+  program(hazards = {}) {
+    const stage = stageOf(hazards, S);
+    run(stage.cppr(0, ALL));
+    run(stage.line(S));
+    const xirr = run(stage.accept(0));
+    const contexts = [new Thread("device", "hardirq", () => stage.line(S)), new Thread("vcpu0", "vcpu", () => stage.eoi(0, xirr))];
+    return stage.program(contexts, () => (stage.icp(0).xisr === S ? null : `R11: ${name(S)} is stuck with ${stage.at(S)?.pq ?? "nothing"}`));
+  },
+};
+
+export const levelAgainstEoi: Protocol = {
+  name: "level-against-eoi",
+  title: "A line rises while its handler ends it: it may be presented and marked at once, once more than needed.",
+  source: "xics.md 7.2, N6, R10",
+  program(hazards = {}) {
+    const stage = new XicsStage(hazards);
+    run(stage.source(LSI, 0x105, 0));
+    run(stage.cppr(0, ALL));
+    run(stage.line(LSI));
+    const xirr = run(stage.accept(0));
+    run(stage.line(LSI, false));
+    const contexts = [new Thread("device", "hardirq", () => stage.line(LSI)), new Thread("vcpu0", "vcpu", () => stage.eoi(0, xirr))];
+    return stage.program(contexts, () => (stage.icp(0).xisr === LSI && stage.at(LSI)?.resend === true ? `R10: ${name(LSI)} is presented, and marked to be presented again` : null));
+  },
+};
+
+export const blockAgainstBlock: Protocol = {
+  name: "block-against-block",
+  title: "Two threads create the first sources of one block: both are there.",
+  source: "xics.md 5.3, R23",
+  program(hazards = {}) {
+    const stage = new XicsStage(hazards);
+    const contexts = [S, T].map((irq, i) => new Thread(`vmm${i}`, "user", () => stage.source(irq, ALL, 0)));
+    return stage.program(contexts, () => ([S, T].every((irq) => stage.at(irq)?.exists === true) ? null : "R23: a source is lost with the block that it was created in"));
+  },
+};
