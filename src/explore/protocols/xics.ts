@@ -96,7 +96,7 @@ export const moveAgainstReject: Protocol = {
     run(stage.cppr(0, ALL));
     run(stage.cppr(1, ALL));
     run(stage.line(S));
-    const contexts = [new Thread("vcpu1", "vcpu", () => stage.setXive(S, 1, 5)), new Thread("vcpu0", "vcpu", () => stage.cppr(0, 3))];
+    const contexts = [new Thread("vcpu0", "vcpu", () => stage.cppr(0, 3)), new Thread("vcpu1", "vcpu", () => stage.setXive(S, 1, 5))];
     return stage.program(contexts, () => (stage.icp(1).xisr === S ? null : `R6: ${name(S)} is of server 1, and is not presented there`));
   },
 };
