@@ -14,6 +14,7 @@ import { lazyEoiRecursion } from "./exhibits/lazy-eoi-recursion.js";
 import { levelAfterFold } from "./exhibits/level-after-fold.js";
 import { lineWithoutOwner } from "./exhibits/line-without-owner.js";
 import { maskByRoute } from "./exhibits/mask-by-route.js";
+import { moveAllWithoutLook } from "./exhibits/move-all-without-look.js";
 import { oneReferenceForTwo } from "./exhibits/one-reference-for-two.js";
 import { postedToASleeper } from "./exhibits/posted-to-a-sleeper.js";
 import { postedWhileSuppressed } from "./exhibits/posted-while-suppressed.js";
@@ -22,12 +23,13 @@ import { routeBeforeDeassign } from "./exhibits/route-before-deassign.js";
 import { sleepAfterCheck } from "./exhibits/sleep-after-check.js";
 import { sourcesApart } from "./exhibits/sources-apart.js";
 import { tornRoute } from "./exhibits/torn-route.js";
+import { translationWithoutReference } from "./exhibits/translation-without-reference.js";
 import { triggerTakenAway } from "./exhibits/trigger-taken-away.js";
 import { unforwardWhileActive } from "./exhibits/unforward-while-active.js";
 import { unmaskOnAccessStorm } from "./exhibits/unmask-on-access-storm.js";
 import { unmaskOnAccessWedge } from "./exhibits/unmask-on-access-wedge.js";
 
-/** The museum, from the core outwards: irqfds and resamplers, the IOAPIC, VMMs, forwarding, vCPUs, the vGIC. */
+/** The museum, from the core outwards: irqfds and resamplers, the IOAPIC, VMMs, forwarding, vCPUs, the vGIC, its ITS. */
 export const EXHIBITS: readonly Exhibit[] = [
   resamplerWithoutGrace,
   deassertPerMember,
@@ -56,4 +58,6 @@ export const EXHIBITS: readonly Exhibit[] = [
   activeAndPending,
   levelAfterFold,
   activeWithoutHalt,
+  translationWithoutReference,
+  moveAllWithoutLook,
 ];

@@ -71,6 +71,10 @@ export const HAZARDS = {
   freeVcpuAtClose: "K27: a vCPU ends with its descriptor",
   eoiWithoutSource: "K28: the end of a GICv2 SGI is written without its sender",
   // gic.md D2
+  keepTranslations: "R25: a command that ends a mapping leaves the translations that are remembered",
+  rememberUnlocked: "R26: a translation is remembered when its_lock has been given back",
+  queueUnlocked: "R42: cmd_lock is given back before the queue is worked off",
+  saveWhileRunning: "R45: an ITS's tables are saved without the vCPUs' mutexes",
   insertWithoutRecheck: "R30: the target decided before the list's lock was taken is not asked again",
   moveWithoutRecheck: "R31: nor is it when an interrupt moves between two lists",
   moveActive: "R32: an active interrupt follows its target",
@@ -126,6 +130,8 @@ export const HAZARDS = {
   sourcesApart: "the sources of a pin are put together before the lock under which the pin is driven",
   lazyEoiTellsListeners: "an edge on a pin whose EOIs go unseen tells the acknowledge listeners of the one before",
   levelActivePending: "a level interrupt goes into a list register active and pending at once",
+  hitWithoutReference: "a translation that is found takes no reference to its LPI",
+  moveAllWithoutLook: "a MOVALL does not ask whether an LPI that it came by is still there",
   connectWithoutUnblock: "the first device that may post into a VM leaves vCPUs blocked that block without a wake-up vector",
 } as const;
 

@@ -1,5 +1,7 @@
 import { BOOT, setCurrent } from "../../sim/context.js";
+import type { Hazards } from "../../sim/hazards.js";
 import { forgetLockOrder } from "../../sim/lock.js";
+import { explore } from "../explorer.js";
 import type { Impossible, ProgramTrap, Race, Reproduced, Trap } from "../hazard-case.js";
 import type { Protocol } from "../protocol.js";
 
@@ -33,6 +35,13 @@ export class CasesOf {
   private id(number: string): string {
     return `${this.specification} ${number}`;
   }
+}
+
+/** The first violation within the bound, or null when there is none and all was searched. */
+export function searched(protocol: Protocol, hazards: Partial<Hazards>, preemptions: number): string | null {
+  const result = explore(() => protocol.program(hazards), { preemptions });
+  if (result.verdict === "violation") return `${result.message}; replay ${result.schedule}`;
+  return result.exhausted ? null : `the search did not end within ${result.interleavings} executions`;
 }
 
 /** What a vector shows: null where it is what the vector says. What is thrown on the way is shown, too. */

@@ -1,18 +1,24 @@
 import type { HazardCase } from "../hazard-case.js";
 import { routeAgainstSignal } from "../protocols/ioapic.js";
 import * as kicks from "../protocols/kicks.js";
+import * as its from "../protocols/its.js";
 import { moveAgainstRoute, queueAgainstRoute } from "../protocols/vgic.js";
-import { CasesOf } from "./cases.js";
+import { CasesOf, searched } from "./cases.js";
 import * as vgic from "./vgic-vectors.js";
 
 const R = new CasesOf("gic.md");
 
 /**
- * gic.md D2, as far as it needs neither an ITS nor direct injection. Not here: R25, R26, R28, R29, R40 to R45 and R55 to
- * R57 are the ITS's, R1 to R23, R27, R46 to R49, R53 and R54 those of direct injection.
+ * gic.md D2, without direct injection: R1 to R23, R27, R46 to R49, R53 and R54.
  */
 export const GIC_HAZARDS: readonly HazardCase[] = [
   R.race("R24", "routing update racing injection", routeAgainstSignal, "readTornRoute", 2),
+  R.trapIn("R25", "stale translation cache: DISCARD", its.messageAgainstDiscard, "keepTranslations", 2),
+  R.trapIn("R25", "stale translation cache: MAPD", its.messageAgainstUnmap, "keepTranslations", 2),
+  R.race("R26", "insert after invalidate", its.messageAgainstDiscard, "rememberUnlocked", 2),
+  R.impossible("R28", "resurrecting a dying LPI",
+    "an LPI is its place in one table: the last reference goes, and the next lookup is made, in one access each, and a new mapping begins with nothing", () => searched(its.mapsOfOneLpi, {}, 2)),
+  R.impossible("R29", "two MAPTI of the same LPI from two ITSs", "finding an LPI and making it is one access to that table", () => searched(its.mapsOfOneLpi, {}, 2)),
   R.race("R30", "queue without recheck", queueAgainstRoute, "insertWithoutRecheck", 3),
   R.race("R31", "prune migration without recheck", moveAgainstRoute, "moveWithoutRecheck", 3),
   R.trap("R32", "IROUTER of an active interrupt", "moveActive", "gic.md vector VA73", vgic.vectorVA73),
@@ -23,7 +29,31 @@ export const GIC_HAZARDS: readonly HazardCase[] = [
   R.race("R37", "kick before the interrupt is listed", kicks.injectIntoRunningVcpu, "kickBeforeInsert", 1),
   R.race("R38", "WFI check race", kicks.injectIntoHaltedVcpu, "sleepAfterCheck", 1),
   R.race("R39", "interrupt queued during flush", kicks.injectIntoRunningVcpu, "modeAfterCheck", 1),
+  R.reproduced("R40", "EnableLPIs=0 racing an MSI", its.messageAgainstDisable, 2,
+    "a translation is made and remembered under its_lock, EnableLPIs is cleared and translations forgotten without it: what was asked before is remembered afterwards"),
+  R.reproduced("R41", "EnableLPIs=1 erasing a latch", its.messageAgainstEnable, 2,
+    "messages are taken on as soon as EnableLPIs is set, and the scan that follows assigns each bit of the pending table"),
+  R.race("R42", "CWRITER from two vCPUs", its.queueOfTwoVcpus, "queueUnlocked", 2),
+  R.reproduced("R43", "restore order of CBASER and CWRITER", its.queueRestoredBeforeItsPlace, 0, "a write of CBASER zeroes CREADR and CWRITER, whoever writes: user space restores CBASER first"),
+  R.reproduced("R44", "GITS_CTLR disable during a message", its.messageAgainstItsDisable, 2,
+    "GITS_CTLR is written under cmd_lock and a message is translated under its_lock: what was asked before is remembered afterwards"),
+  R.impossible("R44", "GITS_CTLR disable during processing", "the loop and the write of GITS_CTLR hold cmd_lock", () => searched(its.commandsAgainstItsDisable, {}, 2)),
+  R.race("R45", "SAVE_TABLES with running vCPUs", its.saveAgainstRun, "saveWhileRunning", 2),
   R.trap("R50", "DIR for an interrupt on another vCPU", "ignoreDir", "gic.md vector VA72", vgic.vectorVA72),
   R.trap("R51", "EOI for an entry without list register", "ignoreEoiCount", "gic.md vector VA61", vgic.vectorVA61),
   R.trap("R52", "owner conflict", "ignoreOwner", "gic.md vector VA64", vgic.vectorVA64),
+  R.reproduced("R55", "CLEAR versus a list register on another vCPU", its.clearOfRunningVcpu, 1,
+    "CLEAR changes the latch alone: a vCPU that has the LPI in a list register latches it again when it leaves its guest"),
+  R.reproduced("R56", "re-enable after EnableLPIs=0 with PTZ=1", its.latchBehindDisable, 0,
+    "EnableLPIs=0 takes LPIs off the list and leaves their latches, and PTZ=1 has nobody look at them until the next event"),
+  R.reproduced("R57", "SAVE_PENDING concurrent with an MSI", its.messageAgainstSavePending, 2,
+    "the vCPUs are stopped and devices are not: user space has to quiesce them first"),
+];
+
+const B = new CasesOf("gic-its.md");
+
+/** What gic.md does not number. */
+export const GIC_ITS_HAZARDS: readonly HazardCase[] = [
+  B.reproduced("B6.1", "INVALL against a configuration write", its.invalidateAllAgainstInvalidate, 2,
+    "a configuration byte is read before the LPI's lock is taken, and a redistributor's INVALLR holds no lock of an ITS: an older byte may be the last to be stored"),
 ];

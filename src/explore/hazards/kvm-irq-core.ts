@@ -1,7 +1,4 @@
-import type { Hazards } from "../../sim/hazards.js";
-import { explore } from "../explorer.js";
 import type { HazardCase } from "../hazard-case.js";
-import type { Protocol } from "../protocol.js";
 import * as bypass from "../protocols/bypass.js";
 import * as forwarding from "../protocols/forwarding.js";
 import * as injection from "../protocols/injection.js";
@@ -12,17 +9,10 @@ import * as resampler from "../protocols/resampler.js";
 import * as routing from "../protocols/routing.js";
 import * as x86Eoi from "../protocols/x86-eoi.js";
 import * as x86Pit from "../protocols/x86-pit.js";
-import { CasesOf } from "./cases.js";
+import { CasesOf, searched } from "./cases.js";
 import { vector36, vector40, vector94, waitInsideReader } from "./core-vectors.js";
 
 const core = new CasesOf("kvm-irq-core.md");
-
-/** The first violation within the bound, or null when there is none and all was searched. */
-function searched(protocol: Protocol, hazards: Partial<Hazards>, preemptions: number): string | null {
-  const result = explore(() => protocol.program(hazards), { preemptions });
-  if (result.verdict === "violation") return `${result.message}; replay ${result.schedule}`;
-  return result.exhausted ? null : `the search did not end within ${result.interleavings} executions`;
-}
 
 /** kvm-irq-core.md 10.2. */
 export const KVM_IRQ_CORE_HAZARDS: readonly HazardCase[] = [

@@ -10,6 +10,7 @@ import * as ioapicSources from "./ioapic-sources.js";
 import * as ioeventfd from "./ioeventfd.js";
 import * as irqfdLife from "./irqfd-life.js";
 import * as irqfd from "./irqfd.js";
+import * as its from "./its.js";
 import * as kicks from "./kicks.js";
 import * as localApics from "./local-apics.js";
 import * as machines from "./machines.js";
@@ -38,6 +39,7 @@ const SUBJECTS = [
   ioeventfd,
   irqfd,
   irqfdLife,
+  its,
   kicks,
   localApics,
   machines,

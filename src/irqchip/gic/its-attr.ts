@@ -129,9 +129,19 @@ function* accessRegister(its: Its, offset: number, attrHi: number, low: number, 
 
 /** B9. INIT does nothing: the address has initialised the ITS. An attribute that is none is refused only with everything locked. */
 function* control(its: Its, attr: number): Step<number> {
+  const { dist } = its;
   if (attr === A.KVM_DEV_ARM_VGIC_CTRL_INIT) return 0;
-  const isLocked = yield* tryLockVcpus(its.dist);
+  if (dist.hazards.saveWhileRunning) return yield* controlStopped(its, attr);
+  const isLocked = yield* tryLockVcpus(dist);
   if (!isLocked) return -EBUSY;
+  const error = yield* controlStopped(its, attr);
+  yield* unlockVcpus(dist, dist.vm.vcpus.length);
+  yield* dist.vm.lock.unlock();
+  return error;
+}
+
+/** No vCPU runs (hazard R45). */
+function* controlStopped(its: Its, attr: number): Step<number> {
   yield* its.dist.configLock.lock();
   yield* its.itsLock.lock();
   let error = 0;
@@ -141,8 +151,6 @@ function* control(its: Its, attr: number): Step<number> {
   else error = -ENXIO;
   yield* its.itsLock.unlock();
   yield* its.dist.configLock.unlock();
-  yield* unlockVcpus(its.dist, its.dist.vm.vcpus.length);
-  yield* its.dist.vm.lock.unlock();
   return error;
 }
 

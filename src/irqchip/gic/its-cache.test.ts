@@ -1,23 +1,23 @@
 import { describe, expect, it } from "vitest";
 import { GITS_TRANSLATER } from "../../arch/gic/gits.js";
 import { EBUSY, EINVAL, EWOULDBLOCK } from "../../uapi/errno.js";
-import { clear, discard, int, ITS, ITS_STRIDE, ItsHarness, ITT, mapc, mapd, mapti, movall, movi } from "./its.fixture.js";
+import { clear, discard, int, ITS, ITS_STRIDE, ItsStage, ITT, mapc, mapd, mapti, movall, movi } from "../../explore/stages/its-stage.js";
 
 const OTHER = ITS + ITS_STRIDE + GITS_TRANSLATER;
 const EVENTS = 32;
 
 /** Event 0 of device 2 is mapped, to vCPU 1. */
-function mapped(compat: "newest" | "linux-6.1" = "newest", itses = 1): ItsHarness {
-  const h = new ItsHarness({ compat, itses });
+function mapped(compat: "newest" | "linux-6.1" = "newest", itses = 1): ItsStage {
+  const h = new ItsStage({ compat, itses });
   h.commands(mapd(2, 5), mapc(0, 1), mapc(1, 2), mapti(2, 0, 8195, 0));
   return h;
 }
 
-const isKnown = (h: ItsHarness, event: number, address = ITS + GITS_TRANSLATER): boolean => h.msi(2, event, { isAtomic: true, address }) !== -EWOULDBLOCK;
+const isKnown = (h: ItsStage, event: number, address = ITS + GITS_TRANSLATER): boolean => h.msi(2, event, { isAtomic: true, address }) !== -EWOULDBLOCK;
 
 describe("translations that are remembered (gic-its.md B7.3)", () => {
   it("every one stays, however many there are, until something changes one", () => {
-    const h = new ItsHarness();
+    const h = new ItsStage();
     h.gicr(0, 0, 0n, 4);
     for (let device = 0; device < 40; device++) {
       h.commands(mapd(device, 5, ITT + 0x1000 * device), mapc(0, 1));
@@ -67,7 +67,7 @@ describe("translations that are remembered (gic-its.md B7.3)", () => {
   });
 
   it("[6.1] remembers 16 for each vCPU, and forgets the one not used for longest", () => {
-    const h = new ItsHarness({ compat: "linux-6.1", ids: [0] });
+    const h = new ItsStage({ compat: "linux-6.1", ids: [0] });
     h.commands(mapd(2, 5), mapc(0, 0));
     for (let event = 0; event < 18; event++) h.commands(mapti(2, event, 8192 + event, 0));
     for (let event = 0; event < 18; event++) h.msi(2, event);
@@ -79,7 +79,7 @@ describe("translations that are remembered (gic-its.md B7.3)", () => {
 
   it("MOVALL empties them, and takes the LPIs of its first vCPU or, newer, all of them", () => {
     for (const rule of ["filtered", "linux-6.10+"] as const) {
-      const h = new ItsHarness({ lpiRules: { movall: rule } });
+      const h = new ItsStage({ lpiRules: { movall: rule } });
       h.commands(mapd(2, 5), mapc(0, 1), mapc(1, 2), mapti(2, 0, 8195, 0), mapti(2, 1, 8196, 1));
       h.msi(2, 0);
       h.commands(movall(1, 3));
@@ -93,7 +93,7 @@ describe("translations that are remembered (gic-its.md B7.3)", () => {
 describe("LPIs by stricter rules than the kernel's (gic.md D0.5)", () => {
   it("R41: an EnableLPIs scan erases what was latched before, and adds to it where that is asked for", () => {
     for (const strictPendingScan of [false, true]) {
-      const h = new ItsHarness({ lpiRules: { strictPendingScan } });
+      const h = new ItsStage({ lpiRules: { strictPendingScan } });
       h.commands(mapd(2, 5), mapc(0, 1), mapti(2, 0, 8195, 0), int(2, 0));
       h.enableLpis(1, false);
       h.enableLpis(1, true);
@@ -103,7 +103,7 @@ describe("LPIs by stricter rules than the kernel's (gic.md D0.5)", () => {
 
   it("R55: a CLEAR does not reach a list register of another vCPU, unless every vCPU leaves its guest for it", () => {
     for (const strictClear of [false, true]) {
-      const h = new ItsHarness({ lpiRules: { strictClear } });
+      const h = new ItsStage({ lpiRules: { strictClear } });
       h.commands(mapd(2, 5), mapc(0, 1), mapti(2, 0, 8195, 0), int(2, 0));
       h.enter(1);
       h.commands(clear(2, 0));
@@ -113,7 +113,7 @@ describe("LPIs by stricter rules than the kernel's (gic.md D0.5)", () => {
 
   it("R56: a latch outlives EnableLPIs going to 0, and an INV after a PTZ enable delivers it, unless it is dropped", () => {
     for (const strictDisable of [false, true]) {
-      const h = new ItsHarness({ lpiRules: { strictDisable } });
+      const h = new ItsStage({ lpiRules: { strictDisable } });
       h.commands(mapd(2, 5), mapc(0, 1), mapti(2, 0, 8195, 0), int(2, 0));
       h.enableLpis(1, false);
       expect(h.msi(2, 0)).toBe(-EBUSY);

@@ -1,18 +1,18 @@
 import { describe, expect, it } from "vitest";
 import { EBUSY, EINVAL, EWOULDBLOCK } from "../../uapi/errno.js";
-import { clear, discard, int, inv, invall, ItsHarness, ITS, ITT, mapc, mapd, mapti, movall, movi, PENDING } from "./its.fixture.js";
+import { clear, discard, int, inv, invall, ItsStage, ITS, ITT, mapc, mapd, mapti, movall, movi, PENDING } from "../../explore/stages/its-stage.js";
 
 const NONE = 1023;
 
 /** Device 2 with 5 bits of events, collection 0 on vCPU 1, event 4 as LPI 8195. */
-function mapped(): ItsHarness {
-  const h = new ItsHarness();
+function mapped(): ItsStage {
+  const h = new ItsStage();
   expect(h.commands(mapd(2, 5), mapc(0, 1), mapti(2, 4, 8195, 0))).toEqual([0, 0, 0]);
   return h;
 }
 
 /** The same, with collections on vCPUs 1 and 2. */
-function twoCollections(): ItsHarness {
+function twoCollections(): ItsStage {
   const h = mapped();
   h.commands(mapc(1, 2));
   return h;
@@ -20,28 +20,28 @@ function twoCollections(): ItsHarness {
 
 describe("commands of the ITS (gic.md D4)", () => {
   it("VI12, VI14: a device id must fit the table, also to be unmapped", () => {
-    const h = new ItsHarness();
+    const h = new ItsStage();
     expect(h.commands(mapd(8192, 5), mapd(9000, 1, ITT, false))).toEqual([0x010801, 0x010801]);
   });
 
   it("VI13: 16 bits of event id are the most", () => {
-    const h = new ItsHarness();
+    const h = new ItsStage();
     expect(h.commands(mapd(2, 17), mapd(2, 16))).toEqual([0x010802, 0]);
   });
 
   it("VI15: MAPC asks for the vCPU and for room in the table; unmapping what was never mapped is fine", () => {
-    const h = new ItsHarness();
+    const h = new ItsStage();
     expect(h.commands(mapc(0, 9), mapc(8192, 0), mapc(5, 0, false))).toEqual([0x010902, 0x010903, 0]);
   });
 
   it("VI16: MAPTI asks for the device, the event and the LPI, in this order", () => {
-    const h = new ItsHarness();
+    const h = new ItsStage();
     h.commands(mapd(2, 5), mapc(0, 1));
     expect(h.commands(mapti(9, 0, 8192, 0), mapti(2, 32, 8191, 0), mapti(2, 0, 8191, 0), mapti(2, 0, 65536, 0))).toEqual([0x010a04, 0x010a05, 0x010a06, 0x010a06]);
   });
 
   it("VI17: PROPBASER says how many LPIs there are", () => {
-    const h = new ItsHarness();
+    const h = new ItsStage();
     for (let cpu = 0; cpu < 4; cpu++) h.enableLpis(cpu, false);
     h.gicr(0, 0x70, 0x4103000dn);
     h.commands(mapd(2, 5), mapc(0, 1));
@@ -158,7 +158,7 @@ describe("commands of the ITS (gic.md D4)", () => {
 
   it("VI55: an LPI may be pending again before it was ended, [6.1] after it", () => {
     for (const compat of ["newest", "linux-6.1"] as const) {
-      const h = new ItsHarness({ compat });
+      const h = new ItsStage({ compat });
       h.commands(mapd(2, 5), mapc(0, 1), mapti(2, 4, 8195, 0), int(2, 4));
       expect(h.iar(1)).toBe(8195);
       h.exit(1);
@@ -209,7 +209,7 @@ describe("messages to the ITS (gic.md D4)", () => {
   });
 
   it("VI34: the pending bit of a mapped LPI is taken out of the table", () => {
-    const h = new ItsHarness();
+    const h = new ItsStage();
     const byte = PENDING + 0x10000 + 1024;
     h.vm.ram.memory.setU8(byte, 0x88);
     h.commands(mapd(2, 5), mapc(0, 1), mapti(2, 4, 8195, 0));
@@ -243,14 +243,14 @@ describe("messages to the ITS (gic.md D4)", () => {
   });
 
   it("VI56: a bit taken at MAPTI is lost when LPIs are enabled afterwards, and not when they were before", () => {
-    const h = new ItsHarness();
+    const h = new ItsStage();
     const byte = PENDING + 0x10000 + 1024;
     h.enableLpis(1, false);
     h.vm.ram.memory.setU8(byte, 0x08);
     h.commands(mapd(2, 5), mapc(0, 1), mapti(2, 4, 8195, 0));
     h.enableLpis(1, true);
     expect(h.drain(1)).toEqual([]);
-    const g = new ItsHarness();
+    const g = new ItsStage();
     g.vm.ram.memory.setU8(byte, 0x08);
     g.commands(mapd(2, 5), mapc(0, 1), mapti(2, 4, 8195, 0));
     expect(g.drain(1)).toEqual([8195]);

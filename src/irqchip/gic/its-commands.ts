@@ -17,6 +17,7 @@ import {
 } from "../../arch/gic/its-command.js";
 import { reads } from "../../sim/access.js";
 import { Ev } from "../../sim/event.js";
+import { UseAfterFree } from "../../sim/list.js";
 import type { Step } from "../../sim/step.js";
 import { ENODEV } from "../../uapi/errno.js";
 import type { Its } from "./its.js";
@@ -212,6 +213,8 @@ function* movall(its: Its, dw: Int32Array): Step<number> {
   if (from === to) return 0;
   for (let intid = yield* dist.lpis.next(VGIC_MIN_LPI); intid >= 0; intid = yield* dist.lpis.next(intid + 1)) {
     const irq = yield* dist.lpis.get(intid);
+    // Another ITS may have unmapped it since (Linux 85a71ee9a070).
+    if (irq === null && dist.hazards.moveAllWithoutLook) throw new UseAfterFree(`MOVALL moves LPI ${intid}, which is gone`);
     if (irq === null) continue;
     yield* irq.lock.lock();
     const before = irq.targetVcpu;

@@ -1,7 +1,7 @@
 import { expect } from "vitest";
 import { SPURIOUS_INTID } from "../../arch/gic/contract.js";
 import { ArmLpis } from "./arm-lpis.fixture.js";
-import * as command from "./its.fixture.js";
+import * as command from "../../explore/stages/its-stage.js";
 
 /** How many of each a random sequence plays with. */
 export const PLACES = { devices: 3, events: 6, collections: 4, vcpus: 4 } as const;
@@ -47,7 +47,7 @@ export interface ItsGuestOptions {
  * both show the same. Each LPI has its event for good, and a priority of its own until its byte is changed.
  */
 export class ItsGuest {
-  readonly h: command.ItsHarness;
+  readonly h: command.ItsStage;
   readonly model: ArmLpis;
   /** What commands answered and what was taken, in order. */
   readonly seen: number[] = [];
@@ -57,7 +57,7 @@ export class ItsGuest {
     from: ItsGuest | null = null,
   ) {
     const isFirst = from === null;
-    const h = new command.ItsHarness({ itses: options.itses, isRaw: !isFirst });
+    const h = new command.ItsStage({ itses: options.itses, isRaw: !isFirst });
     this.h = h;
     const byte = (intid: number): number => h.vm.ram.memory.getU8(command.PROPERTIES + intid - FIRST_LPI);
     this.model = isFirst ? new ArmLpis(PLACES.vcpus, byte, PRIORITY_BITS) : from.model.copy(byte);
@@ -128,7 +128,7 @@ export class ItsGuest {
   }
 
   /** One command to the ITS in use; `isDone`: did the model take it, or find it wrong? */
-  private both(words: Parameters<command.ItsHarness["commands"]>[0], isDone: boolean): void {
+  private both(words: Parameters<command.ItsStage["commands"]>[0], isDone: boolean): void {
     const [code] = this.h.commands(words);
     expect(code === 0, `command ${words.join(" ")} answers ${code}`).toBe(isDone);
     this.seen.push(code);

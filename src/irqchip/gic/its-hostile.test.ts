@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { run } from "../../sim/step.js";
 import { soakIts } from "./its.soak.js";
-import { COLLECTIONS, DEVICES, ItsHarness, ITT, PENDING, PROPERTIES, QUEUE } from "./its.fixture.js";
+import { COLLECTIONS, DEVICES, ItsStage, ITT, PENDING, PROPERTIES, QUEUE } from "../../explore/stages/its-stage.js";
 
 const RUNS = 60;
 /** `npm run soak:its` has a million. */
@@ -23,7 +23,7 @@ const wild = fc.tuple(fc.constantFrom(...OPCODES), word, word, word, word).map((
 const command = fc.oneof(plausible, plausible, wild);
 
 /** Everything outside the guest's memory that a guest could reach would throw; so would state that contradicts itself. */
-function check(h: ItsHarness): void {
+function check(h: ItsStage): void {
   expect(h.read("CREADR")).toBe(h.read("CWRITER"));
   expect(run(h.dist.lpis.next(8192)) < 65536).toBe(true);
 }
@@ -32,7 +32,7 @@ describe("a hostile guest (gic-its.md B3, B4)", () => {
   it("may queue anything: every command is passed, and the ITS goes on", () => {
     fc.assert(
       fc.property(fc.array(command, { minLength: 1, maxLength: 60 }), (commands) => {
-        const h = new ItsHarness();
+        const h = new ItsStage();
         for (const words of commands) h.commands([words[0], words[1], words[2], words[3]]);
         check(h);
         for (let cpu = 0; cpu < 4; cpu++) h.drain(cpu);
@@ -44,7 +44,7 @@ describe("a hostile guest (gic-its.md B3, B4)", () => {
   it("may point the queue and the tables anywhere", () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.constantFrom("BASER0", "BASER1", "CBASER", "CWRITER", "CREADR", "CTLR"), word), { minLength: 1, maxLength: 30 }), fc.array(command, { maxLength: 8 }), (stores, commands) => {
-        const h = new ItsHarness();
+        const h = new ItsStage();
         for (const [register, value] of stores) {
           h.write(register as "CTLR", value);
           for (const words of commands) h.commands([words[0], words[1], words[2], words[3]]);
@@ -59,7 +59,7 @@ describe("a hostile guest (gic-its.md B3, B4)", () => {
   it("may leave anything in the tables that a restore reads", () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.constantFrom(DEVICES, COLLECTIONS, ITT), fc.integer({ min: 0, max: 40 }), word), { maxLength: 30 }), fc.boolean(), (entries, isIndirect) => {
-        const h = new ItsHarness();
+        const h = new ItsStage();
         h.write("CTLR", 0n);
         if (isIndirect) h.write("BASER0", VALID | (1n << 62n) | BigInt(DEVICES));
         for (const [table, index, value] of entries) h.poke(table + 8 * index, value);
@@ -79,7 +79,7 @@ describe("a hostile guest (gic-its.md B3, B4)", () => {
   });
 
   it("is served in bounded work: MAPD of every device with 16 bits of events costs no table", () => {
-    const h = new ItsHarness();
+    const h = new ItsStage();
     for (let device = 0; device < 2000; device++) h.commands([0x08n | (BigInt(device) << 32n), 15n, BigInt(ITT) | VALID, 0n]);
     expect(h.mapped().devices.length).toBe(2000);
     run(h.its.itsLock.lock());

@@ -32,13 +32,18 @@ export function* unmapEvent(its: Its, device: ItsDevice, event: number): Step<vo
   const intid = device.intid(event);
   device.unmap(event);
   yield* releaseLpi(its.dist, intid);
-  yield* its.cache.invalidate();
+  yield* forgetTranslations(its);
+}
+
+/** Before the command that asked for it is over (hazard R25). */
+function* forgetTranslations(its: Its): Step<void> {
+  if (!its.dist.hazards.keepTranslations) yield* its.cache.invalidate();
 }
 
 export function* freeDevice(its: Its, device: ItsDevice): Step<void> {
   its.devices.delete(device.id);
   for (let event = device.next(0); event >= 0; event = device.next(event + 1)) yield* releaseLpi(its.dist, device.intid(event));
-  yield* its.cache.invalidate();
+  yield* forgetTranslations(its);
 }
 
 /** MAPC with V=0: entries keep their LPIs and have no collection any more, for good (B4.3). */

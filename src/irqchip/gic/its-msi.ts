@@ -1,5 +1,6 @@
 import { ItsError } from "../../arch/gic/its-command.js";
 import { reads } from "../../sim/access.js";
+import { UseAfterFree } from "../../sim/list.js";
 import type { Step } from "../../sim/step.js";
 import { EBUSY, EINVAL, ENODEV, EWOULDBLOCK } from "../../uapi/errno.js";
 import { KVM_MSI_VALID_DEVID } from "../../uapi/kvm.js";
@@ -31,8 +32,10 @@ export function* injectMsi(dist: VgicDist, message: ArmMessage): Step<number> {
   if (isDone) return 1;
   if (its === null || (message.flags & KVM_MSI_VALID_DEVID) === 0) return -EINVAL;
   yield* its.itsLock.lock();
+  const late = dist.hazards.rememberUnlocked ? yield* translate(its, message.devid, message.data) : 0;
   const result = yield* trigger(its, message.devid, message.data);
   yield* its.itsLock.unlock();
+  if (late !== 0 && result === 0) yield* its.cache.insert(its, message.devid | 0, message.data | 0, late);
   return result < 0 ? result : result === 0 ? 1 : 0;
 }
 
@@ -55,8 +58,9 @@ function* injectCached(dist: VgicDist, its: Its | null, { addressHi, addressLo, 
 export function* trigger(its: Its, devid: number, event: number): Step<number> {
   const intid = yield* translate(its, devid, event);
   if (intid < 0 || intid === (ItsError.INT_UNMAPPED_INTERRUPT as number)) return intid;
-  if (its.dist.v4?.isDirect(intid) !== true) yield* its.cache.insert(its, devid | 0, event | 0, intid);
-  yield* pend(its.dist, intid);
+  const { dist } = its;
+  if (dist.v4?.isDirect(intid) !== true && !dist.hazards.rememberUnlocked) yield* its.cache.insert(its, devid | 0, event | 0, intid);
+  yield* pend(dist, intid);
   return 0;
 }
 
@@ -78,10 +82,16 @@ export function* findEvent(its: Its, devid: number, event: number): Step<number>
   return intid < 0 || intid === (ItsError.INT_UNMAPPED_INTERRUPT as number) ? 0 : intid;
 }
 
-/** Latches an LPI and has its vCPU look; a VLPI is the hardware's, also one that a cache still knows (hazard R27). False: it is gone. */
+/**
+ * Latches an LPI and has its vCPU look; a VLPI is the hardware's, also one that a cache still knows (hazard R27). False: it is
+ * gone. A translation is no reference that keeps it, so one is taken where it is looked up (Linux ad362fe07fec).
+ */
 function* pend(dist: VgicDist, intid: number): Step<boolean> {
   const irq = yield* dist.lpis.get(intid);
-  if (irq === null) return false;
+  if (irq === null) {
+    if (dist.hazards.hitWithoutReference) throw new UseAfterFree(`LPI ${intid} is used after its last reference has gone`);
+    return false;
+  }
   yield* irq.lock.lock();
   if (irq.hw) {
     yield* pendVlpi(dist, irq, true);

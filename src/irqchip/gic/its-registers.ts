@@ -136,6 +136,11 @@ function* writeCwriter(its: Its, low: number): Step<void> {
   const offset = low & QUEUE_OFFSET;
   if (offset < cbaserBytes(its.cbaserLow)) {
     its.cwriter = offset;
+    if (its.dist.hazards.queueUnlocked) {
+      yield* its.cmdLock.unlock();
+      yield* processCommands(its);
+      return;
+    }
     yield* processCommands(its);
   }
   yield* its.cmdLock.unlock();

@@ -1,15 +1,15 @@
 import { describe, expect, it } from "vitest";
 import { run } from "../../sim/step.js";
 import { EBUSY, EEXIST, EFAULT, EINVAL } from "../../uapi/errno.js";
-import { COLLECTIONS, DEVICES, int, ItsHarness, ITT, mapc, mapd, mapti, PENDING } from "./its.fixture.js";
+import { COLLECTIONS, DEVICES, int, ItsStage, ITT, mapc, mapd, mapti, PENDING } from "../../explore/stages/its-stage.js";
 
 const VALID = 1n << 63n;
 const OTHER_ITT = ITT + 0x10000;
 const LEVEL2 = 0x41200000;
 
 /** VI37's two devices. */
-function twoDevices(): ItsHarness {
-  const h = new ItsHarness();
+function twoDevices(): ItsStage {
+  const h = new ItsStage();
   h.commands(mapd(2, 5), mapd(7, 4, OTHER_ITT), mapc(0, 0), mapc(3, 2), mapti(2, 0, 8192, 0), mapti(2, 20, 8195, 3));
   return h;
 }
@@ -37,7 +37,7 @@ describe("tables of the ITS (gic.md D4)", () => {
   });
 
   it("VI38: a collection that a mapping named keeps its place, unmapped", () => {
-    const h = new ItsHarness();
+    const h = new ItsStage();
     h.commands(mapd(2, 5), mapti(2, 1, 8192, 5));
     h.save();
     expect(h.peek(COLLECTIONS)).toBe(0x8000ffffffff0005n);
@@ -48,7 +48,7 @@ describe("tables of the ITS (gic.md D4)", () => {
   });
 
   it("VI39: a step that is too far for an entry is gone in single steps", () => {
-    const h = new ItsHarness();
+    const h = new ItsStage();
     h.write("CTLR", 0n);
     h.write("BASER0", VALID | (1n << 62n) | BigInt(DEVICES));
     h.write("CTLR", 1n);
@@ -68,7 +68,7 @@ describe("tables of the ITS (gic.md D4)", () => {
 
   it("VI40, VI41: tables that cannot be are refused, and leave nothing", () => {
     const dte = (bits: number): bigint => VALID | (BigInt(ITT / 8) & ~0x1fn) | BigInt(bits - 1);
-    const cases: [string, number, (h: ItsHarness) => void][] = [
+    const cases: [string, number, (h: ItsStage) => void][] = [
       ["vCPU 9", -EINVAL, (h) => h.poke(COLLECTIONS, VALID | (9n << 16n))],
       ["an id twice", -EEXIST, (h) => [0, 8].forEach((at) => h.poke(COLLECTIONS + at, VALID))],
       ["17 bits of events", -EINVAL, (h) => h.poke(DEVICES, dte(17))],
@@ -78,7 +78,7 @@ describe("tables of the ITS (gic.md D4)", () => {
       ["a table in no memory", -EFAULT, (h) => h.poke(DEVICES, VALID | 0x10000000n | 4n)],
     ];
     for (const [what, errno, prepare] of cases) {
-      const h = new ItsHarness();
+      const h = new ItsStage();
       h.write("CTLR", 0n);
       h.poke(COLLECTIONS, VALID);
       prepare(h);
@@ -92,7 +92,7 @@ describe("tables of the ITS (gic.md D4)", () => {
     run(h.vm.vcpus[1].mutex.lock());
     expect(h.save()).toBe(-EBUSY);
     run(h.vm.vcpus[1].mutex.unlock());
-    const g = new ItsHarness();
+    const g = new ItsStage();
     g.write("CTLR", 0n);
     g.write("BASER0", BigInt(DEVICES));
     expect(g.save()).toBe(0);
@@ -100,7 +100,7 @@ describe("tables of the ITS (gic.md D4)", () => {
   });
 
   it("VI43: an event without a collection is an empty entry, and nobody's next", () => {
-    const h = new ItsHarness();
+    const h = new ItsStage();
     h.commands(mapd(2, 5), mapc(0, 1), mapti(2, 4, 8195, 0), mapc(0, 0, false));
     h.poke(COLLECTIONS, 1n);
     expect(h.save()).toBe(0);
@@ -109,7 +109,7 @@ describe("tables of the ITS (gic.md D4)", () => {
 
   it("VI44: a device that its table no longer reaches is left out, [6.1] refused", () => {
     for (const compat of ["newest", "linux-6.1"] as const) {
-      const h = new ItsHarness({ compat });
+      const h = new ItsStage({ compat });
       h.write("CTLR", 0n);
       h.write("BASER0", VALID | (1n << 62n) | BigInt(DEVICES));
       h.write("CTLR", 1n);
@@ -122,7 +122,7 @@ describe("tables of the ITS (gic.md D4)", () => {
   });
 
   it("a first level that cannot be read ends a restore", () => {
-    const h = new ItsHarness();
+    const h = new ItsStage();
     h.write("CTLR", 0n);
     h.write("BASER0", VALID | (1n << 62n) | 0x10000000n);
     expect(h.restore()).toBe(-EFAULT);
@@ -130,7 +130,7 @@ describe("tables of the ITS (gic.md D4)", () => {
   });
 
   it("[6.1] writes the devices before one that its table no longer reaches", () => {
-    const h = new ItsHarness({ compat: "linux-6.1" });
+    const h = new ItsStage({ compat: "linux-6.1" });
     h.write("CTLR", 0n);
     h.write("BASER0", VALID | (1n << 62n) | BigInt(DEVICES));
     h.write("CTLR", 1n);
@@ -142,7 +142,7 @@ describe("tables of the ITS (gic.md D4)", () => {
   });
 
   it("VI47: SAVE_PENDING_TABLES writes the latches", () => {
-    const h = new ItsHarness();
+    const h = new ItsStage();
     h.commands(mapd(2, 5), mapc(0, 1), mapti(2, 4, 8195, 0), mapti(2, 5, 8196, 0), int(2, 4));
     h.vm.ram.memory.setU8(PENDING + 0x10000 + 1024, 0x10);
     expect(h.savePending()).toBe(0);

@@ -2,7 +2,7 @@ import { ItsOp } from "../../arch/gic/its-command.js";
 import { Random } from "../../sim/random.js";
 import { run, type Step } from "../../sim/step.js";
 import { PlainRam } from "../plain-ram.js";
-import { COLLECTIONS, DEVICES, ITS, ItsHarness, ITT, PENDING, PROPERTIES, QUEUE, type Register } from "./its.fixture.js";
+import { COLLECTIONS, DEVICES, ITS, ItsStage, ITT, PENDING, PROPERTIES, QUEUE, type Register } from "../../explore/stages/its-stage.js";
 
 const RAM = 0x4000_0000;
 const RAM_SIZE = 0x1000_0000;
@@ -64,7 +64,7 @@ class WatchedRam extends PlainRam {
 /** One hostile guest: random commands, in a queue and with tables that change under them. */
 class HostileGuest {
   readonly ram = new WatchedRam();
-  readonly h = new ItsHarness({ ram: this.ram });
+  readonly h = new ItsStage({ ram: this.ram });
   commands = 0;
   done = 0;
   mostAccesses = 0;

@@ -1,13 +1,13 @@
 import { GITS_TRANSLATER } from "../../arch/gic/gits.js";
 import { ItsOp } from "../../arch/gic/its-command.js";
 import { Process } from "../../host/process.js";
-import { run } from "../../sim/step.js";
+import { run, type Step } from "../../sim/step.js";
 import * as A from "../../uapi/arm.js";
 import { KVM_MSI_VALID_DEVID } from "../../uapi/kvm.js";
-import { createIts, type Its } from "./its.js";
-import { injectMsi, injectMsiAtomic } from "./its-msi.js";
-import type { MmioDevice } from "../contract.js";
-import { type HarnessOptions, VgicStage } from "../../explore/stages/vgic-stage.js";
+import { createIts, type Its } from "../../irqchip/gic/its.js";
+import { injectMsi, injectMsiAtomic } from "../../irqchip/gic/its-msi.js";
+import type { MmioDevice } from "../../irqchip/contract.js";
+import { type HarnessOptions, VgicStage } from "./vgic-stage.js";
 
 export const ITS = 0x08080000;
 export const DEVICES = 0x41000000;
@@ -24,7 +24,8 @@ const ARGUMENT = 0x1000;
 const OFFSETS = { CTLR: 0x0, IIDR: 0x4, TYPER: 0x8, CBASER: 0x80, CWRITER: 0x88, CREADR: 0x90, BASER0: 0x100, BASER1: 0x108, BASER2: 0x110 } as const;
 export type Register = keyof typeof OFFSETS;
 
-type Words = readonly [bigint, bigint, bigint, bigint];
+/** A command: its four doublewords. */
+export type Words = readonly [bigint, bigint, bigint, bigint];
 const VALID = 1n << 63n;
 
 export const mapd = (device: number, bits: number, itt = ITT, isValid = true): Words => [BigInt(ItsOp.MAPD) | (BigInt(device) << 32n), BigInt(bits - 1), BigInt(itt) | (isValid ? VALID : 0n), 0n];
@@ -41,15 +42,19 @@ export const invall = (icid: number): Words => [BigInt(ItsOp.INVALL), 0n, BigInt
 export const movall = (from: number, to: number): Words => [BigInt(ItsOp.MOVALL), 0n, BigInt(from) << 16n, BigInt(to) << 16n];
 export const sync = (): Words => [BigInt(ItsOp.SYNC), 0n, 0n, 0n];
 
+/** `itses`: how many, one behind the other; `isRaw`: without addresses and tables. */
+export type ItsStageOptions = HarnessOptions & { isRaw?: boolean; itses?: number };
+
 /** Fixture F1 of gic.md D4: F0 with an ITS, its tables, LPIs 8192 to 8210 enabled at priority 0xA0. */
-export class ItsHarness extends VgicStage {
+export class ItsStage extends VgicStage {
   /** The ITS that registers, commands and attributes go to. */
   its: Its;
   private queue = QUEUE;
+  /** Where the next command goes, by ITS, where some wait that are not announced. */
+  private readonly queued = new Map<Its, number>();
   readonly process = new Process(this.sim, "vmm");
 
-  /** @param options `itses`: how many, one behind the other; `isRaw`: without addresses and tables */
-  constructor(options: HarnessOptions & { isRaw?: boolean; itses?: number } = {}) {
+  constructor(options: ItsStageOptions = {}) {
     super(options);
     this.process.memory.map(ARGUMENT, 0x1000);
     const { itses = 1 } = options;
@@ -146,6 +151,46 @@ export class ItsHarness extends VgicStage {
     return BigInt(this.vm.ram.memory.getU32(address)) | (BigInt(this.vm.ram.memory.getU32(address + 4)) << 32n);
   }
 
+  // --- as steps, for contexts of a program ---
+
+  /** KVM_SIGNAL_MSI of a device behind the first ITS. */
+  *message(devid: number, data: number): Step<number> {
+    const address = ITS + GITS_TRANSLATER;
+    return yield* injectMsi(this.dist, { addressLo: address, addressHi: 0, data, flags: KVM_MSI_VALID_DEVID, devid });
+  }
+
+  /** Puts commands behind those that are in the queue, and does not announce them: where CWRITER goes then. */
+  queueUp(...all: readonly Words[]): number {
+    const at = this.queued.get(this.its) ?? Number(this.read("CWRITER"));
+    all.forEach((words, n) => words.forEach((word, i) => this.poke(this.queue + at + 32 * n + 8 * i, word)));
+    this.queued.set(this.its, at + 32 * all.length);
+    return at + 32 * all.length;
+  }
+
+  /** A vCPU's write of CWRITER. */
+  *announce(cwriter: number, its = this.its): Step<void> {
+    yield* its.mmioWrite(this.vm.vcpus[0], OFFSETS.CWRITER, 8, cwriter, 0);
+  }
+
+  redistributor(cpu: number): MmioDevice {
+    return this.dist.frames.redist(this.cpu(cpu));
+  }
+
+  /** KVM_DEV_ARM_ITS_SAVE_TABLES. */
+  *saveStep(): Step<number> {
+    return yield* this.its.setAttr(this.process, A.KVM_DEV_ARM_VGIC_GRP_CTRL, A.KVM_DEV_ARM_ITS_SAVE_TABLES, 0, 0);
+  }
+
+  /** KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES. */
+  *savePendingStep(): Step<number> {
+    return yield* this.vgic.setAttr(this.process, A.KVM_DEV_ARM_VGIC_GRP_CTRL, A.KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES, 0, 0);
+  }
+
+  /** The pending bit of an LPI in a vCPU's table. */
+  isSaved(intid: number, cpu: number): boolean {
+    return (this.vm.ram.memory.getU8(PENDING + 0x10000 * cpu + (intid >> 3)) & (1 << (intid & 7))) !== 0;
+  }
+
   /** KVM_SIGNAL_MSI. */
   msi(devid: number, data: number, options: { flags?: number; address?: number; isAtomic?: boolean } = {}): number {
     const { flags = KVM_MSI_VALID_DEVID, address = ITS + GITS_TRANSLATER, isAtomic = false } = options;
@@ -189,7 +234,7 @@ export class ItsHarness extends VgicStage {
     return run(this.vgic.setAttr(this.process, A.KVM_DEV_ARM_VGIC_GRP_CTRL, A.KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES, 0, 0));
   }
 
-  copyMemoryTo(other: ItsHarness, ranges: readonly (readonly [number, number])[]): void {
+  copyMemoryTo(other: ItsStage, ranges: readonly (readonly [number, number])[]): void {
     for (const [from, bytes] of ranges) {
       const buffer = new Uint8Array(bytes);
       this.vm.ram.memory.copyIn(from, buffer);
@@ -198,10 +243,10 @@ export class ItsHarness extends VgicStage {
   }
 
   /** Every register of the LPIs and of the first ITS, and its tables, into a raw harness: in the order of gic-its.md B10. */
-  copyRegistersTo(other: ItsHarness): void {
+  copyRegistersTo(other: ItsStage): void {
     this.use(0);
     other.use(0);
-    const redist = (h: ItsHarness, cpu: number): MmioDevice => h.dist.frames.redist(h.cpu(cpu));
+    const redist = (h: ItsStage, cpu: number): MmioDevice => h.dist.frames.redist(h.cpu(cpu));
     for (let cpu = 0; cpu < this.vm.vcpus.length; cpu++) {
       for (const [offset, size] of [[0x70, 8], [0x78, 8], [0, 4]] as const) {
         const frame = redist(this, cpu);
