@@ -81,6 +81,7 @@ export class HostDevice {
   ) {
     this.lock = new Mutex(sim, "device_lock");
     group?.members.push(name);
+    group?.devices.push(this);
   }
 
   /** vfio.md 2.2: an override, once set, is the only driver that matches. */

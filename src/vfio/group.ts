@@ -105,10 +105,19 @@ export class VfioGroup {
     yield* this.lock.lock();
     let flags = 0;
     if (this.drivers === 0) flags = -ENODEV;
-    else if (this.hasIommu) flags = 3;
-    else if (!(yield* this.iommuGroup.isDmaOwnerClaimed())) flags = 1;
+    else {
+      const isViable = yield* this.isViable();
+      if (this.hasIommu) flags = this.iommuGroup.hasDmaOwnership || isViable ? 3 : 2;
+      else flags = isViable ? 1 : 0;
+    }
     yield* this.lock.unlock();
     return flags;
+  }
+
+  /** May user space have it: nobody's DMA is the host's (2.5), or, before that was kept, no member's driver is (2.6). */
+  private *isViable(): Step<boolean> {
+    if (!this.iommuGroup.hasDmaOwnership) return yield* this.iommuGroup.hasNoHostDriver();
+    return !(yield* this.iommuGroup.isDmaOwnerClaimed());
   }
 
   /** GROUP_SET_CONTAINER, in the order of vfio.md 4.4. */
@@ -128,6 +137,7 @@ export class VfioGroup {
 
   private *attach(process: Process, container: VfioContainer): Step<number> {
     if (this.isNoIommu && !process.capabilities.has("SYS_RAWIO")) return -EPERM;
+    if (!this.iommuGroup.hasDmaOwnership && (yield* container.iommu()) !== null && !(yield* this.isViable())) return -EINVAL;
     const result = yield* container.attachGroup(this);
     if (result !== 0) return result;
     this.container = container;
@@ -193,6 +203,7 @@ export class VfioGroup {
   *useContainer(): Step<number> {
     if (!this.hasIommu || this.openedFile === null) return -EINVAL;
     if (this.container !== null && (yield* this.container.iommu()) === null) return -EINVAL;
+    if (!this.iommuGroup.hasDmaOwnership && !(yield* this.isViable())) return -EINVAL;
     this.openedFile.get();
     this.containerUsers++;
     return 0;

@@ -61,6 +61,8 @@ export interface VfioStageOptions extends Type1Options {
   isMsiIsolated?: boolean;
   apertureEnd?: bigint;
   reserved?: readonly ReservedRegion[];
+  /** Linux before 5.19. */
+  hasDmaOwnership?: boolean;
   /** The groups are a Power machine's. */
   tce?: TceGeometry;
   /** Number of the platform devices' group; default 12. */
@@ -98,8 +100,8 @@ export class VfioStage {
     this.sysfs = new Sysfs(sim);
     this.vfio = new Vfio(host, this.nodes, options.core);
     this.driver = new VfioPlatformDriver(this.vfio);
-    const { reserved = [X86_HOLE], apertureEnd = 0x7f_ffff_ffffn, isMsiIsolated = true } = options;
-    this.group = new IommuGroup(sim, options.group ?? 12, { reserved, apertureEnd, isMsiIsolated });
+    const { reserved = [X86_HOLE], apertureEnd = 0x7f_ffff_ffffn, isMsiIsolated = true, hasDmaOwnership = true } = options;
+    this.group = new IommuGroup(sim, options.group ?? 12, { reserved, apertureEnd, isMsiIsolated, hasDmaOwnership });
     const { group, reset, registers } = this;
     this.smmu = new Smmu(sim, options.smmu ?? "smmuv3");
     const resources = [
