@@ -113,6 +113,7 @@ export { File } from "./host/file.js";
 export { IommuDma } from "./host/iommu-dma.js";
 export { IommuGroup } from "./host/iommu-group.js";
 export { Host } from "./host/machine.js";
+export { Smmu } from "./host/smmu.js";
 export { GicHost } from "./host/gic/gic-host.js";
 export { ItsHost, type ItsHostOptions, type LpiHardware } from "./host/its/its-host.js";
 export { ItsDriver } from "./host/its/its-driver.js";

@@ -326,10 +326,28 @@ describe("an iommufd in place of a container", () => {
     expect(world.map(c, 0x1000n, 0x1000n)).toBe(-17);
     expect(world.unmap(c, 0x1000n, 0x1000n)).toEqual(type === 1 ? [0, 0x1000n] : [-ENOENT, 0n]);
     expect(world.unmap(c, 0n, 0n, uapi.VFIO_DMA_UNMAP_FLAG_ALL)).toEqual([0, type === 1 ? 0x2000n : 0x3000n]);
-    expect(world.ioctl(g, uapi.VFIO_GROUP_UNSET_CONTAINER, 0)).toBe(-EBUSY);
     world.close(d);
     expect(world.pciGroup.describeOwnership()).toBe("kernel 0 default");
     expect(world.ioctl(g, uapi.VFIO_GROUP_UNSET_CONTAINER, 0)).toBe(0);
+    expect(world.ioctl(g, uapi.VFIO_GROUP_UNSET_CONTAINER, 0)).toBe(-EINVAL);
+  });
+
+  it("a device holds the iommufd itself: it goes on when the group leaves, and when every other file is closed", () => {
+    const world = new PciStage();
+    const c = world.open("/dev/iommu");
+    const g = world.open("/dev/vfio/12");
+    world.setContainer(g, c);
+    const d = world.deviceFd(g, world.A.name);
+    expect(world.map(c, 0n, 0x1000n)).toBe(0);
+    expect(world.ioctl(g, uapi.VFIO_GROUP_UNSET_CONTAINER, 0)).toBe(0);
+    expect(world.deviceFd(g, world.A.name)).toBe(-EINVAL);
+    world.close(g);
+    world.close(c);
+    expect([world.call(d, uapi.VFIO_DEVICE_GET_INFO, 16), world.pciGroup.describeOwnership(), world.process.lockedMemory]).toEqual([0, "user 1 user", 0x1000]);
+    const again = world.open("/dev/vfio/12");
+    expect(again).toBeGreaterThanOrEqual(0);
+    world.close(d);
+    expect([world.pciGroup.describeOwnership(), world.process.lockedMemory]).toEqual(["kernel 0 default", 0]);
   });
 
   it("tells that there is no end of mappings", () => {

@@ -32,8 +32,12 @@ export abstract class VfioDevice implements ForwardingDevice {
   kvm: object | null = null;
   /** Of a device that is open through an iommufd: what it is there. */
   private iommufd: IommufdDevice | null = null;
-  /** The iommufd that a file of its character device is bound to, with a reference. */
-  private cdevFile: IommufdFile | null = null;
+  /** The file of that iommufd, with a reference. */
+  private iommufdFile: IommufdFile | null = null;
+  /** Opened by a group in a container, which it holds, and not by one in an iommufd. */
+  private usesContainer = false;
+  /** Open by its character device, not by its group. */
+  private isCdev = false;
   /** What it can of migration and of logging its DMA; null, the default, nothing. */
   readonly migration: Migration | null = null;
   readonly dmaLog: DmaLog | null = null;
@@ -125,43 +129,52 @@ export abstract class VfioDevice implements ForwardingDevice {
   }
 
   private *firstOpen(): Step<number> {
-    let result = yield* this.group.useContainer();
-    if (result !== 0) return result;
+    const used = yield* this.group.useContainer();
+    if (used < 0) return used;
+    this.usesContainer = used > 0;
     this.kvm = yield* this.group.trackingKvm();
-    const context = this.group.isNoIommu ? null : this.group.iommufdContext;
-    result = context === null ? yield* this.openDevice() : yield* this.openOn(context, true);
+    const file = this.group.isNoIommu ? null : this.group.iommufdFile;
+    const result = file === null ? yield* this.openDevice() : yield* this.openOn(file, true);
     if (result !== 0) {
       this.kvm = null;
-      const file = this.group.unuseContainer();
+      const groupFile = this.usesContainer ? this.group.unuseContainer() : null;
       // Never the last reference: the ioctl in flight holds the group's file.
-      if (file !== null) yield* file.put();
+      if (groupFile !== null) yield* groupFile.put();
     }
     return result;
   }
 
   /** Bound before it is opened, so that nobody else owns its DMA; by its group, it gets the compat address space at once. */
-  private *openOn(context: IommufdContext, isCompat: boolean): Step<number> {
-    const bound = yield* context.bind(this.group.iommuGroup);
+  private *openOn(file: IommufdFile, isCompat: boolean): Step<number> {
+    const bound = yield* file.context.bind(this.group.iommuGroup);
     if (typeof bound === "number") return bound;
     let result = yield* this.openDevice();
     if (result === 0 && isCompat) {
-      const attached = yield* context.attachCompat(bound);
+      const attached = yield* file.context.attachCompat(bound);
       if (attached < 0) {
         yield* this.closeDevice();
         result = attached;
       }
     }
-    if (result === 0) this.iommufd = bound;
-    else yield* bound.unbind();
-    return result;
+    if (result !== 0) {
+      yield* bound.unbind();
+      return result;
+    }
+    file.get();
+    this.iommufd = bound;
+    this.iommufdFile = file;
+    return 0;
   }
 
-  private *close(): Step<void> {
-    const { iommufd } = this;
+  /** The iommufd's file, whose reference the caller drops. */
+  private *close(): Step<IommufdFile | null> {
+    const { iommufd, iommufdFile } = this;
     yield* this.closeDevice();
     this.iommufd = null;
+    this.iommufdFile = null;
     this.kvm = null;
     if (iommufd !== null) yield* iommufd.unbind();
+    return iommufdFile;
   }
 
   /**
@@ -173,36 +186,31 @@ export abstract class VfioDevice implements ForwardingDevice {
     if (result !== 0) return result;
     yield* this.setLock.lock();
     result = file.isBound ? -EINVAL : yield* this.checkToken(token);
-    let iommufd: IommufdFile | null = null;
     if (result === 0) {
       const found = find();
       if (typeof found === "number") result = found;
       else if (this.openCount > 0) result = -EINVAL;
       else {
-        iommufd = found;
-        iommufd.get();
         this.kvm = file.kvm;
-        result = yield* this.openOn(iommufd.context, false);
+        result = yield* this.openOn(found, false);
       }
     }
     if (result === 0) {
       this.openCount = 1;
-      this.cdevFile = iommufd;
+      this.isCdev = true;
     }
     const bound = this.iommufd;
     yield* this.setLock.unlock();
     if (result === 0 && bound !== null) return bound;
     yield* this.group.unblock();
-    if (iommufd !== null) yield* iommufd.put();
     return result;
   }
 
   *unbindFile(): Step<void> {
     yield* this.setLock.lock();
-    const file = this.cdevFile;
-    this.cdevFile = null;
+    this.isCdev = false;
     this.openCount = 0;
-    yield* this.close();
+    const file = yield* this.close();
     yield* this.setLock.unlock();
     yield* this.group.unblock();
     if (file !== null) yield* file.put();
@@ -210,7 +218,7 @@ export abstract class VfioDevice implements ForwardingDevice {
 
   /** Set lock held: where the device is bound, if it is open by its character device. */
   get cdevContext(): IommufdContext | null {
-    return this.cdevFile?.context ?? null;
+    return this.isCdev ? (this.iommufdFile?.context ?? null) : null;
   }
 
   /** Set lock held: its id in an iommufd; 0 where it is not bound there. */
@@ -221,15 +229,17 @@ export abstract class VfioDevice implements ForwardingDevice {
   /** A file on the device is gone. The last one closes the device, then lets go of the group's file (vfio.md 5.1). */
   *fileReleased(): Step<void> {
     let groupFile: File | null = null;
+    let iommufdFile: IommufdFile | null = null;
     yield* this.group.lock.lock();
     yield* this.setLock.lock();
     if (--this.openCount === 0) {
-      yield* this.close();
-      groupFile = this.group.unuseContainer();
+      iommufdFile = yield* this.close();
+      if (this.usesContainer) groupFile = this.group.unuseContainer();
     }
     yield* this.setLock.unlock();
     yield* this.group.lock.unlock();
     if (groupFile !== null) yield* groupFile.put();
+    if (iommufdFile !== null) yield* iommufdFile.put();
     yield* this.put();
   }
 
@@ -275,4 +285,4 @@ class LetGo implements Waitable {
     return this.device.references === 0;
   }
 }
-guarded(VfioDevice, (device) => device.setLock, "openCount", "iommufd", "cdevFile");
+guarded(VfioDevice, (device) => device.setLock, "openCount", "iommufd", "iommufdFile", "isCdev", "usesContainer");

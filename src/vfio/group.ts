@@ -8,7 +8,7 @@ import { EBADF, EBADFD, EBUSY, EINVAL, EMFILE, ENODEV, EPERM } from "../uapi/err
 import { type VfioContainer, VfioContainerFile } from "./container.js";
 import type { VfioDevice } from "./device.js";
 import { VfioGroupFile } from "./group-file.js";
-import { type IommufdContext, IommufdFile } from "./iommufd/context.js";
+import { IommufdFile } from "./iommufd/context.js";
 
 /** The devices of one IOMMU group that VFIO drivers hold (vfio.md 1.1). Its lock is group_lock. */
 export class VfioGroup {
@@ -81,8 +81,8 @@ export class VfioGroup {
   }
 
   /** Lock held. */
-  get iommufdContext(): IommufdContext | null {
-    return this.iommufd?.context ?? null;
+  get iommufdFile(): IommufdFile | null {
+    return this.iommufd;
   }
 
   /** A device is opened by its character device: 0, or -EBUSY while the group's file is open. */
@@ -150,7 +150,6 @@ export class VfioGroup {
     if (result !== 0) return result;
     file.get();
     this.iommufd = file;
-    this.containerUsers = 1;
     return 0;
   }
 
@@ -159,7 +158,8 @@ export class VfioGroup {
     let result = 0;
     let iommufd: IommufdFile | null = null;
     if (!this.hasIommu) result = -EINVAL;
-    else if (this.containerUsers !== 1) result = -EBUSY;
+    // Open devices hold an iommufd themselves, and go on (drivers/vfio/group.c).
+    else if (this.container !== null && this.containerUsers !== 1) result = -EBUSY;
     else iommufd = yield* this.detach();
     yield* this.lock.unlock();
     if (iommufd !== null) yield* iommufd.put();
@@ -199,14 +199,15 @@ export class VfioGroup {
     return found;
   }
 
-  /** Lock held, first open of a device: takes a use of the container and a reference to the group's file. 0 or -EINVAL. */
+  /** Lock held, first open of a device: 1 with a use of the container and a reference to the group's file, 0 with an iommufd, -EINVAL. */
   *useContainer(): Step<number> {
     if (!this.hasIommu || this.openedFile === null) return -EINVAL;
-    if (this.container !== null && (yield* this.container.iommu()) === null) return -EINVAL;
+    if (this.container === null) return 0;
+    if ((yield* this.container.iommu()) === null) return -EINVAL;
     if (!this.iommuGroup.hasDmaOwnership && !(yield* this.isViable())) return -EINVAL;
     this.openedFile.get();
     this.containerUsers++;
-    return 0;
+    return 1;
   }
 
   /** Lock held, last close. The caller drops the returned file after giving the lock back. */
