@@ -7,5 +7,4 @@ import { X86_IRQCHIP_HAZARDS } from "./x86-irqchip.js";
 import { XICS_HAZARDS } from "./xics.js";
 
 /** The numbered hazards of the specifications, in their order. */
-export const HAZARD_CASES: readonly HazardCase[] = [...KVM_IRQ_CORE_HAZARDS, ...HOST_IRQ_HAZARDS, ...GIC_HAZARDS, ...X86_IRQCHIP_HAZARDS, ...VFIO_HAZARDS, ...XICS_HAZARDS];
-export const HAZARD_CASES: readonly HazardCase[] = [...KVM_IRQ_CORE_HAZARDS, ...HOST_IRQ_HAZARDS, ...GIC_HAZARDS, ...GIC_ITS_HAZARDS, ...X86_IRQCHIP_HAZARDS, ...VFIO_HAZARDS];
+export const HAZARD_CASES: readonly HazardCase[] = [...KVM_IRQ_CORE_HAZARDS, ...HOST_IRQ_HAZARDS, ...GIC_HAZARDS, ...GIC_ITS_HAZARDS, ...X86_IRQCHIP_HAZARDS, ...VFIO_HAZARDS, ...XICS_HAZARDS];
