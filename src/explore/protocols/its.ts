@@ -49,6 +49,7 @@ export const messageAgainstDiscard: Protocol = {
   name: "message-against-discard",
   title: "A device sends a message while a vCPU discards its event: afterwards none is delivered.",
   source: "gic-its.md B4.6, B7.3; gic.md R25, R26",
+  about: ["its_command", "writes ApList.occupied"],
   program(hazards) {
     const made = stageWithLpi(hazards);
     const discard = command(made, stage.discard(DEVICE, EVENT));
@@ -60,6 +61,7 @@ export const messageAgainstUnmap: Protocol = {
   name: "message-against-unmap",
   title: "A device sends a message while a vCPU unmaps the device: afterwards none is delivered, and its LPI is gone when it was taken.",
   source: "gic-its.md B4.2, B6.5; gic.md R25",
+  about: ["its_command", "writes ApList.occupied"],
   program(hazards) {
     const made = stageWithLpi(hazards);
     const unmap = command(made, stage.mapd(DEVICE, 5, stage.ITT, false));
@@ -75,6 +77,7 @@ export const cachedMessageAgainstDiscard: Protocol = {
   name: "cached-message-against-discard",
   title: "A message whose translation is remembered comes while its event is discarded: it uses no LPI that is gone.",
   source: "gic-its.md B6.5, B7.3",
+  about: ["its_command", "writes ApList.occupied"],
   program(hazards) {
     const made = stageWithLpi(hazards);
     run(made.message(DEVICE, EVENT));
@@ -88,6 +91,7 @@ export const queueOfTwoVcpus: Protocol = {
   name: "queue-of-two-vcpus",
   title: "Two vCPUs write CWRITER behind the same two commands: each is executed once.",
   source: "gic-its.md B4; gic.md R42",
+  about: ["its_command"],
   program(hazards) {
     const made = stageWithLpi(hazards);
     const cwriter = made.queueUp(stage.int(DEVICE, EVENT), stage.sync());
@@ -204,6 +208,7 @@ export const saveAgainstRun: Protocol = {
   name: "save-against-run",
   title: "User space saves the tables while a vCPU maps two events: both are saved or neither is, or the save is refused.",
   source: "gic-its.md B9.1; gic.md R45",
+  about: ["its_command", "writes PlainRam.bytes"],
   program(hazards) {
     const made = stageWithLpi(hazards);
     const [vcpu] = made.vm.vcpus;
@@ -249,6 +254,7 @@ export const moveAllAgainstMap: Protocol = {
   name: "move-all-against-map",
   title: "A MOVALL at one ITS walks the VM's LPIs while a vCPU discards one at another ITS and maps another: nothing that is gone is moved, and the new one is delivered once.",
   source: "gic-its.md B4.11, B6.5",
+  about: ["its_command", "writes ApList.occupied"],
   program(hazards) {
     const made = stageWithLpi(hazards, { itses: 2 });
     made.use(1);
@@ -268,6 +274,7 @@ export const mapsOfOneLpi: Protocol = {
   name: "maps-of-one-lpi",
   title: "Two vCPUs map one LPI, each at an ITS of its own: it is one LPI, and lives while one of its mappings does.",
   source: "gic-its.md B1, B6.5; gic.md R28, R29",
+  about: ["its_command", "writes ApList.occupied"],
   program(hazards) {
     const made = new ItsStage({ ids: [0, 1], nrIrqs: 64, hazards, itses: 2 });
     for (const n of [1, 0]) {

@@ -22,6 +22,7 @@ export const failAgainstLower: Protocol = {
   name: "fail-against-lower",
   title: "A message fails at a server whose guest lowers its priority at once: it is presented all the same.",
   source: "xics.md 8.3 step 10, N8, R1",
+  about: ["xics_deliver", "xics_resend"],
   program(hazards = {}) {
     const stage = stageOf(hazards, S);
     const device = new Thread("device", "hardirq", () => stage.line(S));
@@ -34,6 +35,7 @@ export const twoFailAgainstScan: Protocol = {
   name: "two-fail-against-scan",
   title: "Messages of two blocks fail while the guest scans: what is marked is in the resend map when all is done.",
   source: "xics.md 8.3 step 10, N5, R2",
+  about: ["xics_deliver", "xics_resend"],
   program(hazards = {}) {
     const stage = stageOf(hazards, S, U);
     const one = new Thread("device", "hardirq", () => stage.line(S));
@@ -51,6 +53,7 @@ export const twoScanners: Protocol = {
   name: "two-scanners",
   title: "Two servers scan one block: a message that waits for one of them is presented once.",
   source: "xics.md 8.4, N9, R3",
+  about: ["xics_resend", "xics_eoi"],
   program(hazards = {}) {
     const stage = stageOf(hazards, S);
     run(stage.source(T, 5, 1));
@@ -75,6 +78,7 @@ export const entryAgainstScan: Protocol = {
   name: "entry-against-scan",
   title: "A guest sets the entry of a message that waits while its server scans: it is presented once.",
   source: "xics.md 9.2, N9, R4",
+  about: ["xics_deliver", "xics_resend"],
   program(hazards = {}) {
     const stage = stageOf(hazards, S);
     run(stage.line(S));
@@ -91,6 +95,7 @@ export const moveAgainstReject: Protocol = {
   name: "move-against-reject",
   title: "A presented message moves to another server while its own rejects it: it is presented there.",
   source: "xics.md 8.3 step 3, R6",
+  about: ["xics_deliver", "xics_reject"],
   program(hazards = {}) {
     const stage = stageOf(hazards, S);
     run(stage.cppr(0, ALL));
@@ -105,6 +110,7 @@ export const requestAgainstDelivery: Protocol = {
   name: "request-against-delivery",
   title: "One changes the MFRR of a server while a message is delivered there: its external interrupt is up when something is presented.",
   source: "xics.md 8.1, N4, R8",
+  about: ["xics_deliver"],
   program(hazards = {}) {
     const stage = stageOf(hazards, S);
     run(stage.cppr(0, ALL));
@@ -117,6 +123,7 @@ export const messageAgainstEoi: Protocol = {
   name: "message-against-eoi",
   title: "A message comes again while its handler ends it: it is presented.",
   source: "xics.md 7.1, 7.2, N8, R11",
+  about: ["xics_deliver", "xics_eoi"],
   program(hazards = {}) {
     const stage = stageOf(hazards, S);
     run(stage.cppr(0, ALL));
@@ -131,6 +138,7 @@ export const levelAgainstEoi: Protocol = {
   name: "level-against-eoi",
   title: "A line rises while its handler ends it: it may be presented and marked at once, once more than needed.",
   source: "xics.md 7.2, N6, R10",
+  about: ["xics_deliver", "xics_eoi"],
   program(hazards = {}) {
     const stage = new XicsStage(hazards);
     run(stage.source(LSI, 0x105, 0));
@@ -147,6 +155,7 @@ export const blockAgainstBlock: Protocol = {
   name: "block-against-block",
   title: "Two threads create the first sources of one block: both are there.",
   source: "xics.md 5.3, R23",
+  about: ["writes Xics.blocks"],
   program(hazards = {}) {
     const stage = new XicsStage(hazards);
     const contexts = [S, T].map((irq, i) => new Thread(`vmm${i}`, "user", () => stage.source(irq, ALL, 0)));
