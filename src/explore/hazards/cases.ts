@@ -1,6 +1,7 @@
 import { BOOT, setCurrent } from "../../sim/context.js";
 import type { Hazards } from "../../sim/hazards.js";
 import { forgetLockOrder } from "../../sim/lock.js";
+import { missingFrom } from "../about.js";
 import { explore } from "../explorer.js";
 import type { Impossible, ProgramTrap, Race, Reproduced, Trap } from "../hazard-case.js";
 import type { Protocol } from "../protocol.js";
@@ -39,6 +40,8 @@ export class CasesOf {
 
 /** The first violation within the bound, or null when there is none and all was searched. */
 export function searched(protocol: Protocol, hazards: Partial<Hazards>, preemptions: number): string | null {
+  const missing = missingFrom(protocol);
+  if (missing !== null) return `${protocol.name} proves nothing: ${missing} does not happen in it`;
   const result = explore(() => protocol.program(hazards), { preemptions });
   if (result.verdict === "violation") return `${result.message}; replay ${result.schedule}`;
   return result.exhausted ? null : `the search did not end within ${result.interleavings} executions`;

@@ -35,7 +35,7 @@ export const HOST_IRQ_HAZARDS: readonly HazardCase[] = [
     "check_irq_resend refuses while REPLAY is set, and the busy path of handle_fasteoi_irq sets PENDING without clearing REPLAY (6.17): nobody looks again."),
   K.trap("K22", "hot-unplug overwrites affinity", "returnUnmanaged", 27, host.vector27),
   K.impossible("K23", "MSI message stale after a domain move",
-    "Messages are composed at activation; a group does not leave its container while its device is open, and the last close frees the vectors.", kvm.staleMessageIsRefused),
+    "Messages are composed at activation; a group does not leave its container while its device is open, and the last close frees the vectors. That is so of groups and containers; a move by iommufd is not tried here.", kvm.staleMessageIsRefused),
   K.trap("K24", "user map covers the doorbell window", "attachWithoutLook", "vfio.md 17.3, 5", kvm.attachLooksAtMappings),
   K.trap("K25", "mbigen clear bit from q instead of p", "clearByIndex", 60, host.vector60),
   K.trap("K26", "MMIO completed twice or never", "completeTwice", 85, kvm.vector85),

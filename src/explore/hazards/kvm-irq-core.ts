@@ -24,7 +24,7 @@ export const KVM_IRQ_CORE_HAZARDS: readonly HazardCase[] = [
     "H3",
     "a callback that reads an unset route injects nothing, or garbage",
     "an unset route is of type 0, and an irqfd is active only once its route is set: either sends the callback to the work item, which asks the table",
-    () => searched(irqfd.assignAgainstSignal, { routeAfterInsert: true }, 2),
+    () => searched(irqfd.assignAgainstSignal, { routeAfterInsert: true }, 2) ?? searched(routing.assignMessageAgainstSignal, { routeAfterInsert: true }, 2),
   ),
   core.race("H4", "torn route", routing.rerouteAgainstSignal, "readTornRoute", 2),
   core.race("H5", "old message after the routing ioctl returned", routing.rerouteAgainstSignal, "swapWithoutWait", 2),

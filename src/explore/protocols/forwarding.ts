@@ -105,6 +105,7 @@ export const forwardAgainstRelease: Protocol = {
   name: "forward-against-release",
   title: "The last descriptor of the KVM-VFIO device is closed while a thread forwards by it: nothing stays forwarded.",
   source: "kvm-irq-core.md 8.3, H40",
+  about: ["irq_forward", "sys_close"],
   program(hazards = {}) {
     const stage = new ForwardStage(hazards);
     const before = stage.device.references;

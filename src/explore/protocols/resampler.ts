@@ -96,6 +96,7 @@ export const joinAgainstAcknowledge: Protocol = {
   name: "join-against-acknowledge",
   title: "A device joins an asserted line while the guest acknowledges it: what it asserted is not lowered without its owner being told.",
   source: "kvm-irq-core.md 3.3 RJ5, H18",
+  about: ["kvm_ack_irq", "resampler_notify", "irqfd_assign", "irqfd_inject"],
   program(hazards = {}) {
     const stage = new CoreStage(hazards);
     stage.assignWithOwner(GSI);

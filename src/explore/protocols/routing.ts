@@ -1,4 +1,5 @@
 import { KVM_IRQ_ROUTING_IRQCHIP, KVM_IRQ_ROUTING_MSI, KVM_SET_GSI_ROUTING } from "../../uapi/kvm.js";
+import { NoInterruptLost } from "../properties/no-interrupt-lost.js";
 import { type RoutedMessage, WholeRoutes } from "../properties/whole-routes.js";
 import type { Heard, Property } from "../property.js";
 import type { Protocol } from "../protocol.js";
@@ -44,6 +45,38 @@ export const hangUpAgainstReroute: Protocol = {
     return stage.program(contexts, { properties: [new WholeRoutes(MESSAGES)] });
   },
 };
+
+export const assignMessageAgainstSignal: Protocol = {
+  name: "assign-message-against-signal",
+  title: "An eventfd is signalled once while it becomes an irqfd whose GSI leads to a message: the message is sent, whole.",
+  source: "kvm-irq-core.md 2.3 AS11, 2.4, H3",
+  about: ["irqfd_assign", "irqfd_inject", "kvm_msi_set_irq"],
+  program(hazards = {}) {
+    const stage = new CoreStage(hazards);
+    stage.setRoutes(message(BEFORE));
+    const fd = stage.eventfd();
+    return stage.program([stage.irqfdCall("assign", { fd, gsi: GSI }), new Raise(stage.driver(fd))], {
+      properties: [new NoInterruptLost(), new WholeRoutes([MESSAGES[0]]), new Sent()],
+    });
+  },
+};
+
+/** What is counted as injected went out as a message. */
+class Sent implements Property {
+  readonly name = "sent";
+  readonly sentence = "an event of an irqfd whose GSI leads to a message is sent as one";
+  readonly hears = ["kvm_msi_set_irq"] as const;
+  private isSent = false;
+
+  hear(): null {
+    this.isSent = true;
+    return null;
+  }
+
+  end(): string | null {
+    return this.isSent ? null : "H3: the event was consumed, and no message sent";
+  }
+}
 
 export const assignAgainstReroute: Protocol = {
   name: "assign-against-reroute",
