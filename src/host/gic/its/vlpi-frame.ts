@@ -66,6 +66,8 @@ export class VlpiFrame {
   misuses = 0;
   /** 4.1: GICR_VSGIPENDR. */
   sgiPending = 0;
+  /** What {@link hosts} knows the resident vPE by, -1 without one. */
+  private resident = -1;
   /** The pending vLPIs of the resident vPE. */
   private readonly set: LpiSet;
   /** Null: GICv4.0. */
@@ -89,8 +91,7 @@ export class VlpiFrame {
 
   /** Is this vPE resident here? 4.0 knows it by its pending table, 4.1 by its number. */
   hosts(vpeid: number, vpt: number): boolean {
-    if (!this.isValid) return false;
-    return this.vpes === null ? vpendAddress(this.vpendbaserLow, this.vpendbaserHigh) === vpt : (this.vpendbaserLow & VPEID_41) === vpeid;
+    return this.resident === (this.vpes === null ? vpt : vpeid);
   }
 
   /** The best vLPI that the CPU may be signalled, -1. */
@@ -149,6 +150,7 @@ export class VlpiFrame {
     if (willBeValid) high |= VPEND_PENDING_LAST; // RES1
     this.vpendbaserLow = low;
     this.vpendbaserHigh = high;
+    this.resident = !willBeValid ? -1 : this.vpes === null ? vpendAddress(low, high) : low;
     if (willBeValid) this.open();
     else if (wasValid) this.set.close();
     this.isArmed = wasValid && this.vpes !== null && (hi & VPEND_DOORBELL) !== 0;
