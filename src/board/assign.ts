@@ -149,7 +149,7 @@ function interruptObstacle(board: Board, device: Device, interrupt: Interrupt): 
   const controller = indexOf(board).controllers.get(interrupt.controller);
   if (interrupt.kind === "mbigen pin") return `${interrupt.controller} turns the pin into a message to an ITS, and only PCI functions send messages here`;
   if (controller?.kind === "its") return itsObstacle(board, device, controller);
-  if (interrupt.kind === "xics") return "the interrupt controllers of Power are not modelled yet";
+  if (interrupt.kind === "xics") return "of Power there is KVM's XICS, and no host yet that could assign a device";
   if (interrupt.kind === "pin") return `it ends at ${interrupt.controller}, a controller that is not modelled`;
   if (interrupt.kind === "ppi" || interrupt.kind === "eppi") return "it is a per-CPU interrupt, which VFIO cannot request";
   if (interrupt.trigger === "unspecified") return "the tree gives it no trigger";
