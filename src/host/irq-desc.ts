@@ -200,7 +200,8 @@ export class IrqTable {
   }
 
   free(irq: number): void {
-    if (irq > 0 && irq < this.firstFree) this.firstFree = irq;
+    if (this.get(irq) === null) return;
+    this.firstFree = Math.min(this.firstFree, irq);
     this.descs[irq] = null;
   }
 

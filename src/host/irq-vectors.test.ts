@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { run, type Step } from "../sim/step.js";
 import { HostStage, Handler } from "../explore/stages/host-stage.js";
+import { NO_IRQ_CHIP } from "./irq-chip.js";
+import { Flow } from "./irq-desc.js";
 import { Irqf } from "./irq-types.js";
 
 // Vectors 1-12 of host-irq.md 8.1, and its counts 1.12 as far as the descriptor layer alone makes them.
@@ -146,5 +148,18 @@ describe.each([
     run(f.host.enableIrq(f.level));
     f.settle();
     expect(f.counts(f.level)).toBe("t1 k1 m0 u1");
+  });
+});
+
+describe("numbers of host interrupts", () => {
+  it("begin at 1, are used again lowest first, and 0 is never one, whatever is freed", () => {
+    const { irqs } = new HostStage(3, 1).host;
+    const made = [0, 1, 2].map((hwirq) => irqs.allocate(NO_IRQ_CHIP, hwirq, Flow.FASTEOI).irq);
+    irqs.free(0);
+    irqs.free(9999);
+    irqs.free(made[1]);
+    irqs.free(made[0]);
+    expect([made[0], irqs.get(0)]).toEqual([Math.max(1, made[0]), null]);
+    expect([0, 1, 2].map((hwirq) => irqs.allocate(NO_IRQ_CHIP, hwirq, Flow.FASTEOI).irq)).toEqual([made[0], made[1], made[2] + 1]);
   });
 });
