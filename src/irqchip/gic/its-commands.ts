@@ -15,7 +15,7 @@ import {
   rdbaseOf,
   sizeFieldOf,
 } from "../../arch/gic/its-command.js";
-import { reads } from "../../sim/access.js";
+import { reads, writes } from "../../sim/access.js";
 import { Ev } from "../../sim/event.js";
 import { UseAfterFree } from "../../sim/list.js";
 import type { Step } from "../../sim/step.js";
@@ -40,9 +40,11 @@ export function* processCommands(its: Its): Step<void> {
   if (!its.enabled) return;
   const queue = cbaserAddress(its.cbaserLow, its.cbaserHigh);
   const size = cbaserBytes(its.cbaserLow);
+  yield writes(its, "CREADR");
   while (its.creadr !== its.cwriter) {
     const isRead = yield* its.vm.ram.readWords(queue + its.creadr, its.command, ITS_COMMAND_WORDS);
     if (isRead) yield* execute(its);
+    yield writes(its, "CREADR");
     its.creadr += ITS_COMMAND_SIZE;
     if (its.creadr >= size) its.creadr = 0;
   }

@@ -135,6 +135,7 @@ function* writeCwriter(its: Its, low: number): Step<void> {
   yield* its.cmdLock.lock();
   const offset = low & QUEUE_OFFSET;
   if (offset < cbaserBytes(its.cbaserLow)) {
+    yield writes(its, "CWRITER");
     its.cwriter = offset;
     if (its.dist.hazards.queueUnlocked) {
       yield* its.cmdLock.unlock();
