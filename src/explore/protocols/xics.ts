@@ -95,7 +95,7 @@ export const moveAgainstReject: Protocol = {
   name: "move-against-reject",
   title: "A presented message moves to another server while its own rejects it: it is presented there.",
   source: "xics.md 8.3 step 3, R6",
-  about: ["xics_deliver", "xics_reject"],
+  about: ["xics_deliver", "writes StageVcpu.external"],
   program(hazards = {}) {
     const stage = stageOf(hazards, S);
     run(stage.cppr(0, ALL));
