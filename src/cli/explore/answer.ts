@@ -32,7 +32,7 @@ export function answerText(answer: Answer, { whole, writeTest }: ExploreCommandO
   if (found === null) parts.push(cleanText(answer));
   else {
     const switches = found.preemptions === 1 ? "1 preemption" : `${found.preemptions} preemptions`;
-    parts.push(`VIOLATION: ${found.message}`, `found in execution ${grouped(report.executions)}; the shortest schedule has ${switches} and ${found.steps.length} accesses:`, "");
+    parts.push(`VIOLATION: ${found.message}`, `found in execution ${grouped(report.executions)}; the shortest schedule found has ${switches} and ${found.steps.length} accesses:`, "");
     parts.push(shownText(executionOf(found), whole), "", `virq replay ${found.schedule}${replayTail(task)}`);
     if (writeTest !== undefined) parts.push(`${writeTest} fails with it`);
   }
