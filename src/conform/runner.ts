@@ -116,7 +116,7 @@ function runOnX86Model(vector: X86Vector, compat: X86Compat = "newest"): VectorR
 /** The recording kernel's machine was an AMD one, where CR8 carries the TPR (x86-irqchip.md 7.3). */
 function runOnPcModel(vector: PcVector, compat: X86Compat = "linux-6.1"): VectorResult {
   if (!vector.oracle.includes(KERNEL_ORACLE)) return skipped(vector, "model", "no kernel answered, and the model is one");
-  return runPcVector(vector, new X86Calls(X86_MODEL({ endsAtAcceptance: false, compat, losesTprLowNibble: true })), "model");
+  return runPcVector(vector, new X86Calls(X86_MODEL({ endsAtAcceptance: false, actsByItself: true, compat, losesTprLowNibble: true })), "model");
 }
 
 function firstDifference(vector: ArmVector, name: TargetName, compat: Compat, compared: Compared): Difference | null {

@@ -8,7 +8,7 @@ import { X86 } from "../kvm/x86.js";
 import { X86Host } from "../host/x86/x86-host.js";
 import { X86Module } from "../kvm/x86-module.js";
 import { X86VcpuFile } from "../kvm/x86-vcpu-ioctl.js";
-import type { VcpuX86 } from "../kvm/x86-vcpu.js";
+import { type VcpuX86, X86Request } from "../kvm/x86-vcpu.js";
 import type { Hazards } from "../sim/hazards.js";
 import { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
@@ -70,6 +70,8 @@ class CommandThread extends VcpuThread {
 
 class ModelVcpu implements CommandVcpu {
   private readonly thread: CommandThread;
+  /** KVM_SET_REGS for the action that is to be done: the vCPU looks for interrupts where it is entered next. */
+  private hasNewRegisters = false;
 
   constructor(
     private readonly sim: Sim,
@@ -77,6 +79,7 @@ class ModelVcpu implements CommandVcpu {
     private readonly vcpu: VcpuX86,
     fd: number,
     private readonly guest: CommandGuest,
+    private readonly actsByItself: boolean,
   ) {
     vcpu.guest = guest;
     guest.reset(vcpu);
@@ -85,9 +88,12 @@ class ModelVcpu implements CommandVcpu {
 
   begin(routine: Routine, command: GuestCommand): void {
     this.guest.begin(this.vcpu, routine, command);
+    this.hasNewRegisters = !this.actsByItself;
   }
 
   *enter(): Step<number> {
+    if (this.hasNewRegisters && this.vcpu.mpState !== kvm.KVM_MP_STATE_UNINITIALIZED) yield* this.vcpu.request(X86Request.EVENT);
+    this.hasNewRegisters = false;
     for (let again = 0; again <= MOST_AGAIN; again++) {
       const result = yield* this.enterOnce();
       if (result !== -EAGAIN) return result;
@@ -229,7 +235,7 @@ export class ModelSystem implements X86System {
     if (!(file instanceof X86VcpuFile)) return -EBADF;
     const flat = yield* this.setSregs(fd);
     if (flat < 0) return flat;
-    this.loops.set(fd, new CommandLoop(new ModelVcpu(this.sim, this.process, file.vcpu, fd, new CommandGuest(this.backend.endsAtAcceptance))));
+    this.loops.set(fd, new CommandLoop(new ModelVcpu(this.sim, this.process, file.vcpu, fd, new CommandGuest(this.backend.endsAtAcceptance), this.backend.actsByItself ?? false)));
     return 0;
   }
 

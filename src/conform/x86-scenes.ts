@@ -164,7 +164,7 @@ export const SCENES: readonly Scene[] = [
     name: "stories",
     weight: 2,
     setUp: (c) => [...setUp({ mode: "full", vcpus: 2, pic: c.oneIn(2), guest: true }), programmed(c)],
-    calls: [[4, story.staleRouting], [4, story.unmaskBehindResampler], [4, story.levelAfterEdge], [3, story.picPoll], [3, story.shortPeriod], [2, story.rtcTicks], [3, guest.eoi], [3, guest.flag], [2, make.irqLine], [2, make.writeEventfd], [1, make.setIoapic], [1, make.setLapic]],
+    calls: [[4, story.staleRouting], [4, story.unmaskBehindResampler], [4, story.levelAfterEdge], [3, story.picPoll], [3, story.shortPeriod], [2, story.rtcTicks], [2, story.unmaskLint0], [3, guest.eoi], [3, guest.flag], [2, make.irqLine], [2, make.writeEventfd], [1, make.setIoapic], [1, make.setLapic]],
   },
   {
     name: "edges",

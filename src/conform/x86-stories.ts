@@ -44,6 +44,16 @@ export const picPoll = (c: Chooser): X86Call[] => {
   return [line(c.of([3, 4, 9, 14]), 1), out(port, 0x0c), read(port + c.below(2))];
 };
 
+/** The PIC's output is up behind a masked LINT0, which the guest unmasks. */
+export const unmaskLint0 = (c: Chooser): X86Call[] => [
+  { op: "setLapic", args: { state: { svr: 0x1ff, lvtLint0: 0x1_0700 } } },
+  act({ do: c.of(["sti", "cli"] as const) }),
+  line(c.of([3, 4, 5]), 1),
+  write(LAPIC + 0x350, 0x700),
+  ...(c.oneIn(2) ? [eoi] : []),
+  act({ do: c.of(["nop", "sti"] as const) }),
+];
+
 export function rtcTicks(c: Chooser): X86Call[] {
   return [entry(8, { vector: c.of(VECTORS), destId: c.of([0, 1, 0xff]) }), line(8, 1), line(8, 0), line(8, 1), ...(c.oneIn(2) ? [eoi] : []), line(8, 0), line(8, 1)];
 }

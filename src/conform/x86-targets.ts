@@ -10,6 +10,8 @@ export interface Backend {
    * emulates, it looks for what else could be taken only where it is entered, and anew whenever IF is set.
    */
   readonly endsAtAcceptance: boolean;
+  /** Its guest goes from action to action by itself; else user space sets its registers for each, as with the running kernel. Default false. */
+  readonly actsByItself?: boolean;
   /** Default "newest". */
   readonly compat?: X86Compat | ChipRules;
   /** CR8 carries the TPR, whose low nibble is lost (AMD without AVIC; x86-irqchip.md 7.3). Default false. */

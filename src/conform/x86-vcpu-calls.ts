@@ -10,6 +10,9 @@ import type { X86Answer, X86Call } from "./x86-vector.js";
 
 const MOST_CPUID_ENTRIES = 256;
 const X2APIC = 1 << 21;
+/** CPUID's leaf of address widths, and the guest's physical one: the host's is its processor's, and would decide what IA32_APIC_BASE takes. */
+const ADDRESS_SIZES = 0x8000_0008;
+const PHYSICAL_BITS = 46;
 const view = (size: number): DataView => new DataView(new ArrayBuffer(size));
 const bytesOf = (of: DataView): Uint8Array => new Uint8Array(of.buffer);
 
@@ -82,7 +85,9 @@ export class VcpuCalls {
     if (result < 0) return answerOf(result);
     for (let i = 0; i < kvm_cpuid2.nent.get(cpuid); i++) {
       const at = kvm_cpuid2.size + i * kvm_cpuid_entry2.size;
-      if (kvm_cpuid_entry2.function.get(cpuid, at) !== 1) continue;
+      const leaf = kvm_cpuid_entry2.function.get(cpuid, at);
+      if (leaf === ADDRESS_SIZES) kvm_cpuid_entry2.eax.set(cpuid, ((kvm_cpuid_entry2.eax.get(cpuid, at) & ~0xff) | PHYSICAL_BITS) >>> 0, at);
+      if (leaf !== 1) continue;
       const ecx = kvm_cpuid_entry2.ecx.get(cpuid, at);
       kvm_cpuid_entry2.ecx.set(cpuid, (args.x2apic === 1 ? ecx | X2APIC : ecx & ~X2APIC) >>> 0, at);
     }

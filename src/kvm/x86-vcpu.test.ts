@@ -44,6 +44,18 @@ describe("events on their way into an x86 vCPU", () => {
     expect(m.guest(fd, ["nop"])).toEqual([0x25]);
   });
 
+  it("8.1 step 5: an EOI makes the vCPU look, for the PIC's interrupt too", () => {
+    const m = new X86Machine();
+    const vm = m.xf();
+    const fd = m.vcpu(vm, 0);
+    m.guest(fd, [{ store: SPIV, value: 0x1ff }, { store: LVT0, value: 0x1_0700 }, { out: 0x20, value: 0x11 }, { out: 0x21, value: 0x20 }, { out: 0x21, value: 4 }, { out: 0x21, value: 1 }]);
+    m.msi(vm, LAPIC, MSI_VECTOR);
+    expect(m.guest(fd, ["sti", "nop"])).toEqual([MSI_VECTOR]);
+    m.irqLine(vm, 5, 1);
+    expect(m.guest(fd, ["sti", "nop", { store: LVT0, value: 0x700 }, "nop"])).toEqual([]);
+    expect(m.guest(fd, [EOI, "nop"])).toEqual([0x25]);
+  });
+
   it("of three NMIs one is taken, one waits for the IRET, and one is lost", () => {
     const m = new X86Machine();
     const fd = m.vcpu(m.xf(), 0);
