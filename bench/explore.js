@@ -1,11 +1,13 @@
 // `npm run bench -- explore`, or `node --expose-gc bench/explore.js`: how fast the explorer is, what the reduction saves,
 // what a second worker brings, and what a long search keeps. CPU time, so that others on the machine count little; the
 // two workers are measured by the clock, and mean something only where two cores are idle.
+import { execFileSync } from "node:child_process";
 import { loadavg } from "node:os";
 import { performance } from "node:perf_hooks";
+import { fileURLToPath } from "node:url";
 
 const from = (name) => import(new URL(`../dist/stepped/${name}.js`, import.meta.url).href);
-const { search, setUp } = await from("explore/search");
+const { search } = await from("explore/search");
 const { PROTOCOLS } = await from("explore/protocols/index");
 const { searchInParallel } = await from("node/explore/parallel");
 const loader = new URL("./protocol.js", import.meta.url).href;
@@ -64,13 +66,9 @@ async function parallel(note) {
   note("  two threads, times one, by the clock", round(one / two), "", "at least 1.7 where two cores are idle");
 }
 
+/** In a process of its own: this one has everything that was measured before. */
 function memory(note) {
-  const { coordinator } = setUp(loadProtocol("signal-by-message"), { strategy: "random", executions: 1_000_000 });
-  let most = 0;
-  coordinator.runAll(({ executions }) => {
-    most = Math.max(most, process.memoryUsage.rss());
-    return executions < 1_000_000;
-  });
+  const most = Number(execFileSync(process.execPath, [fileURLToPath(new URL("./explore-memory.js", import.meta.url))], { encoding: "utf8" }));
   note("memory while a million executions are made", round(most / 2 ** 20), "MiB", "less than 300");
 }
 
