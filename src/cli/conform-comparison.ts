@@ -57,7 +57,7 @@ export class Comparison {
     this.different++;
     const alike = this.found.get(kind);
     if (alike === undefined) this.found.set(kind, this.reported(name, result, shrinkDifference(calls, result, this.sides)));
-    else alike.alike++;
+    else alike.alike.push(name);
   }
 
   private countSteps(calls: readonly X86Call[], { steps }: DiffResult): void {
@@ -103,7 +103,7 @@ export class Comparison {
     return {
       name,
       shrunkFrom: whole.steps.length,
-      alike: 0,
+      alike: [],
       at: placesOf(shrunk),
       steps: steps.map(({ call, model, kernel }) => ({ call: describeX86Step(call), model: JSON.stringify(model), kernel: JSON.stringify(kernel) })),
       vector: {

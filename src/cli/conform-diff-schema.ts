@@ -45,7 +45,7 @@ export const conformDiffOutput = z.object({
       z.object({
         name: z.string().describe("the vector's id, or the scene of a generated sequence with its number"),
         shrunkFrom: total.describe("steps before shrinking"),
-        alike: total.describe("further sequences that differ in the same way, not shrunk"),
+        alike: z.array(z.string()).describe("names of further sequences that differ in the same way, not shrunk"),
         at: z.array(place).describe("where the last step differs"),
         steps: z.array(z.object({ call: z.string(), model: z.string(), kernel: z.string() })).describe("the fewest steps, answers side by side"),
         vector: z.unknown().describe("the same as a vector of a conformance file, with the kernel's answers expected"),

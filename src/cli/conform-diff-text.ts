@@ -36,7 +36,7 @@ function shares(counts: Readonly<Record<string, number>>, of: number): string {
 }
 
 function differenceLines(found: ConformDiffOutput["differences"][number], seed: number | null): string[] {
-  const alike = found.alike === 0 ? "" : `; ${found.alike} more like it`;
+  const alike = found.alike.length === 0 ? "" : `; like it: ${found.alike.join(", ")}`;
   const last = found.steps.length - 1;
   const rows = found.steps.flatMap(({ call, model, kernel }, i) => [`${i === last ? ">" : " "} ${i} ${call}`, ...(model === kernel ? [`      both    ${kernel}`] : [`      model   ${model}`, `      kernel  ${kernel}`])]);
   return [

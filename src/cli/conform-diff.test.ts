@@ -41,6 +41,14 @@ describe("a comparison of model and kernel", () => {
     expect(diffText(output)).toContain("2 sequences, 5 steps: 1 same, 0 ended by a known difference, 0 unsteady, 1 different");
   });
 
+  it("each sequence that differs in the same way is named", () => {
+    const comparison = new Comparison({ model: () => new Answers(0), kernel: () => new Answers(1) });
+    for (const name of ["first", "second", "third"]) comparison.add({ name, calls });
+    const output = conformDiffOutput.parse({ source: "f.json", seed: null, compat: null, leftOut: 0, sequences: 3, ...comparison.result() });
+    expect(output).toMatchObject({ different: 3, differences: [{ name: "first", alike: ["second", "third"] }] });
+    expect(diffText(output)).toContain("; like it: second, third\n");
+  });
+
   it("one that does not show again is counted apart, and named", () => {
     const output = compared(1, 0);
     expect(output).toMatchObject({ same: 1, different: 0, differences: [], unsteady: [{ name: "cpu 0", at: [{ path: "ret", model: "0", kernel: "1" }] }] });
