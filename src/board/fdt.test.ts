@@ -169,14 +169,14 @@ describe("meaning", () => {
 
 describe("mutations", () => {
   it("of a built-in board give a board or one sentence", () => {
-    const { faults, read, refused } = soakFdt([good()], 1000, 1);
+    const { faults, read, refused } = soakFdt([good()], 1000, 1, () => 0);
     expect(faults).toEqual([]);
     expect(read).toBeGreaterThan(100);
     expect(refused).toBeGreaterThan(100);
   });
 
   it.skipIf(!realBoardsHere)(`of real boards give a board or one sentence${WHY_SKIPPED}`, () => {
-    const { faults, read, refused } = soakFdt(REAL_BOARDS.map(realBytes), 1000, 2);
+    const { faults, read, refused } = soakFdt(REAL_BOARDS.map(realBytes), 1000, 2, () => 0);
     expect(faults).toEqual([]);
     expect(read + refused).toBe(1000);
   });

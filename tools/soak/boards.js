@@ -2,6 +2,7 @@
 // Without files: those of ../shared/boards where they are, else the built-in board that the suite flattens.
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { performance } from "node:perf_hooks";
 import { fileURLToPath } from "node:url";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
@@ -19,7 +20,7 @@ async function trees(files) {
 export async function soakBoards(mutations = 100_000, seed = 1, files = []) {
   const { soakFdt } = await built("fdt.soak");
   const originals = await trees(files);
-  const { read, refused, faults, slowestMs } = soakFdt(originals, mutations, seed);
+  const { read, refused, faults, slowestMs } = soakFdt(originals, mutations, seed, () => performance.now());
   const heap = Math.round(process.memoryUsage().rss / 1024 / 1024);
   console.log(`boards: ${mutations} mutations of ${originals.length} device trees, seed ${seed}: ${read} read, ${refused} refused with a sentence, ${faults.length} faults; slowest ${slowestMs.toFixed(0)} ms, ${heap} MiB resident`);
   for (const fault of faults.slice(0, 20)) console.log(`  ${fault}`);
