@@ -1,4 +1,5 @@
-import { GicrTyper, VLPI_BASE } from "../../arch/gic/gicr-vlpi.js";
+import { Gicr, GICR_V3 } from "../../arch/gic/gicr.js";
+import { GICR_VLPI, GicrTyper, GicrVlpi, VLPI_BASE } from "../../arch/gic/gicr-vlpi.js";
 import { encodeEvent, encodeMapd } from "../../arch/gic/its-encode.js";
 import { ItsOp } from "../../arch/gic/its-command.js";
 import { writes } from "../../sim/access.js";
@@ -17,9 +18,10 @@ import { IdSpace, LpiSpace, powerOfTwo } from "./lpi-space.js";
 import type { VpeProxy } from "./vpe-proxy.js";
 
 const FIRST_LPI = 8192;
-const PROPBASER = 0x70;
-const PENDBASER = 0x78;
-const INVLPIR = 0xa0;
+const PROPBASER = GICR_V3.table[Gicr.PROPBASER].offset;
+const PENDBASER = GICR_V3.table[Gicr.PENDBASER].offset;
+const INVLPIR = GICR_V3.table[Gicr.INVLPIR].offset;
+const VPROPBASER = VLPI_BASE + GICR_VLPI.table[GicrVlpi.VPROPBASER].offset;
 const VALID = 0x80000000 | 0;
 const PAGE_SIZE_64K = 2 << 21;
 const BLOCK = 0x10000;
@@ -105,7 +107,7 @@ export class ItsDriver {
     const node = this.nodes.find((each) => each.vpeTable >= 0);
     if (node === undefined) return;
     for (let cpu = 0; cpu < this.gic.cpus; cpu++)
-      yield* this.gic.writeGicr(cpu, VLPI_BASE + PROPBASER, 8, node.vpeTable | (node.vpeTablePages - 1), VALID | PAGE_SIZE_64K);
+      yield* this.gic.writeGicr(cpu, VPROPBASER, 8, node.vpeTable | (node.vpeTablePages - 1), VALID | PAGE_SIZE_64K);
   }
 
   /** Without VMOVP on every v4 ITS, one command must go to each that holds events of the VM: the ITS list. */

@@ -1,4 +1,4 @@
-import { VLPI_BASE, VPEND_DIRTY, VPEND_DOORBELL, VPEND_IDAI, VPEND_PENDING_LAST, VPEND_VALID, VPEND_VGRP0EN, VPEND_VGRP1EN } from "../../arch/gic/gicr-vlpi.js";
+import { GICR_VLPI, GicrVlpi, VLPI_BASE, VPEND_DIRTY, VPEND_DOORBELL, VPEND_IDAI, VPEND_PENDING_LAST, VPEND_VALID, VPEND_VGRP0EN, VPEND_VGRP1EN } from "../../arch/gic/gicr-vlpi.js";
 import { writes } from "../../sim/access.js";
 import { current } from "../../sim/context.js";
 import { Ev } from "../../sim/event.js";
@@ -9,8 +9,8 @@ import { VPE_ID_BITS } from "./vpe-map.js";
 
 // A vPE on a physical CPU and off it again (gic-v4.md C5.1): SCHEDULE, COMMIT, DESCHEDULE. The CPU is the caller's own.
 
-const VPROPBASER = VLPI_BASE + 0x70;
-const VPENDBASER = VLPI_BASE + 0x78;
+const VPROPBASER = VLPI_BASE + GICR_VLPI.table[GicrVlpi.VPROPBASER].offset;
+const VPENDBASER = VLPI_BASE + GICR_VLPI.table[GicrVlpi.VPENDBASER].offset;
 /** Inner write-back, inner shareable. */
 const RAWAWB = 0x780;
 /** Reads of Dirty before hardware is taken to be stuck. */

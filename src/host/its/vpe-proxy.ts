@@ -1,3 +1,4 @@
+import { Gicr, GICR_V3 } from "../../arch/gic/gicr.js";
 import { encodeMapti, encodeMovi } from "../../arch/gic/its-encode.js";
 import { ItsOp } from "../../arch/gic/its-command.js";
 import { reads } from "../../sim/access.js";
@@ -91,7 +92,7 @@ export class VpeProxy {
   }
 }
 
-const CLRLPIR = 0x48;
+const CLRLPIR = GICR_V3.table[Gicr.CLRLPIR].offset;
 
 /** A vPE moves: its doorbell goes along by its event of the proxy; without a proxy, what is pending at the old place is forgotten. */
 export function* moveDoorbell(driver: ItsDriver, vpe: ItsVpe, from: number, to: number): Step<void> {

@@ -1,3 +1,4 @@
+import { Gicr, GICR_V3 } from "../../arch/gic/gicr.js";
 import { encodeVpe } from "../../arch/gic/its-encode.js";
 import { ItsOp, ItsVOp } from "../../arch/gic/its-command.js";
 import { reads, writes } from "../../sim/access.js";
@@ -13,8 +14,8 @@ import type { ItsVm, ItsVpe } from "./its-vm.js";
 import { firstOnline, moveVpe, sendVmapp } from "./vpe-map.js";
 import { VpeProxy } from "./vpe-proxy.js";
 
-const SETLPIR = 0x40;
-const CLRLPIR = 0x48;
+const SETLPIR = GICR_V3.table[Gicr.SETLPIR].offset;
+const CLRLPIR = GICR_V3.table[Gicr.CLRLPIR].offset;
 const INITIAL_PROPERTIES = 0xa2;
 
 /** The doorbell of a vPE as an interrupt of the host (gic-v4.md C1.8): its affinity is the vPE's redistributor. */
