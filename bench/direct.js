@@ -2,7 +2,7 @@
 // ITS tables in host memory, pending and configuration tables, virtual CPU interface. Every cycle looks that its vLPI came.
 const from = (name) => import(new URL(`../dist/straight/${name}.js`, import.meta.url).href);
 const [{ Sim }, { ItsHost }, { ItsVm, ItsVpe, vlpiProperties }, { allocateVcpuIrqs }, { VlpiCommand }, { schedule }, { irqActivate }] = await Promise.all(
-  ["sim/sim", "host/its/its-host", "host/its/its-vm", "host/its/vpes", "host/its/vlpis", "host/its/residency", "host/irq-state"].map(from),
+  ["sim/sim", "host/its/its-host", "host/its/its-vm", "host/its/vpes", "host/its/vlpis", "host/its/residency", "host/irq/state"].map(from),
 );
 
 const FIRST_LPI = 8192;

@@ -1,7 +1,7 @@
 // Messages of a guest with an ITS: the whole way by an eventfd, and how the ITS bears every LPI that there is.
 const from = (name) => import(new URL(`../dist/straight/${name}.js`, import.meta.url).href);
 const [{ GicV3 }, { GicHost }, { KvmModule }, { KvmNode }, { Arm64 }, { DeviceNodes }, { Vmm, GUEST }, { GuestSoftware }, lpis, { Sim }, { run }, { ArmMachine }, A, K, { BusKind }] = await Promise.all(
-  ["host/gic/gicv3", "host/gic/gic-host", "kvm/module", "kvm/system", "kvm/arm64", "host/device-nodes", "vmm/vmm", "guest/software", "guest/lpi-setup", "sim/sim", "sim/step", "explore/stages/arm-machine", "uapi/arm", "uapi/kvm", "kvm/io-bus"].map(from),
+  ["host/gic/gicv3", "host/gic/gic-host", "kvm/arm64/module", "kvm/system", "kvm/arm64/arm64", "host/device-nodes", "vmm/vmm", "guest/software", "guest/lpi-setup", "sim/sim", "sim/step", "explore/stages/arm-machine", "uapi/arm", "uapi/kvm", "kvm/io-bus"].map(from),
 );
 const DEVICE = 8;
 const GSI = 1000;

@@ -4,7 +4,7 @@ import { performance } from "node:perf_hooks";
 
 const from = (name) => import(new URL(`../dist/straight/${name}.js`, import.meta.url).href);
 const [{ RunningKernel }, { SYS }, kvm, x86, { X86Calls }, { run }, { PersonError }, { ModelSystem }, { VcpuThread }, { X86Exit }] = await Promise.all(
-  ["node/kvm/kernel-system", "node/kvm/syscalls", "uapi/kvm", "uapi/x86", "conform/x86-calls", "sim/step", "sim/person-error", "conform/x86-model", "kvm/vcpu-thread", "kvm/x86-guest"].map(from),
+  ["node/kvm/kernel-system", "node/kvm/syscalls", "uapi/kvm", "uapi/x86", "conform/x86/calls", "sim/step", "sim/person-error", "conform/x86/model", "kvm/vcpu-thread", "kvm/x86/guest"].map(from),
 );
 
 const RUNS = 7;

@@ -6,7 +6,7 @@ const EOI = 0xb0;
 /** Where the posted-interrupt descriptor lies in host memory. */
 const DESCRIPTOR = 0x1_2345_6780;
 const from = (name) => import(new URL(`../dist/straight/${name}.js`, import.meta.url).href);
-const { LapicHarness } = await from("irqchip/x86/lapic.fixture");
+const { LapicHarness } = await from("irqchip/x86/lapic/lapic.fixture");
 const { FakePort, post } = await from("irqchip/x86/posted.fixture");
 const { encodeIrte, Irte } = await from("arch/x86/irte");
 const { POSTED_INTR_VECTOR } = await from("arch/x86/posted-descriptor");

@@ -74,7 +74,7 @@ function vectors({ PciStage }, { Process }, parts) {
 
 /** Rows of a figure, its value, its unit and what the issue asks for. */
 export async function vfioFigures() {
-  const names = ["explore/stages/pci-stage", "host/process", "host/xen/msi-domain", "host/xen/physical-irqs", "host/xen/event-channels", "device/pci/function", "device/pci/capabilities", "host/pci/pci-device", "host/iommu-group", "host/eventfd", "host/iommu-domain"];
+  const names = ["explore/stages/pci-stage", "host/process", "host/xen/msi-domain", "host/xen/physical-irqs", "host/xen/event-channels", "device/pci/function", "device/pci/capabilities", "host/pci/pci-device", "host/iommu/group", "host/eventfd", "host/iommu/domain"];
   const [stage, process_, ...rest] = await Promise.all(names.map((name) => import(at(name))));
   const parts = Object.assign({}, ...rest);
   const rows = [];

@@ -2,7 +2,7 @@
 // whether its interrupt came and ended.
 const from = (name) => import(new URL(`../dist/straight/${name}.js`, import.meta.url).href);
 const { KvmMachine } = await from("explore/stages/kvm-machine");
-const { X86 } = await from("kvm/x86");
+const { X86 } = await from("kvm/x86/x86");
 const K = await from("uapi/kvm");
 
 const VECTOR = 0x31;

@@ -21,7 +21,7 @@ const SCHEMAS = [
   ["replay.schema.json", "cli/explore/schema.js", "replayOutput", "output"],
   ["exploration.schema.json", "scenario/exploration.js", "explorationSchema", "input"],
   ["conformance-file.schema.json", "conform/vector.js", "conformanceFile", "output"],
-  ["kvm-conformance-file.schema.json", "conform/x86-vector.js", "kvmConformanceFile", "output", "ref"],
+  ["kvm-conformance-file.schema.json", "conform/x86/vector.js", "kvmConformanceFile", "output", "ref"],
 ];
 
 /** The text of each published schema by its file name. */

@@ -13,12 +13,12 @@ const HARMLESS = [
   [/^DataView\.\* in host\/memory\.ts$/, "arguments of system calls at addresses of their own, in one page"],
   [/^DataView\.\* in device\/pci\/config-space\.ts$/, "a function's registers in one view: what a driver peeks at without a point is its capabilities, which do not change"],
   [/^Array\.\* in vfio\/backends\/platform\.ts$/, "entries of different devices; those of one are under its device_lock"],
-  [/^Array\.\* in kvm\/irq-forward\.ts$/, "H39's look outside of the mutex, which only its switch makes"],
+  [/^Array\.\* in kvm\/arm64\/irq-forward\.ts$/, "H39's look outside of the mutex, which only its switch makes"],
   [/^Map\.\* in host\/memory\.ts$/, "a page, made for whoever touches it first"],
-  [/^Its\.c(readr|writer) in irqchip\/gic\/its-|^Int32Array\.\[\] in .*irqchip\/plain-ram\.ts$/, "an ITS's command queue, under cmd_lock, which only R42's switch takes away"],
+  [/^Its\.c(readr|writer) in irqchip\/gic\/its\/|^Int32Array\.\[\] in .*irqchip\/plain-ram\.ts$/, "an ITS's command queue, under cmd_lock, which only R42's switch takes away"],
   [/^ListLink\.poisoned in sim\/list\.ts$/, "what is freed behind its grace period, which only the switches of H12 and H13 take away; the reduction finds both"],
-  [/^IrqDesc\.runner in host\/irq-flow\.ts and host\/irq-manage\.ts$/, "who waits for a handler asks whether it is that itself: nobody else changes the answer"],
-  [/^(Gic|Apic)Cpu\.interruptDepth in host\/cpu\.ts and host\/irq-desc\.ts$/, "free_irq asks whether it is in a handler, and warns"],
+  [/^IrqDesc\.runner in host\/irq\/flow\.ts and host\/irq\/manage\.ts$/, "who waits for a handler asks whether it is that itself: nobody else changes the answer"],
+  [/^(Gic|Apic)Cpu\.interruptDepth in host\/cpu\.ts and host\/irq\/desc\.ts$/, "free_irq asks whether it is in a handler, and warns"],
 ];
 
 it("no two steps of different contexts touch the same state, one of them writing, unless what they announce puts them in an order", async () => {

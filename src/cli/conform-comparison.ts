@@ -1,9 +1,9 @@
-import { diffX86, type DiffResult, type DiffSides, kindOf, shrinkDifference } from "../conform/x86-diff.js";
-import { isMet } from "../conform/x86-explain.js";
-import { isSwitch, KNOWN_DIFFERENCES, type KnownSwitch, told } from "../conform/x86-known.js";
-import { ENDS_AT_ACCEPTANCE } from "../conform/x86-known-switches.js";
-import { describeX86Step } from "../conform/x86-replay.js";
-import type { X86Call } from "../conform/x86-vector.js";
+import { diffX86, type DiffResult, type DiffSides, kindOf, shrinkDifference } from "../conform/x86/diff.js";
+import { isMet } from "../conform/x86/explain.js";
+import { isSwitch, KNOWN_DIFFERENCES, type KnownSwitch, told } from "../conform/x86/known.js";
+import { ENDS_AT_ACCEPTANCE } from "../conform/x86/known-switches.js";
+import { describeX86Step } from "../conform/x86/replay.js";
+import type { X86Call } from "../conform/x86/vector.js";
 import type { ConformDiffOutput } from "./conform-diff-schema.js";
 
 export interface Sequence {

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { FLAVOURS } from "../conform/x86-vector.js";
+import { FLAVOURS } from "../conform/x86/vector.js";
 
 const total = z.number().int().min(0);
 

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { parseConformanceFile } from "../conform/vector.js";
-import { X86Calls } from "../conform/x86-calls.js";
-import { ENDS_AT_ACCEPTANCE, SWITCHES } from "../conform/x86-known-switches.js";
-import { runX86Vector } from "../conform/x86-runner.js";
-import { type Backend, X86_MODEL } from "../conform/x86-targets.js";
-import type { X86Answer, X86Call, X86Target, X86Vector } from "../conform/x86-vector.js";
+import { X86Calls } from "../conform/x86/calls.js";
+import { ENDS_AT_ACCEPTANCE, SWITCHES } from "../conform/x86/known-switches.js";
+import { runX86Vector } from "../conform/x86/runner.js";
+import { type Backend, X86_MODEL } from "../conform/x86/targets.js";
+import type { X86Answer, X86Call, X86Target, X86Vector } from "../conform/x86/vector.js";
 import type { Step } from "../sim/step.js";
 import { Comparison } from "./conform-comparison.js";
 import { conformDiffOutput } from "./conform-diff-schema.js";

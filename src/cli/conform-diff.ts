@@ -1,7 +1,7 @@
-import { X86Calls } from "../conform/x86-calls.js";
-import { foreignTo } from "../conform/x86-sides.js";
-import { randomSequence } from "../conform/x86-random.js";
-import { type Backend, X86_MODEL } from "../conform/x86-targets.js";
+import { X86Calls } from "../conform/x86/calls.js";
+import { foreignTo } from "../conform/x86/sides.js";
+import { randomSequence } from "../conform/x86/random.js";
+import { type Backend, X86_MODEL } from "../conform/x86/targets.js";
 import { RunningKernel } from "../node/kvm/kernel-system.js";
 import { Comparison, type ComparedSides, type Sequence } from "./conform-comparison.js";
 import type { ConformDiffOutput } from "./conform-diff-schema.js";

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { VectorResult } from "../conform/runner.js";
-import { isSwitch, KNOWN_DIFFERENCES, type KnownDifference, told } from "../conform/x86-known.js";
-import { FLAVOURS } from "../conform/x86-vector.js";
+import { isSwitch, KNOWN_DIFFERENCES, type KnownDifference, told } from "../conform/x86/known.js";
+import { FLAVOURS } from "../conform/x86/vector.js";
 import type { ConformOutput } from "./conform-schema.js";
 
 /** `virq conform --known --json`. Published as schema/conform-known.schema.json. */

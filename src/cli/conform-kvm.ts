@@ -1,12 +1,12 @@
 import type { VectorResult } from "../conform/runner.js";
 import type { AnyVector } from "../conform/vector.js";
-import { X86Calls } from "../conform/x86-calls.js";
-import { ENDS_AT_ACCEPTANCE } from "../conform/x86-known-switches.js";
-import type { ReplayOf } from "../conform/x86-replay.js";
-import { runX86Vector } from "../conform/x86-runner.js";
-import { askKernel, type Standing } from "../conform/x86-sides.js";
-import { type Backend, X86_MODEL } from "../conform/x86-targets.js";
-import { isKvmVector, type X86Vector } from "../conform/x86-vector.js";
+import { X86Calls } from "../conform/x86/calls.js";
+import { ENDS_AT_ACCEPTANCE } from "../conform/x86/known-switches.js";
+import type { ReplayOf } from "../conform/x86/replay.js";
+import { runX86Vector } from "../conform/x86/runner.js";
+import { askKernel, type Standing } from "../conform/x86/sides.js";
+import { type Backend, X86_MODEL } from "../conform/x86/targets.js";
+import { isKvmVector, type X86Vector } from "../conform/x86/vector.js";
 import { RunningKernel } from "../node/kvm/kernel-system.js";
 import { Progress } from "./progress.js";
 

@@ -2,8 +2,8 @@ import { hasCompat, isX86 } from "../conform/runner.js";
 import { isArmCompat, type TargetName } from "../conform/target.js";
 import type { X86Compat } from "../irqchip/x86/chip-rules.js";
 import type { AnyVector } from "../conform/vector.js";
-import type { X86TargetName } from "../conform/x86-targets.js";
-import { isKvmVector, type X86Vector } from "../conform/x86-vector.js";
+import type { X86TargetName } from "../conform/x86/targets.js";
+import { isKvmVector, type X86Vector } from "../conform/x86/vector.js";
 import { PersonError } from "../sim/person-error.js";
 
 export interface ConformOptions {

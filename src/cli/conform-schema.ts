@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { TARGET_NAMES } from "../conform/target.js";
-import { X86_TARGET_NAMES } from "../conform/x86-targets.js";
-import { FLAVOURS } from "../conform/x86-vector.js";
+import { X86_TARGET_NAMES } from "../conform/x86/targets.js";
+import { FLAVOURS } from "../conform/x86/vector.js";
 
 const total = z.number().int().min(0);
 

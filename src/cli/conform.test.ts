@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { conformanceFile } from "../conform/vector.js";
-import { KNOWN_DIFFERENCES } from "../conform/x86-known.js";
+import { KNOWN_DIFFERENCES } from "../conform/x86/known.js";
 import { conformKnownOutput } from "./conform-known.js";
 import { conformOutput } from "./conform-schema.js";
 import { main } from "./main.js";

@@ -2,7 +2,7 @@ import { type Command, Option } from "commander";
 import { isX86Compat, type X86Compat } from "../irqchip/x86/chip-rules.js";
 import { comparedLine, count, countsLine, runVector, type VectorResult } from "../conform/runner.js";
 import { TARGET_NAMES } from "../conform/target.js";
-import { X86_TARGET_NAMES } from "../conform/x86-targets.js";
+import { X86_TARGET_NAMES } from "../conform/x86/targets.js";
 import { readConformanceFile } from "../node/read-conformance.js";
 import { PersonError } from "../sim/person-error.js";
 import { AnswerNo } from "./answer-no.js";

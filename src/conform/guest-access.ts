@@ -1,5 +1,5 @@
-import type { X86Trap } from "../kvm/x86-guest.js";
-import type { VcpuX86 } from "../kvm/x86-vcpu.js";
+import type { X86Trap } from "../kvm/x86/guest.js";
+import type { VcpuX86 } from "../kvm/x86/vcpu.js";
 import type { Step } from "../sim/step.js";
 
 const PAGE = 4096;

@@ -1,4 +1,4 @@
-import { BETWEEN_PORT, DONE_PORT, type Routine, TAKEN_PORT } from "./x86-command-loop.js";
+import { BETWEEN_PORT, DONE_PORT, type Routine, TAKEN_PORT } from "./x86/command-loop.js";
 
 /*
  * The guest of a vector: real mode, one megabyte, flat data segments. Each action is a routine of its own, and user space

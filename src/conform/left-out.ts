@@ -1,8 +1,8 @@
 import { systemRegisterNamed } from "../arch/gic/icc.js";
 import type { TargetName } from "./target.js";
 import { type AnyVector, isArm } from "./vector.js";
-import { ENDS_AT_ACCEPTANCE } from "./x86-known-switches.js";
-import type { X86TargetName } from "./x86-targets.js";
+import { ENDS_AT_ACCEPTANCE } from "./x86/known-switches.js";
+import type { X86TargetName } from "./x86/targets.js";
 
 /**
  * A reason to leave vectors out: it speaks of a register, an operation or a flavour, never of one vector. A vector that any

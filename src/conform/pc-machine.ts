@@ -1,8 +1,8 @@
 import type { Step } from "../sim/step.js";
 import type { PcStep } from "./pc-vector.js";
 import type { Observation } from "./target.js";
-import type { GuestAction, RoutingEntryArgs } from "./x86-op.js";
-import type { X86Answer, X86Call, X86Target } from "./x86-vector.js";
+import type { GuestAction, RoutingEntryArgs } from "./x86/op.js";
+import type { X86Answer, X86Call, X86Target } from "./x86/vector.js";
 
 const IOAPIC = 0xfec00000;
 const IOWIN = 0x10;

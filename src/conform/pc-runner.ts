@@ -3,8 +3,8 @@ import { PcMachine } from "./pc-machine.js";
 import { describePcStep, type PcVector } from "./pc-vector.js";
 import type { Difference, VectorResult } from "./runner.js";
 import { type Compared, expectationOf, shown } from "./target.js";
-import type { X86TargetName } from "./x86-targets.js";
-import type { X86Target } from "./x86-vector.js";
+import type { X86TargetName } from "./x86/targets.js";
+import type { X86Target } from "./x86/vector.js";
 
 /** Runs a vector on a fresh target and closes it. */
 export function* replayPc(vector: PcVector, kvm: X86Target, compared: Compared): Step<Difference | null> {

@@ -6,12 +6,12 @@ import { runPcVector } from "./pc-runner.js";
 import { type Compared, type Compat, expectationOf, isArmCompat, shown, type TargetName } from "./target.js";
 import { TARGETS } from "./targets.js";
 import { type AnyVector, type ArmStep, type ArmVector, isArm } from "./vector.js";
-import { runX86Vector } from "./x86-runner.js";
-import { X86Calls } from "./x86-calls.js";
-import type { ModelMaker } from "./x86-explain.js";
-import { movedBy } from "./x86-sides.js";
-import { type Backend, X86_MODEL, type X86TargetName } from "./x86-targets.js";
-import { type Flavour, isKvmVector, type X86Vector } from "./x86-vector.js";
+import { runX86Vector } from "./x86/runner.js";
+import { X86Calls } from "./x86/calls.js";
+import type { ModelMaker } from "./x86/explain.js";
+import { movedBy } from "./x86/sides.js";
+import { type Backend, X86_MODEL, type X86TargetName } from "./x86/targets.js";
+import { type Flavour, isKvmVector, type X86Vector } from "./x86/vector.js";
 import { runXicsVector } from "./xics-runner.js";
 import { isPowernv, isPseries, type XicsVector } from "./xics-vector.js";
 

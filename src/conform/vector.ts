@@ -2,7 +2,7 @@ import { z } from "zod";
 import { PersonError } from "../sim/person-error.js";
 import { isPc, pcStep, type PcVector, readPcVector } from "./pc-vector.js";
 import { isPowernv, isPseries, readXicsVector, xicsStep, type XicsVector } from "./xics-vector.js";
-import { FLAVOURS, isKvmVector, readX86Vector, type X86Vector } from "./x86-vector.js";
+import { FLAVOURS, isKvmVector, readX86Vector, type X86Vector } from "./x86/vector.js";
 
 const hex = z.string().regex(/^0x[0-9a-f]{1,16}$/i, "a hexadecimal string of at most 64 bits").describe("hexadecimal, up to 64 bits");
 const cpu = z.number().int().min(0).describe("vCPU that performs the access");

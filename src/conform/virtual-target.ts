@@ -3,7 +3,7 @@ import { IchHcr } from "../arch/gic/gich.js";
 import { GicV3 } from "../host/gic/gicv3.js";
 import type { MmioDevice } from "../irqchip/contract.js";
 import { RedistRegion } from "../irqchip/gic/redist-region.js";
-import { createIts, type Its } from "../irqchip/gic/its.js";
+import { createIts, type Its } from "../irqchip/gic/its/its.js";
 import { createVgic, type Vgic } from "../irqchip/gic/vgic.js";
 import { Sim } from "../sim/sim.js";
 import { run, type Step } from "../sim/step.js";

@@ -1,5 +1,5 @@
 import type { LineDevice } from "../device/line-device.js";
-import type { IommuGroup } from "../host/iommu-group.js";
+import type { IommuGroup } from "../host/iommu/group.js";
 import type { HostDevice, HostDriver } from "../host/driver-binding.js";
 import type { Step } from "../sim/step.js";
 import type { Vfio } from "../vfio/vfio.js";

@@ -7,7 +7,7 @@ import { EdgeDevice, LevelDevice, type LineDevice } from "../device/line-device.
 import { RegisterFile, REGISTERS_STRIDE } from "../device/register-file.js";
 import type { HostDevice, HostDriver } from "../host/driver-binding.js";
 import type { Host } from "../host/machine.js";
-import type { IommuGroup } from "../host/iommu-group.js";
+import type { IommuGroup } from "../host/iommu/group.js";
 import { PciDevice } from "../host/pci/pci-device.js";
 import { PciRoot } from "../host/pci/pci-root.js";
 import type { Step } from "../sim/step.js";

@@ -4,7 +4,7 @@ import { RegisterFile } from "../device/register-file.js";
 import { connectInterrupt } from "../host/board-host.js";
 import type { HostDevice, HostDriver } from "../host/driver-binding.js";
 import type { GicHost } from "../host/gic/gic-host.js";
-import type { IommuGroup } from "../host/iommu-group.js";
+import type { IommuGroup } from "../host/iommu/group.js";
 import { PlatformDevice, type ResetMethod } from "../host/platform-device.js";
 import type { Step } from "../sim/step.js";
 import { VfioPlatformDriver } from "../vfio/backends/platform.js";

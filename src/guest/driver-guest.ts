@@ -1,8 +1,8 @@
 import { IchHcr } from "../arch/gic/gich.js";
 import { Icc } from "../arch/gic/icc.js";
-import { type GuestCpu, GuestExit } from "../kvm/guest-cpu.js";
-import { PSTATE_I } from "../kvm/guest-registers.js";
-import type { Vcpu } from "../kvm/vcpu.js";
+import { type GuestCpu, GuestExit } from "../kvm/arm64/guest-cpu.js";
+import { PSTATE_I } from "../kvm/arm64/guest-registers.js";
+import type { Vcpu } from "../kvm/arm64/vcpu.js";
 import { reads } from "../sim/access.js";
 import { Cost } from "../sim/cost.js";
 import { Ev } from "../sim/event.js";

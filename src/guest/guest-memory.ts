@@ -1,5 +1,5 @@
 import { SigBus } from "../host/memory.js";
-import type { Vcpu } from "../kvm/vcpu.js";
+import type { Vcpu } from "../kvm/arm64/vcpu.js";
 import { Cost } from "../sim/cost.js";
 import type { Step } from "../sim/step.js";
 

@@ -1,5 +1,5 @@
-import { PpcExit, type PpcGuestCpu } from "../kvm/ppc-guest.js";
-import type { PpcVcpu } from "../kvm/ppc-vcpu.js";
+import { PpcExit, type PpcGuestCpu } from "../kvm/powerpc/guest.js";
+import type { PpcVcpu } from "../kvm/powerpc/vcpu.js";
 import type { Step } from "../sim/step.js";
 
 /** A hypercall that no hypervisor has: it leads back to user space. */

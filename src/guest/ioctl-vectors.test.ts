@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { PSCI_SYSTEM_OFF, PSCI_SYSTEM_RESET } from "../kvm/psci.js";
+import { PSCI_SYSTEM_OFF, PSCI_SYSTEM_RESET } from "../kvm/arm64/psci.js";
 import { run } from "../sim/step.js";
 import { E2BIG, EBUSY, EEXIST, EFAULT, EINTR, EINVAL, EIO, ENOENT, ENOEXEC } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";

@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
 import type { Arch } from "../kvm/arch.js";
-import { Arm64 } from "../kvm/arm64.js";
-import { KvmModule } from "../kvm/module.js";
+import { Arm64 } from "../kvm/arm64/arm64.js";
+import { KvmModule } from "../kvm/arm64/module.js";
 import { KvmFile } from "../kvm/system.js";
-import { X86 } from "../kvm/x86.js";
-import { VcpuFile } from "../kvm/vcpu-ioctl.js";
-import { X86VcpuFile } from "../kvm/x86-vcpu-ioctl.js";
+import { X86 } from "../kvm/x86/x86.js";
+import { VcpuFile } from "../kvm/arm64/vcpu-ioctl.js";
+import { X86VcpuFile } from "../kvm/x86/vcpu-ioctl.js";
 import { run } from "../sim/step.js";
 import { EFAULT } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";

@@ -1,6 +1,6 @@
 import { SigBus } from "../host/memory.js";
-import { X86Exit, type X86GuestCpu } from "../kvm/x86-guest.js";
-import type { VcpuX86 } from "../kvm/x86-vcpu.js";
+import { X86Exit, type X86GuestCpu } from "../kvm/x86/guest.js";
+import type { VcpuX86 } from "../kvm/x86/vcpu.js";
 import { Cost } from "../sim/cost.js";
 import { Ev } from "../sim/event.js";
 import type { Step } from "../sim/step.js";

@@ -9,7 +9,7 @@ import { run } from "../sim/step.js";
 import { clocksOf, connectInterrupt, hostFromBoard } from "./board-host.js";
 import { Handler } from "../explore/stages/host-stage.js";
 import { connectPin, x86HostFromBoard } from "./x86/board-host.js";
-import { IrqReturn } from "./irq-types.js";
+import { IrqReturn } from "./irq/types.js";
 
 function board(name: string): Board {
   const found = builtinBoard(name);

@@ -7,7 +7,7 @@ import type { Step } from "../sim/step.js";
 import { GicV2 } from "./gic/gicv2.js";
 import { GicV3 } from "./gic/gicv3.js";
 import { GicEdgeInput, GicLevelInput } from "./gic-input.js";
-import { IrqType } from "./irq-types.js";
+import { IrqType } from "./irq/types.js";
 import { GicHost } from "./gic/gic-host.js";
 import { addItses, itsesOf, LPI_GICV3, tablesRam } from "./its/board-its.js";
 import { V2mDomain, V2mFrame, type V2mFrameDescription } from "./v2m.js";

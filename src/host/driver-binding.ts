@@ -4,7 +4,7 @@ import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
 import { EBUSY, EEXIST, EINVAL, ENODEV, ENOENT, ERANGE } from "../uapi/errno.js";
 import { compatibleOf, type DynamicId, parseDynamicId, sameId } from "./dynamic-id.js";
-import type { IommuGroup } from "./iommu-group.js";
+import type { IommuGroup } from "./iommu/group.js";
 
 const PAGE_SIZE = 4096;
 

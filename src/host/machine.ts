@@ -3,15 +3,15 @@ import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
 import { WorkQueue } from "../sim/workqueue.js";
 import type { HostCpu } from "./cpu.js";
-import type { IrqchipState } from "./irq-chip.js";
-import { type IrqCounts, type IrqDesc, IrqSetting, IrqTable } from "./irq-desc.js";
-import { migrateAllOff, restoreManaged, setAffinity, setManagedAffinity } from "./irq-affinity.js";
-import { disableIrq, disableIrqNosync, enableIrq, getIrqchipState, setIrqchipState, setIrqVcpuAffinity, synchronizeIrq } from "./irq-manage.js";
-import { freeIrq, requestIrq, setIrqType } from "./irq-request.js";
+import type { IrqchipState } from "./irq/chip.js";
+import { type IrqCounts, type IrqDesc, IrqSetting, IrqTable } from "./irq/desc.js";
+import { migrateAllOff, restoreManaged, setAffinity, setManagedAffinity } from "./irq/affinity.js";
+import { disableIrq, disableIrqNosync, enableIrq, getIrqchipState, setIrqchipState, setIrqVcpuAffinity, synchronizeIrq } from "./irq/manage.js";
+import { freeIrq, requestIrq, setIrqType } from "./irq/request.js";
 import { type IrqBypassManager, irqBypassOf } from "./irqbypass.js";
 import type { MsiDomain } from "./msi.js";
-import { freePercpuIrq, requestPercpuIrq, setPercpuEnabled } from "./irq-percpu.js";
-import type { CpuList, IrqAction, IrqThreadAction } from "./irq-types.js";
+import { freePercpuIrq, requestPercpuIrq, setPercpuEnabled } from "./irq/percpu.js";
+import type { CpuList, IrqAction, IrqThreadAction } from "./irq/types.js";
 
 /** The host kernel of one machine: its CPUs, its interrupts, its work queues. Drivers call it by irq number. */
 export abstract class Host {

@@ -3,7 +3,7 @@ import { LevelDevice } from "../device/line-device.js";
 import { run } from "../sim/step.js";
 import { EINVAL } from "../uapi/errno.js";
 import { Handler } from "../explore/stages/host-stage.js";
-import { IrqReturn, IrqType } from "./irq-types.js";
+import { IrqReturn, IrqType } from "./irq/types.js";
 import { LpiStage } from "../explore/stages/lpi-stage.js";
 import { clearRegister, isMbigenPin, MbigenEdgePin, MbigenLevelPin, typeRegister, vectorRegister } from "./mbigen.js";
 

@@ -2,11 +2,11 @@ import type { EdgeSink, LevelSink } from "../arch/level.js";
 import { block, writes } from "../sim/access.js";
 import type { Step } from "../sim/step.js";
 import { EINVAL, ENOSPC } from "../uapi/errno.js";
-import { type IrqChip, IrqData } from "./irq-chip.js";
-import { Flow, type IrqTable } from "./irq-desc.js";
-import type { GicDomain } from "./irq-domain.js";
-import { setTrigger } from "./irq-request.js";
-import { IrqType } from "./irq-types.js";
+import { type IrqChip, IrqData } from "./irq/chip.js";
+import { Flow, type IrqTable } from "./irq/desc.js";
+import type { GicDomain } from "./irq/domain.js";
+import { setTrigger } from "./irq/request.js";
+import { IrqType } from "./irq/types.js";
 
 const FIRST_PIN = 64;
 const END_PIN = 1408;

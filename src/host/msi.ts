@@ -1,5 +1,5 @@
 import type { Step } from "../sim/step.js";
-import type { IrqChip, IrqData } from "./irq-chip.js";
+import type { IrqChip, IrqData } from "./irq/chip.js";
 
 /** The function whose message-signalled vectors the host programs: its MSI capability or MSI-X table. */
 export interface MsiDevice {

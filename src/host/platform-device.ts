@@ -1,7 +1,7 @@
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
 import { HostDevice } from "./driver-binding.js";
-import type { IommuGroup } from "./iommu-group.js";
+import type { IommuGroup } from "./iommu/group.js";
 import type { DeviceRegion } from "./memory.js";
 
 /** One register window of a platform device. */

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { run, STRAIGHT, type Step } from "../sim/step.js";
 import { HostStage, Handler } from "../explore/stages/host-stage.js";
-import { Irqs } from "./irq-desc.js";
-import { Irqf, IrqReturn, type IrqThreadAction } from "./irq-types.js";
+import { Irqs } from "./irq/desc.js";
+import { Irqf, IrqReturn, type IrqThreadAction } from "./irq/types.js";
 import { noteInterrupt } from "./spurious.js";
 
 // Vectors 21-25 of host-irq.md 8.1 and hazards K19, K20.

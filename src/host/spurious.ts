@@ -2,10 +2,10 @@ import { reads } from "../sim/access.js";
 import { Context } from "../sim/context.js";
 import { Ev } from "../sim/event.js";
 import type { Step } from "../sim/step.js";
-import { type IrqDesc, Irqs, type IrqTable } from "./irq-desc.js";
-import { handleEvent } from "./irq-flow.js";
-import { disableLocked } from "./irq-state.js";
-import { Irqf, IrqReturn } from "./irq-types.js";
+import { type IrqDesc, Irqs, type IrqTable } from "./irq/desc.js";
+import { handleEvent } from "./irq/flow.js";
+import { disableLocked } from "./irq/state.js";
+import { Irqf, IrqReturn } from "./irq/types.js";
 
 /** Unhandled interrupts further apart than this start a new count, nanoseconds (K20). */
 const UNHANDLED_WINDOW_NS = 100e6;

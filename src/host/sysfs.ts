@@ -3,7 +3,7 @@ import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
 import { EINVAL, ENOENT } from "../uapi/errno.js";
 import type { Bus } from "./driver-binding.js";
-import type { IommuGroup, ReservedKind } from "./iommu-group.js";
+import type { IommuGroup, ReservedKind } from "./iommu/group.js";
 
 const RESERVED_NAMES: Readonly<Record<ReservedKind, string>> = {
   direct: "direct",

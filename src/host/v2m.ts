@@ -1,11 +1,11 @@
 import type { PhysicalGic } from "../arch/gic/contract.js";
 import type { Step } from "../sim/step.js";
 import { EINVAL, ENOSPC } from "../uapi/errno.js";
-import { IrqData } from "./irq-chip.js";
-import { Flow, type IrqDesc, type IrqTable } from "./irq-desc.js";
-import type { GicDomain } from "./irq-domain.js";
-import { setTrigger } from "./irq-request.js";
-import { IrqType } from "./irq-types.js";
+import { IrqData } from "./irq/chip.js";
+import { Flow, type IrqDesc, type IrqTable } from "./irq/desc.js";
+import type { GicDomain } from "./irq/domain.js";
+import { setTrigger } from "./irq/request.js";
+import { IrqType } from "./irq/types.js";
 import { MsiChip, type MsiDevice, type MsiDomain } from "./msi.js";
 
 const SETSPI_NS = 0x040;

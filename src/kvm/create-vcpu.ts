@@ -5,8 +5,8 @@ import { EBUSY, EEXIST, EFAULT, EINVAL, EMFILE } from "../uapi/errno.js";
 import { kvm_userspace_memory_region, kvm_vcpu_init } from "../uapi/kvm.js";
 import { UserArgument } from "../host/user-argument.js";
 import { VCPU_MMAP_SIZE } from "./run-page.js";
-import { Vcpu } from "./vcpu.js";
-import { VcpuFile } from "./vcpu-ioctl.js";
+import { Vcpu } from "./arm64/vcpu.js";
+import { VcpuFile } from "./arm64/vcpu-ioctl.js";
 import type { Vm } from "./vm.js";
 
 /** KVM_MAX_VCPU_IDS of arm64. */

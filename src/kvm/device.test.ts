@@ -5,7 +5,7 @@ import * as K from "../uapi/kvm.js";
 import { VfioFile } from "../vfio/contract.js";
 import type { Step } from "../sim/step.js";
 import { KvmMachine } from "../explore/stages/kvm-machine.js";
-import { X86 } from "./x86.js";
+import { X86 } from "./x86/x86.js";
 
 const VFIO = K.KVM_DEV_TYPE_VFIO;
 const { KVM_DEV_VFIO_FILE: FILE, KVM_DEV_VFIO_FILE_ADD: ADD, KVM_DEV_VFIO_FILE_DEL: DEL } = K;

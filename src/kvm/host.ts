@@ -3,7 +3,7 @@ import type { HostCpu } from "../host/cpu.js";
 import type { ItsDriver } from "../host/its/its-driver.js";
 import type { Sim } from "../sim/sim.js";
 import type { WorkQueue } from "../sim/workqueue.js";
-import type { Vcpu } from "./vcpu.js";
+import type { Vcpu } from "./arm64/vcpu.js";
 
 /** What KVM needs of the host kernel; `KvmModule` makes it of a `Host` (src/host/machine.ts). */
 export interface KvmHost {

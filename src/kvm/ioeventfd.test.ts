@@ -6,7 +6,7 @@ import * as K from "../uapi/kvm.js";
 import { pipe2 } from "../host/pipe.js";
 import { BusDevice, BusKind } from "./io-bus.js";
 import { KvmMachine } from "../explore/stages/kvm-machine.js";
-import { X86 } from "./x86.js";
+import { X86 } from "./x86/x86.js";
 
 const { KVM_IOEVENTFD_FLAG_DATAMATCH: MATCH, KVM_IOEVENTFD_FLAG_DEASSIGN: DEASSIGN, KVM_IOEVENTFD_FLAG_PIO: PIO } = K;
 const A = 0x1000;

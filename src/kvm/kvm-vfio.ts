@@ -13,7 +13,7 @@ import {
 } from "../uapi/kvm.js";
 import { VfioFile } from "../vfio/contract.js";
 import type { KvmDeviceType } from "./device.js";
-import { ForwardedIrqs } from "./irq-forward.js";
+import { ForwardedIrqs } from "./arm64/irq-forward.js";
 import type { Vm } from "./vm.js";
 
 /** Type 4: one per VM. */

@@ -4,7 +4,7 @@ import * as K from "../uapi/kvm.js";
 import type { BypassHooks } from "./arch.js";
 import type { Route } from "./route.js";
 import type { Vm } from "./vm.js";
-import { X86, X86Vm } from "./x86.js";
+import { X86, X86Vm } from "./x86/x86.js";
 
 /**
  * The least chip that the core can be tested with: x86 rules, wires that hold one bit per source, MSIs that are counted.

@@ -4,7 +4,7 @@ import { decodeMsi } from "../irqchip/x86/msi.js";
 import { reads } from "../sim/access.js";
 import type { Step } from "../sim/step.js";
 import { KVM_IRQ_ROUTING_MSI } from "../uapi/kvm.js";
-import type { X86Vm } from "./x86.js";
+import type { X86Vm } from "./x86/x86.js";
 
 /** Split mode: the handled vectors are those of the level messages that the reserved GSIs lead to (x86-irqchip.md 8.3). */
 export class RouteScanner implements EntryScanner {

@@ -5,7 +5,7 @@ import * as K from "../uapi/kvm.js";
 import { type RouteSpec, routingBytes, KvmMachine } from "../explore/stages/kvm-machine.js";
 import { LineChip, LineChipVm } from "./line-chip.fixture.js";
 import { setIrq } from "./routing.js";
-import { X86 } from "./x86.js";
+import { X86 } from "./x86/x86.js";
 
 const { KVM_IRQ_ROUTING_IRQCHIP: IRQCHIP, KVM_IRQ_ROUTING_MSI: MSI } = K;
 const [MASTER, SLAVE, IOAPIC] = [0, 1, 2];

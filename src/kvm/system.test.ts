@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { EFAULT, EINVAL, EIO, ENOTTY, ENXIO } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
 import { KvmMachine } from "../explore/stages/kvm-machine.js";
-import { X86 } from "./x86.js";
+import { X86 } from "./x86/x86.js";
 
 describe("/dev/kvm", () => {
   it("answers its version to argument 0 only", () => {

@@ -6,7 +6,7 @@ import { EVENTFD, INTX, MASK, MSI, NONE, PciStage, TRIGGER, UNMASK } from "../ex
 import { ARGUMENTS } from "../explore/stages/vfio-stage.js";
 import { routingBytes } from "../explore/stages/kvm-machine.js";
 import { LineChip, LineChipVm } from "./line-chip.fixture.js";
-import { KvmModule } from "./module.js";
+import { KvmModule } from "./arm64/module.js";
 import { KvmFile, vmOf } from "./system.js";
 
 const GSI = 10;

@@ -20,7 +20,7 @@ import { MemorySlots } from "./memslots.js";
 import { notifyAcked, NotifierLists } from "./notifiers.js";
 import { installDefaultRouting } from "./routing.js";
 import { RoutingTable } from "./routing-table.js";
-import type { Vcpu } from "./vcpu.js";
+import type { Vcpu } from "./arm64/vcpu.js";
 import { VM_IOCTLS } from "./vm-ioctls.js";
 
 /** A vCPU, as the VM drives it beside what an irqchip sees. */

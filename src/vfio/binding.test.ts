@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { IommuGroup, SW_MSI_REGION } from "../host/iommu-group.js";
+import { IommuGroup, SW_MSI_REGION } from "../host/iommu/group.js";
 import { Thread } from "../explore/stages/threads.js";
 import { PlatformDevice } from "../host/platform-device.js";
 import { run } from "../sim/step.js";

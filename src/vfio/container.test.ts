@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { run } from "../sim/step.js";
 import { EBADF, EBADFD, EBUSY, EEXIST, EFAULT, EINVAL, EMFILE, ENODEV, ENOENT, ENOTTY, EPERM } from "../uapi/errno.js";
 import { Process } from "../host/process.js";
-import { Arm64 } from "../kvm/arm64.js";
+import { Arm64 } from "../kvm/arm64/arm64.js";
 import { BareHost } from "../explore/stages/kvm-machine.js";
 import { KvmFile } from "../kvm/system.js";
 import {

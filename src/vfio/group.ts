@@ -1,4 +1,4 @@
-import type { IommuGroup } from "../host/iommu-group.js";
+import type { IommuGroup } from "../host/iommu/group.js";
 import type { Process } from "../host/process.js";
 import { guarded, shared, writes } from "../sim/access.js";
 import { Mutex } from "../sim/lock.js";

@@ -1,4 +1,4 @@
-import { IommuDma } from "../host/iommu-dma.js";
+import { IommuDma } from "../host/iommu/dma.js";
 import type { Process } from "../host/process.js";
 import { XenHypervisor } from "../host/xen/hypervisor.js";
 import { Random } from "../sim/random.js";

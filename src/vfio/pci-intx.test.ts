@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { Handler } from "../explore/stages/host-stage.js";
-import { Irqf } from "../host/irq-types.js";
+import { Irqf } from "../host/irq/types.js";
 import { run } from "../sim/step.js";
 import { EAGAIN, EBADF, EBUSY, EINVAL, ENOTTY } from "../uapi/errno.js";
 import { BOOL, CLOSED, EVENTFD, INTX, MASK, NONE, PciStage, type PciStageOptions, pipeOf, TRIGGER, UNMASK } from "../explore/stages/pci-stage.js";

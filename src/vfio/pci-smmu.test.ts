@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Msi } from "../arch/pci/config-registers.js";
-import { IommuDomain } from "../host/iommu-domain.js";
-import { SW_MSI_REGION } from "../host/iommu-group.js";
+import { IommuDomain } from "../host/iommu/domain.js";
+import { SW_MSI_REGION } from "../host/iommu/group.js";
 import { run } from "../sim/step.js";
 import { EINVAL, ENOMEM, EPERM } from "../uapi/errno.js";
 import * as uapi from "../uapi/vfio.js";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { IommuGroup } from "../host/iommu-group.js";
+import { IommuGroup } from "../host/iommu/group.js";
 import { PlatformDevice } from "../host/platform-device.js";
 import { run } from "../sim/step.js";
 import { EAGAIN, EBADF, EBUSY, EFAULT, EINVAL, ENOTTY } from "../uapi/errno.js";

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Msi } from "../arch/pci/config-registers.js";
-import { GroupViabilityViolated } from "../host/iommu-group.js";
-import { IommuDma } from "../host/iommu-dma.js";
+import { GroupViabilityViolated } from "../host/iommu/group.js";
+import { IommuDma } from "../host/iommu/dma.js";
 import { EventChannels } from "../host/xen/event-channels.js";
 import { XenMsiDomain } from "../host/xen/msi-domain.js";
 import { PhysicalIrqs } from "../host/xen/physical-irqs.js";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { PciFunction } from "../device/pci/function.js";
-import { IommuGroup } from "../host/iommu-group.js";
+import { IommuGroup } from "../host/iommu/group.js";
 import { PciDevice } from "../host/pci/pci-device.js";
 import { EACCES, EBUSY, EINVAL, ENODEV, ENOENT, ENOTTY, ERANGE } from "../uapi/errno.js";
 import * as uapi from "../uapi/vfio.js";

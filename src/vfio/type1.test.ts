@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { IommuDma } from "../host/iommu-dma.js";
-import { IommuGroup, SW_MSI_REGION } from "../host/iommu-group.js";
+import { IommuDma } from "../host/iommu/dma.js";
+import { IommuGroup, SW_MSI_REGION } from "../host/iommu/group.js";
 import { PlatformDevice } from "../host/platform-device.js";
 import { Smmu } from "../host/smmu.js";
 import { run } from "../sim/step.js";

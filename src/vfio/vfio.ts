@@ -1,5 +1,5 @@
 import type { DeviceNode, DeviceNodes } from "../host/device-nodes.js";
-import { IommuGroup } from "../host/iommu-group.js";
+import { IommuGroup } from "../host/iommu/group.js";
 import type { Host } from "../host/machine.js";
 import type { Process } from "../host/process.js";
 import { Mutex } from "../sim/lock.js";

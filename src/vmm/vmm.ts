@@ -1,7 +1,7 @@
 import type { DeviceNodes } from "../host/device-nodes.js";
 import type { GicHost } from "../host/gic/gic-host.js";
 import type { GuestSoftware } from "../guest/software.js";
-import { VcpuFile } from "../kvm/vcpu-ioctl.js";
+import { VcpuFile } from "../kvm/arm64/vcpu-ioctl.js";
 import type { Step } from "../sim/step.js";
 import {
   KVM_DEV_ARM_VGIC_CTRL_INIT,

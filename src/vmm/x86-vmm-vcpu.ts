@@ -1,5 +1,5 @@
 import type { Process } from "../host/process.js";
-import type { VcpuX86 } from "../kvm/x86-vcpu.js";
+import type { VcpuX86 } from "../kvm/x86/vcpu.js";
 import type { Step } from "../sim/step.js";
 import { EAGAIN } from "../uapi/errno.js";
 import { KVM_EXIT_IO, KVM_EXIT_IOAPIC_EOI, kvm_run } from "../uapi/kvm.js";

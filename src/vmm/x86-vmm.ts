@@ -1,7 +1,7 @@
 import type { DeviceNodes } from "../host/device-nodes.js";
 import type { Host } from "../host/machine.js";
 import type { X86Software } from "../guest/x86-software.js";
-import { X86VcpuFile } from "../kvm/x86-vcpu-ioctl.js";
+import { X86VcpuFile } from "../kvm/x86/vcpu-ioctl.js";
 import type { Step } from "../sim/step.js";
 import { KVM_CAP_SPLIT_IRQCHIP } from "../uapi/kvm.js";
 import { CPUID_1_ECX_X2APIC, KVM_IOAPIC_NUM_PINS, KVM_IRQCHIP_IOAPIC, KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE } from "../uapi/x86.js";

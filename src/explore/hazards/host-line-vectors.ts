@@ -1,6 +1,6 @@
 import { clearRegister, MbigenEdgePin } from "../../host/mbigen.js";
 import { Ipi } from "../../host/cpu.js";
-import { type IrqAction, IrqReturn, IrqType } from "../../host/irq-types.js";
+import { type IrqAction, IrqReturn, IrqType } from "../../host/irq/types.js";
 import { noteInterrupt } from "../../host/spurious.js";
 import type { Hazards } from "../../sim/hazards.js";
 import { run, type Step } from "../../sim/step.js";

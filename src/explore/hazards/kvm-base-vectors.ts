@@ -1,6 +1,6 @@
 import type { Assembler } from "../../guest/op.js";
 import { kick } from "../../kvm/kick.js";
-import { SW_MSI_REGION } from "../../host/iommu-group.js";
+import { SW_MSI_REGION } from "../../host/iommu/group.js";
 import type { Hazards } from "../../sim/hazards.js";
 import { run } from "../../sim/step.js";
 import { EBUSY, EEXIST, EINTR, EINVAL } from "../../uapi/errno.js";

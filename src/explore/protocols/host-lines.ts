@@ -2,7 +2,7 @@ import { EdgeDevice, LevelDevice, type LineDevice } from "../../device/line-devi
 import { GicEdgeInput, GicLevelInput } from "../../host/gic-input.js";
 import { MbigenLevelPin } from "../../host/mbigen.js";
 import type { Host } from "../../host/machine.js";
-import { type IrqAction, Irqf, IrqReturn, type IrqThreadAction, IrqType } from "../../host/irq-types.js";
+import { type IrqAction, Irqf, IrqReturn, type IrqThreadAction, IrqType } from "../../host/irq/types.js";
 import type { Hazards } from "../../sim/hazards.js";
 import { Spinlock } from "../../sim/lock.js";
 import { run, type Step } from "../../sim/step.js";

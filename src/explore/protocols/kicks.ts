@@ -1,5 +1,5 @@
 import { Sleep, VcpuMode } from "../../kvm/vcpu-core.js";
-import type { Vcpu } from "../../kvm/vcpu.js";
+import type { Vcpu } from "../../kvm/arm64/vcpu.js";
 import { writes } from "../../sim/access.js";
 import type { Step } from "../../sim/step.js";
 import * as K from "../../uapi/kvm.js";

@@ -7,10 +7,10 @@ import { writeConfig } from "../../irqchip/gic/vgic-state.js";
 import { run } from "../../sim/step.js";
 import { KVM_DEV_ARM_VGIC_CTRL_INIT, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_GRP_NR_IRQS } from "../../uapi/arm.js";
 import * as K from "../../uapi/kvm.js";
-import { Arm64 } from "../../kvm/arm64.js";
+import { Arm64 } from "../../kvm/arm64/arm64.js";
 import type { Hazards } from "../../sim/hazards.js";
 import { KvmMachine } from "./kvm-machine.js";
-import { KvmModule } from "../../kvm/module.js";
+import { KvmModule } from "../../kvm/arm64/module.js";
 
 /** An arm64 host with a real GIC, and the set-ups A0, A3u and A3 of kvm-irq-core.md 11 (or the same with a GICv2). */
 export class ArmMachine extends KvmMachine {

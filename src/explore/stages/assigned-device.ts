@@ -1,7 +1,7 @@
 import { Bus } from "../../host/driver-binding.js";
 import { DeviceNodes } from "../../host/device-nodes.js";
-import { IommuGroup } from "../../host/iommu-group.js";
-import { IrqType } from "../../host/irq-types.js";
+import { IommuGroup } from "../../host/iommu/group.js";
+import { IrqType } from "../../host/irq/types.js";
 import type { GicHost } from "../../host/gic/gic-host.js";
 import { PlatformDevice, type ResetMethod } from "../../host/platform-device.js";
 import type { Process } from "../../host/process.js";

@@ -5,8 +5,8 @@ import { run, type Step } from "../../sim/step.js";
 import type { PhysicalGic } from "../../arch/gic/contract.js";
 import { GicV3 } from "../../host/gic/gicv3.js";
 import { GicV2 } from "../../host/gic/gicv2.js";
-import type { IrqCounts, IrqDesc } from "../../host/irq-desc.js";
-import { type IrqAction, IrqReturn, IrqType } from "../../host/irq-types.js";
+import type { IrqCounts, IrqDesc } from "../../host/irq/desc.js";
+import { type IrqAction, IrqReturn, IrqType } from "../../host/irq/types.js";
 import { GicHost } from "../../host/gic/gic-host.js";
 
 export const CPUS = 4;

@@ -4,8 +4,8 @@ import { Process } from "../../host/process.js";
 import { run, type Step } from "../../sim/step.js";
 import * as A from "../../uapi/arm.js";
 import { KVM_MSI_VALID_DEVID } from "../../uapi/kvm.js";
-import { createIts, type Its } from "../../irqchip/gic/its.js";
-import { injectMsi, injectMsiAtomic } from "../../irqchip/gic/its-msi.js";
+import { createIts, type Its } from "../../irqchip/gic/its/its.js";
+import { injectMsi, injectMsiAtomic } from "../../irqchip/gic/its/msi.js";
 import type { MmioDevice } from "../../irqchip/contract.js";
 import { type HarnessOptions, VgicStage } from "./vgic-stage.js";
 

@@ -8,7 +8,7 @@ import { EFD_NONBLOCK } from "../../uapi/eventfd.js";
 import * as K from "../../uapi/kvm.js";
 import type { StructInfo } from "../../uapi/struct.js";
 import type { Arch } from "../../kvm/arch.js";
-import { Arm64 } from "../../kvm/arm64.js";
+import { Arm64 } from "../../kvm/arm64/arm64.js";
 import type { Hazards } from "../../sim/hazards.js";
 import type { KvmHost } from "../../kvm/host.js";
 import { KvmFile, vmOf } from "../../kvm/system.js";

@@ -2,7 +2,7 @@ import type { BypassHooks } from "../../kvm/arch.js";
 import type { Irqfd } from "../../kvm/irqfd.js";
 import { Route } from "../../kvm/route.js";
 import type { Vm } from "../../kvm/vm.js";
-import { type IrqchipMode, X86, X86Vm } from "../../kvm/x86.js";
+import { type IrqchipMode, X86, X86Vm } from "../../kvm/x86/x86.js";
 import { block, writes } from "../../sim/access.js";
 import { Ev } from "../../sim/event.js";
 import type { Sim } from "../../sim/sim.js";

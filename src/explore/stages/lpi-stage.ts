@@ -1,8 +1,8 @@
 import type { EdgeSink } from "../../arch/level.js";
 import { GicHost } from "../../host/gic/gic-host.js";
-import type { IrqChip, IrqData } from "../../host/irq-chip.js";
-import { Flow } from "../../host/irq-desc.js";
-import type { CpuList } from "../../host/irq-types.js";
+import type { IrqChip, IrqData } from "../../host/irq/chip.js";
+import { Flow } from "../../host/irq/desc.js";
+import type { CpuList } from "../../host/irq/types.js";
 import { type EventDomain, Mbigen, MbigenDomain, type MsiPort } from "../../host/mbigen.js";
 import type { Hazards } from "../../sim/hazards.js";
 import { Sim } from "../../sim/sim.js";

@@ -5,7 +5,7 @@ import { PciFunction } from "../../device/pci/function.js";
 import { WiredOr } from "../../device/pci/wired-or.js";
 import { Bus, OrdinaryDriver } from "../../host/driver-binding.js";
 import { GicLevelInput } from "../../host/gic-input.js";
-import { IommuGroup, type ReservedRegion } from "../../host/iommu-group.js";
+import { IommuGroup, type ReservedRegion } from "../../host/iommu/group.js";
 import { PciDevice } from "../../host/pci/pci-device.js";
 import { PciRoot } from "../../host/pci/pci-root.js";
 import { pipe2 } from "../../host/pipe.js";

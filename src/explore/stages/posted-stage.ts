@@ -1,5 +1,5 @@
 import { type NotificationPort, PostedHost, PostedInterrupts, type PostedVcpu } from "../../irqchip/x86/posted-interrupts.js";
-import type { Lapic } from "../../irqchip/x86/lapic.js";
+import type { Lapic } from "../../irqchip/x86/lapic/lapic.js";
 import { type Waitable, writes } from "../../sim/access.js";
 import type { Context } from "../../sim/context.js";
 import type { Hazards } from "../../sim/hazards.js";

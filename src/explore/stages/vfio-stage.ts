@@ -1,8 +1,8 @@
 import { Bus, OrdinaryDriver } from "../../host/driver-binding.js";
 import { DeviceNodes } from "../../host/device-nodes.js";
 import { eventfd2, EventfdFile } from "../../host/eventfd.js";
-import { IommuDma } from "../../host/iommu-dma.js";
-import { IommuGroup, type ReservedRegion, type TceGeometry } from "../../host/iommu-group.js";
+import { IommuDma } from "../../host/iommu/dma.js";
+import { IommuGroup, type ReservedRegion, type TceGeometry } from "../../host/iommu/group.js";
 import { HostStage } from "./host-stage.js";
 import type { DeviceRegion } from "../../host/memory.js";
 import { PlatformDevice, type ResetMethod } from "../../host/platform-device.js";

@@ -1,16 +1,16 @@
 import { X86Host } from "../../host/x86/x86-host.js";
-import type { Lapic } from "../../irqchip/x86/lapic.js";
+import type { Lapic } from "../../irqchip/x86/lapic/lapic.js";
 import { run, type Step } from "../../sim/step.js";
 import * as K from "../../uapi/kvm.js";
 import * as X from "../../uapi/x86.js";
 import type { Hazards } from "../../sim/hazards.js";
 import { KvmMachine } from "./kvm-machine.js";
 import { VcpuThread } from "../../kvm/vcpu-thread.js";
-import { X86, type X86Options, X86Vm } from "../../kvm/x86.js";
-import { X86Exit, type X86GuestCpu } from "../../kvm/x86-guest.js";
-import { X86Module } from "../../kvm/x86-module.js";
-import { X86VcpuFile } from "../../kvm/x86-vcpu-ioctl.js";
-import type { VcpuX86 } from "../../kvm/x86-vcpu.js";
+import { X86, type X86Options, X86Vm } from "../../kvm/x86/x86.js";
+import { X86Exit, type X86GuestCpu } from "../../kvm/x86/guest.js";
+import { X86Module } from "../../kvm/x86/module.js";
+import { X86VcpuFile } from "../../kvm/x86/vcpu-ioctl.js";
+import type { VcpuX86 } from "../../kvm/x86/vcpu.js";
 
 /** What a test's guest does, one instruction each. After the last one it leaves by an OUT that nobody takes. */
 export type Action =

@@ -2,7 +2,7 @@ import type { PhysicalGic } from "../../arch/gic/contract.js";
 import type { Sim } from "../../sim/sim.js";
 import type { Step } from "../../sim/step.js";
 import type { ItsDriver } from "../its/its-driver.js";
-import { GicDomain } from "../irq-domain.js";
+import { GicDomain } from "../irq/domain.js";
 import { Host } from "../machine.js";
 import { GicCpu } from "./gic-cpu.js";
 

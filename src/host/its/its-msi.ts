@@ -1,10 +1,10 @@
 import { GITS_TRANSLATER } from "../../arch/gic/gits.js";
 import type { Step } from "../../sim/step.js";
 import { ENOSPC } from "../../uapi/errno.js";
-import { IrqData } from "../irq-chip.js";
-import { Flow, type IrqDesc } from "../irq-desc.js";
-import { setTrigger } from "../irq-request.js";
-import { IrqType } from "../irq-types.js";
+import { IrqData } from "../irq/chip.js";
+import { Flow, type IrqDesc } from "../irq/desc.js";
+import { setTrigger } from "../irq/request.js";
+import { IrqType } from "../irq/types.js";
 import type { EventDomain, MsiPort } from "../mbigen.js";
 import { MsiChip, type MsiDevice, type MsiDomain } from "../msi.js";
 import { ItsChip } from "./its-chip.js";

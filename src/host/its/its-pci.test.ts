@@ -5,9 +5,9 @@ import { expressCapability, type MsixLayout, msixCapability } from "../../device
 import { PciFunction } from "../../device/pci/function.js";
 import { Sim } from "../../sim/sim.js";
 import { run, type Step } from "../../sim/step.js";
-import { IommuDomain } from "../iommu-domain.js";
-import { IommuGroup, SW_MSI_REGION } from "../iommu-group.js";
-import { type IrqAction, IrqReturn } from "../irq-types.js";
+import { IommuDomain } from "../iommu/domain.js";
+import { IommuGroup, SW_MSI_REGION } from "../iommu/group.js";
+import { type IrqAction, IrqReturn } from "../irq/types.js";
 import { PciDevice } from "../pci/pci-device.js";
 import { PciRoot } from "../pci/pci-root.js";
 import { Smmu } from "../smmu.js";

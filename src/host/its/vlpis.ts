@@ -3,7 +3,7 @@ import { ItsOp, NO_DOORBELL } from "../../arch/gic/its-command.js";
 import { reads, writes } from "../../sim/access.js";
 import type { Step } from "../../sim/step.js";
 import { EINVAL } from "../../uapi/errno.js";
-import type { IrqData } from "../irq-chip.js";
+import type { IrqData } from "../irq/chip.js";
 import type { ItsDevice } from "./its-device.js";
 import type { ItsDriver } from "./its-driver.js";
 import type { VlpiMap } from "./its-vm.js";

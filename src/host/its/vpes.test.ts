@@ -3,8 +3,8 @@ import { itsListOf, ItsVOp, isValid, opcodeOf, sequenceOf, vpeidOf } from "../..
 import { Sim } from "../../sim/sim.js";
 import { run, type Step } from "../../sim/step.js";
 import { EINVAL } from "../../uapi/errno.js";
-import { moveIrq } from "../irq-affinity.js";
-import { irqActivate } from "../irq-state.js";
+import { moveIrq } from "../irq/affinity.js";
+import { irqActivate } from "../irq/state.js";
 import type { MsiDevice } from "../msi.js";
 import { ItsHost, type ItsHostOptions } from "./its-host.js";
 import { ItsVm, ItsVpe, vlpiProperties } from "./its-vm.js";

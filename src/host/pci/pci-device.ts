@@ -7,7 +7,7 @@ import type { Step } from "../../sim/step.js";
 import { EAGAIN, ENOTTY } from "../../uapi/errno.js";
 import { HostDevice } from "../driver-binding.js";
 import type { DynamicId } from "../dynamic-id.js";
-import type { IommuGroup } from "../iommu-group.js";
+import type { IommuGroup } from "../iommu/group.js";
 import type { PciBus, PciRoot } from "./pci-root.js";
 import { PciVectors } from "./pci-vectors.js";
 

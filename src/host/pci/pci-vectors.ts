@@ -2,7 +2,7 @@ import { CapId, Command, logOfVectors, Msi, Msix, Pci } from "../../arch/pci/con
 import { Cost } from "../../sim/cost.js";
 import type { Step } from "../../sim/step.js";
 import { EINVAL, ENOSPC, ERANGE } from "../../uapi/errno.js";
-import { irqActivate, irqDeactivate } from "../irq-state.js";
+import { irqActivate, irqDeactivate } from "../irq/state.js";
 import type { Host } from "../machine.js";
 import type { MsiDevice } from "../msi.js";
 import type { PciDevice } from "./pci-device.js";

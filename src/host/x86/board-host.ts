@@ -3,7 +3,7 @@ import type { Board, Interrupt, IoApic } from "../../board/board.js";
 import { PersonError } from "../../sim/person-error.js";
 import type { Sim } from "../../sim/sim.js";
 import type { Step } from "../../sim/step.js";
-import { IrqType } from "../irq-types.js";
+import { IrqType } from "../irq/types.js";
 import { IoApicLevelInput } from "./ioapic.js";
 import { X86Host } from "./x86-host.js";
 

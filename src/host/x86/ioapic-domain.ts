@@ -1,9 +1,9 @@
 import type { Step } from "../../sim/step.js";
 import { EINVAL } from "../../uapi/errno.js";
-import { type IrqChip, IrqData } from "../irq-chip.js";
-import { Flow, type IrqDesc, type IrqTable } from "../irq-desc.js";
-import { setTrigger } from "../irq-request.js";
-import { IrqType } from "../irq-types.js";
+import { type IrqChip, IrqData } from "../irq/chip.js";
+import { Flow, type IrqDesc, type IrqTable } from "../irq/desc.js";
+import { setTrigger } from "../irq/request.js";
+import { IrqType } from "../irq/types.js";
 import type { InterruptRemapping } from "./intr-remapping.js";
 import { type HostIoApic, IOAPIC_PINS } from "./ioapic.js";
 import { RemappedIrq, sourceOf } from "./remapped-irq.js";

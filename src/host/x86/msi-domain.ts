@@ -1,8 +1,8 @@
 import type { Step } from "../../sim/step.js";
-import { type IrqChip, IrqData } from "../irq-chip.js";
-import { Flow, type IrqDesc, type IrqTable } from "../irq-desc.js";
-import { setTrigger } from "../irq-request.js";
-import { IrqType } from "../irq-types.js";
+import { type IrqChip, IrqData } from "../irq/chip.js";
+import { Flow, type IrqDesc, type IrqTable } from "../irq/desc.js";
+import { setTrigger } from "../irq/request.js";
+import { IrqType } from "../irq/types.js";
 import type { MsiDevice, MsiDomain } from "../msi.js";
 import { type InterruptRemapping, remappableAddress } from "./intr-remapping.js";
 import { RemappedIrq, sourceOf } from "./remapped-irq.js";

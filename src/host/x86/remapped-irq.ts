@@ -1,9 +1,9 @@
 import { encodeIrte, type IrteSource, type RemappedIrte } from "../../arch/x86/irte.js";
 import type { Step } from "../../sim/step.js";
 import { EINVAL } from "../../uapi/errno.js";
-import type { IrqChip, IrqData } from "../irq-chip.js";
-import type { IrqDesc } from "../irq-desc.js";
-import type { CpuList } from "../irq-types.js";
+import type { IrqChip, IrqData } from "../irq/chip.js";
+import type { IrqDesc } from "../irq/desc.js";
+import type { CpuList } from "../irq/types.js";
 import type { InterruptRemapping } from "./intr-remapping.js";
 import type { VectorIrq } from "./vector-domain.js";
 

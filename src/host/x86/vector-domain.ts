@@ -6,9 +6,9 @@ import { Ev } from "../../sim/event.js";
 import { Spinlock } from "../../sim/lock.js";
 import type { Step } from "../../sim/step.js";
 import { EBUSY, EINVAL, ENOSPC } from "../../uapi/errno.js";
-import type { IrqDesc, IrqTable } from "../irq-desc.js";
-import { handleIrq } from "../irq-flow.js";
-import type { CpuList } from "../irq-types.js";
+import type { IrqDesc, IrqTable } from "../irq/desc.js";
+import { handleIrq } from "../irq/flow.js";
+import type { CpuList } from "../irq/types.js";
 import type { VectorHandler } from "./apic-cpu.js";
 import type { LocalApics } from "./local-apics.js";
 

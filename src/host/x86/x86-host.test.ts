@@ -6,7 +6,7 @@ import { Sim } from "../../sim/sim.js";
 import { run, type Step } from "../../sim/step.js";
 import { EBUSY, EINVAL } from "../../uapi/errno.js";
 import { type GuestMode, Ipi } from "../cpu.js";
-import { type IrqAction, IrqReturn, IrqType } from "../irq-types.js";
+import { type IrqAction, IrqReturn, IrqType } from "../irq/types.js";
 import type { MsiDevice } from "../msi.js";
 import { IoApicEdgeInput, IoApicLevelInput } from "./ioapic.js";
 import { PostedTarget } from "./remapped-irq.js";

@@ -1,6 +1,6 @@
 import type { Step } from "../../sim/step.js";
-import { type IrqChip, IrqData } from "../irq-chip.js";
-import { Flow, type IrqTable } from "../irq-desc.js";
+import { type IrqChip, IrqData } from "../irq/chip.js";
+import { Flow, type IrqTable } from "../irq/desc.js";
 import { MsiChip, type MsiDevice, type MsiDomain } from "../msi.js";
 import type { PhysicalIrqs } from "./physical-irqs.js";
 

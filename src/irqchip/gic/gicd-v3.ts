@@ -3,7 +3,7 @@ import { W64 } from "../../arch/gic/register-table.js";
 import { reads } from "../../sim/access.js";
 import type { Step } from "../../sim/step.js";
 import { EBUSY, EINVAL } from "../../uapi/errno.js";
-import { hasVsgis } from "./v4-vsgi.js";
+import { hasVsgis } from "./v4/vsgi.js";
 import type { VgicCpu } from "./vgic-cpu.js";
 import type { VgicDist } from "./vgic-dist.js";
 import { IIDR_REVISION_MASK, IIDR_REVISION_SHIFT, KVM_IIDR, VgicFrame } from "./vgic-frame.js";

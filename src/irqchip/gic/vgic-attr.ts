@@ -2,7 +2,7 @@ import type { Process } from "../../host/process.js";
 import type { Step } from "../../sim/step.js";
 import * as A from "../../uapi/arm.js";
 import { EBUSY, EFAULT, EINVAL, ENXIO } from "../../uapi/errno.js";
-import { savePendingTables } from "./lpi-config.js";
+import { savePendingTables } from "./its/lpi-config.js";
 import { userWord } from "./user-word.js";
 import { getAddress, hasAddress, setAddress } from "./vgic-addr.js";
 import type { VgicDist } from "./vgic-dist.js";

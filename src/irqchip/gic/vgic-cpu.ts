@@ -4,7 +4,7 @@ import { shared } from "../../sim/access.js";
 import type { Sim } from "../../sim/sim.js";
 import type { IrqchipVcpu } from "../contract.js";
 import { ApList } from "./ap-list.js";
-import { BASER_RESET } from "./lpi-tables.js";
+import { BASER_RESET } from "./its/lpi-tables.js";
 import type { RedistRegion } from "./redist-region.js";
 import { VGIC_NR_PRIVATE_IRQS, VgicIrq } from "./vgic-irq.js";
 

@@ -1,7 +1,7 @@
 import { IchVmcr } from "../../arch/gic/gich.js";
 import { reads, writes } from "../../sim/access.js";
 import type { Step } from "../../sim/step.js";
-import { loadVpe, putVpe } from "./v4-run.js";
+import { loadVpe, putVpe } from "./v4/run.js";
 import type { VgicCpu } from "./vgic-cpu.js";
 import type { VgicDist } from "./vgic-dist.js";
 

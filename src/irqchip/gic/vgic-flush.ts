@@ -5,7 +5,7 @@ import { Cost } from "../../sim/cost.js";
 import { Ev } from "../../sim/event.js";
 import type { Step } from "../../sim/step.js";
 import { consume, LrFlag, lrFlags } from "./lr-driver.js";
-import { commitVpe } from "./v4-run.js";
+import { commitVpe } from "./v4/run.js";
 import type { VgicCpu } from "./vgic-cpu.js";
 import type { VgicDist } from "./vgic-dist.js";
 import type { VgicIrq } from "./vgic-irq.js";

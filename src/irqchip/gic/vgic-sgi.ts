@@ -1,6 +1,6 @@
 import { sgi1rCluster, sgi1rIntid, sgi1rIsBroadcast, sgi1rTargetList, sgirIntid, sgirTargets } from "../../arch/gic/sgi.js";
 import type { Step } from "../../sim/step.js";
-import { pendVsgi } from "./v4-vsgi.js";
+import { pendVsgi } from "./v4/vsgi.js";
 import type { VgicCpu } from "./vgic-cpu.js";
 import type { VgicDist } from "./vgic-dist.js";
 import { queueIrqUnlock } from "./vgic-queue.js";

@@ -1,6 +1,6 @@
 import { writes } from "../../sim/access.js";
 import type { Step } from "../../sim/step.js";
-import { hasVsgis, pendVsgi, pushVsgi, readVsgi, writeNassgireq } from "./v4-vsgi.js";
+import { hasVsgis, pendVsgi, pushVsgi, readVsgi, writeNassgireq } from "./v4/vsgi.js";
 import type { VgicCpu } from "./vgic-cpu.js";
 import { kickVcpus } from "./vgic-cpuif.js";
 import type { VgicDist } from "./vgic-dist.js";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { KvmMachine } from "../../explore/stages/kvm-machine.js";
-import { PpcE500 } from "../../kvm/ppc-e500.js";
+import { PpcE500 } from "../../kvm/powerpc/e500.js";
 import { run } from "../../sim/step.js";
 import { EINVAL, ENOENT } from "../../uapi/errno.js";
 import * as K from "../../uapi/kvm.js";

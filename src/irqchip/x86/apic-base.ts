@@ -1,7 +1,7 @@
 import { shared, writes } from "../../sim/access.js";
 import type { Step } from "../../sim/step.js";
-import { APIC_DEFAULT_BASE, ApicReg, LAPIC_WINDOW } from "./lapic-registers.js";
-import type { Lapic } from "./lapic.js";
+import { APIC_DEFAULT_BASE, ApicReg, LAPIC_WINDOW } from "./lapic/registers.js";
+import type { Lapic } from "./lapic/lapic.js";
 
 export const enum ApicMode {
   DISABLED,

@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { run } from "../../sim/step.js";
 import { DeliveryMode, Shorthand } from "./contract.js";
 import { NEEDS_SCAN, singleTarget } from "./apic-deliver.js";
-import { type HarnessOptions, LapicHarness } from "./lapic.fixture.js";
-import { ApicReg } from "./lapic-registers.js";
+import { type HarnessOptions, LapicHarness } from "./lapic/lapic.fixture.js";
+import { ApicReg } from "./lapic/registers.js";
 
 /** Message delivery: x86-irqchip.md 6 and the vectors of section 19 that show it. */
 const LOWEST = DeliveryMode.LOWEST_PRIORITY;

@@ -5,7 +5,7 @@ import { ApicMode } from "./apic-base.js";
 import { type ApicMap, LogicalModel } from "./apic-map.js";
 import { matchesDestination, X2APIC_BROADCAST, XAPIC_BROADCAST } from "./apic-match.js";
 import { type ApicMessage, DeliveryMode, type Receivers, Shorthand } from "./contract.js";
-import type { Lapic } from "./lapic.js";
+import type { Lapic } from "./lapic/lapic.js";
 import type { LocalApicSet } from "./local-apics.js";
 
 // From a message to the local APICs that accept it (x86-irqchip.md 6.2, 6.3).

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { DeliveryMode } from "./contract.js";
-import { LapicHarness } from "./lapic.fixture.js";
-import { ApicReg } from "./lapic-registers.js";
+import { LapicHarness } from "./lapic/lapic.fixture.js";
+import { ApicReg } from "./lapic/registers.js";
 
 /** The optimised map answers as the slow scan does (x86-irqchip.md 6.2); kvm-unit-tests' logical destinations. */
 const VECTOR = 0x41;

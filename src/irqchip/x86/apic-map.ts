@@ -2,8 +2,8 @@ import { reads, shared, writes } from "../../sim/access.js";
 import { Mutex } from "../../sim/lock.js";
 import type { Step } from "../../sim/step.js";
 import { ApicMode } from "./apic-base.js";
-import { ApicReg, DFR_FLAT } from "./lapic-registers.js";
-import type { Lapic } from "./lapic.js";
+import { ApicReg, DFR_FLAT } from "./lapic/registers.js";
+import type { Lapic } from "./lapic/lapic.js";
 import type { LocalApicSet } from "./local-apics.js";
 
 /** How logical destinations are answered. */

@@ -2,8 +2,8 @@ import { reads } from "../../sim/access.js";
 import type { Step } from "../../sim/step.js";
 import { ApicMode } from "./apic-base.js";
 import { Shorthand } from "./contract.js";
-import { ApicReg, DFR_CLUSTER, DFR_FLAT } from "./lapic-registers.js";
-import type { Lapic } from "./lapic.js";
+import { ApicReg, DFR_CLUSTER, DFR_FLAT } from "./lapic/registers.js";
+import type { Lapic } from "./lapic/lapic.js";
 
 /** Broadcast as an xAPIC and as an x2APIC spells it. */
 export const XAPIC_BROADCAST = 0xff;

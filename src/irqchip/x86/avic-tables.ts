@@ -1,6 +1,6 @@
 import { reads, shared, writes } from "../../sim/access.js";
 import type { Step } from "../../sim/step.js";
-import { DFR_FLAT } from "./lapic-registers.js";
+import { DFR_FLAT } from "./lapic/registers.js";
 
 // AVIC's tables in memory (x86-irqchip.md 11, APM vol. 2 15.29.4): hardware walks them for each IPI and device message.
 

@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { run } from "../../sim/step.js";
 import { Avic, AvicIpi, type AvicVcpu } from "./avic.js";
 import { AvicLogicalTable } from "./avic-tables.js";
-import { type HarnessOptions, LapicHarness } from "./lapic.fixture.js";
-import { ApicReg } from "./lapic-registers.js";
+import { type HarnessOptions, LapicHarness } from "./lapic/lapic.fixture.js";
+import { ApicReg } from "./lapic/registers.js";
 import { FakePort, FakePostedVcpu } from "./posted.fixture.js";
 
 /** AVIC: x86-irqchip.md 11. */

@@ -1,14 +1,14 @@
 import { describe, expect, it } from "vitest";
 import { run } from "../../sim/step.js";
 import { KvmMachine } from "../../explore/stages/kvm-machine.js";
-import { X86 } from "../../kvm/x86.js";
-import { enableCap } from "../../kvm/x86-core.fixture.js";
+import { X86 } from "../../kvm/x86/x86.js";
+import { enableCap } from "../../kvm/x86/core.fixture.js";
 import * as K from "../../uapi/kvm.js";
 import { kvm_ioapic_state } from "../../uapi/x86.js";
 import { CHIP_RULE_ROWS, type ChipRule, chipRules, type X86Compat } from "./chip-rules.js";
 import { ChipHarness } from "./chips.fixture.js";
-import { LapicHarness } from "./lapic.fixture.js";
-import { ApicReg } from "./lapic-registers.js";
+import { LapicHarness } from "./lapic/lapic.fixture.js";
+import { ApicReg } from "./lapic/registers.js";
 import { FakePort, post } from "./posted.fixture.js";
 import { RealApics } from "./real-apics.fixture.js";
 

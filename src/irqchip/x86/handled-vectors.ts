@@ -1,7 +1,7 @@
 import { reads } from "../../sim/access.js";
 import { Ev } from "../../sim/event.js";
 import type { Step } from "../../sim/step.js";
-import type { Lapic } from "./lapic.js";
+import type { Lapic } from "./lapic/lapic.js";
 import { addDense, hasDense, hasVector } from "../../arch/x86/vector-set.js";
 
 /** "41 77": the vectors of `set` that are not in `other`. */

@@ -16,8 +16,8 @@ import { chipRules, type ChipRules } from "./chip-rules.js";
 import { ApicMessage, type EoiSink, type LocalApics, type Receivers, Shorthand, type X86IrqchipVm, type X86Vcpu } from "./contract.js";
 import { Inhibits, type InhibitWatcher } from "./inhibits.js";
 import type { Hazards } from "../../sim/hazards.js";
-import { LAPIC_DEFAULTS, type LapicOptions, X2apicApi } from "./lapic-options.js";
-import { Lapic } from "./lapic.js";
+import { LAPIC_DEFAULTS, type LapicOptions, X2apicApi } from "./lapic/options.js";
+import { Lapic } from "./lapic/lapic.js";
 import { decodeMsi, isValidMsi } from "./msi.js";
 
 const TWO_32 = 4_294_967_296;

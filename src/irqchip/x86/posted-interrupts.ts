@@ -3,7 +3,7 @@ import { ListLink, KernelList } from "../../sim/list.js";
 import { Spinlock } from "../../sim/lock.js";
 import type { Sim } from "../../sim/sim.js";
 import type { Step } from "../../sim/step.js";
-import type { ApicAccelerator, Lapic } from "./lapic.js";
+import type { ApicAccelerator, Lapic } from "./lapic/lapic.js";
 import { POSTED_INTR_VECTOR, POSTED_INTR_WAKEUP_VECTOR, PostedDescriptor } from "../../arch/x86/posted-descriptor.js";
 import { addVectors, highestVector } from "../../arch/x86/vector-set.js";
 

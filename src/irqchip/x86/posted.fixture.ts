@@ -1,5 +1,5 @@
 import { run, type Step } from "../../sim/step.js";
-import type { LapicHarness } from "./lapic.fixture.js";
+import type { LapicHarness } from "./lapic/lapic.fixture.js";
 import { type NotificationPort, PostedHost, PostedInterrupts, type PostedVcpu } from "./posted-interrupts.js";
 
 /** A vCPU for those who post to it. */

@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { run, type Step } from "../../sim/step.js";
 import { decodeIrte, encodeIrte, Irte, type IrteSink, type RemappedIrte } from "../../arch/x86/irte.js";
 import { IrtePosting, type PostingPort, startBypass } from "./irte-posting.js";
-import { type HarnessOptions, LapicHarness } from "./lapic.fixture.js";
-import { ApicReg } from "./lapic-registers.js";
+import { type HarnessOptions, LapicHarness } from "./lapic/lapic.fixture.js";
+import { ApicReg } from "./lapic/registers.js";
 import type { PostedDescriptor } from "../../arch/x86/posted-descriptor.js";
 import { FakePort, post, type Posted } from "./posted.fixture.js";
 

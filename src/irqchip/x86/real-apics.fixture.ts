@@ -2,8 +2,8 @@ import { run, type Step } from "../../sim/step.js";
 import type { TestApics } from "./fake-apics.fixture.js";
 import type { FakeX86Vm } from "./x86-vm.fixture.js";
 import type { EoiSink, LocalApics } from "./contract.js";
-import type { LapicOptions } from "./lapic-options.js";
-import { ApicReg } from "./lapic-registers.js";
+import type { LapicOptions } from "./lapic/options.js";
+import { ApicReg } from "./lapic/registers.js";
 import { LocalApicSet } from "./local-apics.js";
 import { hasVector } from "../../arch/x86/vector-set.js";
 

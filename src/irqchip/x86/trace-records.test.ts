@@ -3,8 +3,8 @@ import { TraceBuffer } from "../../sim/event.js";
 import { run } from "../../sim/step.js";
 import { ChipHarness } from "./chips.fixture.js";
 import { DeliveryMode } from "./contract.js";
-import { LapicHarness } from "./lapic.fixture.js";
-import { ApicReg } from "./lapic-registers.js";
+import { LapicHarness } from "./lapic/lapic.fixture.js";
+import { ApicReg } from "./lapic/registers.js";
 import { FakePort, post } from "./posted.fixture.js";
 import { RealApics } from "./real-apics.fixture.js";
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { Arm64 } from "../../kvm/arm64.js";
-import { X86 } from "../../kvm/x86.js";
+import { Arm64 } from "../../kvm/arm64/arm64.js";
+import { X86 } from "../../kvm/x86/x86.js";
 import { KvmMachine } from "../../explore/stages/kvm-machine.js";
 import { run } from "../../sim/step.js";
 import { EEXIST, EINVAL, ENOENT, ENXIO } from "../../uapi/errno.js";

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { PpcVm } from "../../kvm/ppc.js";
+import { PpcVm } from "../../kvm/powerpc/powerpc.js";
 import { run } from "../../sim/step.js";
 import { SourceWord } from "../sources.js";
 import { H_CPPR, H_EOI, H_IPI, H_IPOLL, H_TOO_HARD, H_XIRR } from "./constants.js";

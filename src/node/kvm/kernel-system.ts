@@ -1,5 +1,5 @@
-import { CommandLoop } from "../../conform/x86-command-loop.js";
-import type { GuestCommand, GuestOutcome, X86System } from "../../conform/x86-system.js";
+import { CommandLoop } from "../../conform/x86/command-loop.js";
+import type { GuestCommand, GuestOutcome, X86System } from "../../conform/x86/system.js";
 import { PersonError } from "../../sim/person-error.js";
 import type { Step } from "../../sim/step.js";
 import { EBADF, errnoName } from "../../uapi/errno.js";

@@ -1,5 +1,5 @@
-import { type CommandVcpu, type Interrupted, MOST_AGAIN, type Routine } from "../../conform/x86-command-loop.js";
-import type { GuestCommand } from "../../conform/x86-system.js";
+import { type CommandVcpu, type Interrupted, MOST_AGAIN, type Routine } from "../../conform/x86/command-loop.js";
+import type { GuestCommand } from "../../conform/x86/system.js";
 import type { Step } from "../../sim/step.js";
 import { EAGAIN, EINTR } from "../../uapi/errno.js";
 import * as kvm from "../../uapi/kvm.js";

@@ -1,7 +1,7 @@
 import { eventfdContextOf, type EventfdContext } from "../../host/eventfd.js";
-import type { IrqDesc } from "../../host/irq-desc.js";
-import { getStateLocked, setStateLocked, setVcpuAffinityLocked } from "../../host/irq-manage.js";
-import { type IrqAction, Irqf, IrqReturn, IrqType } from "../../host/irq-types.js";
+import type { IrqDesc } from "../../host/irq/desc.js";
+import { getStateLocked, setStateLocked, setVcpuAffinityLocked } from "../../host/irq/manage.js";
+import { type IrqAction, Irqf, IrqReturn, IrqType } from "../../host/irq/types.js";
 import type { Host } from "../../host/machine.js";
 import type { Process } from "../../host/process.js";
 import { guarded, reads, shared, writes } from "../../sim/access.js";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { IommuDma } from "../../host/iommu-dma.js";
-import type { IommuGroup } from "../../host/iommu-group.js";
+import { IommuDma } from "../../host/iommu/dma.js";
+import type { IommuGroup } from "../../host/iommu/group.js";
 import { type XenGuest, XenHypervisor } from "../../host/xen/hypervisor.js";
 import { run } from "../../sim/step.js";
 import { EBUSY, EFAULT, EINVAL, EPERM } from "../../uapi/errno.js";

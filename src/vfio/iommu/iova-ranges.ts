@@ -1,4 +1,4 @@
-import type { IommuGroup, ReservedRegion } from "../../host/iommu-group.js";
+import type { IommuGroup, ReservedRegion } from "../../host/iommu/group.js";
 
 /** Addresses that user mappings may lie in; `end` is inclusive. */
 export interface IovaRange {

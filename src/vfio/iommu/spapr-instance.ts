@@ -1,5 +1,5 @@
-import type { IommuDomain } from "../../host/iommu-domain.js";
-import type { IommuGroup } from "../../host/iommu-group.js";
+import type { IommuDomain } from "../../host/iommu/domain.js";
+import type { IommuGroup } from "../../host/iommu/group.js";
 import type { Process } from "../../host/process.js";
 import { guarded } from "../../sim/access.js";
 import { Mutex } from "../../sim/lock.js";

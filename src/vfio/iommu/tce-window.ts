@@ -1,4 +1,4 @@
-import type { IommuDomain } from "../../host/iommu-domain.js";
+import type { IommuDomain } from "../../host/iommu/domain.js";
 import type { PinnedPages } from "../../host/memory.js";
 import type { Step } from "../../sim/step.js";
 

@@ -1,6 +1,6 @@
 import type { DeviceNode } from "../../host/device-nodes.js";
 import { File } from "../../host/file.js";
-import type { IommuGroup } from "../../host/iommu-group.js";
+import type { IommuGroup } from "../../host/iommu/group.js";
 import type { Process } from "../../host/process.js";
 import { guarded } from "../../sim/access.js";
 import { Mutex } from "../../sim/lock.js";

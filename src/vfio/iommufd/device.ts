@@ -1,4 +1,4 @@
-import type { IommuGroup } from "../../host/iommu-group.js";
+import type { IommuGroup } from "../../host/iommu/group.js";
 import type { Step } from "../../sim/step.js";
 import type { IommufdContext } from "./context.js";
 

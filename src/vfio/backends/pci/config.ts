@@ -1,5 +1,5 @@
 import { Af, CapId, Command, Exp, Msi, Pci, Pm, Vpd } from "../../../arch/pci/config-registers.js";
-import { IRQ_NOTCONNECTED } from "../../../host/irq-request.js";
+import { IRQ_NOTCONNECTED } from "../../../host/irq/request.js";
 import type { PciDevice } from "../../../host/pci/pci-device.js";
 import type { Process } from "../../../host/process.js";
 import { block, reads, writes } from "../../../sim/access.js";

@@ -1,6 +1,6 @@
 import { eventfdContextOf, type EventfdContext } from "../../../host/eventfd.js";
-import { IRQ_NOTCONNECTED } from "../../../host/irq-request.js";
-import { type IrqAction, Irqf, IrqReturn } from "../../../host/irq-types.js";
+import { IRQ_NOTCONNECTED } from "../../../host/irq/request.js";
+import { type IrqAction, Irqf, IrqReturn } from "../../../host/irq/types.js";
 import type { Host } from "../../../host/machine.js";
 import type { PciDevice } from "../../../host/pci/pci-device.js";
 import type { Process } from "../../../host/process.js";

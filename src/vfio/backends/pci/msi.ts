@@ -1,7 +1,7 @@
 import { logOfVectors } from "../../../arch/pci/config-registers.js";
 import { eventfdContextOf, type EventfdContext } from "../../../host/eventfd.js";
 import { IrqBypassProducer } from "../../../host/irqbypass.js";
-import { type IrqAction, IrqReturn } from "../../../host/irq-types.js";
+import { type IrqAction, IrqReturn } from "../../../host/irq/types.js";
 import type { Host } from "../../../host/machine.js";
 import type { PciDevice } from "../../../host/pci/pci-device.js";
 import type { Process } from "../../../host/process.js";

@@ -1,0 +1,65 @@
+import type { DmaPort } from "../../device/dma-port.js";
+import type { Step } from "../../sim/step.js";
+import type { IommuDomain } from "./domain.js";
+import type { IommuGroup } from "./group.js";
+import { ENTRY_READ, ENTRY_WRITE, NO_ENTRY } from "./table.js";
+import type { Smmu } from "../smmu.js";
+
+const PAGE = 4096;
+const TWO32 = 0x1_0000_0000;
+
+/** The bus master's side of an SMMU: a device's reads and writes, each page translated by its group's domain (host-irq.md 5.3). */
+export class IommuDma implements DmaPort {
+  /** Transactions that were terminated. */
+  faults = 0;
+
+  constructor(
+    private readonly smmu: Smmu,
+    private readonly group: IommuGroup,
+    readonly stream: number,
+  ) {}
+
+  *read(iova: number, into: Uint8Array): Step<boolean> {
+    return yield* this.transfer(iova, into, false);
+  }
+
+  *write(iova: number, from: Uint8Array): Step<boolean> {
+    return yield* this.transfer(iova, from, true);
+  }
+
+  private *transfer(iova: number, bytes: Uint8Array, isWrite: boolean): Step<boolean> {
+    const domain = yield* this.group.current();
+    if (typeof domain === "string" || this.stream >= this.smmu.streams) {
+      this.faults++;
+      yield* this.smmu.unattached(this.stream, iova, isWrite);
+      return false;
+    }
+    for (let done = 0; done < bytes.length; ) {
+      const at = iova + done;
+      const entry = yield* this.translate(domain, at, isWrite);
+      if (entry === NO_ENTRY) return false;
+      const frame = yield* domain.frame(entry, at);
+      done += copy(frame, at, bytes.subarray(done), isWrite);
+    }
+    return true;
+  }
+
+  /** {@link NO_ENTRY}: the transaction ends here, with a fault. */
+  private *translate(domain: IommuDomain, iova: number, isWrite: boolean): Step<number> {
+    const entry = yield* domain.walk(Math.floor(iova / TWO32) | 0, iova | 0);
+    if (entry & (isWrite ? ENTRY_WRITE : ENTRY_READ)) return entry;
+    this.faults++;
+    yield* this.smmu.fault(entry === NO_ENTRY ? "F_TRANSLATION" : "F_PERMISSION", this.stream, iova, isWrite);
+    return NO_ENTRY;
+  }
+}
+
+/** Copies as far as the page goes; the bytes copied. */
+function copy(frame: DataView, iova: number, bytes: Uint8Array, isWrite: boolean): number {
+  const inPage = iova % PAGE;
+  const count = Math.min(bytes.length, PAGE - inPage);
+  const page = new Uint8Array(frame.buffer, frame.byteOffset + inPage, count);
+  if (isWrite) page.set(bytes.subarray(0, count));
+  else bytes.set(page);
+  return count;
+}

@@ -1,0 +1,164 @@
+import { reads, shared, writes } from "../../sim/access.js";
+import type { Step } from "../../sim/step.js";
+import { ENOMEM } from "../../uapi/errno.js";
+import type { ReservedRegion } from "./group.js";
+import { ENTRY_READ, ENTRY_SHIFT, ENTRY_WRITE, IommuTable } from "./table.js";
+import type { PinnedPages } from "../memory.js";
+
+const PAGE = 4096;
+const PAGE_BITS = 12n;
+/** Levels at which a page may lie: 4 KiB, 2 MiB, 1 GiB. */
+const LEVEL_SIZES: readonly number[] = [2 ** 12, 2 ** 21, 2 ** 30];
+
+/** A page of doorbells in the window of an MSI cookie: what is written there reaches `address`. */
+export interface DoorbellPage {
+  readonly iova: number;
+  readonly address: number;
+}
+
+/** A run of I/O virtual addresses that reaches pinned pages. */
+export interface IommuMapping {
+  readonly iova: bigint;
+  readonly size: bigint;
+  readonly pages: PinnedPages;
+  /** Where in the pages it begins, bytes; default 0. */
+  readonly offset?: number;
+  readonly isReadable: boolean;
+  readonly isWritable: boolean;
+}
+
+/** A mapping in the tables. */
+interface Mapped {
+  readonly mapping: IommuMapping;
+  /** I/O virtual address of the pages' first byte: transactions carry 52 bits. */
+  readonly start: number;
+  /** Pages of 4 KiB that are still there. */
+  left: number;
+}
+
+export interface IommuDomainOptions {
+  /** Non-snooping DMA is made to snoop. Default true. */
+  enforcesCoherency?: boolean;
+  /** The MSI cookie: where doorbells are mapped; null, the default, where messages need no mapping. */
+  msiWindow?: ReservedRegion | null;
+  /** Last I/O virtual address; default 2^48 - 1. */
+  apertureEnd?: bigint;
+  /** Sizes of its pages, one bit each; default 4 KiB, 2 MiB, 1 GiB. */
+  pageSizes?: bigint;
+}
+
+/** One IOMMU context: page tables over the pinned pages of processes, and the doorbells of an MSI cookie. */
+export class IommuDomain {
+  readonly enforcesCoherency: boolean;
+  readonly pageSizes: bigint;
+  private readonly msiWindow: ReservedRegion | null;
+  private readonly table: IommuTable;
+  /** From 1 on: an entry is above 0, whatever it allows. */
+  private readonly slots: (Mapped | null)[] = [null];
+  private readonly freeSlots: number[] = [];
+  /** In the order of their first use; they live as long as the domain (host-irq.md 5.4). */
+  private doorbells: DoorbellPage[] = [];
+
+  /** @param iommu domains serve groups of the same one */
+  constructor(
+    readonly iommu: string,
+    options: IommuDomainOptions = {},
+  ) {
+    this.enforcesCoherency = options.enforcesCoherency ?? true;
+    this.pageSizes = options.pageSizes ?? 0x4020_1000n;
+    this.msiWindow = options.msiWindow ?? null;
+    this.table = new IommuTable((options.apertureEnd ?? 0xffff_ffff_ffffn).toString(2).length);
+  }
+
+  /**
+   * The I/O virtual address of a doorbell, whose page is mapped, for writes, on its first use; the address itself
+   * without a cookie; -ENOMEM when the window is full.
+   */
+  *prepareDoorbell(address: number): Step<number> {
+    if (this.msiWindow === null) return address;
+    yield writes(this, "doorbells");
+    const inPage = address % PAGE;
+    const known = this.doorbells.find((page) => page.address === address - inPage);
+    if (known !== undefined) return known.iova + inPage;
+    const iova = Number(this.msiWindow.start) + this.doorbells.length * PAGE;
+    if (iova + PAGE - 1 > Number(this.msiWindow.end)) return -ENOMEM;
+    this.doorbells.push({ iova, address: address - inPage });
+    return iova + inPage;
+  }
+
+  /** The doorbell that a written address reaches; -1 where no doorbell is mapped. */
+  *doorbellAt(iova: number): Step<number> {
+    yield reads(this, "doorbells");
+    const inPage = iova % PAGE;
+    for (let i = 0; i < this.doorbells.length; i++) if (this.doorbells[i].iova === iova - inPage) return this.doorbells[i].address + inPage;
+    return -1;
+  }
+
+  /** The pages of doorbells, for tests and dumps. */
+  *doorbellPages(): Step<readonly DoorbellPage[]> {
+    yield reads(this, "doorbells");
+    return this.doorbells;
+  }
+
+  /** Enters a mapping, over nothing that is mapped, in the largest pages that both addresses and the memory allow. */
+  *map(mapping: IommuMapping): Step<void> {
+    yield writes(this, "slots");
+    const slot = this.freeSlots.pop() ?? this.slots.length;
+    const count = Number(mapping.size >> PAGE_BITS);
+    this.slots[slot] = { mapping, start: Number(mapping.iova) - (mapping.offset ?? 0), left: count };
+    const entry = (slot << ENTRY_SHIFT) | (mapping.isReadable ? ENTRY_READ : 0) | (mapping.isWritable ? ENTRY_WRITE : 0);
+    const first = Number(mapping.iova >> PAGE_BITS);
+    const level = this.levelOf(mapping);
+    const step = LEVEL_SIZES[level] / PAGE;
+    const head = Math.min(count, (step - (first % step)) % step);
+    const large = Math.floor((count - head) / step);
+    this.table.enter(first, 0, head, entry);
+    if (large > 0) this.table.enter(first + head, level, large, entry);
+    this.table.enter(first + head + large * step, 0, count - head - large * step, entry);
+  }
+
+  /** The largest pages that hold a part of it: the IOMMU has them, so has the memory, and they begin where its pages do. */
+  private levelOf({ iova, pages, offset = 0 }: IommuMapping): number {
+    for (let level = LEVEL_SIZES.length - 1; level > 0; level--) {
+      const size = LEVEL_SIZES[level];
+      const isCongruent = Number(iova & BigInt(size - 1)) === (pages.start + offset) % size;
+      if (isCongruent && pages.pageSize >= size && (this.pageSizes & BigInt(size)) !== 0n) return level;
+    }
+    return 0;
+  }
+
+  /** Takes pages out, mapped or not; DMA that comes later faults (host-irq.md 5.3). */
+  *unmap(iova: bigint, size: bigint): Step<void> {
+    yield writes(this, "slots");
+    this.table.clear(Number(iova >> PAGE_BITS), Number(size >> PAGE_BITS), (entry, pages) => {
+      const slot = entry >>> ENTRY_SHIFT;
+      const mapped = this.slots[slot];
+      if (mapped === null || (mapped.left -= pages) > 0) return;
+      this.slots[slot] = null;
+      this.freeSlots.push(slot);
+    });
+  }
+
+  /** The entry for an address, in halves: ENTRY_READ and ENTRY_WRITE say what it allows; 0 is a translation fault. */
+  *walk(hi: number, lo: number): Step<number> {
+    yield reads(this, "slots");
+    return this.table.walk(hi, lo);
+  }
+
+  /** The frame behind an address whose entry allows the access: its bytes, of which the one addressed is at `iova % 4096`. */
+  *frame(entry: number, iova: number): Step<DataView> {
+    yield reads(this, "slots");
+    const mapped = this.slots[entry >>> ENTRY_SHIFT];
+    // Unmapped since: what the hardware had in flight ends nowhere.
+    if (mapped === null) return new DataView(new ArrayBuffer(PAGE));
+    return mapped.mapping.pages.frame(iova - mapped.start);
+  }
+
+  /** Bytes mapped, and bytes of tables that this takes: for tests and dumps. */
+  *usage(): Step<{ mappedBytes: number; tableBytes: number }> {
+    yield reads(this, "slots");
+    const mappedBytes = this.slots.reduce((sum, each) => sum + (each === null ? 0 : each.left * PAGE), 0);
+    return { mappedBytes, tableBytes: this.table.bytes };
+  }
+}
+shared(IommuDomain, "slots", "doorbells");

@@ -1,0 +1,236 @@
+import { guarded, reads, shared, writes } from "../../sim/access.js";
+import { Mutex } from "../../sim/lock.js";
+import type { Sim } from "../../sim/sim.js";
+import type { Step } from "../../sim/step.js";
+import { EBUSY, EINVAL, EPERM } from "../../uapi/errno.js";
+import { IommuDomain } from "./domain.js";
+
+/** vfio.md 20.2. */
+export type ReservedKind = "direct" | "direct-relaxable" | "reserved" | "msi" | "sw-msi";
+
+/** A range of I/O virtual addresses that no user mapping may cover; `end` is inclusive. */
+export interface ReservedRegion {
+  readonly start: bigint;
+  readonly end: bigint;
+  readonly kind: ReservedKind;
+}
+
+/** Where an Arm SMMU driver puts the doorbells (host-irq.md 5.4): 1 MiB at 0x08000000. */
+export const SW_MSI_REGION: ReservedRegion = { start: 0x0800_0000n, end: 0x080f_ffffn, kind: "sw-msi" };
+
+/** What a Power platform's IOMMU gives a partitionable endpoint (vfio.md 18). */
+export interface TceGeometry {
+  /** The 32-bit window; a size of 0 where there is none. */
+  readonly windowStart: bigint;
+  readonly windowSize: bigint;
+  /** Of windows that users make: page sizes, one bit each, and how deep their tables may be; 0 where there are none. */
+  readonly dynamicPageSizes?: bigint;
+  readonly maxLevels?: number;
+  /** Tables of one format serve several groups together. */
+  readonly format?: string;
+}
+
+/** A member as VFIO of before 5.19 sees it. */
+export interface GroupDevice {
+  boundDriver(): Step<{ readonly managesDma: boolean } | null>;
+}
+
+/** Linux stops deliberately here (BUG): host and user would share memory. Not an errno, and the end of the model's run. */
+export class GroupViabilityViolated extends Error {}
+
+/** Addresses of 52 bits: what transactions carry. */
+const LAST_TCE = (1n << 52n) - 1n;
+
+export interface IommuGroupOptions {
+  /**
+   * Whose the DMA of a group is, is known: Linux 5.19 and later. Without it VFIO looks at the members' drivers, and a host
+   * driver that is bound to a member in use stops the machine (vfio.md 2.6, profile v5). Default true.
+   */
+  hasDmaOwnership?: boolean;
+  /** A group of a Power machine. */
+  tce?: TceGeometry;
+  /** Groups with the same name share one IOMMU, so one domain can serve them. */
+  iommu?: string;
+  reserved?: readonly ReservedRegion[];
+  /** Last I/O virtual address; default 2^48 - 1. */
+  apertureEnd?: bigint;
+  /** Page sizes of the IOMMU, one bit each; default 4 KiB, 2 MiB, 1 GiB. */
+  pageSizes?: bigint;
+  /** DMA through the IOMMU snoops the caches; default true. VFIO takes no other device. */
+  isCoherent?: boolean;
+  /** The IOMMU can force non-snooping DMA to snoop; default true. */
+  enforcesCoherency?: boolean;
+  /** No member can forge another's messages (vfio.md 20.1); default true. */
+  isMsiIsolated?: boolean;
+}
+
+/**
+ * The smallest set of devices that an IOMMU can tell apart, with its DMA ownership (vfio.md 2.5). `domain` is what its
+ * DMA goes through: the host's default one, none at all (blocking), or a user's.
+ */
+export class IommuGroup {
+  readonly mutex: Mutex;
+  /** Names of the member devices. */
+  readonly members: string[] = [];
+  readonly iommu: string;
+  readonly reserved: readonly ReservedRegion[];
+  /** First and last address of the doorbells that the hardware takes out of translation; -1 where there are none. */
+  private readonly hardwareMsiStart: number;
+  private readonly hardwareMsiEnd: number;
+  readonly apertureEnd: bigint;
+  readonly pageSizes: bigint;
+  readonly isCoherent: boolean;
+  readonly enforcesCoherency: boolean;
+  readonly isMsiIsolated: boolean;
+  readonly tce: TceGeometry | null;
+  readonly hasDmaOwnership: boolean;
+  /** The member devices, as far as they say which driver they have. */
+  readonly devices: GroupDevice[] = [];
+  private owner: object | null = null;
+  private ownerCount = 0;
+  private domain: IommuDomain | "default" | "blocking" = "default";
+
+  constructor(
+    sim: Sim,
+    readonly id: number,
+    options: IommuGroupOptions = {},
+  ) {
+    this.mutex = new Mutex(sim, "iommu_group.mutex");
+    this.iommu = options.iommu ?? "iommu";
+    this.reserved = options.reserved ?? [];
+    const doorbells = this.reserved.find((region) => region.kind === "msi");
+    this.hardwareMsiStart = doorbells === undefined ? -1 : Number(doorbells.start);
+    this.hardwareMsiEnd = doorbells === undefined ? -1 : Number(doorbells.end);
+    this.apertureEnd = options.apertureEnd ?? 0xffff_ffff_ffffn;
+    this.pageSizes = options.pageSizes ?? 0x4020_1000n;
+    this.isCoherent = options.isCoherent ?? true;
+    this.enforcesCoherency = options.enforcesCoherency ?? true;
+    this.isMsiIsolated = options.isMsiIsolated ?? true;
+    this.tce = options.tce ?? null;
+    this.hasDmaOwnership = options.hasDmaOwnership ?? true;
+  }
+
+  /** An ordinary host driver is about to be bound to a member: 0 or -EBUSY. */
+  *useDefaultDomain(): Step<number> {
+    yield* this.mutex.lock();
+    const isFree = this.owner === null && (yield* this.current()) === "default";
+    if (!this.hasDmaOwnership) {
+      if (!isFree) throw new GroupViabilityViolated(`a host driver is bound to a member of IOMMU group ${this.id}, which user space has`);
+    } else if (isFree) this.ownerCount++;
+    yield* this.mutex.unlock();
+    return isFree ? 0 : -EBUSY;
+  }
+
+  *unuseDefaultDomain(): Step<void> {
+    yield* this.mutex.lock();
+    if (this.hasDmaOwnership) this.ownerCount--;
+    yield* this.mutex.unlock();
+  }
+
+  /** User space takes the group for itself: 0, -EPERM while anybody uses it, -EBUSY, -EINVAL. DMA is blocked from then on. */
+  *claimDmaOwner(cookie: object): Step<number> {
+    yield* this.mutex.lock();
+    let result = 0;
+    if (this.ownerCount !== 0) result = -EPERM;
+    else if ((yield* this.current()) !== "default") result = -EBUSY;
+    else if (this.reserved.some((region) => region.kind === "direct")) result = -EINVAL;
+    else {
+      this.owner = cookie;
+      this.ownerCount = 1;
+      yield* this.setDomain("blocking");
+    }
+    yield* this.mutex.unlock();
+    return result;
+  }
+
+  /** A device of the group is bound to an iommufd: its user may own the group already. 0, -EPERM, -EBUSY, -EINVAL. */
+  *claimDeviceOwner(cookie: object): Step<number> {
+    yield* this.mutex.lock();
+    const isMine = this.owner === cookie;
+    if (isMine) this.ownerCount++;
+    yield* this.mutex.unlock();
+    return isMine ? 0 : yield* this.claimDmaOwner(cookie);
+  }
+
+  *releaseDeviceOwner(): Step<void> {
+    yield* this.mutex.lock();
+    const isShared = this.ownerCount > 1;
+    if (isShared) this.ownerCount--;
+    yield* this.mutex.unlock();
+    if (!isShared) yield* this.releaseDmaOwner();
+  }
+
+  *releaseDmaOwner(): Step<void> {
+    yield* this.mutex.lock();
+    if (this.ownerCount !== 1 || this.owner === null) throw new Error(`IOMMU group ${this.id} is released ${this.ownerCount} times owned`);
+    this.owner = null;
+    this.ownerCount = 0;
+    yield* this.setDomain("default");
+    yield* this.mutex.unlock();
+  }
+
+  *isDmaOwnerClaimed(): Step<boolean> {
+    yield* this.mutex.lock();
+    const isClaimed = this.ownerCount !== 0;
+    yield* this.mutex.unlock();
+    return isClaimed;
+  }
+
+  /** No member is bound to a driver that uses the host's DMA (2.6). */
+  *hasNoHostDriver(): Step<boolean> {
+    for (let i = 0; i < this.devices.length; i++) {
+      const driver = yield* this.devices[i].boundDriver();
+      if (driver !== null && !driver.managesDma) return false;
+    }
+    return true;
+  }
+
+  *isOwnedBy(cookie: object): Step<boolean> {
+    yield* this.mutex.lock();
+    const isOwner = this.owner === cookie;
+    yield* this.mutex.unlock();
+    return isOwner;
+  }
+
+  /** A domain that fits this group: its IOMMU's geometry, and a cookie where the IOMMU knows no messages (vfio.md 17.3, 8). */
+  newDomain(hasLargePages = true): IommuDomain {
+    const { enforcesCoherency } = this;
+    // Windows may lie anywhere, whatever the first one ends at.
+    const apertureEnd = this.tce === null ? this.apertureEnd : LAST_TCE;
+    const pageSizes = hasLargePages ? this.pageSizes : this.pageSizes & -this.pageSizes;
+    const msiWindow = this.reserved.find((region) => region.kind === "sw-msi") ?? null;
+    return new IommuDomain(this.iommu, { enforcesCoherency, pageSizes, apertureEnd, msiWindow });
+  }
+
+  /** The owner attaches a domain, or null for none: DMA is blocked again. */
+  *attach(domain: IommuDomain | null): Step<void> {
+    yield* this.mutex.lock();
+    yield* this.setDomain(domain ?? "blocking");
+    yield* this.mutex.unlock();
+  }
+
+  /** Is an address, in halves, one of those doorbells? */
+  isHardwareMsi(addressHi: number, addressLo: number): boolean {
+    const address = (addressHi >>> 0) * 0x1_0000_0000 + (addressLo >>> 0);
+    return address >= this.hardwareMsiStart && address <= this.hardwareMsiEnd;
+  }
+
+  /** What a member's DMA goes through now. */
+  *current(): Step<IommuDomain | "default" | "blocking"> {
+    yield reads(this, "domain");
+    return this.domain;
+  }
+
+  private *setDomain(domain: IommuDomain | "default" | "blocking"): Step<void> {
+    yield writes(this, "domain");
+    this.domain = domain;
+  }
+
+  /** "owner NULL, count 1, default": for tests and dumps. */
+  describeOwnership(): string {
+    const domain = typeof this.domain === "string" ? this.domain : "user";
+    return `${this.owner === null ? "kernel" : "user"} ${this.ownerCount} ${domain}`;
+  }
+}
+guarded(IommuGroup, (group) => group.mutex, "owner", "ownerCount");
+shared(IommuGroup, "domain");

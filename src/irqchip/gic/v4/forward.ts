@@ -1,0 +1,62 @@
+import { type VlpiMap, vlpiProperties } from "../../../host/its/its-vm.js";
+import { VlpiCommand } from "../../../host/its/vlpis.js";
+import type { Step } from "../../../sim/step.js";
+import type { ArmMessage } from "../../contract.js";
+import { findEvent, itsOf } from "../its/msi.js";
+import type { VgicV4 } from "./v4.js";
+import { unmapVlpi } from "./unmap.js";
+import type { VgicDist } from "../vgic-dist.js";
+import { queueIrqUnlock } from "../vgic-queue.js";
+
+// A device's message interrupt as a VLPI, and back (gic-v4.md C3).
+
+/** kvm_vgic_v4_set_forwarding (C3.2): 0, also where the message is nobody's; else what the host's driver answers. */
+export function* setForwarding(dist: VgicDist, hostIrq: number, message: ArmMessage): Step<number> {
+  const { v4 } = dist;
+  if (v4 === null || !v4.isSupported) return 0;
+  const its = itsOf(dist, message);
+  if (its === null) return 0;
+  yield* its.itsLock.lock(); // MOVI and INV wait, so that target and properties hold until hw says so (hazards R3, R4)
+  const intid = yield* findEvent(its, message.devid >>> 0, message.data >>> 0);
+  const result = intid === 0 ? 0 : yield* forward(v4, hostIrq, intid);
+  yield* its.itsLock.unlock();
+  return result;
+}
+
+function* forward(v4: VgicV4, hostIrq: number, intid: number): Step<number> {
+  const { dist, driver } = v4;
+  const irq = yield* dist.lpis.get(intid);
+  if (irq === null) return 0;
+  yield* irq.lock.lock();
+  const { hw, priority, enabled, targetVcpu } = irq;
+  yield* irq.lock.unlock();
+  const vpe = v4.vpeOf(targetVcpu);
+  if (hw || vpe === null) {
+    yield* dist.lpis.put(irq);
+    return 0;
+  }
+  const map: VlpiMap = { vm: v4.vm, vpe, vintid: intid, properties: vlpiProperties(priority, enabled), isDoorbellOn: true };
+  const result = yield* driver.host.setIrqVcpuAffinity(hostIrq, new VlpiCommand("map", map));
+  if (result < 0) {
+    yield* dist.lpis.put(irq);
+    return result;
+  }
+  vpe.vlpis++;
+  v4.enter(irq, hostIrq); // with the reference
+  yield* irq.lock.lock();
+  irq.hw = true;
+  irq.hwintid = hostIrq;
+  // What was pending in software is pending in hardware from now on (hazard R2).
+  if (irq.pendingLatch) {
+    yield* driver.host.setIrqchipState(hostIrq, "pending", true);
+    irq.pendingLatch = false;
+    yield* queueIrqUnlock(dist, irq);
+  } else yield* irq.lock.unlock();
+  return 0;
+}
+
+/** kvm_vgic_v4_unset_forwarding (C3.3): software injects from now on. 0 where this interrupt is no VLPI. */
+export function* unsetForwarding(dist: VgicDist, hostIrq: number): Step<number> {
+  const irq = dist.v4?.byHostIrq.get(hostIrq) ?? null;
+  return dist.v4 === null || irq === null ? 0 : yield* unmapVlpi(dist.v4, irq);
+}

@@ -1,0 +1,47 @@
+import type { IrqBypassProducer } from "../../host/irqbypass.js";
+import type { Step } from "../../sim/step.js";
+import { KVM_IRQ_ROUTING_MSI } from "../../uapi/kvm.js";
+import { GuestStop } from "./bypass.js";
+import type { Irqfd } from "../irqfd.js";
+import { Route } from "../route.js";
+
+/**
+ * 7.4 on arm64 with GICv4 (gic-v4.md C3.1): a producer's interrupt becomes a VLPI while its irqfd's route is a message that
+ * one of the VM's ITSs translates. The guest stands still meanwhile.
+ */
+export class DirectInjection extends GuestStop {
+  /** Forwarding takes its_lock, which may sleep. */
+  readonly connectsUnlocked = true;
+
+  override *connect(irqfd: Irqfd, producer: IrqBypassProducer): Step<number> {
+    const { armIrqchip } = this.vm;
+    const { lock } = this.vm.irqfds;
+    const route = new Route();
+    yield* lock.lock();
+    yield* irqfd.route.load(route);
+    yield* lock.unlock();
+    if (armIrqchip === null || route.type !== KVM_IRQ_ROUTING_MSI) return 0;
+    const result = yield* armIrqchip.setForwarding(producer.irq, route);
+    // A route that was replaced meanwhile found nothing to undo (hazard R23).
+    const now = new Route();
+    yield* lock.lock();
+    yield* irqfd.route.load(now);
+    yield* lock.unlock();
+    if (result >= 0 && !now.equals(route)) yield* armIrqchip.unsetForwarding(producer.irq);
+    return result;
+  }
+
+  override *disconnect(_irqfd: Irqfd, producer: IrqBypassProducer): Step<void> {
+    const { armIrqchip } = this.vm;
+    if (armIrqchip !== null) yield* armIrqchip.unsetForwarding(producer.irq);
+  }
+
+  /** Another message, or none: software injects until the device's vector is set up again (C3.4). */
+  override *routeChanged(irqfd: Irqfd, old: Route): Step<void> {
+    const { armIrqchip } = this.vm;
+    const now = new Route();
+    yield* irqfd.route.load(now);
+    if (armIrqchip === null || irqfd.producer === null || now.equals(old)) return;
+    yield* armIrqchip.unsetForwarding(irqfd.producer.irq);
+  }
+}

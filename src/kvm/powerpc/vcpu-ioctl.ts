@@ -1,0 +1,78 @@
+import type { Process } from "../../host/process.js";
+import { UserArgument } from "../../host/user-argument.js";
+import { SourceWord } from "../../irqchip/sources.js";
+import { readIcpWord, writeIcpWord } from "../../irqchip/xics/device.js";
+import type { Step } from "../../sim/step.js";
+import { EBADF, EFAULT, EINVAL, ENXIO } from "../../uapi/errno.js";
+import * as K from "../../uapi/kvm.js";
+import { KVM_REG_PPC_ICP_STATE_HI, KVM_REG_PPC_ICP_STATE_LO } from "../../uapi/powerpc.js";
+import { KvmDeviceFile } from "../device.js";
+import type { PpcVcpu } from "./vcpu.js";
+import { connectMpic } from "./mpic.js";
+import { connectXics } from "./xics.js";
+import { signalMask } from "../signal-mask.js";
+import { VcpuDescriptor } from "../vcpu-descriptor.js";
+
+const ENABLE_CAP = new UserArgument(K.kvm_enable_cap.size);
+const ONE_REG = new UserArgument(K.kvm_one_reg.size);
+const U64 = new UserArgument(8);
+const MP_STATE = new UserArgument(K.kvm_mp_state.size);
+
+/** The descriptor of a vCPU on POWER. */
+export class PpcVcpuFile extends VcpuDescriptor {
+  constructor(override readonly vcpu: PpcVcpu) {
+    super();
+  }
+
+  protected override *dispatch(process: Process, request: number, argument: number): Step<number> {
+    const { vcpu } = this;
+    switch (request) {
+      case K.KVM_ENABLE_CAP:
+        return yield* enableCap(vcpu, process, argument);
+      case K.KVM_GET_ONE_REG:
+        return yield* oneReg(vcpu, process, argument, false);
+      case K.KVM_SET_ONE_REG:
+        return yield* oneReg(vcpu, process, argument, true);
+      case K.KVM_SET_SIGNAL_MASK:
+        return signalMask(vcpu, process, argument);
+      case K.KVM_GET_MP_STATE:
+        K.kvm_mp_state.mp_state.set(MP_STATE.view, K.KVM_MP_STATE_RUNNABLE);
+        return MP_STATE.copyOut(process, argument) ? 0 : -EFAULT;
+      default:
+        return -EINVAL;
+    }
+  }
+}
+
+/** xics.md 5.2, mpic.md 3: a controller for a vCPU. */
+function* enableCap(vcpu: PpcVcpu, process: Process, argument: number): Step<number> {
+  if (!ENABLE_CAP.copyIn(process, argument)) return -EFAULT;
+  const { cap, flags, args } = K.kvm_enable_cap;
+  if (flags.get(ENABLE_CAP.view) !== 0) return -EINVAL;
+  const capability = cap.get(ENABLE_CAP.view);
+  if (capability !== vcpu.arch.controllerCapability) return -EINVAL;
+  const server = args[1].lo(ENABLE_CAP.view);
+  const file = process.file(args[0].lo(ENABLE_CAP.view));
+  if (file === null) return -EBADF;
+  const device = file instanceof KvmDeviceFile ? file.device : null;
+  return capability === K.KVM_CAP_IRQ_XICS ? yield* connectXics(device, vcpu, server) : yield* connectMpic(device, vcpu, server);
+}
+
+/** xics.md 5.5: the one register there is here. */
+function* oneReg(vcpu: PpcVcpu, process: Process, argument: number, isSet: boolean): Step<number> {
+  if (!ONE_REG.copyIn(process, argument)) return -EFAULT;
+  const { id, addr } = K.kvm_one_reg;
+  const address = addr.getNumber(ONE_REG.view);
+  if (id.hi(ONE_REG.view) !== KVM_REG_PPC_ICP_STATE_HI || id.lo(ONE_REG.view) !== KVM_REG_PPC_ICP_STATE_LO) return -EINVAL;
+  if (isSet && !U64.copyIn(process, address)) return -EFAULT;
+  const lo = U64.view.getInt32(0, true);
+  const hi = U64.view.getInt32(4, true);
+  const { icp, arch } = vcpu;
+  if (icp === null || arch.xics === null) return -ENXIO;
+  if (isSet) return yield* writeIcpWord(arch.xics, icp, lo, hi);
+  const word = new SourceWord();
+  yield* readIcpWord(icp, word);
+  U64.view.setInt32(0, word.lo, true);
+  U64.view.setInt32(4, word.hi, true);
+  return U64.copyOut(process, address) ? 0 : -EFAULT;
+}
