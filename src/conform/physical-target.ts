@@ -1,4 +1,4 @@
-import { Icc, Ich, systemRegisterNamed } from "../arch/gic/icc.js";
+import { Icc, Ich } from "../arch/gic/icc.js";
 import { GicV3 } from "../host/gic/gicv3.js";
 import { QEMU_GICV3, QEMU_GICV4 } from "../host/gic/implementation.js";
 import { HostRam } from "../host/gic/its/host-ram.js";
@@ -8,6 +8,7 @@ import { reads } from "../sim/access.js";
 import type { Step } from "../sim/step.js";
 import type { Observation, Target, TargetMaker } from "./target.js";
 import type { ArmStep, ArmVector } from "./vector.js";
+import { CREADR, CWRITER, encodingOf, ISR_FIQ, ISR_IRQ, isSpecial, ITS_QUEUE, MOST_DRAINED, VIRTUAL_TIMER_PPI } from "./virt-machine.js";
 import { VirtualTimerLine } from "./virtual-timer-line.js";
 import { bytesOf, hexOf, hexOfBytes, highOf, lowOf } from "./word.js";
 
@@ -15,15 +16,6 @@ import { bytesOf, hexOf, hexOfBytes, highOf, lowOf } from "./word.js";
 const INTERRUPTS = 288;
 const RAM_START = 0x40000000;
 const RAM_SIZE = 0x2000000;
-const ITS_QUEUE = 0x41000000;
-const CREADR = 0x90;
-const CWRITER = 0x88;
-const MOST_DRAINED = 64;
-const FIRST_SPECIAL = 1020;
-const LAST_SPECIAL = 1023;
-const VIRTUAL_TIMER_PPI = 27;
-const ISR_IRQ = 0x80;
-const ISR_FIQ = 0x40;
 
 /** The physical GICv3 or GICv4 and its ITS with QEMU's implementation choices, driven by registers, input lines and messages. */
 class PhysicalTarget implements Target {
@@ -127,7 +119,7 @@ class PhysicalTarget implements Target {
     const vif = this.gic.ich(cpu);
     while (taken.length < MOST_DRAINED) {
       const intid = yield* vif.readIcv(Icc.IAR1);
-      if (intid >= FIRST_SPECIAL && intid <= LAST_SPECIAL) break;
+      if (isSpecial(intid)) break;
       taken.push(intid);
       yield* vif.writeIcv(Icc.EOIR1, intid);
     }
@@ -138,18 +130,12 @@ class PhysicalTarget implements Target {
     const taken: number[] = [];
     while (taken.length < MOST_DRAINED) {
       const intid = yield* this.gic.readSysreg(cpu, Icc.IAR1);
-      if (intid >= FIRST_SPECIAL && intid <= LAST_SPECIAL) break;
+      if (isSpecial(intid)) break;
       taken.push(intid);
       yield* this.gic.writeSysreg(cpu, Icc.EOIR1, intid, 0);
     }
     return taken;
   }
-}
-
-function encodingOf(reg: string): number {
-  const register = systemRegisterNamed(reg);
-  if (register === undefined) throw new Error(`${reg} reached the physical target: a rule of left-out.ts is missing`);
-  return register.encoding;
 }
 
 /** Held to QEMU's answers. */

@@ -1,4 +1,4 @@
-import { Icc, systemRegisterNamed } from "../arch/gic/icc.js";
+import { Icc } from "../arch/gic/icc.js";
 import { IchHcr } from "../arch/gic/gich.js";
 import { GicV3 } from "../host/gic/gicv3.js";
 import type { MmioDevice } from "../irqchip/contract.js";
@@ -11,6 +11,7 @@ import { KVM_MSI_VALID_DEVID } from "../uapi/kvm.js";
 import { ReplayVm } from "./replay-vm.js";
 import type { Compat, Observation, Target, TargetMaker } from "./target.js";
 import type { ArmStep, ArmVector } from "./vector.js";
+import { CREADR, CWRITER, encodingOf, ISR_FIQ, ISR_IRQ, isSpecial, ITS_QUEUE, MOST_DRAINED, VIRTUAL_TIMER_PPI } from "./virt-machine.js";
 import { VirtualTimerLine } from "./virtual-timer-line.js";
 import { bytesOf, hexOf, hexOfBytes, highOf, lowOf } from "./word.js";
 
@@ -19,15 +20,6 @@ const SPIS = 256;
 /** One legacy region for all. */
 const REDISTRIBUTORS = 0x080a0000;
 const ITS_BASE = 0x08080000;
-const ITS_QUEUE = 0x41000000;
-const CREADR = 0x90;
-const CWRITER = 0x88;
-const MOST_DRAINED = 64;
-const FIRST_SPECIAL = 1020;
-const LAST_SPECIAL = 1023;
-const VIRTUAL_TIMER_PPI = 27;
-const ISR_IRQ = 0x80;
-const ISR_FIQ = 0x40;
 
 /**
  * KVM's GICv3 as the guest sees it, through the list registers of a host with 4 of them (gic.md D0.7). Between steps no
@@ -181,20 +173,14 @@ class VirtualTarget implements Target {
     while (taken.length < MOST_DRAINED) {
       yield* this.vm.enter(this.vgic, cpu);
       const intid = yield* vif.readIcv(Icc.IAR1);
-      const isSpecial = intid >= FIRST_SPECIAL && intid <= LAST_SPECIAL;
-      if (!isSpecial) yield* vif.writeIcv(Icc.EOIR1, intid);
+      const isNone = isSpecial(intid);
+      if (!isNone) yield* vif.writeIcv(Icc.EOIR1, intid);
       yield* this.vm.exit(this.vgic, cpu);
-      if (isSpecial) break;
+      if (isNone) break;
       taken.push(intid);
     }
     return taken;
   }
-}
-
-function encodingOf(reg: string): number {
-  const register = systemRegisterNamed(reg);
-  if (register === undefined) throw new Error(`${reg} reached the virtual target: a rule of left-out.ts is missing`);
-  return register.encoding;
 }
 
 /** Held to what KVM answered, where that differs from QEMU. */
