@@ -3,6 +3,7 @@ import type { Process } from "../host/process.js";
 import type { ArmIrqchip } from "../irqchip/contract.js";
 import type { SourceController } from "../irqchip/sources.js";
 import type { Step } from "../sim/step.js";
+import type { VcpuFactory } from "./create-vcpu.js";
 import type { KvmDeviceType } from "./device.js";
 import type { Irqfd } from "./irqfd.js";
 import type { Route } from "./route.js";
@@ -56,6 +57,8 @@ export interface VmArch {
   enableCapability(capability: number, arg0: number): number;
   /** vCPUs this VM may have. */
   readonly maxVcpus: number;
+  /** What makes them. */
+  readonly vcpuFactory: VcpuFactory;
 
   /** AS3: may irqfds be assigned now? */
   irqchipReady(): boolean;

@@ -36,7 +36,7 @@ export abstract class VcpuDescriptor extends File {
 
   override *release(): Step<void> {
     const { vm, id } = this.vcpu;
-    if (vm.hazards.freeVcpuAtClose) vm.armVcpus.splice(vm.armVcpus.findIndex((each) => each.id === id), 1);
+    if (vm.hazards.freeVcpuAtClose) vm.vcpus.splice(vm.vcpus.findIndex((each) => each.id === id), 1);
     yield* vm.put();
   }
 }

@@ -2,13 +2,14 @@ import type { DeviceNodes } from "../host/device-nodes.js";
 import { eventfd2 } from "../host/eventfd.js";
 import type { Host } from "../host/machine.js";
 import { Process } from "../host/process.js";
-import type { VcpuThread } from "../kvm/vcpu-thread.js";
+import type { VcpuCore } from "../kvm/vcpu-core.js";
 import type { Step } from "../sim/step.js";
 import { EFD_NONBLOCK } from "../uapi/eventfd.js";
 import { Arguments } from "./arguments.js";
 import { EventLoop } from "./event-loop.js";
 import { KvmSystem, KvmVm } from "./kvm.js";
 import { must } from "./must.js";
+import { VmmVcpu } from "./vmm-vcpu.js";
 
 /** Where the VMM keeps things in its own address space. */
 const USER = { args: 0x1_0000, counter: 0x2_0000, ram: 0x1000_0000 } as const;
@@ -42,7 +43,7 @@ export abstract class VmmCore {
   readonly process: Process;
   readonly args: Arguments;
   readonly loop: EventLoop;
-  readonly threads: VcpuThread[] = [];
+  readonly threads: VmmVcpu[] = [];
   readonly mmio: MmioHandler[] = [];
   readonly kvm: KvmSystem;
   readonly vm: KvmVm;
@@ -79,6 +80,22 @@ export abstract class VmmCore {
   abstract setLine(line: number, isHigh: boolean): Step<number>;
   /** The GSI that irqfds take for it. */
   abstract gsiOf(line: number): number;
+
+  /** An exit other than MMIO. False: the vCPU's thread stays outside of the guest. */
+  *handleExit(_thread: VmmVcpu, _reason: number): Step<boolean> {
+    return false;
+  }
+
+  /** KVM_RUN has failed with `result`: is it called again? */
+  runsAgain(_result: number): boolean {
+    return false;
+  }
+
+  /** The thread of a vCPU whose descriptor is `fd`: the first has a physical CPU of its own as far as there are others. */
+  protected addThread(vcpu: VcpuCore, fd: number, index: number, [first, ...others]: readonly number[]): void {
+    const cpu = index === 0 || others.length === 0 ? first : others[(index - 1) % others.length];
+    this.threads.push(new VmmVcpu(vcpu, this.process, fd, cpu, this));
+  }
 
   protected *mapRam(): Step<void> {
     must(yield* this.vm.setMemory(RAM_SLOT, this.guestMap.ram, RAM_SIZE, USER.ram), "KVM_SET_USER_MEMORY_REGION");

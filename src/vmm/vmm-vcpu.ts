@@ -3,37 +3,27 @@ import type { VcpuCore } from "../kvm/vcpu-core.js";
 import { VcpuThread } from "../kvm/vcpu-thread.js";
 import type { Step } from "../sim/step.js";
 import { KVM_EXIT_MMIO, kvm_run } from "../uapi/kvm.js";
-import type { MmioHandler } from "./vmm-core.js";
+import type { VmmCore } from "./vmm-core.js";
 
-/** The devices that a VMM emulates, by guest physical address. */
-export interface MmioDevices {
-  mmioAt(address: number): MmioHandler | null;
-}
-
-/** A vCPU's thread in user space: runs it and emulates what comes back. */
+/** A vCPU's thread in user space: runs it and lets its VMM emulate what comes back. */
 export class VmmVcpu extends VcpuThread {
   constructor(
     vcpu: VcpuCore,
     process: Process,
     fd: number,
     cpu: number,
-    private readonly devices: MmioDevices,
+    private readonly vmm: VmmCore,
   ) {
     super(vcpu, process, fd, cpu);
   }
 
   /** MMIO is emulated and the vCPU runs on; so it does after other exits that the architecture knows. The rest ends the guest. */
   override *userspace(result: number): Step<boolean> {
-    if (result < 0) return false;
+    if (result < 0) return this.vmm.runsAgain(result);
     const reason = this.process.memory.getU32(this.vcpu.runAddress + kvm_run.exit_reason.offset);
-    if (reason !== KVM_EXIT_MMIO) return yield* this.otherExit(reason);
+    if (reason !== KVM_EXIT_MMIO) return yield* this.vmm.handleExit(this, reason);
     yield* this.emulate(this.vcpu.runAddress);
     return true;
-  }
-
-  /** False: the thread stays outside of the guest. */
-  protected *otherExit(_reason: number): Step<boolean> {
-    return false;
   }
 
   private *emulate(run: number): Step<void> {
@@ -42,7 +32,7 @@ export class VmmVcpu extends VcpuThread {
     const size = memory.getU32(run + kvm_run.mmio.len.offset);
     const isWrite = memory.getU8(run + kvm_run.mmio.is_write.offset) !== 0;
     const data = run + kvm_run.mmio.data.offset;
-    const handler = this.devices.mmioAt(address);
+    const handler = this.vmm.mmioAt(address);
     const value = handler === null ? 0 : yield* handler.access(address - handler.start, size, isWrite, memory.getU32(data));
     if (!isWrite) memory.setU64(data, value);
   }

@@ -18,7 +18,6 @@ import { KVM_DEV_TYPE_ARM_VGIC_ITS, KVM_DEV_TYPE_ARM_VGIC_V2, KVM_DEV_TYPE_ARM_V
 import { type GsiRoute, type GuestMessage, KvmDevice, KvmVcpu } from "./kvm.js";
 import { must } from "./must.js";
 import { VmmCore, type VmmProcess } from "./vmm-core.js";
-import { VmmVcpu } from "./vmm-vcpu.js";
 
 /** The guest's physical address space. */
 export const GUEST = { distributor: 0x0800_0000, cpuInterface: 0x0801_0000, its: 0x0808_0000, redistributors: 0x080a_0000, devices: 0x0a00_0000, ram: 0x4000_0000 } as const;
@@ -74,9 +73,7 @@ export class Vmm extends VmmCore {
     const { vcpu } = file;
     vcpu.guest = options.software.guest;
     vcpu.regs.pc = options.software.entries[id];
-    const [first, ...others] = options.vcpuCpus;
-    const cpu = id === 0 || others.length === 0 ? first : others[(id - 1) % others.length];
-    this.threads.push(new VmmVcpu(vcpu, this.process, fd, cpu, this));
+    this.addThread(vcpu, fd, id, options.vcpuCpus);
   }
 
   private *createGic(interrupts: number, hasIts: boolean): Step<void> {

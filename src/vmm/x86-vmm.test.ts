@@ -12,7 +12,7 @@ import { X86 } from "../kvm/x86/x86.js";
 import { X86Module } from "../kvm/x86/module.js";
 import { VcpuX86 } from "../kvm/x86/vcpu.js";
 import { KVM_MP_STATE_HALTED, KVM_MP_STATE_RUNNABLE, KVM_MP_STATE_UNINITIALIZED } from "../uapi/kvm.js";
-import { X86VmmVcpu } from "./x86-vmm-vcpu.js";
+import { VmmVcpu } from "./vmm-vcpu.js";
 import { TraceBuffer } from "../sim/event.js";
 import { Sim } from "../sim/sim.js";
 import { run, type Step } from "../sim/step.js";
@@ -63,7 +63,7 @@ class Bench {
     const software = new X86Software({ base: X86_GUEST.code, cpus: options.startedCpus ?? vcpus, scratch: X86_GUEST.scratch, devices: [device], eoi: options.eoi ?? "x2apic", idle: options.idle ?? "spin", handlerNs: 0 });
     this.vmm = run(X86Vmm.start(this.host, nodes, { mainCpu: 1, vcpuCpus: [VCPU_CPU], vcpus, irqchip: "full", software }));
     const [thread] = this.vmm.threads;
-    if (!(thread instanceof X86VmmVcpu) || !(thread.vcpu instanceof VcpuX86)) throw new Error("no vCPU");
+    if (!(thread instanceof VmmVcpu) || !(thread.vcpu instanceof VcpuX86)) throw new Error("no vCPU");
     this.vcpu = thread.vcpu;
     this.vmm.run();
     this.settle();

@@ -3,14 +3,15 @@ import type { Host } from "../host/machine.js";
 import type { X86Software } from "../guest/x86-software.js";
 import { X86VcpuFile } from "../kvm/x86/vcpu-ioctl.js";
 import type { Step } from "../sim/step.js";
-import { KVM_CAP_SPLIT_IRQCHIP } from "../uapi/kvm.js";
+import { EAGAIN } from "../uapi/errno.js";
+import { KVM_CAP_SPLIT_IRQCHIP, KVM_EXIT_IO, KVM_EXIT_IOAPIC_EOI, kvm_run } from "../uapi/kvm.js";
 import { CPUID_1_ECX_X2APIC, KVM_IOAPIC_NUM_PINS, KVM_IRQCHIP_IOAPIC, KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE } from "../uapi/x86.js";
 import type { GsiRoute, GuestMessage } from "./kvm.js";
 import { must } from "./must.js";
 import { UserIoApic } from "./user-ioapic.js";
 import { VmmCore, type VmmProcess } from "./vmm-core.js";
 import { X86KvmVcpu } from "./x86-kvm.js";
-import { X86VmmVcpu } from "./x86-vmm-vcpu.js";
+import type { VmmVcpu } from "./vmm-vcpu.js";
 
 /** The guest's physical address space; in RAM, software and a word of its own. */
 export const X86_GUEST = { ram: 0, code: 0x8000, scratch: 0x10_0000, devices: 0x6000_0000 } as const;
@@ -68,9 +69,21 @@ export class X86Vmm extends VmmCore {
     const { vcpu } = file;
     vcpu.guest = software.guest;
     if (id === 0) vcpu.regs.rip = software.entry;
-    const [first, ...others] = vcpuCpus;
-    const cpu = id === 0 || others.length === 0 ? first : others[(id - 1) % others.length];
-    this.threads.push(new X86VmmVcpu(vcpu, this.process, fd, cpu, this));
+    this.addThread(vcpu, fd, id, vcpuCpus);
+  }
+
+  /** A vCPU that is being started leaves KVM_RUN once, to be called again. */
+  override runsAgain(result: number): boolean {
+    return result === -EAGAIN;
+  }
+
+  /** Ends of interrupt are told to this VMM's IOAPIC. */
+  override *handleExit({ vcpu }: VmmVcpu, reason: number): Step<boolean> {
+    if (reason === KVM_EXIT_IO) return true; // a port that nobody has
+    if (reason !== KVM_EXIT_IOAPIC_EOI) return false;
+    const vector = this.process.memory.getU8(vcpu.runAddress + kvm_run.eoi.vector.offset);
+    if (this.ioapic !== null) yield* this.ioapic.endOfInterrupt(vector);
+    return true;
   }
 
   /** A GSI that sends a message: what the guest's driver wrote into an entry of MSI-X. */

@@ -11,7 +11,7 @@ import type { Arch, BypassHooks, IrqForwarding, IrqLine, VmArch, VmIoctl } from 
 import { GuestStop, SpiForwarding } from "./bypass.js";
 import { DirectInjection } from "./direct.js";
 import { createIrqchip, noVmAttr, setDeviceAddr, VGIC_ITS, VGIC_V2, VGIC_V3 } from "./irqchip.js";
-import { createVcpu, preferredTarget, setUserMemoryRegion } from "../create-vcpu.js";
+import { ARM64_VCPUS, preferredTarget } from "./create-vcpu.js";
 import type { KvmDeviceType } from "../device.js";
 import type { Route } from "../route.js";
 import type { Vm } from "../vm.js";
@@ -94,6 +94,7 @@ export class Arm64Vm implements VmArch {
   readonly pinsPerChip = PINS;
   readonly unknownIoctl = -EINVAL;
   readonly ioctls: ReadonlyMap<number, VmIoctl> = ARM64_VM_IOCTLS;
+  readonly vcpuFactory = ARM64_VCPUS;
   readonly bypass: BypassHooks;
   readonly forwarding: IrqForwarding;
   armIrqchip: ArmIrqchip | null = null;
@@ -225,8 +226,6 @@ export class Arm64Vm implements VmArch {
 /** Requests of arm64 VM descriptors alone. */
 const ARM64_VM_IOCTLS: ReadonlyMap<number, VmIoctl> = new Map<number, VmIoctl>([
   [K.KVM_CREATE_IRQCHIP, createIrqchip],
-  [K.KVM_CREATE_VCPU, createVcpu],
-  [K.KVM_SET_USER_MEMORY_REGION, setUserMemoryRegion],
   [K.KVM_ARM_PREFERRED_TARGET, preferredTarget],
   [K.KVM_ARM_SET_DEVICE_ADDR, setDeviceAddr],
   [K.KVM_SET_DEVICE_ATTR, noVmAttr],

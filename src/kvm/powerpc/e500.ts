@@ -7,9 +7,7 @@ import { EINVAL, ENXIO, EWOULDBLOCK } from "../../uapi/errno.js";
 import * as K from "../../uapi/kvm.js";
 import { KVM_CAP_IRQCHIP_ARGS, KVM_IRQCHIP_TYPE_MPIC_20, KVM_IRQCHIP_TYPE_MPIC_42 } from "../../uapi/powerpc.js";
 import type { IrqLine, VmIoctl } from "../arch.js";
-import { setUserMemoryRegion } from "../create-vcpu.js";
 import type { KvmDeviceType } from "../device.js";
-import { createPpcVcpu } from "./create-vcpu.js";
 import { createMpic, joinMpic } from "./mpic.js";
 import type { PpcVcpu } from "./vcpu.js";
 import { Ppc, PpcVm } from "./powerpc.js";
@@ -48,7 +46,7 @@ export class PpcE500 extends Ppc {
 /** A VM with an MPIC. */
 export class E500Vm extends PpcVm {
   override readonly pinsPerChip: number = MPIC_SOURCES;
-  override readonly ioctls: ReadonlyMap<number, VmIoctl> = E500_VM_IOCTLS;
+  override readonly ioctls: ReadonlyMap<number, VmIoctl> = new Map();
   device: MpicDevice | null = null;
 
   override get mpicDevice(): MpicDevice | null {
@@ -145,8 +143,3 @@ class MpicType implements KvmDeviceType {
   }
 }
 const MPIC_TYPES: Readonly<Record<number, KvmDeviceType>> = { 1: new MpicType(MPIC_20), 2: new MpicType(MPIC_42) };
-
-const E500_VM_IOCTLS: ReadonlyMap<number, VmIoctl> = new Map<number, VmIoctl>([
-  [K.KVM_CREATE_VCPU, createPpcVcpu],
-  [K.KVM_SET_USER_MEMORY_REGION, setUserMemoryRegion],
-]);

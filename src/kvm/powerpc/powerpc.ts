@@ -11,10 +11,9 @@ import type { Step } from "../../sim/step.js";
 import { EEXIST, EFAULT, EINVAL, ENOTTY, ENXIO } from "../../uapi/errno.js";
 import * as K from "../../uapi/kvm.js";
 import type { Arch, BypassHooks, IrqForwarding, IrqLine, VmArch, VmIoctl } from "../arch.js";
-import { setUserMemoryRegion } from "../create-vcpu.js";
 import type { KvmDeviceType } from "../device.js";
 import { IdentityRouting } from "../identity-routing.js";
-import { createPpcVcpu } from "./create-vcpu.js";
+import { PpcVcpus } from "./create-vcpu.js";
 import type { PpcVcpu } from "./vcpu.js";
 import { createXics, join, XICS } from "./xics.js";
 import type { Route } from "../route.js";
@@ -92,6 +91,7 @@ export class PpcVm implements VmArch {
   readonly forwarding: IrqForwarding | null = null;
   readonly armIrqchip: ArmIrqchip | null = null;
   readonly maxVcpus = MAX_PPC_VCPUS;
+  readonly vcpuFactory = new PpcVcpus(this);
   /** Online vCPUs by index. */
   readonly vcpus: PpcVcpu[] = [];
   readonly rtas: Rtas;
@@ -237,8 +237,6 @@ function* notBuiltIn(): Step<number> {
 
 /** Requests of VM descriptors on POWER alone. */
 const PPC_VM_IOCTLS: ReadonlyMap<number, VmIoctl> = new Map<number, VmIoctl>([
-  [K.KVM_CREATE_VCPU, createPpcVcpu],
-  [K.KVM_SET_USER_MEMORY_REGION, setUserMemoryRegion],
   [K.KVM_PPC_RTAS_DEFINE_TOKEN, defineToken],
   [K.KVM_SET_GSI_ROUTING, notBuiltIn],
   [K.KVM_SIGNAL_MSI, notBuiltIn],

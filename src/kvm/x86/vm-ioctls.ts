@@ -8,12 +8,11 @@ import { EBUSY, EEXIST, EFAULT, EINVAL, ENXIO } from "../../uapi/errno.js";
 import * as K from "../../uapi/kvm.js";
 import * as X from "../../uapi/x86.js";
 import type { VmIoctl } from "../arch.js";
-import { setUserMemoryRegion } from "../create-vcpu.js";
 import { Route } from "../route.js";
 import { RoutingTable } from "../routing-table.js";
 import { swapRouting } from "../routing.js";
 import type { Vm } from "../vm.js";
-import { createX86Vcpu, MAX_X86_VCPU_IDS } from "./create-vcpu.js";
+import { MAX_X86_VCPU_IDS } from "./create-vcpu.js";
 import { createPit2, getPit2, reinjectControl, setPit2 } from "./pit.js";
 import { X86Vm } from "./x86.js";
 
@@ -128,8 +127,6 @@ function* accepted(): Step<number> {
 
 /** Requests of x86 VM descriptors alone. */
 export const X86_VM_IOCTLS: ReadonlyMap<number, VmIoctl> = new Map<number, VmIoctl>([
-  [K.KVM_CREATE_VCPU, createX86Vcpu],
-  [K.KVM_SET_USER_MEMORY_REGION, setUserMemoryRegion],
   [K.KVM_CREATE_IRQCHIP, createIrqchip],
   [K.KVM_GET_IRQCHIP, getIrqchip],
   [K.KVM_SET_IRQCHIP, setIrqchip],

@@ -29,6 +29,7 @@ import { PostingHooks } from "./bypass.js";
 import type { KvmPit } from "./pit.js";
 import { supportedCpuid } from "./cpuid.js";
 import type { PostingHost } from "./module.js";
+import { X86Vcpus } from "./create-vcpu.js";
 import { VcpuX86 } from "./vcpu.js";
 import { X86_VM_IOCTLS } from "./vm-ioctls.js";
 import { X86_VCPU_MMAP_SIZE } from "./run-page.js";
@@ -108,6 +109,7 @@ export class X86Vm implements VmArch, X86IrqchipVm {
   readonly forwarding: IrqForwarding | null = null;
   readonly armIrqchip: ArmIrqchip | null = null;
   readonly maxVcpus = MAX_VCPUS;
+  readonly vcpuFactory = new X86Vcpus(this);
   irqchipMode: IrqchipMode = "none";
   /** Flags of KVM_CAP_X2APIC_API given before there were local APICs. */
   private x2apicFlags = 0;
