@@ -36,7 +36,7 @@ export class AddressMap {
   frames(node: FdtNode): (Region | null)[] {
     const bus = node.parent;
     const cells = node.cells("reg");
-    if (!bus || !cells) return [];
+    if (!bus || !cells || isLogicalHost(node)) return [];
     const [addressCells, sizeCells] = [bus.addressCells, bus.sizeCells];
     const entry = addressCells + sizeCells;
     if (entry === 0 || cells.length % entry !== 0)
@@ -121,6 +121,11 @@ export class AddressMap {
 export function isPciBus(node: FdtNode): boolean {
   const type = node.text("device_type");
   return type === "pci" || type === "pciex";
+}
+
+/** A host bridge of PAPR: its `reg` is the unit id that the firmware calls it by, of no size. */
+function isLogicalHost(node: FdtNode): boolean {
+  return node.compatible.includes("ibm,logical_phb");
 }
 
 function busAddress(cells: readonly number[], at: number, count: number): BusAddress | null {

@@ -1,3 +1,4 @@
+import { isPower, powerInterruptObstacle, powerObstacle } from "./power.js";
 import { type Board, type Controller, type Device, type GicV2, type GicV3, type Interrupt, type Its } from "./board.js";
 
 /** How an interrupt gets from the host into the guest; `virq compare` runs one column of each that its board's architecture has. */
@@ -6,6 +7,7 @@ export const MECHANISMS = ["userspace", "userspace+eoi", "irqfd", "irqfd+resampl
 export type MechanismName = (typeof MECHANISMS)[number];
 
 const ARM_MECHANISMS: readonly MechanismName[] = ["userspace", "userspace+eoi", "irqfd", "irqfd+resample", "forward"];
+const POWER_MECHANISMS: readonly MechanismName[] = ["userspace", "irqfd", "irqfd+resample"];
 const X86_MECHANISMS: readonly MechanismName[] = ["userspace", "irqfd", "irqfd+resample", "split", "posted"];
 
 /** A machine with local APICs. */
@@ -15,6 +17,7 @@ export function isX86(board: Board): boolean {
 
 /** The mechanisms that a board's architecture has, in the order of a comparison. */
 export function mechanismsOf(board: Board): readonly MechanismName[] {
+  if (isPower(board)) return POWER_MECHANISMS;
   return isX86(board) ? X86_MECHANISMS : ARM_MECHANISMS;
 }
 
@@ -132,7 +135,7 @@ function msiConditions(board: Board, device: Device): string[] {
 export function mechanismsFor(board: Board, device: Device, interrupt: Interrupt): Mechanism[] {
   const common = interruptObstacle(board, device, interrupt);
   return mechanismsOf(board).map((mechanism) => {
-    const why = common ?? (isX86(board) ? x86Obstacle(board, device, interrupt, mechanism) : mechanismObstacle(board, device, interrupt, mechanism));
+    const why = common ?? (isPower(board) ? powerObstacle(interrupt, mechanism) : isX86(board) ? x86Obstacle(board, device, interrupt, mechanism) : mechanismObstacle(board, device, interrupt, mechanism));
     return { mechanism, applicable: why === null, why };
   });
 }
@@ -140,7 +143,7 @@ export function mechanismsFor(board: Board, device: Device, interrupt: Interrupt
 /** Why a mechanism cannot serve an interrupt of the device; null: it can. Of another architecture's mechanism, that. */
 export function whyNot(board: Board, device: Device, interrupt: Interrupt, mechanism: MechanismName): string | null {
   const judged = mechanismsFor(board, device, interrupt).find((each) => each.mechanism === mechanism);
-  return judged === undefined ? `it is a mechanism of ${isX86(board) ? "Arm" : "x86"}, and the board is none` : judged.why;
+  return judged === undefined ? `it is a mechanism of ${X86_MECHANISMS.includes(mechanism) ? "x86" : "Arm"}, and the board is none` : judged.why;
 }
 
 function interruptObstacle(board: Board, device: Device, interrupt: Interrupt): string | null {
@@ -149,7 +152,7 @@ function interruptObstacle(board: Board, device: Device, interrupt: Interrupt): 
   const controller = indexOf(board).controllers.get(interrupt.controller);
   if (interrupt.kind === "mbigen pin") return `${interrupt.controller} turns the pin into a message to an ITS, and only PCI functions send messages here`;
   if (controller?.kind === "its") return itsObstacle(board, device, controller);
-  if (interrupt.kind === "xics") return "of Power there is KVM's XICS, and no host yet that could assign a device";
+  if (isPower(board)) return powerInterruptObstacle(board, device, interrupt);
   if (interrupt.kind === "pin") return `it ends at ${interrupt.controller}, a controller that is not modelled`;
   if (interrupt.kind === "ppi" || interrupt.kind === "eppi") return "it is a per-CPU interrupt, which VFIO cannot request";
   if (interrupt.trigger === "unspecified") return "the tree gives it no trigger";

@@ -10,6 +10,8 @@ export interface Board {
   readonly compatible: readonly string[];
   readonly cpus: readonly Cpu[];
   readonly psci: Psci | null;
+  /** The firmware of a Power machine; null elsewhere. */
+  readonly rtas: Rtas | null;
   readonly memory: readonly Region[];
   readonly controllers: readonly Controller[];
   readonly timer: Timer | null;
@@ -35,18 +37,28 @@ export interface Region {
   readonly size: number;
 }
 
-/** One processor of the machine; on x86 one logical processor. */
+/** One processor of the machine; on x86 one logical processor, on Power one thread of a core. */
 export interface Cpu {
+  /** On Power the core's: its threads have it in common. */
   readonly path: string;
   /** Position in the tree, the number that Linux gives it when all are enabled. */
   readonly index: number;
-  /** MPIDR affinity on Arm (Aff3 from bit 32), the hardware thread number on Power, the APIC id on x86. */
+  /** MPIDR affinity on Arm (Aff3 from bit 32), the interrupt server number of a thread on Power, the APIC id on x86. */
   readonly hwId: number;
   /** Null where nothing tells. */
   readonly numaNode: number | null;
   readonly compatible: readonly string[];
   readonly enableMethod: string | null;
   readonly enabled: boolean;
+}
+
+/** Tokens of the firmware calls for interrupts, those that the tree gives. */
+export type RtasTokens = { readonly [name in "ibm,set-xive" | "ibm,get-xive" | "ibm,int-on" | "ibm,int-off" | "ibm,change-msi" | "ibm,query-interrupt-source-number"]?: number };
+
+/** Run-time abstraction services: what software of a Power machine asks its firmware for. */
+export interface Rtas {
+  readonly path: string;
+  readonly tokens: RtasTokens;
 }
 
 /** The firmware interface that starts and stops Arm CPUs. */
@@ -161,14 +173,33 @@ export interface LocalApics extends ControllerBase {
   readonly x2apic: boolean;
 }
 
-/** A controller that is described and not modelled: Power's, or an unknown one. */
+/** Numbers in a row. */
+export interface NumberRange {
+  readonly first: number;
+  readonly count: number;
+}
+
+/**
+ * Power's presentation controller, and the nodes that hand its sources out to virtual devices and event sources, whose
+ * parent it is (xics.md).
+ */
+export interface Xics extends ControllerBase {
+  readonly kind: "xics";
+  readonly regions: readonly Region[];
+  /** Of the presentation controller: the servers that interrupts are sent to. */
+  readonly servers: readonly NumberRange[];
+  /** Of an event source: the sources that are its own. */
+  readonly sources: readonly NumberRange[];
+}
+
+/** A controller that is described and not modelled. */
 export interface OtherController extends ControllerBase {
-  readonly kind: "xics" | "other";
+  readonly kind: "other";
   readonly regions: readonly Region[];
 }
 
 /** Any interrupt controller of the machine; `kind` tells which. */
-export type Controller = GicV2 | GicV3 | Its | V2mFrame | MbigenGroup | IoApic | LocalApics | OtherController;
+export type Controller = GicV2 | GicV3 | Its | V2mFrame | MbigenGroup | IoApic | LocalApics | Xics | OtherController;
 
 /** INTIDs of the per-CPU timer interrupts. */
 export interface Timer {
@@ -189,18 +220,21 @@ export interface TimerPpi {
 /** An IOMMU: what devices' DMA, and on x86 their messages, go through (host-irq.md 5). */
 export interface Iommu {
   readonly path: string;
-  readonly kind: "smmuv2" | "smmuv3" | "vt-d" | "other";
+  /** "tce": a Power host bridge's own, by tables that the hypervisor keeps. */
+  readonly kind: "smmuv2" | "smmuv3" | "vt-d" | "tce" | "other";
   /** What it does with the messages of its devices: it may check them against its table, and post them into guests. */
   readonly messages: "untouched" | "remapped" | "posted";
   readonly compatible: readonly string[];
   readonly enabled: boolean;
   readonly frame: Region | null;
+  /** The bus addresses that its table translates; null where users choose. */
+  readonly window: Region | null;
   /** Its table walks snoop the caches, so its masters are coherent. */
   readonly coherent: boolean;
   readonly interrupts: readonly Interrupt[];
 }
 
-/** One stream of an SMMU, or requester id of a PCI function. */
+/** One stream of an SMMU, requester id of a PCI function, or number of a table (LIOBN) on Power. */
 export interface Stream {
   readonly id: number;
   /** Bits of the id that do not matter (SMMUv2 stream matching). */
@@ -222,8 +256,8 @@ export interface MsiParent {
   readonly deviceId: number | null;
 }
 
-/** The bus that a device is driven on; decides between vfio-platform, vfio-amba and vfio-pci. */
-export type BusKind = "platform" | "amba" | "pci" | "other";
+/** The bus that a device is driven on; decides between vfio-platform, vfio-amba and vfio-pci. "vio": a Power hypervisor's own devices. */
+export type BusKind = "platform" | "amba" | "pci" | "vio" | "other";
 
 /** A device of the machine, with everything that its assignment depends on. */
 export interface Device {
@@ -267,6 +301,8 @@ export interface PciHost {
   readonly dmaCoherent: boolean;
   readonly intx: IntxMap | null;
   readonly msi: IdMap | null;
+  /** The most vectors that firmware gives its functions together (ibm,pe-total-#msi); null elsewhere. */
+  readonly msiTotal: number | null;
   readonly iommu: IdMap | null;
 }
 

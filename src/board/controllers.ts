@@ -2,6 +2,7 @@ import { type Controller, type GicV2, type GicV3, type Interrupt, type MbigenGro
 import { type FdtNode, wide } from "./fdt-node.js";
 import { interruptsOf } from "./interrupts.js";
 import { kindOf, matches } from "./kinds.js";
+import { isPresentation, presentationOf, rangesOf } from "./power.js";
 import { type Reading } from "./reading.js";
 
 /** True for nodes that take interrupts or messages. */
@@ -17,7 +18,10 @@ export function readController(node: FdtNode, reading: Reading): Controller {
   if (kind === "its") return { ...common, parent: node.parent?.path ?? null, kind, frame: frame(node, 0, "its frame", reading) };
   if (kind === "v2m") return { ...common, parent: node.parent?.path ?? null, kind, ...v2m(node, reading) };
   if (kind === "mbigen" && node.has("interrupt-controller")) return mbigen(node, common, reading);
-  return { ...common, kind: kind === "xics" ? "xics" : "other", regions: reading.addresses.registers(node) };
+  const regions = reading.addresses.registers(node);
+  if (kind !== "xics") return { ...common, kind: "other", regions };
+  const parent = isPresentation(node) ? common.parent : (presentationOf(reading.tree)?.path ?? null);
+  return { ...common, parent, kind, regions, servers: rangesOf(node, "ibm,interrupt-server-ranges"), sources: rangesOf(node, "interrupt-ranges") };
 }
 
 function frame(node: FdtNode, index: number, what: string, reading: Reading): Region {

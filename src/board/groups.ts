@@ -38,6 +38,7 @@ export class Grouping {
   place(device: Candidate): Placement {
     if (device.hostBridge) return { group: null, whyNoGroup: "it is a PCI host bridge: its functions are assigned, never itself" };
     if (!device.enabled) return { group: null, whyNoGroup: "the tree disables it" };
+    if (device.bus === "vio") return { group: null, whyNoGroup: "it is a virtual device of the hypervisor's, and VFIO has no driver for those" };
     if (device.bus === "other") return { group: null, whyNoGroup: "it sits on a bus behind another device and does no DMA of its own" };
     const why = this.obstacle(device);
     if (why === null) return { group: this.join(device, false), whyNoGroup: null };
@@ -52,7 +53,7 @@ export class Grouping {
     if (!iommu) return `${path}, which it names as its IOMMU, is none`;
     if (!iommu.enabled) return `the tree disables its IOMMU, ${path}`;
     if (iommu.kind === "other") return `its IOMMU, ${path} (${iommu.compatible[0] ?? "no compatible"}), is no Arm SMMU`;
-    if (iommu.kind === "smmuv3" || iommu.kind === "vt-d") return null;
+    if (iommu.kind === "smmuv3" || iommu.kind === "vt-d" || iommu.kind === "tce") return null;
     const entries = this.entries.get(path) ?? [];
     const hits = new Set<number>();
     let fresh = 0;
@@ -81,13 +82,19 @@ export class Grouping {
       const sibling = this.slots.get(slot(pci.host, pci.requesterId))?.find((other) => !other.isolated);
       if (sibling) return sibling.group;
     }
-    if (assumed || !iommu || this.iommus.get(iommu.path)?.kind !== "smmuv2") return null;
+    if (assumed || !iommu || !this.groupsByStream(iommu.path)) return null;
     const entries = this.entries.get(iommu.path) ?? [];
     for (const stream of iommu.streams) {
       const hit = entries.find((entry) => contains(entry, stream));
       if (hit) return hit.group;
     }
     return null;
+  }
+
+  /** Devices of one stream are one group: of an SMMUv2's entries, and of the tables of a Power host bridge. */
+  private groupsByStream(path: string): boolean {
+    const kind = this.iommus.get(path)?.kind;
+    return kind === "smmuv2" || kind === "tce";
   }
 
   private remember(device: Candidate, group: number): void {
@@ -98,7 +105,7 @@ export class Grouping {
       slots.push({ group, isolated: pci.isolated });
       this.slots.set(key, slots);
     }
-    if (!iommu || this.groups[group].iommu !== iommu.path || this.iommus.get(iommu.path)?.kind !== "smmuv2") return;
+    if (!iommu || this.groups[group].iommu !== iommu.path || !this.groupsByStream(iommu.path)) return;
     const entries = this.entries.get(iommu.path) ?? [];
     for (const stream of iommu.streams) if (!entries.some((entry) => contains(entry, stream))) entries.push({ ...stream, group });
     this.entries.set(iommu.path, entries);

@@ -1,5 +1,6 @@
 import { type FdtNode, type FdtTree, hex } from "./fdt-node.js";
 import { matches } from "./kinds.js";
+import { presentationOf } from "./power.js";
 
 /** An interrupt at the controller where its way through the tree ends: the specifier in that controller's cells. */
 export interface Specifier {
@@ -38,8 +39,12 @@ export class InterruptTree {
   private readonly parents = new Map<FdtNode, FdtNode>();
   private readonly known = new Map<FdtNode, (Specifier | null)[]>();
   private count = 0;
+  /** Power: where what virtual devices and event sources hand out leads. */
+  readonly presentation: FdtNode | null;
 
-  constructor(private readonly tree: FdtTree) {}
+  constructor(private readonly tree: FdtTree) {
+    this.presentation = presentationOf(tree);
+  }
 
   /** The node's interrupts in order; null where `interrupts-extended` leaves a place empty. */
   of(node: FdtNode): readonly (Specifier | null)[] {

@@ -2,6 +2,7 @@ import { type Interrupt, type InterruptKind, type TriggerMode } from "./board.js
 import { type FdtNode } from "./fdt-node.js";
 import { type Specifier } from "./interrupt-tree.js";
 import { kindOf, passesOn } from "./kinds.js";
+import { isPresentation } from "./power.js";
 import { type Reading } from "./reading.js";
 
 /** GIC specifier type cell: kind, lowest INTID, how many (Arm GIC bindings; IHI 0069 2.2.1). */
@@ -39,6 +40,10 @@ export function decode(node: FdtNode, specifier: Specifier, index: number, name:
   while (cells.length === 3 && via.length < 16 && passesOn(controller)) {
     via = [...via, controller.path];
     controller = reading.interrupts.parentOf(controller, "interrupt-controller");
+  }
+  if (kindOf(controller) === "xics" && !isPresentation(controller)) {
+    via = [...via, controller.path];
+    controller = reading.interrupts.presentation ?? controller;
   }
   const numbers = numbersOf(node, controller, cells);
   if (typeof numbers !== "string") return { index, name, controller: controller.path, via, ...numbers };

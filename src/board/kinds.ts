@@ -37,6 +37,11 @@ export function kindOf(node: FdtNode): ControllerKind {
   return "other";
 }
 
+/** Controllers whose messages say nothing about who sends them. */
+export function takesPlainMessages(kind: ControllerKind): boolean {
+  return kind === "v2m" || kind === "xics";
+}
+
 /** The presentation controller, and the nodes that hand its sources out (event sources, virtual devices). */
 function isXics(node: FdtNode): boolean {
   if (matches(node, (name) => name === "ibm,ppc-xicp" || name === "ibm,ppc-xics" || name === "ibm,vdevice")) return true;

@@ -4,6 +4,8 @@ import { type Board, type Device, freeze, type IdMap, type Interrupt, type IntxM
 import { type FdtNode } from "./fdt-node.js";
 import { Grouping } from "./groups.js";
 import { decode } from "./interrupts.js";
+import { takesPlainMessages } from "./kinds.js";
+import { messagesOf, tableOf } from "./power.js";
 import { type Reading } from "./reading.js";
 
 /** A host bridge: a PCI bus whose own parent is none. */
@@ -21,8 +23,9 @@ export function readPciHost(node: FdtNode, dmaCoherent: boolean, reading: Readin
     lastBus: buses[1],
     dmaCoherent,
     intx: node.has("interrupt-map") ? intxMap(node, reading) : null,
-    msi: idMap(node, "msi-map", reading) ?? plainMsiParent(node, reading),
-    iommu: idMap(node, "iommu-map", reading),
+    msi: idMap(node, "msi-map", reading) ?? plainMsiParent(node, reading) ?? messagesOf(node, reading.tree),
+    msiTotal: node.u32("ibm,pe-total-#msi"),
+    iommu: idMap(node, "iommu-map", reading) ?? tableOf(node),
   };
 }
 
@@ -38,6 +41,7 @@ function intxMap(node: FdtNode, reading: Reading): IntxMap {
 }
 
 const MAX_MAP = 1024;
+const MAX_VECTORS = 2048;
 
 /** `msi-map` and `iommu-map`: entries of requester id, phandle, id there, how many. */
 function idMap(node: FdtNode, property: "msi-map" | "iommu-map", reading: Reading): IdMap | null {
@@ -83,8 +87,21 @@ export function pciOf(node: FdtNode, host: PciHost): PciFunction {
     device: node.u32("device-id"),
     bridge: isPciBus(node),
     isolated: false,
-    msiVectors: 0,
+    msiVectors: vectorsOf(node),
   };
+}
+
+/** What firmware of Power read from the function's capabilities; trees say it nowhere else. */
+function vectorsOf(node: FdtNode): number {
+  const vectors = node.u32("ibm,req#msi-x") ?? node.u32("ibm,req#msi") ?? 0;
+  return vectors <= MAX_VECTORS ? vectors : node.fail(`it asks for ${vectors} MSI vectors; a function has at most ${MAX_VECTORS}`);
+}
+
+/** A listed function's pins, and behind them the vectors that the tree says it has. */
+export function withMessages(pins: Interrupt[], pci: PciFunction | null, host: PciHost | null): Interrupt[] {
+  const msi = pci && host ? mapId(host.msi, pci.requesterId) : null;
+  const messages = msi && pci ? Array.from({ length: pci.msiVectors }, (_, i) => vector(pins.length + i, i, msi.target)) : [];
+  return [...pins, ...messages];
 }
 
 /** A PCI function that the tree does not list, to be put on a board: ids of 16 bits, a pin, vectors. */
@@ -120,11 +137,11 @@ export function addPciFunction(board: Board, request: PciFunctionRequest): Board
   if (pin > 0) interrupts.push(intxOf(host, bdf, requesterId, pin, request.under));
   const msi = mapId(host.msi, requesterId);
   const msiVectors = request.msiVectors ?? 0;
-  if (!Number.isInteger(msiVectors) || msiVectors < 0 || msiVectors > 2048) throw new PersonError(`PCI function ${bdf}: ${msiVectors} MSI vectors do not exist; give 0 to 2048`);
+  if (!Number.isInteger(msiVectors) || msiVectors < 0 || msiVectors > MAX_VECTORS) throw new PersonError(`PCI function ${bdf}: ${msiVectors} MSI vectors do not exist; give 0 to ${MAX_VECTORS}`);
   if (msiVectors > 0 && !msi) throw new PersonError(`PCI function ${bdf}: ${host.path} names no MSI controller for it, so it can have no MSI vectors`);
   if (msi) for (let i = 0; i < msiVectors; i++) interrupts.push(vector(interrupts.length, i, msi.target));
   const stream = mapId(host.iommu, requesterId);
-  const frames = new Set(board.controllers.filter((each) => each.kind === "v2m").map((each) => each.path));
+  const frames = new Set(board.controllers.filter((each) => takesPlainMessages(each.kind)).map((each) => each.path));
   const draft = {
     path: `${host.path}/${bdf}`,
     compatible: request.vendor === undefined ? [] : [`pci${request.vendor.toString(16)},${(request.device ?? 0).toString(16)}`],

@@ -6,8 +6,9 @@ import { FdtNode, type FdtTree, wide } from "./fdt-node.js";
 import { Grouping } from "./groups.js";
 import { InterruptTree } from "./interrupt-tree.js";
 import { interruptsOf } from "./interrupts.js";
-import { iommuKind, kindOf, matches } from "./kinds.js";
-import { isPciHost, mapId, msiParentsOf, pciOf, readPciHost } from "./pci.js";
+import { iommuKind, kindOf, matches, takesPlainMessages } from "./kinds.js";
+import { isPciHost, mapId, msiParentsOf, pciOf, readPciHost, withMessages } from "./pci.js";
+import { readRtas, readTce, serversOf } from "./power.js";
 import { type Reading } from "./reading.js";
 
 /**
@@ -25,10 +26,11 @@ export function describe(tree: FdtTree, name: string, source: Board["source"], o
   const reading: Reading = { tree, note, addresses: new AddressMap(tree, note), interrupts: new InterruptTree(tree) };
   const parts = new Parts(reading);
   for (const node of tree.nodes) parts.take(node);
-  const iommus = parts.iommuNodes.map((node) => readIommu(node, reading));
+  const tables = parts.hostNodes.map((node) => readTce(node)).filter((table) => table !== null);
+  const iommus = [...parts.iommuNodes.map((node) => readIommu(node, reading)), ...tables];
   const hosts = new Map<FdtNode, PciHost>();
-  for (const node of parts.hostNodes) hosts.set(node, readPciHost(node, isCoherent(node), reading));
-  const frames = new Set(parts.controllerNodes.filter((node) => kindOf(node) === "v2m").map((node) => node.path));
+  for (const node of parts.hostNodes) hosts.set(node, readPciHost(node, isDmaCoherent(node, reading), reading));
+  const frames = new Set(parts.controllerNodes.filter((node) => takesPlainMessages(kindOf(node))).map((node) => node.path));
   const grouping = new Grouping(iommus, options.assumeIommu ?? false);
   const devices = parts.deviceNodes.map((node) => {
     const draft = readDevice(node, hosts, frames, reading);
@@ -39,8 +41,9 @@ export function describe(tree: FdtTree, name: string, source: Board["source"], o
     source,
     model: tree.root.text("model"),
     compatible: tree.root.strings("compatible"),
-    cpus: parts.cpuNodes.map((node, index) => readCpu(node, index)),
+    cpus: readCpus(parts.cpuNodes),
     psci: parts.psciNode ? readPsci(parts.psciNode) : null,
+    rtas: readRtas(tree),
     memory: parts.memory,
     controllers: parts.controllerNodes.map((node) => readController(node, reading)),
     timer: parts.timerNode ? readTimer(parts.timerNode, reading) : null,
@@ -83,8 +86,20 @@ class Parts {
     if (controller) this.controllerNodes.push(node);
     if (controller && kindOf(node) !== "other") return;
     const interrupts = node.has("interrupts") || node.has("interrupts-extended");
-    if (node.has("reg") ? node.has("compatible") || isPciChild(node) : node.has("compatible") && interrupts) this.deviceNodes.push(node);
+    if (interrupts && node.parent?.baseName === "event-sources") this.deviceNodes.push(node);
+    else if (node.has("reg") ? node.has("compatible") || isPciChild(node) : node.has("compatible") && interrupts) this.deviceNodes.push(node);
   }
+}
+
+/** A node is a processor; on Power it is a core, with a processor for each of its threads. */
+function readCpus(nodes: readonly FdtNode[]): Cpu[] {
+  const cpus: Cpu[] = [];
+  for (const node of nodes) {
+    const servers = serversOf(node);
+    if (servers.length === 0) cpus.push(readCpu(node, cpus.length));
+    for (const hwId of servers) cpus.push({ ...readCpu(node, cpus.length), hwId });
+  }
+  return cpus;
 }
 
 function readCpu(node: FdtNode, index: number): Cpu {
@@ -108,6 +123,7 @@ function readIommu(node: FdtNode, reading: Reading): Iommu {
     enabled: node.enabled,
     frame: reading.addresses.registers(node)[0] ?? null,
     messages: "untouched",
+    window: null,
     coherent: isCoherent(node),
     interrupts: interruptsOf(node, reading),
   };
@@ -124,10 +140,10 @@ function readDevice(node: FdtNode, hosts: ReadonlyMap<FdtNode, PciHost>, frames:
     bus,
     enabled: isUsable(node),
     registers: reading.addresses.registers(node),
-    interrupts: interruptsOf(node, reading),
+    interrupts: withMessages(interruptsOf(node, reading), pci, host),
     msiParents: pci && host ? msiParentsOf(host, pci.requesterId, frames) : msiParents(node, reading.tree),
     iommu: stream ? { path: stream.target, streams: [{ id: stream.id, mask: 0 }], second: null } : streams(node, reading),
-    dmaCoherent: isCoherent(node),
+    dmaCoherent: isDmaCoherent(node, reading),
     pci,
     hostBridge: isPciHost(node),
   };
@@ -147,6 +163,7 @@ const BUSES = new Set(["simple-bus", "simple-mfd", "isa", "arm,amba-bus", "simpl
 function busOf(node: FdtNode, reading: Reading): BusKind {
   const parent = node.parent;
   if (isPciChild(node)) return "pci";
+  if (parent && matches(parent, (name) => name === "ibm,vdevice")) return "vio";
   if (!parent || isPciBus(parent)) return "other";
   const populated = parent.parent === null || matches(parent, (name) => BUSES.has(name));
   const mapped = node.has("reg") && parent.sizeCells > 0 && reading.addresses.reachable(node);
@@ -163,6 +180,11 @@ function isPciChild(node: FdtNode): boolean {
 function isUsable(node: FdtNode): boolean {
   for (let at: FdtNode | null = node; at; at = at.parent) if (!at.enabled) return false;
   return true;
+}
+
+/** Power has no other; elsewhere the tree says so. */
+function isDmaCoherent(node: FdtNode, reading: Reading): boolean {
+  return reading.interrupts.presentation !== null || isCoherent(node);
 }
 
 /** `dma-coherent` holds for everything below, until `dma-noncoherent` ends it. */

@@ -102,17 +102,42 @@ describe.skipIf(!realBoardsHere)(`real device trees${WHY_SKIPPED}`, () => {
     for (const each of through) expect(each).toMatchObject({ kind: "spi", trigger: "level-high" });
   });
 
-  it("qemu-pseries-power8-xics: reads as far as is generic", () => {
+  it("qemu-pseries-power8-xics: every source leads to the presentation controller, by PHB, virtual device and event; DMA by table, messages by RTAS", () => {
     const board = real("qemu-pseries-power8-xics");
     expect(board.cpus.map((cpu) => [cpu.hwId, cpu.compatible[0]])).toEqual([0, 1, 2, 3].map((id) => [id, "PowerPC,POWER8"]));
-    expect(board.controllers.map((each) => [each.kind, each.path])).toEqual([
-      ["xics", "/event-sources"],
-      ["xics", "/vdevice"],
-      ["xics", "/interrupt-controller"],
+    expect(board.controllers.map((each) => [each.kind, each.path, each.parent])).toEqual([
+      ["xics", "/event-sources", "/interrupt-controller"],
+      ["xics", "/vdevice", "/interrupt-controller"],
+      ["xics", "/interrupt-controller", null],
     ]);
-    expect(findDevice(board, "/pci@800000020000000/usb-xhci@1")).toMatchObject({ pci: { bdf: "00:01.0", vendor: 0x1033 }, interrupts: [{ kind: "xics", number: 0x1201, trigger: "level-low", controller: "/interrupt-controller" }] });
+    expect(board.controllers).toMatchObject([{ sources: [{ first: 0x1000, count: 1 }, { first: 0x1001, count: 1 }] }, {}, { servers: [{ first: 0, count: 4 }] }]);
+    expect(board.rtas).toEqual({
+      path: "/rtas",
+      tokens: { "ibm,set-xive": 0x200a, "ibm,get-xive": 0x200b, "ibm,int-on": 0x200d, "ibm,int-off": 0x200c, "ibm,change-msi": 0x2019, "ibm,query-interrupt-source-number": 0x2018 },
+    });
+    expect(board.iommus).toMatchObject([{ kind: "tce", path: "/pci@800000020000000", window: { address: 0, size: 0x40000000 }, coherent: true }]);
+    expect(board.groups.map((group) => group.members)).toEqual([["/pci@800000020000000/vga@0", "/pci@800000020000000/usb-xhci@1"]]);
+    expect(board.pciHosts).toMatchObject([{ msiTotal: 0xd00, iommu: { entries: [{ output: 0x80000000 }] } }]);
+    expect(board.pciHosts[0].intx?.entries).toHaveLength(128);
+    expect(findDevice(board, "/event-sources/epow-events").interrupts).toMatchObject([{ kind: "xics", number: 0x1000, controller: "/interrupt-controller", via: ["/event-sources"] }]);
+    expect(findDevice(board, "/vdevice/l-lan@71000002")).toMatchObject({ bus: "vio", group: null, interrupts: [{ controller: "/interrupt-controller", via: ["/vdevice"] }] });
+    expect(findDevice(board, "/pci@800000020000000/usb-xhci@1").interrupts.slice(1)).toHaveLength(0x10);
+    expect(findDevice(board, "/pci@800000020000000/usb-xhci@1").interrupts[1]).toMatchObject({ kind: "msi", controller: "/interrupt-controller" });
+    expect(findDevice(board, "/pci@800000020000000/usb-xhci@1")).toMatchObject({ pci: { bdf: "00:01.0", vendor: 0x1033 }, interrupts: { 0: { kind: "xics", number: 0x1201, trigger: "level-low", controller: "/interrupt-controller" } } });
     expect(findDevice(board, "/vdevice/l-lan@71000002").interrupts).toMatchObject([{ kind: "xics", number: 0x1102, trigger: "edge-rising" }]);
-    expect(board.notes).toEqual(["/pci@800000020000000: a register frame lies beyond 2^53, the largest address that virq holds"]);
+    expect(board.notes).toEqual([]);
+  });
+
+  it("built-in pseries has the facts of qemu-pseries-power8-xics, with more threads and one host bridge more", () => {
+    const own = builtinBoard("pseries");
+    const theirs = real("qemu-pseries-power8-xics");
+    if (!own) throw new Error("pseries");
+    expect([own.cpus.length, new Set(own.cpus.map((cpu) => cpu.path)).size, own.cpus[63].hwId]).toEqual([64, 8, 63]);
+    expect(own.pciHosts[0]).toEqual(theirs.pciHosts[0]);
+    expect(own.rtas).toEqual(theirs.rtas);
+    expect(own.controllers.map((each) => ({ ...each, servers: [] }))).toEqual(theirs.controllers.map((each) => ({ ...each, servers: [] })));
+    for (const path of ["/vdevice/l-lan@71000002", "/vdevice/v-scsi@71000003", "/event-sources/epow-events"]) expect(findDevice(own, path)).toEqual(findDevice(theirs, path));
+    expect(own.groups.map((group) => group.members)).toEqual([["/pci@800000020000000/00:01.0"], ["/pci@800000020000001/00:01.0"]]);
   });
 
   it("qemu-virt-gicv3-its-smmuv3: INTx swizzled by the map, MSI to the ITS, SMMUv3 groups", () => {

@@ -34,6 +34,7 @@ const cpu = z.object({
 const ppi = z.object({ intid: z.number().int(), trigger }).nullable();
 const timer = z.object({ path, secure: ppi, physical: ppi, virtual: ppi, hypervisor: ppi, hypervisorVirtual: ppi });
 
+const numbers = z.object({ first: z.number().int(), count: z.number().int() });
 const anyController = { path, compatible: z.array(z.string()), enabled: z.boolean(), parent: path.nullable() };
 const controller = z.discriminatedUnion("kind", [
   z.object({ ...anyController, kind: z.literal("gicv2"), gicd: region, gicc: region, gich: region.nullable(), gicv: region.nullable(), maintenance: z.number().int().nullable() }),
@@ -53,16 +54,18 @@ const controller = z.discriminatedUnion("kind", [
   z.object({ ...anyController, kind: z.literal("mbigen"), frame: region, pinCount: z.number().int(), its: path, deviceId: z.number().int() }),
   z.object({ ...anyController, kind: z.literal("ioapic"), frame: region, pins: z.number().int(), gsiBase: z.number().int() }),
   z.object({ ...anyController, kind: z.literal("lapic"), frame: region, x2apic: z.boolean() }),
-  z.object({ ...anyController, kind: z.enum(["xics", "other"]), regions: z.array(region) }),
+  z.object({ ...anyController, kind: z.literal("xics"), regions: z.array(region), servers: z.array(numbers), sources: z.array(numbers) }),
+  z.object({ ...anyController, kind: z.literal("other"), regions: z.array(region) }),
 ]);
 
 const iommu = z.object({
   path,
-  kind: z.enum(["smmuv2", "smmuv3", "vt-d", "other"]),
+  kind: z.enum(["smmuv2", "smmuv3", "vt-d", "tce", "other"]),
   messages: z.enum(["untouched", "remapped", "posted"]).describe("what it does with the messages of its devices"),
   compatible: z.array(z.string()),
   enabled: z.boolean(),
   frame: region.nullable(),
+  window: region.nullable().describe("bus addresses that its table translates (Power); null where users choose"),
   coherent: z.boolean(),
   interrupts: z.array(interrupt),
 });
@@ -76,6 +79,7 @@ const pciHost = z.object({
   dmaCoherent: z.boolean(),
   intx: z.object({ addressMask: z.number().int(), pinMask: z.number().int(), entries: z.array(z.object({ address: z.number().int(), pin: z.number().int(), interrupt })) }).nullable(),
   msi: idMap.nullable(),
+  msiTotal: z.number().int().nullable().describe("most vectors of its functions together, where firmware says so (Power)"),
   iommu: idMap.nullable(),
 });
 
@@ -93,7 +97,7 @@ const pciFunction = z.object({
 const device = z.object({
   path,
   compatible: z.array(z.string()),
-  bus: z.enum(["platform", "amba", "pci", "other"]),
+  bus: z.enum(["platform", "amba", "pci", "vio", "other"]),
   enabled: z.boolean(),
   registers: z.array(region),
   interrupts: z.array(interrupt.extend({ mechanisms: z.array(mechanism) })),
@@ -115,6 +119,7 @@ const boardOutput = z.object({
   compatible: z.array(z.string()),
   cpus: z.array(cpu),
   psci: z.object({ path, compatible: z.array(z.string()), method: z.enum(["smc", "hvc"]).nullable() }).nullable(),
+  rtas: z.object({ path, tokens: z.record(z.string(), z.number().int()) }).nullable().describe("firmware of a Power machine: tokens of its calls for interrupts"),
   memory: z.array(region),
   controllers: z.array(controller),
   timer: timer.nullable(),

@@ -1,11 +1,12 @@
 import { type Assignment, assignmentOf, mechanismsFor } from "../board/assign.js";
-import { type Board, type Controller, type Device, type Interrupt, type Region } from "../board/board.js";
+import { type Board, type Controller, type Device, type Interrupt, type NumberRange, type Region, type Rtas } from "../board/board.js";
 import { heading, table } from "./table.js";
 
 /** A board for people: every section a table, reasons as numbered footnotes. */
 export function boardText(board: Board): string {
   const parts = [`${heading(board.name)} (${board.source})${board.model === null ? "" : `: ${board.model}`}`, cpuLine(board)];
   if (board.timer) parts.push(timerLine(board));
+  if (board.rtas) parts.push(rtasLine(board.rtas));
   parts.push("", ...section("CONTROLLERS", controllerRows(board)), ...section("IOMMUS", iommuRows(board)), ...section("PCI HOST BRIDGES", hostRows(board)), ...section("MESSAGES TO ITSS", messageRows(board)));
   parts.push(...deviceSection(board));
   if (board.notes.length > 0) parts.push("", heading("NOTES"), ...board.notes.map((note) => `  ${note}`));
@@ -19,7 +20,10 @@ function section(title: string, rows: readonly string[][]): string[] {
 function cpuLine(board: Board): string {
   const names = [...new Set(board.cpus.map((cpu) => cpu.compatible[0]))].join(" and ");
   const psci = board.psci ? `, started by PSCI (${board.psci.method ?? "no method"})` : "";
-  return `${board.cpus.length} CPUs, ${names}${nodesText(board)}${psci}`;
+  const cores = new Set(board.cpus.map((cpu) => cpu.path)).size;
+  const threads = board.cpus.length / cores;
+  const count = threads > 1 ? `${cores} cores of ${threads} threads` : `${board.cpus.length} CPUs`;
+  return `${count}, ${names}${nodesText(board)}${psci}`;
 }
 
 /** Machines of several nodes only. */
@@ -28,6 +32,10 @@ function nodesText(board: Board): string {
   if (nodes.length < 2) return "";
   const counts = nodes.map((node) => board.cpus.filter((cpu) => cpu.numaNode === node).length);
   return `, in ${nodes.length} NUMA nodes of ${[...new Set(counts)].join(" or ")}`;
+}
+
+function rtasLine({ tokens }: Rtas): string {
+  return `RTAS: ${Object.entries(tokens).map(([name, token]) => `${name} 0x${token.toString(16)}`).join(", ") || "no calls for interrupts"}`;
 }
 
 function timerLine(board: Board): string {
@@ -60,13 +68,18 @@ function details(controller: Controller): string {
   if (controller.kind === "its") parts.push(hex(controller.frame));
   if (controller.kind === "v2m") parts.push(hex(controller.frame), controller.baseSpi === null ? "INTIDs as MSI_TYPER says" : `INTIDs from ${controller.baseSpi}`, controller.spiCount === null ? "" : `${controller.spiCount} of them`);
   if (controller.kind === "mbigen") parts.push(`${controller.pinCount} pins, device 0x${controller.deviceId.toString(16)} of ${controller.its}`);
+  if (controller.kind === "xics") parts.push(...numbers("server", controller.servers), ...numbers("source", controller.sources), controller.parent === null ? "" : `to ${controller.parent}`);
   if (controller.kind === "ioapic") parts.push(hex(controller.frame), `${controller.pins} pins`, `GSIs from ${controller.gsiBase}`);
   if (controller.kind === "lapic") parts.push(hex(controller.frame), controller.x2apic ? "x2APIC" : "xAPIC");
   return parts.filter((part) => part !== "").join(", ");
 }
 
+function numbers(what: string, ranges: readonly NumberRange[]): string[] {
+  return ranges.map((range) => `${what}${range.count === 1 ? "" : "s"} ${ids(range.first, range.count)}`);
+}
+
 function iommuRows(board: Board): string[][] {
-  return board.iommus.map((each) => [each.kind, each.path, each.frame ? hex(each.frame) : "", each.enabled ? (each.coherent ? "coherent" : "not coherent") : "disabled", each.messages === "untouched" ? "" : `messages ${each.messages}`]);
+  return board.iommus.map((each) => [each.kind, each.path, each.frame ? hex(each.frame) : each.window ? `DMA window ${hex(each.window)}` : "", each.enabled ? (each.coherent ? "coherent" : "not coherent") : "disabled", each.messages === "untouched" ? "" : `messages ${each.messages}`]);
 }
 
 function hostRows(board: Board): string[][] {
@@ -74,7 +87,7 @@ function hostRows(board: Board): string[][] {
     each.path,
     `buses ${each.firstBus} to ${each.lastBus}`,
     each.intx ? "INTx" : "no INTx",
-    each.msi?.entries[0] ? `MSI to ${each.msi.entries[0].target}` : "no MSI",
+    each.msi?.entries[0] ? `${each.msiTotal === null ? "" : `${each.msiTotal} `}MSI to ${each.msi.entries[0].target}` : "no MSI",
     each.iommu?.entries[0] ? `IOMMU ${each.iommu.entries[0].target}` : "no IOMMU",
     each.enabled ? "" : "disabled",
   ]);
@@ -144,6 +157,7 @@ function assigned(assignment: Assignment, notes: Footnotes): string {
 function source(interrupt: Interrupt): string {
   if (interrupt.kind === "msi") return `${interrupt.name} at ${interrupt.controller}`;
   if (interrupt.kind === "gsi") return `GSI ${interrupt.number} at ${interrupt.controller}`;
+  if (interrupt.kind === "xics") return `source 0x${(interrupt.number ?? 0).toString(16)} at ${interrupt.controller}`;
   if (interrupt.intid !== null) return `${interrupt.kind.toUpperCase()} ${interrupt.number} (INTID ${interrupt.intid})`;
   return `${interrupt.kind} ${interrupt.number} of ${interrupt.controller}`;
 }

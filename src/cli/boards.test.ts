@@ -74,7 +74,7 @@ describe("virq boards", () => {
 
   it("a wrong name, file, device or option is one sentence and status 2", async () => {
     const cases: readonly [readonly string[], RegExp][] = [
-      [["boards", "no-such"], /^virq: no-such: there is no such file, and no built-in board of this name \(there are midway, overdrive, d05, virt, pc\)\n$/],
+      [["boards", "no-such"], /^virq: no-such: there is no such file, and no built-in board of this name \(there are midway, overdrive, d05, virt, pseries, pc\)\n$/],
       [["boards", folder], /it is not a file/],
       [["boards", file("bad.dtb", flatten(midway).slice(0, 99))], /bad\.dtb: the header says \d+ bytes and the file has 99: it is truncated\n$/],
       [["boards", "midway", "--device", "/soc/x"], /^virq: midway has no device "\/soc\/x"/],

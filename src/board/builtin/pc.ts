@@ -29,6 +29,7 @@ export function pc(options: BoardOptions): Board {
     compatible: ["intel,q35"],
     cpus: Array.from({ length: NODES * CPUS_PER_NODE }, (_, index) => cpu(index)),
     psci: null,
+    rtas: null,
     memory: [
       { address: 0, size: 2 * GIB },
       { address: 4 * GIB, size: 2 * GIB },
@@ -39,7 +40,7 @@ export function pc(options: BoardOptions): Board {
     ],
     timer: null,
     iommus: [
-      { path: VTD, kind: "vt-d", messages: "posted", compatible: ["intel,vt-d"], enabled: true, frame: { address: 0xfed9_0000, size: 0x1000 }, coherent: true, interrupts: [] },
+      { path: VTD, kind: "vt-d", messages: "posted", compatible: ["intel,vt-d"], enabled: true, frame: { address: 0xfed9_0000, size: 0x1000 }, window: null, coherent: true, interrupts: [] },
     ],
     pciHosts: [
       {
@@ -50,6 +51,7 @@ export function pc(options: BoardOptions): Board {
         dmaCoherent: true,
         intx: intxMap(),
         msi: { mask: 0xffff, entries: [{ first: 0, count: 0x1_0000, target: LAPIC, output: 0 }] },
+        msiTotal: null,
         iommu: { mask: 0xffff, entries: [{ first: 0, count: 0x1_0000, target: VTD, output: 0 }] },
       },
     ],
