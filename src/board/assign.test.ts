@@ -25,6 +25,9 @@ function whyNot(board: Board, path: string, irq: number, mechanism: string): str
 
 const LEVEL = ["userspace", "userspace+eoi", "irqfd+resample", "forward"];
 
+/** vfio.md 20.1: what the kernel says of a device that has no controller of messages. */
+const UNVOUCHED = "no controller of messages vouches for it, which the kernel takes for unsafe: load vfio_iommu_type1 with allow_unsafe_interrupts=1";
+
 const COHERENT = { "dma-coherent": true } as const;
 
 /** A GICv2 with an SMMU in front of one device, to vary. */
@@ -94,14 +97,14 @@ describe("assignment", () => {
     expect(assignmentOf(board, findDevice(board, path))).toEqual({ driver: "none", why: "the tree names no IOMMU for it", conditions: [] });
     expect(whyNot(board, path, 0, "userspace")).toBe("the device cannot be assigned: the tree names no IOMMU for it");
     const assumed = builtin("midway", true);
-    expect(assignmentOf(assumed, findDevice(assumed, path))).toEqual({ driver: "vfio-platform", why: null, conditions: ["its IOMMU is assumed: the tree names none"] });
+    expect(assignmentOf(assumed, findDevice(assumed, path))).toEqual({ driver: "vfio-platform", why: null, conditions: [UNVOUCHED, "its IOMMU is assumed: the tree names none"] });
   });
 
   it("a device without a known reset needs reset_required=0; AMBA devices do not", () => {
     const board = small({ compatible: "x,y" });
-    expect(assignmentOf(board, findDevice(board, "/dev")).conditions).toEqual(["vfio-platform knows no reset for x,y: load it with reset_required=0"]);
+    expect(assignmentOf(board, findDevice(board, "/dev")).conditions).toEqual(["vfio-platform knows no reset for x,y: load it with reset_required=0", UNVOUCHED]);
     const amba = small({ compatible: ["x,y", "arm,primecell"] });
-    expect(assignmentOf(amba, findDevice(amba, "/dev")).conditions).toEqual([]);
+    expect(assignmentOf(amba, findDevice(amba, "/dev")).conditions).toEqual([UNVOUCHED]);
     expect(served(amba, "/dev", 0)).not.toContain("forward");
   });
 
@@ -121,14 +124,14 @@ describe("assignment", () => {
     const cells = { "#iommu-cells": [2], ...COHERENT };
     const board = small({ iommus: [ref("smmu"), 0x10, 0xf] }, {}, cells, [second([0x12, 0])]);
     expect(board.groups).toMatchObject([{ members: ["/dev", "/two"] }]);
-    expect(assignmentOf(board, findDevice(board, "/dev")).conditions).toEqual(["it shares group 0 with /two, which no host driver may hold"]);
+    expect(assignmentOf(board, findDevice(board, "/dev")).conditions).toEqual([UNVOUCHED, "it shares group 0 with /two, which no host driver may hold"]);
     const overlapping = small({ iommus: [ref("smmu"), 0x10, 0xf] }, {}, cells, [second([0x12, 0x20])]);
     expect(findDevice(overlapping, "/two").whyNoGroup).toMatch(/overlaps an entry of \/smmu/);
   });
 
   it("a line that two devices share is a condition", () => {
     const board = small({}, {}, COHERENT, [node("two", { compatible: "x,y", reg: [0xc000, 0x1000], interrupts: spi(5) })]);
-    expect(assignmentOf(board, findDevice(board, "/dev")).conditions).toEqual(["it shares the line of interrupt 0 with /two, and vfio-platform asks for it alone"]);
+    expect(assignmentOf(board, findDevice(board, "/dev")).conditions).toEqual([UNVOUCHED, "it shares the line of interrupt 0 with /two, and vfio-platform asks for it alone"]);
   });
 
   it("the primary GIC is the one without a parent", () => {

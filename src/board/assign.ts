@@ -1,5 +1,8 @@
 import { isPower, powerInterruptObstacle, powerObstacle } from "./power.js";
 import { type Board, type Controller, type Device, type GicV2, type GicV3, type Interrupt, type Its } from "./board.js";
+import { BoardIndex, lineKey } from "./board-index.js";
+import { isolationOf, unsafeInterrupts } from "./isolation.js";
+import { resetOf } from "./reset.js";
 
 /** How an interrupt gets from the host into the guest; `virq compare` runs one column of each that its board's architecture has. */
 export const MECHANISMS = ["userspace", "userspace+eoi", "irqfd", "irqfd+resample", "forward", "split", "posted"] as const;
@@ -41,43 +44,13 @@ export interface Mechanism {
 /** Of an ITS. */
 const MAX_DEVICE_ID = 0xffff;
 
-/** Devices that vfio-platform has a reset for (drivers/vfio/platform/reset). */
-const KNOWN_RESETS = new Set(["calxeda,hb-xgmac", "amd,xgbe-seattle-v1a", "brcm,iproc-flexrm-mbox"]);
-
-/** What judging many devices of one board looks up again and again. */
-class BoardIndex {
-  readonly controllers = new Map<string, Controller>();
-  readonly assignments = new Map<Device, Assignment>();
-  /** The enabled devices on each line, two at most: enough to name another. */
-  readonly lines = new Map<string, Device[]>();
-
-  constructor(board: Board) {
-    for (const controller of board.controllers) this.controllers.set(controller.path, controller);
-    for (const device of board.devices) if (device.enabled) for (const interrupt of device.interrupts) this.enlist(device, interrupt);
-  }
-
-  private enlist(device: Device, interrupt: Interrupt): void {
-    if (interrupt.intid === null) return;
-    const key = lineKey(interrupt);
-    const users = this.lines.get(key);
-    if (!users) this.lines.set(key, [device]);
-    else if (users.length < 2 && users[0] !== device) users.push(device);
-  }
-}
-
-const indexes = new WeakMap<Board, BoardIndex>();
-
-function indexOf(board: Board): BoardIndex {
-  const index = indexes.get(board) ?? new BoardIndex(board);
-  indexes.set(board, index);
-  return index;
-}
-
-const lineKey = (interrupt: Interrupt): string => `${interrupt.intid} ${interrupt.controller}`;
+/** What has been judged of a board. */
+const judged = new WeakMap<Board, Map<Device, Assignment>>();
 
 /** Which VFIO driver can take the device, and under which conditions (vfio.md 2.3, 16, 20.1; host-irq.md 5.2, 5.5). */
 export function assignmentOf(board: Board, device: Device): Assignment {
-  const { assignments } = indexOf(board);
+  const assignments = judged.get(board) ?? new Map<Device, Assignment>();
+  judged.set(board, assignments);
   const assignment = assignments.get(device) ?? judge(board, device);
   assignments.set(device, assignment);
   return assignment;
@@ -86,10 +59,10 @@ export function assignmentOf(board: Board, device: Device): Assignment {
 function judge(board: Board, device: Device): Assignment {
   const why = obstacle(board, device);
   if (why !== null) return { driver: "none", why, conditions: [] };
-  const conditions = [...groupConditions(board, device), ...sharedLines(board, device)];
-  if (device.bus === "pci") return { driver: "vfio-pci", why: null, conditions: [...msiConditions(board, device), ...conditions] };
-  if (device.bus === "platform" && !device.compatible.some((name) => KNOWN_RESETS.has(name)))
-    conditions.unshift(`vfio-platform knows no reset for ${device.compatible[0] ?? "it"}: load it with reset_required=0`);
+  const conditions = [...messageConditions(board, device), ...groupConditions(board, device), ...sharedLines(board, device)];
+  if (device.bus === "pci") return { driver: "vfio-pci", why: null, conditions };
+  const reset = resetOf(board, device);
+  if (device.bus === "platform" && reset.by === "none") conditions.unshift(`${reset.how}: load it with reset_required=0`);
   return { driver: "vfio-platform", why: null, conditions };
 }
 
@@ -115,7 +88,7 @@ function groupConditions(board: Board, device: Device): string[] {
 /** vfio-platform asks for each line alone. */
 function sharedLines(board: Board, device: Device): string[] {
   if (device.bus === "pci") return [];
-  const { lines } = indexOf(board);
+  const { lines } = BoardIndex.of(board);
   const conditions: string[] = [];
   for (const own of device.interrupts) {
     const other = lines.get(lineKey(own))?.find((each) => each !== device);
@@ -124,11 +97,12 @@ function sharedLines(board: Board, device: Device): string[] {
   return conditions;
 }
 
-/** vfio.md 20.1: only an ITS knows who wrote a message. */
-function msiConditions(board: Board, device: Device): string[] {
-  const { controllers } = indexOf(board);
-  const frame = device.msiParents.map((parent) => controllers.get(parent.controller)).find((each) => each?.kind === "v2m");
-  return frame ? [`${frame.path} does not know who writes a message: load vfio_iommu_type1 with allow_unsafe_interrupts=1`] : [];
+/** vfio.md 20.1: a group whose members could forge messages is attached only if the person says so. */
+function messageConditions(board: Board, device: Device): string[] {
+  const group = device.group === null ? undefined : board.groups[device.group];
+  if (!group) return [];
+  const isolation = isolationOf(board, group);
+  return isolation.isIsolated ? [] : [unsafeInterrupts(isolation)];
 }
 
 /** Each mechanism, and why it cannot serve this interrupt of the device. */
@@ -149,7 +123,7 @@ export function whyNot(board: Board, device: Device, interrupt: Interrupt, mecha
 function interruptObstacle(board: Board, device: Device, interrupt: Interrupt): string | null {
   const { driver, why } = assignmentOf(board, device);
   if (driver === "none") return `the device cannot be assigned: ${why}`;
-  const controller = indexOf(board).controllers.get(interrupt.controller);
+  const controller = BoardIndex.of(board).controllers.get(interrupt.controller);
   if (interrupt.kind === "mbigen pin") return `${interrupt.controller} turns the pin into a message to an ITS, and only PCI functions send messages here`;
   if (controller?.kind === "its") return itsObstacle(board, device, controller);
   if (isPower(board)) return powerInterruptObstacle(board, device, interrupt);
@@ -188,7 +162,7 @@ function x86Obstacle(board: Board, device: Device, interrupt: Interrupt, mechani
 
 function mechanismObstacle(board: Board, device: Device, interrupt: Interrupt, mechanism: MechanismName): string | null {
   const level = isLevel(device, interrupt);
-  const isLpi = indexOf(board).controllers.get(interrupt.controller)?.kind === "its";
+  const isLpi = BoardIndex.of(board).controllers.get(interrupt.controller)?.kind === "its";
   if (isLpi && mechanism === "userspace") return null;
   if (mechanism === "irqfd") return level ? "the line is level: a plain irqfd does not lower it, and nobody unmasks it when the guest is done" : null;
   if (!level) return EDGE[mechanism] ?? null;

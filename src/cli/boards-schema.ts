@@ -109,7 +109,13 @@ const device = z.object({
   pci: pciFunction.nullable(),
   hostBridge: z.boolean(),
   assignment: z.object({ driver: z.enum(["vfio-platform", "vfio-pci", "none"]), why: z.string().nullable(), conditions: z.array(z.string()) }),
+  reset: z.object({
+    by: z.enum(["driver", "function", "none"]).describe("vfio-platform's module for it; a PCI function's own, where it has one; none"),
+    how: z.string(),
+    hotReset: z.array(path).nullable().describe("PCI functions that a hot reset takes together; null where the bus has no bridge to reset it, and off PCI"),
+  }),
 });
+const isolation = z.object({ isIsolated: z.boolean(), why: z.string() }).describe("can a member forge another's message interrupts?");
 
 /** What `virq boards FILE|NAME --json` prints. */
 const boardOutput = z.object({
@@ -126,14 +132,14 @@ const boardOutput = z.object({
   iommus: z.array(iommu),
   pciHosts: z.array(pciHost),
   devices: z.array(device),
-  groups: z.array(z.object({ id: z.number().int(), iommu: path.nullable(), assumed: z.boolean(), members: z.array(path) })),
+  groups: z.array(z.object({ id: z.number().int(), iommu: path.nullable(), assumed: z.boolean(), members: z.array(path), isolation })),
   assumeIommu: z.boolean(),
   notes: z.array(z.string()),
 });
 
 /** What `virq boards --json` prints without a board. */
 const boardList = z.object({
-  boards: z.array(z.object({ name: z.string(), model: z.string().nullable(), cpus: z.number().int(), controllers: z.array(z.string()), devices: z.number().int(), groups: z.number().int() })),
+  boards: z.array(z.object({ name: z.string(), model: z.string().nullable(), cpus: z.number().int(), controllers: z.array(z.string()), devices: z.number().int(), groups: z.number().int(), isolatedGroups: z.number().int(), assignable: z.number().int().describe("devices that a VFIO driver can take"), resettable: z.number().int().describe("of those, the ones with a reset of their own") })),
 });
 
 export const boardsOutput = z.union([boardOutput, boardList]).describe("What `virq boards --json` prints: one board, or the list of built-in boards");

@@ -1,5 +1,7 @@
 import { type Assignment, assignmentOf, mechanismsFor } from "../board/assign.js";
 import { type Board, type Controller, type Device, type Interrupt, type NumberRange, type Region, type Rtas } from "../board/board.js";
+import { isolationOf, unsafeInterrupts } from "../board/isolation.js";
+import { type ResetAbility, resetOf } from "../board/reset.js";
 import { heading, table } from "./table.js";
 
 /** A board for people: every section a table, reasons as numbered footnotes. */
@@ -8,7 +10,9 @@ export function boardText(board: Board): string {
   if (board.timer) parts.push(timerLine(board));
   if (board.rtas) parts.push(rtasLine(board.rtas));
   parts.push("", ...section("CONTROLLERS", controllerRows(board)), ...section("IOMMUS", iommuRows(board)), ...section("PCI HOST BRIDGES", hostRows(board)), ...section("MESSAGES TO ITSS", messageRows(board)));
-  parts.push(...deviceSection(board));
+  const notes = new Footnotes();
+  parts.push(...deviceSection(board, notes), ...groupSection(board, notes), "", ...notes.lines());
+  if (hidden(board) > 0) parts.push("", `Not shown (--json has them): ${hidden(board)} without interrupts behind other devices' buses.`);
   if (board.notes.length > 0) parts.push("", heading("NOTES"), ...board.notes.map((note) => `  ${note}`));
   return parts.join("\n");
 }
@@ -123,25 +127,47 @@ class Footnotes {
   }
 }
 
+const isShown = (device: Device): boolean => device.bus !== "other" || device.interrupts.length > 0;
+const hidden = (board: Board): number => board.devices.filter((device) => !isShown(device)).length;
+
 /** A line for each device, and under it one for each of its interrupts. */
-function deviceSection(board: Board): string[] {
-  const shown = board.devices.filter((device) => device.bus !== "other" || device.interrupts.length > 0);
-  const notes = new Footnotes();
-  const heads = table(shown.map((device) => [device.path, device.bus, groupText(board, device), assigned(assignmentOf(board, device), notes)]), "  ").split("\n");
+function deviceSection(board: Board, notes: Footnotes): string[] {
+  const shown = board.devices.filter(isShown);
+  const heads = table(shown.map((device) => deviceRow(board, device, notes)), "  ").split("\n");
   const interrupts = table(
     shown.flatMap((device) => device.interrupts.map((interrupt) => [String(interrupt.index), source(interrupt), interrupt.trigger, mechanismText(board, device, interrupt, notes)])),
     "      ",
   ).split("\n");
-  const parts = [heading("DEVICES"), "  path, bus, IOMMU group, VFIO driver; under it: interrupt, source, trigger, mechanisms that could serve it"];
+  const parts = [heading("DEVICES"), "  path, bus, IOMMU group, VFIO driver, reset; under it: interrupt, source, trigger, mechanisms that could serve it"];
   let next = 0;
   shown.forEach((device, i) => {
     parts.push(heads[i], ...interrupts.slice(next, next + device.interrupts.length));
     next += device.interrupts.length;
   });
-  const hidden = board.devices.length - shown.length;
-  parts.push("", ...notes.lines());
-  if (hidden > 0) parts.push("", `Not shown (--json has them): ${hidden} without interrupts behind other devices' buses.`);
   return parts;
+}
+
+function deviceRow(board: Board, device: Device, notes: Footnotes): string[] {
+  const assignment = assignmentOf(board, device);
+  const row = [device.path, device.bus, groupText(board, device), assigned(assignment, notes)];
+  return assignment.why === null ? [...row, resetText(resetOf(board, device))] : row;
+}
+
+function resetText({ by, hotReset }: ResetAbility): string {
+  if (by === "none") return "no reset";
+  if (by === "driver") return "reset by its driver's module";
+  if (hotReset === null) return "its own reset only";
+  return hotReset.length === 1 ? "its own reset, or its bus's" : `its own reset, or its bus's with ${hotReset.length - 1} more`;
+}
+
+/** Who is assigned together, and whether a member could forge the messages of others. */
+function groupSection(board: Board, notes: Footnotes): string[] {
+  if (board.groups.length === 0) return [];
+  const rows = board.groups.map((group) => {
+    const isolation = isolationOf(board, group);
+    return [String(group.id), group.iommu ?? "assumed", isolation.isIsolated ? "isolated" : `not isolated ${notes.mark(unsafeInterrupts(isolation))}`, group.members.join(", ")];
+  });
+  return ["", heading("IOMMU GROUPS"), "  number, IOMMU, messages, members", table(rows, "  ")];
 }
 
 function groupText(board: Board, device: Device): string {
@@ -174,6 +200,12 @@ function mechanismText(board: Board, device: Device, interrupt: Interrupt, notes
   return not.length === 0 ? fit.join(", ") : `${fit.join(", ")}; not ${not.join("; ")}`;
 }
 
+function isolationText(board: Board, device: Device): string {
+  if (device.group === null) return "-";
+  const { isIsolated, why } = isolationOf(board, board.groups[device.group]);
+  return `${isIsolated ? "isolated" : "not isolated"}: ${why}`;
+}
+
 /** One device with every reason in full. */
 export function deviceText(board: Board, device: Device): string {
   const assignment = assignmentOf(board, device);
@@ -185,6 +217,8 @@ export function deviceText(board: Board, device: Device): string {
     ["IOMMU", device.iommu ? `${device.iommu.path}, streams ${device.iommu.streams.map((each) => (each.mask === 0 ? `0x${each.id.toString(16)}` : `0x${each.id.toString(16)} mask 0x${each.mask.toString(16)}`)).join(", ")}` : "none"],
     ["messages", device.msiParents.map(({ controller, deviceId }) => `to ${controller}${deviceId === null ? "" : `, as device ${ids(deviceId, 1)}`}`).join(", ") || "none"],
     ["IOMMU group", device.group === null ? `none: ${device.whyNoGroup}` : groupText(board, device).replace("group ", "")],
+    ["messages are", isolationText(board, device)],
+    ["reset", resetOf(board, device).how],
     ["assigned by", assignment.why === null ? assignment.driver : `none: ${assignment.why}`],
     ...assignment.conditions.map((condition) => ["", condition]),
   ];

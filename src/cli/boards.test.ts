@@ -38,14 +38,18 @@ describe("virq boards", () => {
     const { status, out } = await virq("boards");
     expect(status).toBe(0);
     expect(out.trimEnd().split("\n").slice(1).map((line) => line.split(" ")[0])).toEqual(BUILTIN_BOARD_NAMES);
+    expect(out).toMatch(/^midway .* 3, 0 isolated +3 of 4 +2 /m);
+    expect(out).toMatch(/^pc .* 2, 2 isolated +2 of 2 +2 /m);
   });
 
   it("prints a board plainly when it is not a terminal: devices, numbers, triggers, groups, reasons", async () => {
     const { status, out } = await virq("boards", "midway");
     expect(status).toBe(0);
-    expect(out).toMatch(/^ {2}\/soc\/ethernet@fff50000 +platform +group 1 +vfio-platform\n {6}0 +SPI 77 \(INTID 109\) +level-high +userspace, userspace\+eoi, irqfd\+resample, forward; not irqfd \[3\]$/m);
-    expect(out).toMatch(/^\[3\] the line is level/m);
-    expect(out).toMatch(/^ {2}\/soc\/serial@fff36000 +amba +no group +none \[2\]\n {6}0 +SPI 20 \(INTID 52\) +level-high +none \[2\]$/m);
+    expect(out).toMatch(/^ {2}\/soc\/ethernet@fff50000 +platform +group 1 +vfio-platform \[2\] +reset by its driver's module\n {6}0 +SPI 77 \(INTID 109\) +level-high +userspace, userspace\+eoi, irqfd\+resample, forward; not irqfd \[4\]$/m);
+    expect(out).toMatch(/^\[4\] the line is level/m);
+    expect(out).toMatch(/^ {2}\/soc\/serial@fff36000 +amba +no group +none \[3\]\n {6}0 +SPI 20 \(INTID 52\) +level-high +none \[3\]$/m);
+    expect(out).toMatch(/^ {2}1 +\/soc\/iommu@fff40000 +not isolated \[2\] +\/soc\/ethernet@fff50000$/m);
+    expect(out).toMatch(/^\[2\] no controller of messages vouches for it.*allow_unsafe_interrupts=1$/m);
     expect(out).not.toContain("\u001b");
     expect(out).not.toMatch(/ $/m);
   });
@@ -137,6 +141,8 @@ describe("virq boards --json", () => {
         const value = boardJson(board);
         expect(boardsOutput.parse(value)).toEqual(value);
         expect(boardText(board)).toMatch(/^DEVICES$/m);
+        for (const device of value.devices) expect((device.assignment.driver === "none") === (device.assignment.why !== null)).toBe(true);
+        expect(/^IOMMU GROUPS$/m.test(boardText(board))).toBe(value.groups.length > 0);
       }
   });
 });

@@ -1,9 +1,11 @@
 import { type Command } from "commander";
 import { assignmentOf, mechanismsFor } from "../board/assign.js";
-import { type Board } from "../board/board.js";
+import type { Board, Device } from "../board/board.js";
 import { BUILTIN_BOARD_NAMES, builtinBoard } from "../board/builtin.js";
 import { findDevice } from "../board/find-device.js";
+import { isolationOf } from "../board/isolation.js";
 import type { PciFunctionRequest } from "../board/pci.js";
+import { resetOf } from "../board/reset.js";
 import { loadBoard } from "../node/load-board.js";
 import { boardText, deviceText } from "./boards-text.js";
 import { type BoardList, type BoardOutput } from "./boards-schema.js";
@@ -41,12 +43,17 @@ function list(options: Options): string {
       controllers: [...new Set(board.controllers.map((each) => each.kind))],
       devices: board.devices.length,
       groups: board.groups.length,
+      isolatedGroups: board.groups.filter((group) => isolationOf(board, group).isIsolated).length,
+      assignable: assignable(board).length,
+      resettable: assignable(board).filter((device) => resetOf(board, device).by !== "none").length,
     })),
   };
   if (options.json) return JSON.stringify(output, null, 2);
-  const rows = output.boards.map((each) => [each.name, String(each.cpus), each.controllers.join(" + "), String(each.devices), String(each.groups), each.model ?? ""]);
-  return table([["BOARD", "CPUS", "CONTROLLERS", "DEVICES", "IOMMU GROUPS", "MODEL"], ...rows]);
+  const rows = output.boards.map((each) => [each.name, String(each.cpus), each.controllers.join(" + "), `${each.groups}, ${each.isolatedGroups} isolated`, `${each.assignable} of ${each.devices}`, String(each.resettable), each.model ?? ""]);
+  return table([["BOARD", "CPUS", "CONTROLLERS", "IOMMU GROUPS", "ASSIGNABLE", "RESETTABLE", "MODEL"], ...rows]);
 }
+
+const assignable = (board: Board): Device[] => board.devices.filter((device) => assignmentOf(board, device).why === null);
 
 function show(name: string, options: Options): string {
   const board = withPciFunctions(loadBoard(name, { assumeIommu: options.assumeIommu ?? false }), options.pci ?? []);
@@ -55,12 +62,14 @@ function show(name: string, options: Options): string {
   return device ? deviceText(board, device) : boardText(board);
 }
 
-/** The board with, for each device, its assignment and, for each interrupt, the mechanisms; `whole` is what they are judged by. */
+/** The board with, for each device, its assignment and reset, for each interrupt, the mechanisms, and for each group its isolation; `whole` is what they are judged by. */
 export function boardJson(board: Board, whole: Board = board): BoardOutput {
   const devices = board.devices.map((device) => ({
     ...device,
     assignment: assignmentOf(whole, device),
+    reset: resetOf(whole, device),
     interrupts: device.interrupts.map((interrupt) => ({ ...interrupt, mechanisms: mechanismsFor(whole, device, interrupt) })),
   }));
-  return JSON.parse(JSON.stringify({ ...board, devices })) as BoardOutput;
+  const groups = whole.groups.map((group) => ({ ...group, isolation: isolationOf(whole, group) }));
+  return JSON.parse(JSON.stringify({ ...board, devices, groups })) as BoardOutput;
 }

@@ -28,7 +28,7 @@ describe("--pci", () => {
   it("puts functions on a board for boards and compare", async () => {
     const shown = await virq("boards", "overdrive", "--pci", "01:00.0,pin=1,msi=2,under=00:02.1", "--pci", "02:00.0,msi=1");
     expect(shown.status).toBe(0);
-    expect(shown.out).toMatch(/\/smb\/pcie@f0000000\/01:00\.0 +pci +group \d+ +vfio-pci \[\d+\]\n {6}0 +SPI 288 \(INTID 320\) +edge-rising +userspace, userspace\+eoi, irqfd\+resample; not/);
+    expect(shown.out).toMatch(/\/smb\/pcie@f0000000\/01:00\.0 +pci +group \d+ +vfio-pci \[\d+\] +its own reset, or its bus's\n {6}0 +SPI 288 \(INTID 320\) +edge-rising +userspace, userspace\+eoi, irqfd\+resample; not/);
     expect(shown.out).toMatch(/1 +MSI 0 at \S+v2m@e0080000 +edge-rising +irqfd; not/);
     const compared = await virq("compare", "--board", "overdrive", "--pci", "02:00.0,msi=1", "--device", "02:00.0", "--interrupts", "10", "--json");
     expect([compared.status, JSON.parse(compared.out).mechanisms[2].delivered]).toEqual([0, 10]);

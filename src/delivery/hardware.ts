@@ -14,8 +14,6 @@ export interface Hardware {
   readonly name: string;
   /** What raises each interrupt, by the board's index. */
   readonly sources: ReadonlyMap<number, LineDevice>;
-  /** No member of its group can forge another's messages. */
-  readonly isMsiIsolated: boolean;
   /** The device appears, its wires connected. */
   plug(group: IommuGroup): Step<HostDevice>;
   makeDriver(vfio: Vfio): HostDriver;

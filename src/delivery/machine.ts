@@ -1,4 +1,5 @@
 import type { Board, Device } from "../board/board.js";
+import { isolationOf } from "../board/isolation.js";
 import type { LineDevice } from "../device/line-device.js";
 import { clocksOf, connectPin, hostFromBoard } from "../host/board-host.js";
 import { DeviceNodes } from "../host/device-nodes.js";
@@ -84,9 +85,10 @@ export abstract class BoardMachine {
   protected abstract loadKvm(): Step<void>;
 
   private iommuGroup(): IommuGroup {
-    const iommu = this.options.board.groups.find((group) => group.id === this.group)?.iommu ?? "assumed";
-    const { isMsiIsolated } = this.hardware;
-    return new IommuGroup(this.sim, this.group, { iommu, reserved: [this.reserved], isMsiIsolated });
+    const { board } = this.options;
+    const group = board.groups.find((each) => each.id === this.group);
+    const isMsiIsolated = group !== undefined && isolationOf(board, group).isIsolated;
+    return new IommuGroup(this.sim, this.group, { iommu: group?.iommu ?? "assumed", reserved: [this.reserved], isMsiIsolated });
   }
 
   /** What an administrator types (vfio.md 2.7), and loads: what the board's conditions ask for (board/assign.ts). */
@@ -94,7 +96,7 @@ export abstract class BoardMachine {
     const { bus: busName, driver } = this.hardware;
     const bus = new Bus(busName);
     const vfio = new Vfio(this.host, this.nodes);
-    vfio.registerIommu(new Type1Backend(this.sim, { allowUnsafeInterrupts: !this.hardware.isMsiIsolated }));
+    vfio.registerIommu(new Type1Backend(this.sim, { allowUnsafeInterrupts: !group.isMsiIsolated }));
     bus.addDevice(device);
     bus.addDriver(this.hardware.makeDriver(vfio));
     const sysfs = new Sysfs(this.sim);

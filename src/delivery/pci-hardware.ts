@@ -37,7 +37,6 @@ export class PciHardware implements Hardware {
   readonly driver = "vfio-pci";
   readonly name: string;
   readonly sources = new Map<number, LineDevice>();
-  readonly isMsiIsolated: boolean;
   readonly open: OpenDevice;
   private readonly pins: 0 | 1;
   private wire: { irq: number; intid: number } | null = null;
@@ -50,7 +49,6 @@ export class PciHardware implements Hardware {
     private readonly connectPin: ConnectPin,
   ) {
     this.name = `0000:${description.bdf}`;
-    this.isMsiIsolated = host.msi?.isIsolated ?? true;
     const pins = options.device.interrupts.some(isPin) ? 1 : 0;
     this.pins = pins;
     const vectors = description.msiVectors > 1 ? "msix" : "msi";

@@ -21,7 +21,6 @@ export class PlatformHardware implements Hardware {
   readonly driver = "vfio-platform";
   readonly name: string;
   readonly sources = new Map<number, LineDevice>();
-  readonly isMsiIsolated = true;
   readonly open: OpenDevice = openPlatform;
   private readonly wires = new Map<number, { irq: number; intid: number }>();
 
