@@ -173,10 +173,15 @@ export { type VcpuX86 } from "./kvm/x86/vcpu.js";
 export { HypercallGuest } from "./guest/hypercall-guest.js";
 export { DriverGuest } from "./guest/driver-guest.js";
 export { GuestSoftware, type GuestSoftwareOptions } from "./guest/software.js";
+export { type X86Binding, X86Software, type X86SoftwareOptions } from "./guest/x86-software.js";
 export { KvmDevice, KvmSystem, KvmVcpu, KvmVm } from "./vmm/kvm.js";
+export { must } from "./vmm/must.js";
+export { Pc, type PciSlot, type PcOptions, type PluggedFunction } from "./vmm/pc.js";
+export { openPciFunction } from "./vmm/pci-device.js";
 export { AssignedDevice } from "./vmm/platform-device.js";
-export { VfioContainer, VfioDevice, VfioGroup } from "./vmm/vfio.js";
+export { type OpenDevice, VfioContainer, VfioDevice, VfioGroup } from "./vmm/vfio.js";
 export { Vmm, type VmmOptions } from "./vmm/vmm.js";
+export { X86_GUEST, X86Vmm, type X86VmmOptions } from "./vmm/x86-vmm.js";
 
 // Runs: scenarios, delivery mechanisms, traces.
 export { type CostProfile, readProfile } from "./scenario/profile.js";

@@ -3,7 +3,7 @@ import type { IommuGroup } from "../host/iommu/group.js";
 import type { HostDevice, HostDriver } from "../host/driver-binding.js";
 import type { Step } from "../sim/step.js";
 import type { Vfio } from "../vfio/vfio.js";
-import type { OpenDevice } from "../vmm/platform-device.js";
+import type { OpenDevice } from "../vmm/vfio.js";
 
 /** What a machine has of the device under study, by the bus that it is on. */
 export interface Hardware {

@@ -22,7 +22,7 @@ import type { Step } from "../sim/step.js";
 import { Type1Backend } from "../vfio/iommu/type1.js";
 import { Vfio } from "../vfio/vfio.js";
 import { must } from "../vmm/must.js";
-import type { OpenDevice } from "../vmm/platform-device.js";
+import type { OpenDevice } from "../vmm/vfio.js";
 import type { Hardware } from "./hardware.js";
 import { PciHardware } from "./pci-hardware.js";
 import { PlatformHardware } from "./platform-hardware.js";

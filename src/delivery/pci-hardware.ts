@@ -13,8 +13,8 @@ import { PciRoot } from "../host/pci/pci-root.js";
 import type { Step } from "../sim/step.js";
 import { VfioPciDriver } from "../vfio/backends/pci/driver.js";
 import type { Vfio } from "../vfio/vfio.js";
-import { VfioPciFunction } from "../vmm/pci-device.js";
-import type { OpenDevice } from "../vmm/platform-device.js";
+import { openPciFunction } from "../vmm/pci-device.js";
+import type { OpenDevice } from "../vmm/vfio.js";
 import type { Hardware } from "./hardware.js";
 import type { MachineOptions } from "./machine.js";
 
@@ -52,7 +52,7 @@ export class PciHardware implements Hardware {
     const pins = options.device.interrupts.some(isPin) ? 1 : 0;
     this.pins = pins;
     const vectors = description.msiVectors > 1 ? "msix" : "msi";
-    this.open = (process, fd, args) => new VfioPciFunction(process, fd, args, { pins, vectors });
+    this.open = openPciFunction({ pins, vectors });
   }
 
   *plug(group: IommuGroup): Step<HostDevice> {

@@ -9,7 +9,8 @@ import { PlatformDevice, type ResetMethod } from "../host/platform-device.js";
 import type { Step } from "../sim/step.js";
 import { VfioPlatformDriver } from "../vfio/backends/platform.js";
 import type { Vfio } from "../vfio/vfio.js";
-import { type OpenDevice, openPlatform } from "../vmm/platform-device.js";
+import { openPlatform } from "../vmm/platform-device.js";
+import type { OpenDevice } from "../vmm/vfio.js";
 import type { Hardware } from "./hardware.js";
 import type { MachineOptions } from "./machine.js";
 

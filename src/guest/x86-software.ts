@@ -23,6 +23,8 @@ export interface X86SoftwareOptions {
   /** Guest physical address of a free word: the paravirtual EOI's. */
   readonly scratch: number;
   readonly devices: readonly X86Binding[];
+  /** What the drivers store before the boot CPU waits, in this order: guest physical address and word. Default nothing. */
+  readonly stores?: readonly (readonly [address: number, value: number])[];
   readonly eoi: X86Eoi;
   readonly idle: "spin" | "hlt";
   /** The handler's own work, nanoseconds. */
@@ -119,6 +121,7 @@ function writeBoot(code: X86Assembler, options: X86SoftwareOptions): void {
   const pins = devices.filter((device) => device.pin !== null);
   if (eoi === "pic") writePic(code, pins);
   else for (const { pin, vector } of pins) if (pin !== null) writeEntry(code, pin, vector);
+  for (const [address, value] of options.stores ?? []) code.store(address, value);
   code.op(X86Op.STI);
   const loop = code.here;
   if (idle === "spin") code.op(X86Op.SPIN);

@@ -14,7 +14,7 @@ import {
 } from "../uapi/vfio.js";
 import type { Arguments } from "./arguments.js";
 import { must } from "./must.js";
-import { VfioDevice } from "./vfio.js";
+import { type OpenDevice, VfioDevice } from "./vfio.js";
 
 /** What the board counts as a function's interrupts: its pin first, where it has one, then its vectors. */
 export interface PciInterrupts {
@@ -26,8 +26,13 @@ const CONFIG = VFIO_PCI_CONFIG_REGION_INDEX * 2 ** 40;
 /** Vectors that one SET_IRQS sets: the arguments are a page. */
 const MOST_VECTORS = 1000;
 
+/** What {@link AssignedDevice.assign} calls the descriptor of a function with these interrupts by. */
+export function openPciFunction(interrupts: PciInterrupts): OpenDevice {
+  return (process, fd, args) => new VfioPciFunction(process, fd, args, interrupts);
+}
+
 /** An assigned PCI function. */
-export class VfioPciFunction extends VfioDevice {
+class VfioPciFunction extends VfioDevice {
   constructor(
     process: Process,
     fd: number,

@@ -1,19 +1,15 @@
 import type { Step } from "../sim/step.js";
 import { KVM_DEV_TYPE_VFIO, KVM_DEV_VFIO_DEVICE, KVM_DEV_VFIO_DEVICE_FORWARD_IRQ, KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD } from "../uapi/kvm.js";
 import { VFIO_REGION_INFO_FLAG_MMAP, VFIO_TYPE1v2_IOMMU } from "../uapi/vfio.js";
-import type { Process } from "../host/process.js";
-import type { Arguments } from "./arguments.js";
 import { KvmDevice } from "./kvm.js";
 import { must } from "./must.js";
-import { VfioContainer, VfioDevice, VfioGroup } from "./vfio.js";
+import { type OpenDevice, VfioContainer, VfioDevice, VfioGroup } from "./vfio.js";
 import type { MmioHandler, VmmCore } from "./vmm-core.js";
 
 /** Told after each access to the device that the VMM made on the guest's behalf. */
 export interface AccessListener {
   accessed(): Step<void>;
 }
-
-export type OpenDevice = (process: Process, fd: number, args: Arguments) => VfioDevice;
 
 export const openPlatform: OpenDevice = (process, fd, args) => new VfioDevice(process, fd, args);
 

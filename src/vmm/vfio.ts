@@ -16,9 +16,14 @@ import {
   vfio_irq_set,
   vfio_region_info,
 } from "../uapi/vfio.js";
+import type { Process } from "../host/process.js";
+import type { Arguments } from "./arguments.js";
 import { Descriptor } from "./descriptor.js";
 
 const DMA_READ_WRITE = 3;
+
+/** What to call a device's descriptor by: as its bus counts interrupts. */
+export type OpenDevice = (process: Process, fd: number, args: Arguments) => VfioDevice;
 
 /** `/dev/vfio/vfio`. */
 export class VfioContainer extends Descriptor {

@@ -1,0 +1,113 @@
+import { Pci } from "../arch/pci/config-registers.js";
+import type { DmaPort } from "../device/dma-port.js";
+import type { PciFunction } from "../device/pci/function.js";
+import { DeviceNodes } from "../host/device-nodes.js";
+import { Bus } from "../host/driver-binding.js";
+import { IommuDma } from "../host/iommu/dma.js";
+import { IommuGroup } from "../host/iommu/group.js";
+import { PciDevice } from "../host/pci/pci-device.js";
+import { PciRoot } from "../host/pci/pci-root.js";
+import { Smmu } from "../host/smmu.js";
+import { Sysfs } from "../host/sysfs.js";
+import { X86Host } from "../host/x86/x86-host.js";
+import type { X86Software } from "../guest/x86-software.js";
+import { KvmNode } from "../kvm/system.js";
+import { X86 } from "../kvm/x86/x86.js";
+import { X86Module, type X86ModuleOptions } from "../kvm/x86/module.js";
+import { PersonError } from "../sim/person-error.js";
+import { Sim, type SimOptions } from "../sim/sim.js";
+import type { Step } from "../sim/step.js";
+import { VfioPciDriver } from "../vfio/backends/pci/driver.js";
+import { Type1Backend } from "../vfio/iommu/type1.js";
+import { Vfio } from "../vfio/vfio.js";
+import { must } from "./must.js";
+import { openPciFunction } from "./pci-device.js";
+import { AssignedDevice } from "./platform-device.js";
+import { X86Vmm } from "./x86-vmm.js";
+
+/** VT-d leaves writes to this window alone: they are messages, which remapping checks. */
+const MESSAGES = { start: 0xfee0_0000n, end: 0xfeef_ffffn, kind: "msi" } as const;
+
+export interface PcOptions extends Omit<SimOptions, "cpus">, X86ModuleOptions {
+  /** Physical CPUs, 3 at least: for the host's interrupts, the VMM, and vCPUs. Default 4. */
+  readonly cpus?: number;
+}
+
+/** Where a function is plugged in: what {@link PciFunction} begins with, and its way to memory. */
+export interface PciSlot {
+  /** "0000:01:00.0" */
+  readonly name: string;
+  readonly requesterId: number;
+  readonly dma: DmaPort;
+}
+
+/** A function in its slot, bound to vfio-pci. */
+export interface PluggedFunction {
+  readonly fn: PciFunction;
+  readonly device: PciDevice;
+  readonly group: IommuGroup;
+}
+
+/**
+ * A PC with KVM and VFIO, into which PCI functions of one's own are plugged, each below a port and in an IOMMU group of its
+ * own, to be assigned to a guest. `nodes` and `sysfs` are what its processes open and write.
+ */
+export class Pc {
+  readonly sim: Sim;
+  readonly host: X86Host;
+  readonly nodes = new DeviceNodes();
+  readonly sysfs: Sysfs;
+  readonly vfio: Vfio;
+  private readonly cpus: number;
+  private readonly root: PciRoot;
+  private readonly iommu: Smmu;
+  private readonly bus = new Bus("pci");
+
+  constructor(options: PcOptions = {}) {
+    this.cpus = options.cpus ?? 4;
+    if (this.cpus < 3) throw new PersonError(`${this.cpus} CPUs are too few for a host, a VMM and a guest: give 3 or more`);
+    this.sim = new Sim({ ...options, cpus: this.cpus + 1 });
+    this.host = new X86Host(this.sim, Array.from({ length: this.cpus }, (_, id) => id));
+    this.iommu = new Smmu(this.sim, "smmuv3");
+    this.root = new PciRoot(this.host, this.iommu);
+    const module = new X86Module(this.host, options);
+    this.nodes.register("/dev/kvm", new KvmNode(module, new X86(this.cpus, { posting: module.posting })));
+    this.vfio = new Vfio(this.host, this.nodes);
+    this.vfio.registerIommu(new Type1Backend(this.sim));
+    this.bus.addDriver(new VfioPciDriver(this.vfio));
+    this.sysfs = new Sysfs(this.sim);
+    this.sysfs.addBus(this.bus);
+  }
+
+  /** Makes a function for the next free slot, and binds it to vfio-pci as an administrator does (vfio.md 2.7). */
+  *plug(make: (slot: PciSlot) => PciFunction): Step<PluggedFunction> {
+    const number = this.root.buses.length + 1;
+    const requesterId = number << 8;
+    const group = new IommuGroup(this.sim, number, { iommu: "vt-d", reserved: [MESSAGES] });
+    const name = `0000:${number.toString(16).padStart(2, "0")}:00.0`;
+    const fn = make({ name, requesterId, dma: new IommuDma(this.iommu, group, requesterId) });
+    yield* this.root.plug(fn, null);
+    const device = new PciDevice(this.root, fn, { bus: this.root.addBus(number, true), group });
+    this.bus.addDevice(device);
+    this.sysfs.addGroup(group);
+    must(yield* this.sysfs.write(`/sys/bus/pci/devices/${name}/driver_override`, "vfio-pci\n"), "driver_override");
+    must(yield* this.sysfs.write("/sys/bus/pci/drivers_probe", name), "drivers_probe");
+    return { fn, device, group };
+  }
+
+  /** A VMM with one guest: the host's interrupts are CPU 0's, the VMM is on the next, the vCPUs on the others. */
+  *start(software: X86Software, irqchip: "full" | "split" = "full"): Step<X86Vmm> {
+    const vcpuCpus = Array.from({ length: this.cpus - 2 }, (_, i) => i + 2);
+    return yield* X86Vmm.start(this.host, this.nodes, { mainCpu: 1, vcpuCpus, vcpus: software.options.cpus ?? 1, irqchip, software });
+  }
+
+  /** VFIO's session up to the interrupts (vfio.md 22.2): the guest's memory mapped, the registers in the guest, all vectors enabled. */
+  *assign(vmm: X86Vmm, { fn, device, group }: PluggedFunction): Step<AssignedDevice> {
+    const pins = fn.peek(Pci.INT_PIN, 1) === 0 ? 0 : 1;
+    const open = openPciFunction({ pins, vectors: fn.msix === null ? "msi" : "msix" });
+    const assigned = yield* AssignedDevice.assign(vmm, group.id, device.name, open);
+    const vectors = fn.msix?.vectors ?? 1;
+    yield* assigned.vfio.prepare(Array.from({ length: pins + vectors }, (_, i) => i));
+    return assigned;
+  }
+}
