@@ -43,8 +43,9 @@ export abstract class IrqBypassConsumer {
  */
 export class IrqBypassManager {
   readonly lock: Mutex;
-  private readonly producers = new Map<EventfdContext, IrqBypassProducer>();
-  private readonly consumers = new Map<EventfdContext, IrqBypassConsumer>();
+  /** By the number of their eventfd's context, which no other has while it lives. */
+  private readonly producers: (IrqBypassProducer | null)[] = [];
+  private readonly consumers: (IrqBypassConsumer | null)[] = [];
 
   constructor(private readonly sim: Sim) {
     this.lock = new Mutex(sim, "bypass lock");
@@ -61,11 +62,12 @@ export class IrqBypassManager {
 
   private *addProducer(producer: IrqBypassProducer, key: EventfdContext): Step<number> {
     yield* assertAlive(key);
-    if (this.producers.has(key)) return -EBUSY;
-    this.producers.set(key, producer);
-    const consumer = this.consumers.get(key);
-    const result = consumer === undefined ? 0 : yield* this.connect(producer, consumer);
-    if (result < 0) this.producers.delete(key);
+    const { id } = key;
+    if (at(this.producers, id) !== null) return -EBUSY;
+    this.producers[id] = producer;
+    const consumer = at(this.consumers, id);
+    const result = consumer === null ? 0 : yield* this.connect(producer, consumer);
+    if (result < 0) this.producers[id] = null;
     else producer.eventfd = key;
     return result;
   }
@@ -81,11 +83,12 @@ export class IrqBypassManager {
 
   private *addConsumer(consumer: IrqBypassConsumer, key: EventfdContext): Step<number> {
     yield* assertAlive(key);
-    if (this.consumers.has(key)) return -EBUSY;
-    this.consumers.set(key, consumer);
-    const producer = this.producers.get(key);
-    const result = producer === undefined ? 0 : yield* this.connect(producer, consumer);
-    if (result < 0) this.consumers.delete(key);
+    const { id } = key;
+    if (at(this.consumers, id) !== null) return -EBUSY;
+    this.consumers[id] = consumer;
+    const producer = at(this.producers, id);
+    const result = producer === null ? 0 : yield* this.connect(producer, consumer);
+    if (result < 0) this.consumers[id] = null;
     else consumer.eventfd = key;
     return result;
   }
@@ -97,7 +100,7 @@ export class IrqBypassManager {
     yield* this.lock.lock();
     yield* assertAlive(key);
     if (producer.consumer !== null) yield* this.disconnect(producer, producer.consumer);
-    this.producers.delete(key);
+    this.producers[key.id] = null;
     producer.eventfd = null;
     yield* this.lock.unlock();
   }
@@ -109,7 +112,7 @@ export class IrqBypassManager {
     yield* this.lock.lock();
     yield* assertAlive(key);
     if (consumer.producer !== null) yield* this.disconnect(consumer.producer, consumer);
-    this.consumers.delete(key);
+    this.consumers[key.id] = null;
     consumer.eventfd = null;
     yield* this.lock.unlock();
   }
@@ -147,6 +150,12 @@ export class IrqBypassManager {
   }
 }
 guarded(IrqBypassManager, (manager) => manager.lock, "producers", "consumers");
+
+/** What stands at a place; the places up to it are there from now on. */
+function at<T>(all: (T | null)[], place: number): T | null {
+  while (all.length <= place) all.push(null);
+  return all[place];
+}
 
 const managers = new OnePerWorld((sim) => new IrqBypassManager(sim));
 

@@ -66,7 +66,8 @@ export class PciFunction {
   resets = 0;
   private readonly config: ConfigSpace;
   private readonly vpd: DataView | null;
-  private readonly caps = new Map<number, number>();
+  /** Where each capability is, by its id. */
+  private readonly caps = new Uint16Array(0x100);
   private readonly vectorSinks: EdgeSink[] = [];
 
   constructor(options: PciFunctionOptions) {
@@ -115,7 +116,7 @@ export class PciFunction {
     for (const { id, length, fields } of capabilities) {
       config.define([{ offset: pointer, size: 1, value: at }]);
       config.define([{ offset: 0, size: 1, value: id }, ...fields], at);
-      this.caps.set(id, at);
+      this.caps[id] = at;
       pointer = at + 1;
       at = (at + length + 3) & ~3;
     }
@@ -128,7 +129,7 @@ export class PciFunction {
 
   /** Where a capability is; 0 where the function has none. */
   capability(id: number): number {
-    return this.caps.get(id) ?? 0;
+    return this.caps[id];
   }
 
   /** The registers without an access: for tests, dumps, and the function itself. */
@@ -168,14 +169,15 @@ export class PciFunction {
     yield writes(this, "PCI");
     const bar = this.decoding(index);
     if (bar === null || offset + size > bar.size) return;
-    if (this.tableWord(index, offset) === null) {
+    const { msix, table } = this;
+    if (msix === null || table === null || (!this.isInTable(index, offset) && !this.isInPba(index, offset))) {
       yield* bar.registers.write(offset, size, value);
       return;
     }
     // PCI 3.0, 6.8.2: software writes whole words of the table; the pending bits are the function's.
-    if (size !== 4 || this.table === null || this.msix === null || !this.isInTable(index, offset)) return;
-    this.table.write(offset - this.msix.tableOffset, value);
-    yield* this.messages.flush();
+    if (size !== 4 || !this.isInTable(index, offset)) return;
+    table.write(offset - msix.tableOffset, value);
+    if (table.pendingCount > 0) yield* this.messages.flush();
   }
 
   /** A BAR as a window of registers, with what is in its way. */
@@ -200,13 +202,17 @@ export class PciFunction {
     return msix !== null && table !== null && index === msix.tableBar && offset >= msix.tableOffset && offset < msix.tableOffset + table.bytes;
   }
 
+  private isInPba(index: number, offset: number): boolean {
+    const { msix, table } = this;
+    return msix !== null && table !== null && index === msix.pbaBar && offset >= msix.pbaOffset && offset < msix.pbaOffset + table.pbaBytes;
+  }
+
   /** The word of the MSI-X table or of the pending bits at a place, null where there is neither. */
   private tableWord(index: number, offset: number): number | null {
     const { msix, table } = this;
     if (msix === null || table === null) return null;
     if (this.isInTable(index, offset)) return table.read(offset - msix.tableOffset);
-    const inPba = index === msix.pbaBar && offset >= msix.pbaOffset && offset < msix.pbaOffset + table.pbaBytes;
-    return inPba ? table.readPending(offset - msix.pbaOffset) : null;
+    return this.isInPba(index, offset) ? table.readPending(offset - msix.pbaOffset) : null;
   }
 
   // --- the function's own side; the caller has announced the block ---

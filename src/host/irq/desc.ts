@@ -73,6 +73,8 @@ export interface IrqCounts {
   unmaskOps: number;
 }
 
+const NO_CPUS = new Uint8Array(0);
+
 /** One interrupt of the host: the kernel's irq_desc (host-irq.md 1.1). */
 export class IrqDesc {
   readonly lock: Spinlock;
@@ -92,7 +94,7 @@ export class IrqDesc {
   threadBits = 0;
   affinity: CpuList;
   effectiveCpu = 0;
-  /** CPUs on which a per-CPU interrupt is enabled, one flag each. */
+  /** CPUs on which a per-CPU interrupt is enabled, one flag each; of others, none. */
   readonly percpuEnabled: Uint8Array;
 
   /** INPROGRESS, and who is inside: written under the lock; a waiter's condition reads it without. */
@@ -115,9 +117,6 @@ export class IrqDesc {
   threadsHandledLast = 0;
   judgesThreads = false;
 
-  /** Acknowledges, and what /proc/interrupts shows, by CPU. */
-  readonly taken: Int32Array;
-  readonly kstat: Int32Array;
   maskOps = 0;
   unmaskOps = 0;
 
@@ -132,9 +131,7 @@ export class IrqDesc {
     this.requestMutex = new Mutex(table.sim, "irq_desc.request_mutex");
     this.data = new IrqData(this, chip, hwirq);
     this.affinity = table.online();
-    this.taken = new Int32Array(table.sim.cpus);
-    this.kstat = new Int32Array(table.sim.cpus);
-    this.percpuEnabled = new Uint8Array(table.sim.cpus);
+    this.percpuEnabled = flow === Flow.PERCPU ? new Uint8Array(table.sim.cpus) : NO_CPUS;
   }
 
   get isDisabled(): boolean {
@@ -150,6 +147,24 @@ export class IrqDesc {
     return (this.state & Irqs.LEVEL) !== 0;
   }
 
+  /** Acknowledges by CPU. */
+  get taken(): Int32Array {
+    return this.table.counters.of(this.table.counters.taken, this.irq);
+  }
+  get kstat(): Int32Array {
+    return this.table.counters.of(this.table.counters.kstat, this.irq);
+  }
+
+  /** A CPU has acknowledged it. */
+  countTaken(cpu: number): void {
+    this.table.counters.taken[this.irq * this.table.sim.cpus + cpu]++;
+  }
+
+  /** What /proc/interrupts shows: its handlers are called on a CPU. */
+  countHandled(cpu: number): void {
+    this.table.counters.kstat[this.irq * this.table.sim.cpus + cpu]++;
+  }
+
   /** Totals over the CPUs. */
   counts(): IrqCounts {
     const sum = (counts: Int32Array): number => counts.reduce((a, b) => a + b, 0);
@@ -159,6 +174,35 @@ export class IrqDesc {
 guarded(IrqDesc, (desc) => desc.lock, "state", "depth", "type", "threadsOneshot", "affinity", "effectiveCpu");
 shared(IrqDesc, "actions");
 
+/** What is counted of each interrupt on each CPU: `cpus` numbers for each irq. */
+class IrqCounters {
+  /** Acknowledges. */
+  taken = new Int32Array(0);
+  kstat = new Int32Array(0);
+
+  constructor(private readonly cpus: number) {}
+
+  /** An interrupt gets a number, which another may have had. */
+  begin(irq: number): void {
+    const end = (irq + 1) * this.cpus;
+    if (end > this.taken.length) {
+      this.taken = longer(this.taken, 2 * end);
+      this.kstat = longer(this.kstat, 2 * end);
+    }
+    for (let i = end - this.cpus; i < end; i++) this.taken[i] = this.kstat[i] = 0;
+  }
+
+  of(counts: Int32Array, irq: number): Int32Array {
+    return counts.subarray(irq * this.cpus, (irq + 1) * this.cpus);
+  }
+}
+
+function longer(counts: Int32Array, length: number): Int32Array<ArrayBuffer> {
+  const all = new Int32Array(length);
+  all.set(counts);
+  return all;
+}
+
 /** The host's interrupts by Linux number: small integers from 1; a freed number may be used again. */
 export class IrqTable {
   private readonly descs: (IrqDesc | null)[] = [null];
@@ -166,6 +210,9 @@ export class IrqTable {
   private firstFree = 1;
   readonly spuriousPoll: SpuriousPoll;
   readonly softResend: SoftResend;
+  readonly counters: IrqCounters;
+  /** What {@link online} answered last. */
+  private lastOnline: CpuList = [];
   /** The command line's noirqdebug. */
   noDebug = false;
   warnings = 0;
@@ -178,6 +225,7 @@ export class IrqTable {
   ) {
     this.spuriousPoll = new SpuriousPoll(this);
     this.softResend = new SoftResend(sim);
+    this.counters = new IrqCounters(sim.cpus);
   }
 
   /** Null where there is no descriptor. */
@@ -194,6 +242,7 @@ export class IrqTable {
     let irq = this.firstFree;
     while (irq < this.descs.length && this.descs[irq] !== null) irq++;
     this.firstFree = irq + 1;
+    this.counters.begin(irq);
     const desc = new IrqDesc(this, irq, chip, hwirq, flow);
     this.descs[irq] = desc;
     return desc;
@@ -205,8 +254,17 @@ export class IrqTable {
     this.descs[irq] = null;
   }
 
+  /** The CPUs that are online, ascending: one list for all who ask, until one comes or goes. */
   online(): CpuList {
-    return this.cpus.filter((cpu) => cpu.isOnline).map((cpu) => cpu.cpu);
+    if (!this.isLastOnline()) this.lastOnline = this.cpus.filter((cpu) => cpu.isOnline).map((cpu) => cpu.cpu);
+    return this.lastOnline;
+  }
+
+  private isLastOnline(): boolean {
+    const { cpus, lastOnline } = this;
+    let count = 0;
+    for (let i = 0; i < cpus.length; i++) if (cpus[i].isOnline && lastOnline[count++] !== cpus[i].cpu) return false;
+    return count === lastOnline.length;
   }
 
   /** Is the running context a handler, or inside one? */

@@ -31,7 +31,7 @@ export class GicDomain implements InterruptHandler {
   *handle(intid: number): Step<void> {
     const desc = intid < FIRST_LPI ? this.byIntid[intid] : this.byLpi[intid - FIRST_LPI];
     if (desc) {
-      desc.taken[current().cpu]++;
+      desc.countTaken(current().cpu);
       yield* handleIrq(desc);
     } else yield* this.unexpected(intid);
   }

@@ -61,7 +61,7 @@ function* handleFasteoi(desc: IrqDesc): Step<void> {
     if (desc.settings & IrqSetting.RESEND_WHEN_IN_PROGRESS && !hazards.dropInProgress) desc.state |= Irqs.PENDING;
     yield* desc.data.chip.eoi(desc.data);
   } else if (hazards.actOnOldDisabled ? yield* canHandleUnlocked(desc) : yield* canHandleActions(desc)) {
-    desc.kstat[current().cpu]++;
+    desc.countHandled(current().cpu);
     if (desc.state & Irqs.ONESHOT) yield* maskIrq(desc);
     yield* handleEvent(desc);
     yield* eoiAndUnmask(desc);
@@ -98,7 +98,7 @@ function* handleLevel(desc: IrqDesc): Step<void> {
   yield* desc.lock.lock();
   yield* maskAndAck(desc);
   if (!(yield* isBusy(desc)) && (yield* canHandleActions(desc))) {
-    desc.kstat[current().cpu]++;
+    desc.countHandled(current().cpu);
     yield* handleEvent(desc);
     if ((desc.state & (Irqs.DISABLED | Irqs.MASKED)) === Irqs.MASKED && desc.threadsOneshot === 0) yield* unmaskIrq(desc);
   }
@@ -111,7 +111,7 @@ function* handleEdge(desc: IrqDesc): Step<void> {
     desc.state |= Irqs.PENDING;
     yield* maskAndAck(desc);
   } else if (yield* canHandleActions(desc)) {
-    desc.kstat[current().cpu]++;
+    desc.countHandled(current().cpu);
     yield* ack(desc);
     yield* edgeRounds(desc);
   } else yield* maskAndAck(desc);
@@ -135,7 +135,7 @@ function* edgeRounds(desc: IrqDesc): Step<void> {
 function* handlePercpu(desc: IrqDesc): Step<void> {
   const { cpu } = current();
   const { chip } = desc.data;
-  desc.kstat[cpu]++;
+  desc.countHandled(cpu);
   if (chip.ack) yield* chip.ack(desc.data);
   yield reads(desc, "actions");
   const entry = desc.actions;

@@ -10,7 +10,10 @@ export class ItsDevice {
   /** By event: the CPU of its collection. */
   readonly cpus: Int32Array;
   /** By event: in use. */
-  readonly used: Uint8Array;
+  private readonly used: Uint8Array;
+  private inUse = 0;
+  /** No event below it is free. */
+  private firstFree = 0;
   /** The VM that its forwarded events belong to. */
   vm: ItsVm | null = null;
   /** By event; null while none is forwarded. */
@@ -35,14 +38,32 @@ export class ItsDevice {
     return lpi - this.lpiBase;
   }
 
+  get isUnused(): boolean {
+    return this.inUse === 0;
+  }
+
   /** The first of `count` free events in a row, a power of two, -1. */
   take(count: number): number {
-    const free = count === 1 ? this.used.indexOf(0) : 0;
-    for (let first = free; first >= 0 && first + count <= this.events; first += count) {
-      if (count > 1 && this.used.subarray(first, first + count).includes(1)) continue;
-      this.used.fill(1, first, first + count);
+    const { used } = this;
+    while (used[this.firstFree] === 1) this.firstFree++;
+    for (let first = Math.ceil(this.firstFree / count) * count; first + count <= this.events; first += count) {
+      if (!this.isFree(first, count)) continue;
+      for (let event = first; event < first + count; event++) used[event] = 1;
+      this.inUse += count;
       return first;
     }
     return -1;
+  }
+
+  private isFree(first: number, count: number): boolean {
+    for (let event = first; event < first + count; event++) if (this.used[event] === 1) return false;
+    return true;
+  }
+
+  /** Gives back what {@link take} gave. */
+  give(first: number, count: number): void {
+    for (let event = first; event < first + count; event++) this.used[event] = 0;
+    this.inUse -= count;
+    this.firstFree = Math.min(this.firstFree, first);
   }
 }

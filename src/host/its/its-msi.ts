@@ -81,8 +81,8 @@ export class ItsMsiDomain implements MsiDomain, EventDomain {
       host.irqs.free(irqs[i]);
     }
     if (device === null) return;
-    device.used.fill(0, firstEvent, firstEvent + powerOfTwo(irqs.length));
-    if (!device.used.includes(1)) yield* this.driver.dropDevice(device);
+    device.give(firstEvent, powerOfTwo(irqs.length));
+    if (device.isUnused) yield* this.driver.dropDevice(device);
   }
 
   *write(deviceId: number, addressHi: number, addressLo: number, data: number): Step<boolean> {

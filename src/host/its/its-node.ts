@@ -99,7 +99,7 @@ export class ItsNode {
   *send(): Step<void> {
     const { gic } = this.its;
     yield writes(gic, "GIC");
-    for (let i = 0; i < ITS_COMMAND_WORDS; i++) gic.ram.setWord(this.queue + this.at + 4 * i, this.words[i]);
+    gic.ram.setWords(this.queue + this.at, this.words);
     this.at = (this.at + ITS_COMMAND_SIZE) % QUEUE_SIZE;
     yield* this.its.write(CWRITER, 8, this.at, 0);
   }

@@ -98,14 +98,15 @@ export class PciVectors implements MsiDevice {
     const { msi } = this.host;
     if (msi === null) return -ENOSPC;
     const block = this.kind === "msi" ? count : 1;
+    const given: number[] = [];
     while (this.irqs.length < first) this.irqs.push(0);
     for (let at = first; at < first + count; at += block) {
-      const given: number[] = [];
       let result = yield* msi.alloc(this, at, block, given);
-      for (let i = 0; i < given.length; i++) this.irqs[at + i] = given[i];
-      for (let i = 0; i < given.length && result >= 0; i++) result = yield* this.activate(given[i]);
+      const end = first + given.length;
+      for (let i = at; i < end; i++) this.irqs[i] = given[i - first];
+      for (let i = at; i < end && result >= 0; i++) result = yield* this.activate(this.irqs[i]);
       if (result < 0) {
-        yield* this.disconnect(first, at + given.length);
+        yield* this.disconnect(first, end);
         return result;
       }
     }
@@ -132,9 +133,13 @@ export class PciVectors implements MsiDevice {
       yield* desc.lock.unlock();
     }
     if (msi === null) return;
-    if (this.kind === "msi") yield* msi.free(this.irqs.slice(first, end));
-    else for (let at = first; at < end; at++) if (this.irqs[at]) yield* msi.free([this.irqs[at]]);
-    for (let at = first; at < end; at++) this.irqs[at] = 0;
+    const block = this.kind === "msi" ? this.irqs.slice(first, end) : [0];
+    if (this.kind === "msi") yield* msi.free(block);
+    for (let at = first; at < end; at++) {
+      block[0] = this.irqs[at];
+      if (this.kind === "msix" && block[0] !== 0) yield* msi.free(block);
+      this.irqs[at] = 0;
+    }
   }
 
   /** The function's messages on, its pin off. */

@@ -42,7 +42,7 @@ export class VectorDomain implements VectorHandler {
       this.irqs.warn(0, `common_interrupt: ${cpu}.${vector} No irq handler for vector`);
       return;
     }
-    desc.taken[cpu]++;
+    desc.countTaken(cpu);
     yield* handleIrq(desc);
   }
 

@@ -27,8 +27,8 @@ export class XenMsiDomain implements MsiDomain {
   readonly allocatesDynamically = true;
   readonly multiMsiLimit = 32;
   private readonly chip = new PirqChip();
-  private readonly numbers = new Map<number, number>();
-  private readonly names = new Map<number, string>();
+  /** The functions that had vectors, by device id, and the chip of each. */
+  private readonly functions = new Map<number, { readonly device: MsiDevice; readonly chip: MsiChip }>();
 
   constructor(
     private readonly table: IrqTable,
@@ -38,32 +38,38 @@ export class XenMsiDomain implements MsiDomain {
   *alloc(device: MsiDevice, first: number, count: number, irqs: number[]): Step<number> {
     const number = yield* this.pirqs.mapMessages(device.name, first, count);
     if (number < 0) return number;
-    this.names.set(device.deviceId, device.name);
-    const chip = new MsiChip(device, this.chip, DOORBELL, (pirq) => pirq);
+    const chip = this.chipOf(device);
     for (let i = 0; i < count; i++) {
       const desc = this.table.allocate(chip, first + i, Flow.FASTEOI);
       desc.data.parent = new IrqData(desc, this.chip, number + i);
-      this.numbers.set(desc.irq, number + i);
       irqs.push(desc.irq);
     }
     return irqs[irqs.length - count];
   }
 
+  private chipOf(device: MsiDevice): MsiChip {
+    const known = this.functions.get(device.deviceId);
+    if (known?.device === device) return known.chip;
+    const chip = new MsiChip(device, this.chip, DOORBELL, (pirq) => pirq);
+    this.functions.set(device.deviceId, { device, chip });
+    return chip;
+  }
+
   /** The physical interrupt behind one of the kernel's; -1 for another's. */
   pirqOf(irq: number): number {
-    return this.numbers.get(irq) ?? -1;
+    const inner = this.table.get(irq)?.data.parent ?? null;
+    return inner === null || inner.chip !== this.chip ? -1 : inner.hwirq;
   }
 
   *free(irqs: readonly number[]): Step<void> {
     for (let i = 0; i < irqs.length; i++) {
       yield* this.pirqs.unmap(this.pirqOf(irqs[i]));
-      this.numbers.delete(irqs[i]);
       this.table.free(irqs[i]);
     }
   }
 
   *write(deviceId: number, addressHi: number, addressLo: number, data: number): Step<boolean> {
     if (addressHi !== 0 || addressLo >>> 0 !== DOORBELL) return false;
-    return yield* this.pirqs.message(this.names.get(deviceId) ?? "", data);
+    return yield* this.pirqs.message(this.functions.get(deviceId)?.device.name ?? "", data);
   }
 }

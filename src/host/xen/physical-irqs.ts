@@ -33,11 +33,13 @@ interface Pirq {
  */
 export class PhysicalIrqs {
   guests: GuestVectors | null = null;
-  private readonly pirqs = new Map<number, Pirq>();
-  /** Numbers by device and entry. */
-  private readonly byEntry = new Map<string, Map<number, number>>();
+  /** By number. */
+  private readonly pirqs: (Pirq | null)[] = new Array<Pirq | null>(FIRST_PIRQ).fill(null);
+  /** Numbers by device, and there by entry, the line's first; 0 where it is not mapped. */
+  private readonly byEntry = new Map<string, number[]>();
   private readonly lines = new Map<string, XenLine>();
-  private next = FIRST_PIRQ;
+  /** No number below it is free. */
+  private firstFree = FIRST_PIRQ;
 
   constructor(
     readonly sim: Sim,
@@ -54,12 +56,11 @@ export class PhysicalIrqs {
   /** PHYSDEVOP_map_pirq (13), type 0: `count` messages of a function from entry `first` on; the first of as many numbers. -EBUSY. */
   *mapMessages(device: string, first: number, count: number): Step<number> {
     yield writes(this, "pirqs");
-    for (let entry = first; entry < first + count; entry++) if (this.numberOf(device, entry) >= 0) return -EBUSY;
+    for (let entry = first; entry < first + count; entry++) if (this.numberOf(device, entry) !== 0) return -EBUSY;
     // The low bits of a function's data are its vector's: a block begins at a multiple of its size.
     let size = 1;
     while (size < count) size *= 2;
-    const number = Math.ceil(this.next / size) * size;
-    this.next = number + size;
+    const number = this.freeBlock(size);
     for (let i = 0; i < count; i++) this.add(number + i, device, first + i);
     return number;
   }
@@ -69,8 +70,8 @@ export class PhysicalIrqs {
     yield writes(this, "pirqs");
     const line = this.lines.get(device);
     if (line === undefined) return -EINVAL;
-    if (this.numberOf(device, LINE) >= 0) return -EBUSY;
-    const number = this.next++;
+    if (this.numberOf(device, LINE) !== 0) return -EBUSY;
+    const number = this.freeBlock(1);
     this.add(number, device, LINE);
     yield* line.handOver(true);
     return number;
@@ -79,10 +80,12 @@ export class PhysicalIrqs {
   /** PHYSDEVOP_unmap_pirq (14). */
   *unmap(number: number): Step<number> {
     yield writes(this, "pirqs");
-    const pirq = this.pirqs.get(number);
-    if (pirq === undefined) return -EINVAL;
-    this.pirqs.delete(number);
-    this.byEntry.get(pirq.device)?.delete(pirq.entry);
+    const pirq = this.at(number);
+    if (pirq === null) return -EINVAL;
+    this.pirqs[number] = null;
+    this.firstFree = Math.min(this.firstFree, number);
+    const numbers = this.byEntry.get(pirq.device);
+    if (numbers !== undefined) numbers[pirq.entry - LINE] = 0;
     const line = pirq.entry === LINE ? this.lines.get(pirq.device) : undefined;
     if (line !== undefined) yield* line.handOver(false);
     return 0;
@@ -91,8 +94,8 @@ export class PhysicalIrqs {
   /** Bound once, to an event channel or, by bind_pt_irq (38), to a vector of the guest; null takes it back (48). -EBUSY, -EINVAL. */
   *bind(number: number, target: PirqTarget | null): Step<number> {
     yield writes(this, "pirqs");
-    const pirq = this.pirqs.get(number);
-    if (pirq === undefined) return -EINVAL;
+    const pirq = this.at(number);
+    if (pirq === null) return -EINVAL;
     if (target !== null && pirq.target !== null) return -EBUSY;
     pirq.target = target;
     pirq.isActive = false;
@@ -103,8 +106,8 @@ export class PhysicalIrqs {
   /** A message with the number as its data: false where the function has it not. */
   *message(device: string, number: number): Step<boolean> {
     yield writes(this, "pirqs");
-    const pirq = this.pirqs.get(number);
-    if (pirq === undefined || pirq.device !== device || pirq.entry === LINE) return false;
+    const pirq = this.at(number);
+    if (pirq === null || pirq.device !== device || pirq.entry === LINE) return false;
     yield* this.deliver(pirq.target);
     return true;
   }
@@ -112,8 +115,8 @@ export class PhysicalIrqs {
   /** The line of a device has changed. */
   *sampleLine(device: string): Step<boolean> {
     yield writes(this, "pirqs");
-    const pirq = this.pirqs.get(this.numberOf(device, LINE));
-    if (pirq === undefined) return false;
+    const pirq = this.at(this.numberOf(device, LINE));
+    if (pirq === null) return false;
     yield* this.sample(pirq);
     return true;
   }
@@ -121,8 +124,8 @@ export class PhysicalIrqs {
   /** PHYSDEVOP_eoi (12), from the guest: a line that is still high comes again. */
   *eoi(number: number): Step<number> {
     yield writes(this, "pirqs");
-    const pirq = this.pirqs.get(number);
-    if (pirq === undefined) return -EINVAL;
+    const pirq = this.at(number);
+    if (pirq === null) return -EINVAL;
     pirq.isActive = false;
     yield* this.sample(pirq);
     return 0;
@@ -141,22 +144,43 @@ export class PhysicalIrqs {
     else if (this.guests !== null) yield* this.guests.inject(target.domain, target.vector);
   }
 
-  /** -1 where it is not mapped. The caller has announced the access. */
+  // The caller has announced the access.
+
+  private at(number: number): Pirq | null {
+    return this.pirqs[number] ?? null;
+  }
+
+  /** The first of `size` free numbers, at a multiple of `size`. */
+  private freeBlock(size: number): number {
+    while (this.at(this.firstFree) !== null) this.firstFree++;
+    let start = Math.ceil(this.firstFree / size) * size;
+    while (!this.isFree(start, size)) start += size;
+    return start;
+  }
+
+  private isFree(start: number, size: number): boolean {
+    for (let number = start; number < start + size; number++) if (this.at(number) !== null) return false;
+    return true;
+  }
+
+  /** 0 where it is not mapped. */
   private numberOf(device: string, entry: number): number {
-    return this.byEntry.get(device)?.get(entry) ?? -1;
+    return this.byEntry.get(device)?.[entry - LINE] ?? 0;
   }
 
   private add(number: number, device: string, entry: number): void {
-    let entries = this.byEntry.get(device);
-    if (entries === undefined) this.byEntry.set(device, (entries = new Map()));
-    entries.set(entry, number);
-    this.pirqs.set(number, { device, entry, target: null, isActive: false });
+    let numbers = this.byEntry.get(device);
+    if (numbers === undefined) this.byEntry.set(device, (numbers = []));
+    while (numbers.length < entry - LINE) numbers.push(0);
+    while (this.pirqs.length < number) this.pirqs.push(null);
+    numbers[entry - LINE] = number;
+    this.pirqs[number] = { device, entry, target: null, isActive: false };
   }
 
   /** Numbers in use, for tests and dumps. */
   *numbers(): Step<readonly number[]> {
     yield reads(this, "pirqs");
-    return [...this.pirqs.keys()];
+    return [...this.pirqs.keys()].filter((number) => this.at(number) !== null);
   }
 }
 shared(PhysicalIrqs, "pirqs");

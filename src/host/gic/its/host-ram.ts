@@ -50,6 +50,13 @@ export class HostRam {
     this.frame(at).setInt32(at & (FRAME - 1), value, true);
   }
 
+  /** Words in a row, a power of two of them, to a multiple of their length. */
+  setWords(address: number, words: Int32Array): void {
+    const at = address - this.start;
+    const frame = this.frame(at);
+    for (let i = 0; i < words.length; i++) frame.setInt32((at & (FRAME - 1)) + 4 * i, words[i], true);
+  }
+
   /** Fills a range inside the memory. */
   fill(address: number, length: number, byte: number): void {
     for (let i = 0; i < length; i++) this.setU8(address + i, byte);

@@ -19,20 +19,16 @@ export interface TableAccess {
   unlockAndRestore(command: number): Step<void>;
 }
 
-class Producer extends IrqBypassProducer {}
-
 /** One vector that signals an eventfd. Its irq action: every message one signal, nothing masked, nothing merged. */
-class MsiContext implements IrqAction {
-  readonly producer: Producer;
-
+class MsiContext extends IrqBypassProducer implements IrqAction {
   constructor(
     private readonly host: Host,
     private readonly deviceName: string,
     readonly vector: number,
-    readonly irq: number,
+    irq: number,
     readonly trigger: EventfdContext,
   ) {
-    this.producer = new Producer(irq);
+    super(irq);
   }
 
   *handler(): Step<number> {
@@ -144,7 +140,7 @@ export class MsiIrqs {
       return result;
     }
     // Without a bypass the eventfd delivers: a refusal is no failure (10.7).
-    yield* this.host.irqBypass.registerProducer(context.producer, trigger);
+    yield* this.host.irqBypass.registerProducer(context, trigger);
     this.contexts[vector] = context;
     return 0;
   }
@@ -154,7 +150,7 @@ export class MsiIrqs {
     const context = this.contexts[vector] ?? null;
     if (context === null) return;
     this.contexts[vector] = null;
-    yield* this.host.irqBypass.unregisterProducer(context.producer);
+    yield* this.host.irqBypass.unregisterProducer(context);
     const command = yield* this.table.lockAndEnable();
     yield* this.host.freeIrq(context.irq, context);
     yield* this.table.unlockAndRestore(command);
