@@ -13,7 +13,6 @@ import { VfioGroup } from "./group.js";
 import type { IommuBackend } from "./iommu/backend.js";
 import { NoIommuBackend } from "./iommu/noiommu.js";
 import { IommufdNode, type IommufdOptions } from "./iommufd/context.js";
-import { VirqfdQueues } from "./virqfd.js";
 
 /** Module parameters of vfio and iommufd. */
 export interface VfioOptions extends IommufdOptions {
@@ -24,7 +23,6 @@ export interface VfioOptions extends IommufdOptions {
 /** The VFIO core of one host: its backends, its groups, the nodes `/dev/vfio/vfio`, `/dev/vfio/N`, `/dev/vfio/devices/vfioN`, `/dev/iommu`. */
 export class Vfio {
   readonly sim: Sim;
-  readonly virqfds: VirqfdQueues;
   private readonly backends: IommuBackend[] = [];
   private readonly groups: VfioGroup[] = [];
   private readonly groupsLock: Mutex;
@@ -38,7 +36,6 @@ export class Vfio {
   ) {
     this.sim = host.sim;
     this.groupsLock = new Mutex(host.sim, "vfio.group_lock");
-    this.virqfds = new VirqfdQueues(host.sim, host.events);
     nodes.register("/dev/vfio/vfio", new ContainerNode(this.sim, this.backends));
     nodes.register("/dev/iommu", new IommufdNode(this.sim, options));
     if (options.enableUnsafeNoiommuMode) this.registerIommu(new NoIommuBackend());

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { run, type Step } from "../sim/step.js";
 import { EBADF, EBUSY, EINVAL } from "../uapi/errno.js";
 import * as uapi from "../uapi/vfio.js";
-import { VirqfdSlot } from "./virqfd.js";
+import { VirqfdSlot, virqfdsOf } from "./virqfd.js";
 import { VfioStage } from "../explore/stages/vfio-stage.js";
 
 const { VFIO_IRQ_SET_DATA_NONE: NONE, VFIO_IRQ_SET_DATA_EVENTFD: EVENTFD } = uapi;
@@ -26,7 +26,7 @@ class Slot extends VirqfdSlot {
 
 function slot() {
   const world = new VfioStage();
-  return { world, slot: new Slot(world.vfio.virqfds), U: world.eventfd() };
+  return { world, slot: new Slot(virqfdsOf(world.machine.host)), U: world.eventfd() };
 }
 
 describe("virqfd (9)", () => {
@@ -78,7 +78,7 @@ describe("virqfd (9)", () => {
   it("23.7, vectors 41, 109: ends when the eventfd's last file goes, once, also against a disable", () => {
     const { world, slot: s, U } = slot();
     run(s.enable(world.process, U));
-    const { cleanup } = world.vfio.virqfds;
+    const { cleanup } = virqfdsOf(world.machine.host);
     cleanup.hold();
     world.close(U);
     expect(run(s.isOccupied())).toBe(false);
@@ -92,9 +92,9 @@ describe("virqfd (9)", () => {
     const { world, slot: s, U } = slot();
     run(s.enable(world.process, U));
     world.close(U);
-    expect(world.vfio.virqfds.cleanup.done).toBe(0);
+    expect(virqfdsOf(world.machine.host).cleanup.done).toBe(0);
     run(s.disable());
-    expect(world.vfio.virqfds.cleanup.done).toBe(1);
+    expect(virqfdsOf(world.machine.host).cleanup.done).toBe(1);
   });
 });
 

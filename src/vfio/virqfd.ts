@@ -1,9 +1,11 @@
 import { eventfdContextOfFile, type EventfdContext } from "../host/eventfd.js";
 import { type PollTable, WaitEntry, type WaitQueue } from "../host/poll.js";
+import type { Host } from "../host/machine.js";
 import type { Process } from "../host/process.js";
 import { guarded } from "../sim/access.js";
 import type { Hazards } from "../sim/hazards.js";
 import { Spinlock } from "../sim/lock.js";
+import { OnePerWorld } from "../sim/one-per-world.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
 import { WorkItem, WorkQueue } from "../sim/workqueue.js";
@@ -25,6 +27,13 @@ export class VirqfdQueues {
     this.cleanup = new WorkQueue(sim, "vfio-irqfd-cleanup");
     this.hazards = sim.hazards;
   }
+}
+
+const made = new OnePerWorld<{ queues: VirqfdQueues | null }>(() => ({ queues: null }));
+
+/** Those of a host, made for the first backend that wants one: the core itself knows no interrupts (vfio.md 21.2, point 2). */
+export function virqfdsOf({ sim, events }: Host): VirqfdQueues {
+  return (made.of(sim).queues ??= new VirqfdQueues(sim, events));
 }
 
 /**

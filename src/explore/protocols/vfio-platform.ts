@@ -3,6 +3,7 @@ import { run, type Step } from "../../sim/step.js";
 import { EBUSY } from "../../uapi/errno.js";
 import * as uapi from "../../uapi/vfio.js";
 import type { PlatformIrq } from "../../vfio/backends/platform-irq.js";
+import { virqfdsOf } from "../../vfio/virqfd.js";
 import { OneSignalPerUnmask } from "../properties/one-signal-per-unmask.js";
 import type { Protocol } from "../protocol.js";
 import { Thread } from "../stages/threads.js";
@@ -152,7 +153,7 @@ export const hangUpAgainstDisable: Protocol = {
   source: "vfio.md 23.7",
   program(hazards): Program {
     const { stage, U, calls } = masked(hazards);
-    const { cleanup } = stage.vfio.virqfds;
+    const { cleanup } = virqfdsOf(stage.machine.host);
     const close = new Thread("close", "user", () => stage.process.close(U));
     return {
       sim: stage.sim,

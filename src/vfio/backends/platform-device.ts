@@ -26,6 +26,7 @@ import { VfioDevice } from "../device.js";
 import type { VfioGroup } from "../group.js";
 import { IrqSet } from "../set-irqs.js";
 import type { Vfio } from "../vfio.js";
+import { virqfdsOf } from "../virqfd.js";
 import { PlatformIrq } from "./platform-irq.js";
 import { PlatformRegion, REGION_SHIFT } from "./platform-region.js";
 
@@ -54,7 +55,7 @@ export class VfioPlatformDevice extends VfioDevice {
     super(vfio, device.name, group, vfio.newSetLock());
     this.igate = new Mutex(vfio.sim, "vfio_platform.igate");
     this.regions = device.resources.map((resource, index) => new PlatformRegion(resource, index));
-    this.irqs = device.irqs.map((irq, index) => new PlatformIrq(vfio.host, vfio.virqfds, this.igate, device.name, index, irq));
+    this.irqs = device.irqs.map((irq, index) => new PlatformIrq(vfio.host, virqfdsOf(vfio.host), this.igate, device.name, index, irq));
   }
 
   protected override *openDevice(): Step<number> {

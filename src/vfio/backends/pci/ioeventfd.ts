@@ -5,7 +5,7 @@ import { Mutex } from "../../../sim/lock.js";
 import type { Step } from "../../../sim/step.js";
 import { EEXIST, EFAULT, EINVAL, ENODEV, ENOSPC } from "../../../uapi/errno.js";
 import { VFIO_DEVICE_IOEVENTFD_64, VFIO_DEVICE_IOEVENTFD_SIZE_MASK, VFIO_PCI_ROM_REGION_INDEX, vfio_device_ioeventfd } from "../../../uapi/vfio.js";
-import { VirqfdSlot } from "../../virqfd.js";
+import { VirqfdSlot, virqfdsOf } from "../../virqfd.js";
 import type { Vfio } from "../../vfio.js";
 import type { VfioPciDevice } from "./device.js";
 import { REGION_SHIFT } from "./info.js";
@@ -91,7 +91,7 @@ class IoeventfdSlot extends VirqfdSlot {
     private readonly device: VfioPciDevice,
     readonly target: Target,
   ) {
-    super(vfio.virqfds);
+    super(virqfdsOf(vfio.host));
   }
 
   override *onSignal(): Step<boolean> {

@@ -17,6 +17,7 @@ import {
 } from "../../../uapi/vfio.js";
 import { IrqSet } from "../../set-irqs.js";
 import type { Vfio } from "../../vfio.js";
+import { virqfdsOf } from "../../virqfd.js";
 import type { VfioPciDevice } from "./device.js";
 import { Intx, type IntxOptions } from "./intx.js";
 import { PciIrqMode } from "./mode.js";
@@ -44,7 +45,7 @@ export class PciIrqs {
   ) {
     const { host } = vfio;
     this.igate = new Mutex(vfio.sim, "vfio_pci.igate");
-    this.intx = new Intx(host, vfio.virqfds, device.pci, this.mode, this.igate, options);
+    this.intx = new Intx(host, virqfdsOf(host), device.pci, this.mode, this.igate, options);
     this.msi = new MsiIrqs(host, device.pci, this.mode, device, () => device.isNointx);
     this.err = new NotifyIrq(this.igate);
     this.req = new NotifyIrq(this.igate);
