@@ -3,10 +3,11 @@ import type { Process } from "../host/process.js";
 import { XenHypervisor } from "../host/xen/hypervisor.js";
 import { Random } from "../sim/random.js";
 import { run, type Step } from "../sim/step.js";
-import { errnoName } from "../uapi/errno.js";
+import { EBADF, errnoName } from "../uapi/errno.js";
 import { pipe2 } from "../host/pipe.js";
 import { ARGUMENTS, MEMORY } from "../explore/stages/vfio-stage.js";
 import { PciStage, REGION } from "../explore/stages/pci-stage.js";
+import { errnosOfIoctl, errnosOfTransfer, OPEN_ERRNOS } from "./ioctl-errnos.soak.js";
 import { SpaprBackend } from "./iommu/spapr.js";
 import { XenIommuBackend } from "./iommu/xen.js";
 import { DmaLog } from "./migration/dma-log.js";
@@ -17,8 +18,8 @@ const LIFE = 600;
 const ARGUMENT_WORDS = 24;
 const VICTIM = 0x100_0000;
 const SECRET = 0x5ec2_e700;
-/** Errnos that vfio.md has for these files (0.3), with those of descriptors and of iommufd; and ESPIPE of streams. */
-const SPECIFIED = new Set([1, 2, 3, 5, 6, 7, 9, 11, 12, 13, 14, 16, 17, 19, 22, 24, 25, 28, 29, 34, 42, 75, 77, 90, 95, 98]);
+const NONE: ReadonlySet<number> = new Set();
+const NOT_OPEN: ReadonlySet<number> = new Set([EBADF]);
 const NODES = ["/dev/vfio/vfio", "/dev/vfio/12", "/dev/vfio/13", "/dev/iommu", "/dev/vfio/devices/vfio0", "/dev/vfio/devices/vfio2", "/dev/vfio/devices/vfio3"];
 const REQUESTS = [...Array.from({ length: 22 }, (_, n) => 0x3b64 + n), ...Array.from({ length: 9 }, (_, n) => 0x3b80 + n), 0x3b8c, 0x3bff, 0xae80];
 const REQUESTS_OF: Readonly<Record<string, readonly number[]>> = {
@@ -47,6 +48,9 @@ class Driver implements MigrationDriver {
   }
 }
 
+/** A call that was made: what it was, its answer, and the errnos that it may have. */
+type Made = readonly [what: string, result: number, allowed: ReadonlySet<number>];
+
 /** What {@link soakIoctls} found. */
 export interface IoctlSoak {
   readonly calls: number;
@@ -67,6 +71,8 @@ class HostileUser {
   transfers = 0;
   private world!: PciStage;
   private victim!: Process;
+  /** The call under way, for whoever has to report it. */
+  private asked = "";
   private dmas: IommuDma[] = [];
 
   constructor(private readonly random: Random) {
@@ -94,7 +100,7 @@ class HostileUser {
   }
 
   /** What a monitor does to get a device: as far as it goes. */
-  private assemble(): [string, number] {
+  private assemble(): Made {
     const { world, random } = this;
     const { memory } = world.process;
     const words = (...all: number[]): void => all.forEach((word, i) => memory.setU32(ARGUMENTS + 4 * i, word >>> 0));
@@ -120,7 +126,7 @@ class HostileUser {
       d = world.deviceFd(g, world.A.name);
     }
     world.configWrite(d, 4, 2, 6);
-    return ["assemble", 0];
+    return ["assemble", 0, NONE];
   }
 
   private pick<T>(list: readonly T[]): T {
@@ -131,29 +137,28 @@ class HostileUser {
     if (this.calls % LIFE === LIFE - 1) this.end();
     this.calls++;
     const kind = this.random.below(32);
-    let what = "";
-    let result: number;
+    let made: Made;
     try {
-      if (kind < 22) [what, result] = this.ioctl();
-      else if (kind < 24) [what, result] = this.open();
-      else if (kind < 25) [what, result] = this.random.below(3) === 0 ? this.close() : this.random.below(6) === 0 ? this.assemble() : this.ioctl();
-      else if (kind < 28) [what, result] = this.transfer();
-      else [what, result] = this.device();
+      if (kind < 22) made = this.ioctl();
+      else if (kind < 24) made = this.open();
+      else if (kind < 25) made = this.random.below(3) === 0 ? this.close() : this.random.below(6) === 0 ? this.assemble() : this.ioctl();
+      else if (kind < 28) made = this.transfer();
+      else made = this.device();
       this.world.settle();
     } catch (error) {
-      this.fault(`${what} throws ${String(error)}`);
+      this.fault(`${this.asked} throws ${String(error)}`);
       this.begin();
       return;
     }
-    this.judge(what, result);
+    this.judge(made);
   }
 
-  private judge(what: string, result: number): void {
+  private judge([what, result, allowed]: Made): void {
     if (result >= 0) this.done++;
     else {
       const name = errnoName(result);
       this.errnos.set(name, (this.errnos.get(name) ?? 0) + 1);
-      if (!SPECIFIED.has(-result)) this.fault(`${what} answers ${result}`);
+      if (!allowed.has(-result)) this.fault(`${what} answers ${name}`);
     }
     if (!Number.isInteger(result)) this.fault(`${what} answers ${result}`);
     const { lockedMemory, lockedMemoryLimit } = this.world.process;
@@ -170,6 +175,10 @@ class HostileUser {
 
   private fill(): void {
     const { memory } = this.world.process;
+    if (this.random.below(8) === 0) {
+      for (let i = 0; i < ARGUMENT_WORDS; i++) memory.setU32(ARGUMENTS + 4 * i, this.random.next32() >>> 0);
+      return;
+    }
     for (let i = 0; i < ARGUMENT_WORDS; i++) {
       const word = this.random.below(12) === 0 ? this.random.next32() : this.random.below(5) === 0 ? this.random.below(16) : this.pick(WORDS);
       memory.setU32(ARGUMENTS + 4 * i, word);
@@ -187,39 +196,43 @@ class HostileUser {
   }
 
   /** As often as not a request that the file knows, and sometimes one that it can do. */
-  private ioctl(): [string, number] {
+  private ioctl(): Made {
     const { world, random } = this;
     const fd = this.fd();
-    const known = random.below(4) > 0 ? REQUESTS_OF[world.process.file(fd)?.kind ?? ""] : undefined;
+    const file = world.process.file(fd);
+    const known = random.below(4) > 0 ? REQUESTS_OF[file?.kind ?? ""] : undefined;
     const request = this.pick(known ?? REQUESTS);
     this.fill();
     if ((request === 0x3b71 || request === 0x3b85) && random.below(3) > 0) this.fillMapping(request === 0x3b85);
     let argument = ARGUMENTS;
     if (request === 0x3b65 || request === 0x3b66) argument = this.pick(EXTENSIONS);
-    else if (request === 0x3b6a) return ["GET_DEVICE_FD", world.deviceFd(fd, this.pick([world.A.name, world.B.name, "x", `${world.A.name} vf_token=x`]))];
     else if (request === 0x3b68) world.process.memory.setU32(ARGUMENTS, this.fd());
     else if (random.below(40) === 0) argument = this.pick([0, 0xdead_0000, ARGUMENTS + 0x3ff8, -1]);
     const words = Array.from({ length: 8 }, (_, i) => world.answer(4 * i).toString(16));
-    return [`ioctl ${fd} ${request.toString(16)} ${words.join(" ")}`, world.ioctl(fd, request, argument)];
+    const allowed = file === null ? NOT_OPEN : errnosOfIoctl(file, request);
+    this.asked = `ioctl ${fd} (${file?.kind ?? "closed"}) ${request.toString(16)} ${words.join(" ")}`;
+    if (request !== 0x3b6a || random.below(8) === 0) return [this.asked, world.ioctl(fd, request, argument), allowed];
+    return [this.asked, world.deviceFd(fd, this.pick([world.A.name, world.B.name, "x", `${world.A.name} vf_token=x`])), allowed];
   }
 
-  private open(): [string, number] {
+  private open(): Made {
     const { world } = this;
     if (this.random.below(6) === 0) {
       const ends = pipe2(world.process, 0x800);
-      return ["pipe", typeof ends === "number" ? ends : ends[0]];
+      return ["pipe", typeof ends === "number" ? ends : ends[0], OPEN_ERRNOS];
     }
-    if (this.random.below(3) === 0) return ["eventfd", world.eventfd()];
-    const path = this.pick(NODES);
-    return [path, world.open(path)];
+    if (this.random.below(3) === 0) return ["eventfd", world.eventfd(), OPEN_ERRNOS];
+    this.asked = `open ${this.pick(NODES)}`;
+    return [this.asked, world.open(this.asked.slice(5)), OPEN_ERRNOS];
   }
 
-  private close(): [string, number] {
+  private close(): Made {
     const fd = this.fd();
-    return [`close ${fd}`, fd < 0 ? -9 : this.world.close(fd)];
+    this.asked = `close ${fd}`;
+    return [this.asked, fd < 0 ? -EBADF : this.world.close(fd), NOT_OPEN];
   }
 
-  private transfer(): [string, number] {
+  private transfer(): Made {
     const { world, random } = this;
     const { process } = world;
     const fd = this.fd();
@@ -227,26 +240,30 @@ class HostileUser {
     const length = this.pick([0, 1, 2, 4, 8, 64]);
     const address = random.below(10) === 0 ? 0xdead_0000 : ARGUMENTS + 0x800;
     // A pipe would wait for somebody else's write.
-    if (process.file(fd)?.kind === "pipe") return ["pipe", 0];
+    const kind = process.file(fd)?.kind;
+    if (kind === "pipe") return ["pipe", 0, NONE];
+    const allowed = kind === undefined ? NOT_OPEN : errnosOfTransfer(kind);
+    this.asked = `transfer on ${fd} (${kind ?? "closed"}) of ${length} at ${offset}`;
     switch (random.below(3)) {
       case 0:
-        return [`pread ${fd} ${length} ${offset}`, run(process.read(fd, address, length, offset))];
+        return [this.asked, run(process.read(fd, address, length, offset)), allowed];
       case 1:
         process.memory.setU32(ARGUMENTS + 0x800, this.pick(WORDS));
-        return [`pwrite ${fd} ${length} ${offset}`, run(process.write(fd, address, length, offset))];
+        return [this.asked, run(process.write(fd, address, length, offset)), allowed];
       default:
-        return [`mmap ${fd} ${offset}`, run(process.mmap(fd, this.pick([0, 0x1000, 0x4000, 0x1_0000]), offset, random.below(4) > 0))];
+        return [this.asked, run(process.mmap(fd, this.pick([0, 0x1000, 0x4000, 0x1_0000]), offset, random.below(4) > 0)), allowed];
     }
   }
 
   /** What hardware does: interrupts, and DMA wherever it likes. */
-  private device(): [string, number] {
+  private device(): Made {
     const { world, random } = this;
     const what = random.below(4);
+    this.asked = "a device";
     if (what === 0) world.intx(random.below(2) === 0);
     else if (what === 1) world.event(random.below(4));
     else this.dma();
-    return ["device", 0];
+    return ["device", 0, NONE];
   }
 
   private dma(): void {

@@ -1,0 +1,162 @@
+import type { File } from "../host/file.js";
+import { ESPIPE } from "../host/pipe.js";
+import * as errno from "../uapi/errno.js";
+import { VfioCdevFile } from "./cdev.js";
+import { VfioDeviceFile } from "./contract.js";
+
+/** What vfio.md lets a request on a file answer, by name; the sections beside them. */
+type Row = readonly [request: number, names: string];
+
+/** 4.1 and, once there is an IOMMU, 17, 18, 19 or 21.3. */
+const CONTAINER: readonly Row[] = [
+  [0x3b64, ""],
+  [0x3b65, ""],
+  // 4.1; an attach's are 17.3, 18 and 21.3.
+  [0x3b66, "EINVAL ENODEV EPERM EBUSY"],
+  [0x3b70, "EINVAL EFAULT ENXIO EPERM ENOTTY"],
+  // 17.5; 18: ENXIO, EPERM; 21.3: EOPNOTSUPP, EPERM; 19: ENOTTY.
+  [0x3b71, "EINVAL EFAULT EOVERFLOW ENOENT EEXIST ENOSPC ENOMEM ENXIO EPERM EOPNOTSUPP ENOTTY"],
+  [0x3b72, "EINVAL EFAULT EOVERFLOW EBUSY ENXIO EPERM ENOTTY"],
+  [0x3b73, "EINVAL ENODEV EBUSY EPERM ENOMEM ENOTTY"],
+  [0x3b74, "EINVAL EPERM ENOTTY"],
+  // DIRTY_PAGES (17.7) and REGISTER_MEMORY (18) have one number.
+  [0x3b75, "EINVAL EFAULT EACCES ENOMEM EBUSY EPERM ENOTTY"],
+  [0x3b76, "EINVAL EFAULT ENOENT EBUSY EPERM ENOTTY"],
+  [0x3b77, "EINVAL EFAULT ENXIO ENOSPC EPERM ENOTTY"],
+  [0x3b78, "EINVAL EFAULT EPERM ENOTTY"],
+];
+
+/** 4.3 to 4.6. */
+const GROUP: readonly Row[] = [
+  [0x3b67, "EINVAL EFAULT ENODEV"],
+  // 4.4; the attach to an IOMMU that is there replays its mappings (17.3).
+  [0x3b68, "EINVAL EFAULT EBADF ENODEV EBADFD EPERM EBUSY ENOMEM"],
+  [0x3b69, "EINVAL EBUSY"],
+  // 4.6; by an iommufd also what the bind answers (6), and EADDRINUSE: something is mapped where the device reserves (Linux, iopt_reserve_iova).
+  [0x3b6a, "EINVAL EFAULT ENODEV EACCES EAGAIN EIO EMFILE EPERM EBUSY EADDRINUSE"],
+];
+
+/** 6, on a device's own file: the token's are 4.6's, the claim's 2.5's, the open's 4.6's. */
+const OWN_FILE: readonly Row[] = [
+  [0x3b76, "EINVAL EFAULT EBUSY EBADF EBADFD EPERM EACCES EAGAIN ENODEV EIO"],
+  [0x3b77, "EINVAL EFAULT ENOENT EOPNOTSUPP EBUSY EPERM EADDRINUSE"],
+  [0x3b78, "EINVAL EFAULT EOPNOTSUPP"],
+];
+
+/** On a file that a group gave. */
+const GROUP_FILE: readonly Row[] = [[0x3b76, "EINVAL EFAULT"]];
+
+/** 16; a feature that needs what this bus has not is unknown. */
+const PLATFORM: readonly Row[] = [
+  [0x3b6b, "EINVAL EFAULT"],
+  [0x3b6c, "EINVAL EFAULT"],
+  [0x3b6d, "EINVAL EFAULT"],
+  [0x3b6e, "EINVAL EFAULT ENOTTY EBADF EBUSY"],
+  [0x3b6f, "EINVAL"],
+  [0x3b75, "EINVAL EFAULT ENOTTY"],
+];
+
+/** 7 to 15; on a character device that is not bound, everything is EINVAL (6). */
+const DEVICE: readonly Row[] = [
+  [0x3b6b, "EINVAL EFAULT"],
+  [0x3b6c, "EINVAL EFAULT"],
+  [0x3b6d, "EINVAL EFAULT"],
+  // 7.5, 8.6, 8.7, 9, 10.3, 10.4, 11.
+  [0x3b6e, "EINVAL EFAULT ENOTTY EBADF EBUSY ENODEV ENOSPC ERANGE"],
+  [0x3b6f, "EINVAL EAGAIN"],
+  [0x3b70, "EINVAL EFAULT ENODEV ENOSPC EPERM EAGAIN"],
+  [0x3b71, "EINVAL EFAULT ENODEV EBADF EBUSY"],
+  [0x3b74, "EINVAL EFAULT EEXIST ENOSPC EBADF ENODEV"],
+  // 15.1, 15.4; LOW_POWER_ENTRY_WITH_WAKEUP takes an eventfd, MIG_DEVICE_STATE gives a file.
+  [0x3b75, "EINVAL EFAULT ENOTTY E2BIG EOVERFLOW EBADF EMFILE"],
+];
+
+/** 19: every request of the native interface may be too short, too long for what is known, or name what is not there. */
+const NATIVE = "EINVAL EFAULT E2BIG EOPNOTSUPP ENOENT";
+const IOMMUFD: readonly Row[] = [
+  [0x3b64, ""],
+  [0x3b65, "ENODEV"],
+  [0x3b66, "EINVAL ENODEV"],
+  [0x3b70, "EINVAL EFAULT ENODEV"],
+  [0x3b71, "EINVAL EFAULT EOVERFLOW EEXIST ENOMEM ENODEV"],
+  [0x3b72, "EINVAL EFAULT EOVERFLOW ENOENT ENODEV"],
+  [0x3b80, `${NATIVE} EBUSY`],
+  [0x3b81, NATIVE],
+  [0x3b82, `${NATIVE} EOVERFLOW EADDRINUSE ENOMEM`],
+  [0x3b83, `${NATIVE} EOVERFLOW EEXIST ENOSPC EPERM`],
+  [0x3b84, `${NATIVE} EMSGSIZE`],
+  [0x3b85, `${NATIVE} EOVERFLOW EEXIST ENOSPC ENOMEM`],
+  [0x3b86, `${NATIVE} EOVERFLOW`],
+  [0x3b87, `${NATIVE} EPERM`],
+  [0x3b88, `${NATIVE} ENODEV`],
+];
+
+/** 15.3: only while it copies ahead; the end that is written knows no request. */
+const MIGRATION: readonly Row[] = [[0x3b79, "EINVAL EFAULT ENODEV ENOTTY"]];
+
+const numbers = new Map<string, number>([["ESPIPE", ESPIPE]]);
+for (const [name, value] of Object.entries(errno)) if (typeof value === "number") numbers.set(name, value);
+
+function numberOf(name: string): number {
+  const number = numbers.get(name);
+  if (number === undefined) throw new Error(`${name} is no errno`);
+  return number;
+}
+
+function setOf(names: string): ReadonlySet<number> {
+  return new Set(names.split(" ").filter(Boolean).map(numberOf));
+}
+
+class Answers {
+  private readonly known: ReadonlyMap<number, ReadonlySet<number>>;
+  private readonly others: ReadonlySet<number>;
+
+  /** @param others what a request answers that the file does not know */
+  constructor(rows: readonly Row[], others: string) {
+    this.known = new Map(rows.map(([request, names]) => [request, setOf(names)]));
+    this.others = setOf(others);
+  }
+
+  of(request: number): ReadonlySet<number> {
+    return this.known.get(request) ?? this.others;
+  }
+}
+
+const FILES: Readonly<Record<string, Answers>> = {
+  "vfio-container": new Answers(CONTAINER, "EINVAL ENOTTY"),
+  "vfio-group": new Answers(GROUP, "ENOTTY"),
+  iommufd: new Answers(IOMMUFD, "ENOTTY"),
+  "vfio-migration": new Answers(MIGRATION, "ENOTTY"),
+};
+const DEVICE_BY_GROUP = new Answers([...DEVICE, ...GROUP_FILE], "ENOTTY");
+const DEVICE_BY_ITSELF = new Answers([...DEVICE, ...OWN_FILE], "EINVAL ENOTTY");
+const PLATFORM_BY_GROUP = new Answers([...PLATFORM, ...GROUP_FILE], "ENOTTY");
+const PLATFORM_BY_ITSELF = new Answers([...PLATFORM, ...OWN_FILE], "EINVAL ENOTTY");
+const NO_REQUESTS = new Answers([], "ENOTTY");
+
+/** The errnos that a request may answer on an open file. */
+export function errnosOfIoctl(file: File, request: number): ReadonlySet<number> {
+  return answersOf(file).of(request);
+}
+
+function answersOf(file: File): Answers {
+  if (!(file instanceof VfioDeviceFile)) return FILES[file.kind] ?? NO_REQUESTS;
+  const isOwn = file instanceof VfioCdevFile;
+  if (file.device.isPlatform) return isOwn ? PLATFORM_BY_ITSELF : PLATFORM_BY_GROUP;
+  return isOwn ? DEVICE_BY_ITSELF : DEVICE_BY_GROUP;
+}
+
+/** open(2) of a node: 4.2; of a device's after its driver has gone, 5.5; a table that is full. */
+export const OPEN_ERRNOS = setOf("ENOENT ENODEV EPERM EBUSY EMFILE");
+
+/** read, write and mmap, by kind of file: 13.1, 14, 15.3; streams cannot seek; of an eventfd and of others, their own. */
+const TRANSFERS: Readonly<Record<string, ReadonlySet<number>>> = {
+  "vfio-device": setOf("EINVAL EFAULT EIO"),
+  "vfio-migration": setOf("EINVAL EFAULT ENODEV ENOMSG ESPIPE"),
+  eventfd: setOf("EINVAL EFAULT EAGAIN ENODEV ESPIPE"),
+};
+const NO_TRANSFERS = setOf("EINVAL ENODEV");
+
+export function errnosOfTransfer(kind: string): ReadonlySet<number> {
+  return TRANSFERS[kind] ?? NO_TRANSFERS;
+}
