@@ -5,7 +5,7 @@ const ARGUMENTS = 0x1000;
 const VECTORS = 2048;
 const WALKS = 2_000_000;
 const PARTS =
-  "explore/stages/pci-stage host/process sim/sim host/gic/gic-host host/gic/gicv3 host/its/its-host host/xen/msi-domain host/xen/physical-irqs host/xen/event-channels host/smmu host/iommu-group host/device-nodes host/sysfs host/driver-binding host/eventfd host/pci/pci-root host/pci/pci-device device/pci/bar device/pci/function device/pci/capabilities vfio/vfio vfio/iommu/type1 vfio/backends/pci/driver";
+  "explore/stages/pci-stage host/process sim/sim host/gic/gic-host host/gic/gicv3 host/its/its-host host/xen/msi-domain host/xen/physical-irqs host/xen/event-channels host/smmu host/iommu/group host/device-nodes host/sysfs host/driver-binding host/eventfd host/pci/pci-root host/pci/pci-device device/pci/bar device/pci/function device/pci/capabilities vfio/vfio vfio/iommu/type1 vfio/backends/pci/driver";
 
 const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
 const at = (path) => new URL(`../dist/straight/${path}.js`, import.meta.url).href;

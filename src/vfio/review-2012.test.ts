@@ -5,7 +5,7 @@ import { XenHypervisor } from "../host/xen/hypervisor.js";
 import { run, type Step } from "../sim/step.js";
 import { EINVAL, ENODEV, ENOENT, ENOTTY, EPERM } from "../uapi/errno.js";
 import * as uapi from "../uapi/vfio.js";
-import { IommuDma } from "../host/iommu-dma.js";
+import { IommuDma } from "../host/iommu/dma.js";
 import { PciStage } from "../explore/stages/pci-stage.js";
 import { MEMORY, VfioStage } from "../explore/stages/vfio-stage.js";
 import { VfioDevice } from "./device.js";
