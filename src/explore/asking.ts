@@ -59,11 +59,12 @@ function asked<T>(whose: string, what: string, answer: () => T): T {
 /** A property of a person's own may throw: that is said of it, and is no finding. */
 function careful(property: Property): Property {
   const ask = (what: string, answer: () => string | null): string | null => asked(`property ${property.name}`, what, answer);
-  const { name, sentence, hears } = property;
+  const { name, sentence, hears, anyOrder } = property;
   return {
     name,
     sentence,
     ...(hears === undefined ? {} : { hears }),
+    ...(anyOrder === undefined ? {} : { anyOrder }),
     hear: (event: Heard) => ask("hear()", () => property.hear?.(event) ?? null),
     check: () => ask("check()", () => property.check?.() ?? null),
     end: () => ask("end()", () => property.end?.() ?? null),

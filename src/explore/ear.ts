@@ -1,33 +1,51 @@
 import { current } from "../sim/context.js";
-import { Ev, EVENT_NAMES, type EventArgument, type EventSink } from "../sim/event.js";
+import { Ev, EVENT_NAMES, type EventArgument, type EventName, type EventSink } from "../sim/event.js";
 import type { Sim } from "../sim/sim.js";
 import { bit } from "./footprint.js";
 import type { Heard, Property } from "./property.js";
 
-/** Told which properties heard an event. */
+/** Told what was heard: each event of each property is a bit. */
 export interface Listening {
-  /** @param properties by their place, as bits */
-  heard(properties: number): void;
+  /** @param minds the bits of events whose order with this one a property tells */
+  heard(hears: number, minds: number): void;
 }
 
 /** Hands the world's events to the properties that hear them. */
 export class Ear implements EventSink {
   /** The first sentence that a property answered with. */
   broken: string | null = null;
-  /** Who hears each event, by its number, as bits: one ear serves one execution, and is made as often. */
-  private readonly masks = new Int32Array(EVENT_NAMES.length);
+  /** By the event's number: one ear serves one execution, and is made as often. */
+  private readonly hears = new Int32Array(EVENT_NAMES.length);
+  private readonly minds = new Int32Array(EVENT_NAMES.length);
+  private count = 0;
 
   constructor(
     private readonly properties: readonly Property[],
     private readonly listening: Listening,
   ) {
-    for (let i = 0; i < properties.length; i++) for (const name of properties[i].hears ?? []) this.masks[Ev[name]] |= bit(i);
+    for (const property of properties) if (property.hears !== undefined) this.lend(property.hears, property.anyOrder ?? []);
+  }
+
+  /** Lends the ear to one property. */
+  private lend(names: readonly EventName[], anyOrder: NonNullable<Property["anyOrder"]>): void {
+    const first = this.count;
+    const bits = (list: readonly EventName[]): number => list.reduce((all, name) => all | bit(first + names.indexOf(name)), 0);
+    const all = bits(names);
+    for (const name of names) {
+      let minds = all;
+      for (const [ones, others] of anyOrder) {
+        if (ones.includes(name)) minds &= ~bits(others);
+        if (others.includes(name)) minds &= ~bits(ones);
+      }
+      this.hears[Ev[name]] |= bit(this.count++);
+      this.minds[Ev[name]] |= minds;
+    }
   }
 
   event(_sim: Sim, _id: number, _cause: number, kind: number, ...args: (EventArgument | undefined)[]): void {
     const name = EVENT_NAMES[kind];
-    if (this.masks[kind] === 0) return;
-    this.listening.heard(this.masks[kind]);
+    if (this.hears[kind] === 0) return;
+    this.listening.heard(this.hears[kind], this.minds[kind]);
     const heard: Heard = { name, context: current().name, args: args.filter((arg) => arg !== undefined) };
     for (const property of this.properties) if (property.hears?.includes(name)) this.broken ??= property.hear?.(heard) ?? null;
   }

@@ -1,4 +1,4 @@
-import { type Access, AccessKind, type RestsOn, type Waitable } from "../sim/access.js";
+import { type Access, AccessKind, type Countable, type RestsOn, type Waitable } from "../sim/access.js";
 import type { Task } from "../sim/context.js";
 
 /** The clocks, as one step used them. */
@@ -20,6 +20,10 @@ export class Footprint {
   kind = -1;
   /** What it accessed; for a wait, what the condition rests on, null for anything. */
   object: object | null = null;
+  /** What of it a step counts, and no other kind of step shares with such. */
+  field = "";
+  /** It counted, and used up what there was. */
+  usesUp = 0;
   /** What the accessed object looks at besides itself: read. */
   also: object | null = null;
   /** Contexts by their number, as bits. */
@@ -30,14 +34,22 @@ export class Footprint {
   asks = 0;
   /** Its own context, when its run ends with it. */
   ends = 0;
-  /** Properties by their place in the program, as bits. */
+  /** Events that properties heard, by property and event, as bits; and those whose order with these a property tells. */
   hears = 0;
+  minds = 0;
   clock: ClockUse = ClockUse.NOT;
+
+  /** What shows when the step has run: did it use up what it counted? */
+  ran(): void {
+    if (this.kind === AccessKind.COUNT && (remainingOf(this.object) ?? 1) <= 0) this.usesUp = 1;
+  }
 
   /** What is known before the step runs. */
   announce(access: Access | null, task: Task): void {
     this.kind = access === null ? -1 : access.kind;
     this.object = access === null ? null : objectOf(access);
+    this.field = access === null ? "" : access.field;
+    this.usesUp = 0;
     this.also = access === null ? null : ((access.object as Partial<RestsOn>).restsOn ?? null);
     this.enters = access === null ? bit(task.number) : 0;
     this.wakes = 0;
@@ -45,6 +57,7 @@ export class Footprint {
     this.asks = 0;
     this.ends = 0;
     this.hears = 0;
+    this.minds = 0;
     this.clock = ClockUse.NOT;
   }
 
@@ -55,7 +68,9 @@ export class Footprint {
     this.asks = seen.asks;
     this.ends = seen.ends;
     this.hears = seen.hears;
+    this.minds = seen.minds;
     this.clock = seen.clock;
+    this.usesUp = seen.usesUp;
   }
 
   /** May somebody else find something changed by it? */
@@ -78,11 +93,22 @@ function objectOf(access: Access): object | null {
   return access.kind === AccessKind.BLOCK ? ((access.object as Waitable).watches ?? null) : access.object;
 }
 
+const remainingOf = (object: object | null): number | undefined => (object as Partial<Countable> | null)?.remaining;
+
 const isRead = (kind: number): boolean => kind === AccessKind.READ || kind === AccessKind.BLOCK;
+
+/** Does `a` count what `b` does not look at? */
+const isCounted = (a: Footprint, b: Footprint): boolean =>
+  a.kind === AccessKind.COUNT && (a.usesUp | b.usesUp) === 0 && (b.kind === AccessKind.COUNT || (b.field !== a.field && b.kind !== AccessKind.BLOCK));
+
+/** Has a count that `done` made left so little that `next`, made after it, uses it up? */
+export function leavesLast(done: Footprint, next: Footprint): boolean {
+  return done.kind === AccessKind.COUNT && next.kind === AccessKind.COUNT && done.object === next.object && (remainingOf(next.object) ?? 2) < 2;
+}
 
 /** Do the accesses that two steps announced leave another state, or show another value, in the other order? */
 export function objectsConflict(a: Footprint, b: Footprint): boolean {
-  if (a.object === b.object && a.object !== null) return !(isRead(a.kind) && isRead(b.kind));
+  if (a.object === b.object && a.object !== null) return !((isRead(a.kind) && isRead(b.kind)) || isCounted(a, b) || isCounted(b, a));
   if ((a.also !== null && a.also === b.object && !isRead(b.kind)) || (b.also !== null && b.also === a.object && !isRead(a.kind))) return true;
   return (a.kind === AccessKind.BLOCK && a.object === null) || (b.kind === AccessKind.BLOCK && b.object === null);
 }
@@ -99,7 +125,7 @@ function effectsConflict(a: Footprint, b: Footprint): boolean {
   if ((a.cancels & b.wakes) !== 0 || (b.cancels & a.wakes) !== 0) return true;
   const changes = (f: Footprint): number => f.enters | f.wakes | f.cancels | f.ends;
   if ((a.asks & changes(b)) !== 0 || (b.asks & changes(a)) !== 0) return true;
-  if ((a.hears & b.hears) !== 0) return true;
+  if (((a.hears & b.minds) | (b.hears & a.minds)) !== 0) return true;
   return (a.clock | b.clock) === ClockUse.WRITTEN && a.clock !== ClockUse.NOT && b.clock !== ClockUse.NOT;
 }
 

@@ -1,3 +1,4 @@
+import { type Countable, counts, writes } from "../sim/access.js";
 import { Context } from "../sim/context.js";
 import { Ev } from "../sim/event.js";
 import { Mutex, Spinlock } from "../sim/lock.js";
@@ -14,7 +15,7 @@ import type { Scenario } from "./trial.js";
 const SCAN = SUSPECT + 8;
 
 /** What a task may do; each with two small numbers. A scan is left to programs of few steps besides. */
-export const OPS = ["get", "set", "swap", "locked", "spinlocked", "try", "wait", "queue", "flush", "drain", "wake", "rouse", "cancel", "ask", "section", "grace", "emit", "nap", "flag", "flagged"] as const;
+export const OPS = ["get", "set", "swap", "locked", "spinlocked", "try", "wait", "queue", "flush", "drain", "wake", "rouse", "cancel", "ask", "section", "grace", "emit", "nap", "flag", "flagged", "put", "poke"] as const;
 export interface Op {
   readonly name: (typeof OPS)[number] | "scan";
   readonly a: number;
@@ -54,6 +55,29 @@ class Nameless {
   }
 }
 
+/** An object with references; who drops the last one writes to a cell. */
+class Held implements Countable {
+  value = 0;
+
+  constructor(
+    private readonly cell: Cell,
+    public remaining: number,
+  ) {}
+
+  *put(): Step<boolean> {
+    yield counts(this, "remaining");
+    if (this.remaining === 0 || --this.remaining > 0) return false;
+    yield* this.cell.add(100);
+    return true;
+  }
+
+  /** What it finds there, and whether it is alive. */
+  *poke(): Step<string> {
+    yield writes(this, "value");
+    return `${this.value++}${this.remaining > 0 ? "" : " freed"}`;
+  }
+}
+
 /** What the tasks of one program share. */
 class Ground {
   readonly sim = new Sim();
@@ -63,6 +87,7 @@ class Ground {
   readonly queue = new WorkQueue(this.sim, "events");
   readonly items = [new Add(this.cells[0], 10), new Add(this.cells[1], 20)];
   readonly srcu = new Srcu(this.sim, "srcu");
+  readonly held = [new Held(this.cells[0], 1), new Held(this.cells[1], 2)];
   readonly log: string[][] = [];
   readonly flag = new Nameless();
   readonly heard: number[] = [];
@@ -76,7 +101,7 @@ class Ground {
   }
 
   *act({ name, a, b }: Op, log: string[]): Step<void> {
-    const { sim, cells, mutexes, spinlock, queue, items, srcu } = this;
+    const { sim, cells, mutexes, spinlock, queue, items, srcu, held } = this;
     const cell = cells[a];
     if (name === "get") log.push(`${yield* cell.get()}`);
     else if (name === "set") yield* cell.set(b + 1);
@@ -115,6 +140,8 @@ class Ground {
       log.push(`${yield* cell.get()}`);
       yield* srcu.readUnlock(section);
     } else if (name === "grace") yield* srcu.synchronize();
+    else if (name === "put") log.push(`${yield* held[a].put()}`);
+    else if (name === "poke") log.push(yield* held[a].poke());
     else if (name === "emit") sim.emit(Ev.kvm_set_irq, a, b, 0);
     else sim.wake(this.helper, 10 * (a + 1)); // a timer: its time is the clock's when it fires
   }

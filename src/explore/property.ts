@@ -33,6 +33,11 @@ export interface Property {
    * order is never merged away.
    */
   readonly hears?: readonly EventName[];
+  /**
+   * Pairs of lists of heard events: one of the first list and one of the second, of two contexts, may come in either order, and
+   * it answers the same in the end. A reduction then merges these orders.
+   */
+  readonly anyOrder?: readonly (readonly [readonly EventName[], readonly EventName[]])[];
   hear?(event: Heard): string | null;
   /**
    * After every access. Under a reduction it may rest only on state that the program's own accesses put in order (what one

@@ -5,7 +5,7 @@ import type { Sim } from "../sim/sim.js";
 import type { Actor } from "./actor.js";
 import type { Recorder, Trial } from "./trial.js";
 
-const VERBS = ["reads", "writes", "acquires", "releases", "waits for"] as const;
+const VERBS = ["reads", "counts", "writes", "acquires", "releases", "waits for"] as const;
 
 /** One step of an execution, as a person reads it. */
 export interface ShownStep {

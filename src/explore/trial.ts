@@ -121,6 +121,7 @@ export class Trial implements SimWatch {
     const driver = beginDriving(false);
     try {
       this.perform(actor, index);
+      print.ran();
     } catch (error) {
       if (error instanceof PersonError) throw error;
       this.violation = error instanceof Error ? `${error.constructor.name}: ${error.message}` : String(error);
@@ -245,9 +246,10 @@ export class Trial implements SimWatch {
     this.print.clock |= ClockUse.WRITTEN;
   }
 
-  /** A property heard an event of the running step. */
-  heard(properties: number): void {
-    this.print.hears |= properties;
+  /** Properties heard an event of the running step. */
+  heard(hears: number, minds: number): void {
+    this.print.hears |= hears;
+    this.print.minds |= minds;
   }
 }
 

@@ -1,4 +1,4 @@
-import { block, reads, writes } from "../sim/access.js";
+import { block, type Countable, counts, reads, writes } from "../sim/access.js";
 import { current } from "../sim/context.js";
 import { Cost } from "../sim/cost.js";
 import { Ev } from "../sim/event.js";
@@ -33,7 +33,7 @@ function giveId(sim: Sim, id: number): void {
  * The counter behind an eventfd (kvm-irq-core.md 1). It lives while references to it are held and can be signalled
  * without any open file. The count is an unsigned 64-bit number in two int32 halves.
  */
-export class EventfdContext {
+export class EventfdContext implements Countable {
   readonly id: number;
   /** Its lock is the eventfd lock: it protects the count and the entries. */
   readonly waiters: WaitQueueHead;
@@ -62,6 +62,10 @@ export class EventfdContext {
     return this.references > 0;
   }
 
+  get remaining(): number {
+    return this.references;
+  }
+
   /** The count, for tests and dumps. */
   get count(): bigint {
     return (BigInt(this.high >>> 0) << 32n) | BigInt(this.low >>> 0);
@@ -75,7 +79,7 @@ export class EventfdContext {
 
   /** Drops a reference; the last one frees the context. */
   *put(): Step<void> {
-    yield writes(this, "references");
+    yield counts(this, "references");
     this.assertAlive();
     if (--this.references === 0) giveId(this.sim, this.id);
   }

@@ -1,5 +1,5 @@
 import { EINVAL, ENODEV, ENOTTY } from "../uapi/errno.js";
-import { writes } from "../sim/access.js";
+import { type Countable, counts } from "../sim/access.js";
 import type { Step } from "../sim/step.js";
 import type { PollTable } from "./poll.js";
 import type { Process } from "./process.js";
@@ -11,13 +11,17 @@ export const STILL_INSIDE = 0x4000_0000;
  * An open file: lives while any descriptor, system call in flight or explicit reference holds it; then `release` runs
  * once (kvm-irq-core.md 1.1, vfio.md 5.4). Operations return counts or negative errnos.
  */
-export abstract class File {
+export abstract class File implements Countable {
   private references = 1;
   /** What the file is, for messages: "eventfd", "kvm-vm", "vfio-device". */
   abstract readonly kind: string;
 
   get isAlive(): boolean {
     return this.references > 0;
+  }
+
+  get remaining(): number {
+    return this.references;
   }
 
   /** Takes one more reference. */
@@ -28,7 +32,7 @@ export abstract class File {
 
   /** Drops a reference; the last one releases the file. */
   *put(): Step<void> {
-    yield writes(this, "references");
+    yield counts(this, "references");
     if (--this.references === 0) yield* this.release();
   }
 

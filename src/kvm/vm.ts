@@ -3,7 +3,7 @@ import { File } from "../host/file.js";
 import type { ItsDriver } from "../host/its/its-driver.js";
 import type { Process } from "../host/process.js";
 import type { AckListener, ArmIrqchip, ArmIrqchipVm, GuestRam, IrqchipVcpu, MmioBus } from "../irqchip/contract.js";
-import { shared, writes } from "../sim/access.js";
+import { type Countable, counts, shared, writes } from "../sim/access.js";
 import { Mutex, Spinlock } from "../sim/lock.js";
 import type { Sim } from "../sim/sim.js";
 import { Srcu } from "../sim/srcu.js";
@@ -39,7 +39,7 @@ export interface VmVcpu extends IrqchipVcpu {
  * One virtual machine: its locks (kvm-irq-core.md 0.4), its lists and tables, and the reference count that its own,
  * its vCPUs' and its devices' descriptors share.
  */
-export class Vm implements ArmIrqchipVm, AckListener {
+export class Vm implements ArmIrqchipVm, AckListener, Countable {
   readonly sim: Sim;
   /** kvm.lock: devices, irqchip and vCPU creation. */
   readonly lock: Mutex;
@@ -118,6 +118,10 @@ export class Vm implements ArmIrqchipVm, AckListener {
     return this.arch.armIrqchip;
   }
 
+  get remaining(): number {
+    return this.references;
+  }
+
   /** Takes one more reference: a descriptor, or a user in flight. */
   get(): void {
     this.references++;
@@ -125,7 +129,7 @@ export class Vm implements ArmIrqchipVm, AckListener {
 
   /** Drops a reference; the last one destroys the VM. */
   *put(): Step<void> {
-    yield writes(this, "references");
+    yield counts(this, "references");
     if (--this.references === 0) yield* this.destroy();
   }
 

@@ -5,6 +5,8 @@ import { STRAIGHT } from "./step.js";
 /** What a context is about to do to state that other contexts can reach. */
 export const enum AccessKind {
   READ,
+  /** Raises or lowers a number of which it sees nothing, but whether that is used up: {@link Countable}. */
+  COUNT,
   WRITE,
   ACQUIRE,
   RELEASE,
@@ -34,6 +36,11 @@ export interface Waitable {
    * anything: a reduction then takes the wait for dependent on every step of others.
    */
   readonly watches?: object;
+}
+
+/** An object with references: steps that {@link counts | count} them are in no order, but for the one that drops the last. */
+export interface Countable {
+  readonly remaining: number;
 }
 
 let announced: Access | null = null;
@@ -91,6 +98,14 @@ export function writes(object: object, field: string, site = 0): Access | null {
   return point(AccessKind.WRITE, object, field, site);
 }
 
+/**
+ * Announces that a number in `object[field]` is raised or lowered: such steps may come in any order. They look at no other
+ * field of the object, and at this number only to see that it is used up, which a {@link Countable} says.
+ */
+export function counts(object: object, field: string, site = 0): Access | null {
+  return point(AccessKind.COUNT, object, field, site);
+}
+
 /** Announces that the context cannot go on before `what` is open. */
 export function blocked(what: Waitable, site = 0): Access | null {
   return point(AccessKind.BLOCK, what, "", site);
@@ -98,7 +113,7 @@ export function blocked(what: Waitable, site = 0): Access | null {
 
 /** "src/kvm/irqfd.ts:41 writes Irqfd.count" */
 export function describeAccess(access: Access): string {
-  const verb = ["reads", "writes", "acquires", "releases", "waits for"][access.kind];
+  const verb = ["reads", "counts", "writes", "acquires", "releases", "waits for"][access.kind];
   const place = POINT_SITES[access.site] ?? "";
   return `${place} ${verb} ${access.object.constructor.name}${access.field === "" ? "" : `.${access.field}`}`.trim();
 }

@@ -1,4 +1,4 @@
-import { block, blocked, reads, shared, type Waitable, writes } from "./access.js";
+import { block, blocked, counts, reads, shared, type Waitable, writes } from "./access.js";
 import { current } from "./context.js";
 import { Ev } from "./event.js";
 import { LockError } from "./lock.js";
@@ -23,7 +23,7 @@ export class Srcu {
 
   /** Enters a reader section; the result goes to {@link readUnlock}. */
   *readLock(): Step<number> {
-    yield writes(this, "epoch");
+    yield counts(this, "epoch");
     const section = this.epoch & (EPOCHS - 1);
     this.open[section]++;
     if (!STRAIGHT) this.noteEntry();
@@ -31,7 +31,7 @@ export class Srcu {
   }
 
   *readUnlock(section: number): Step<void> {
-    yield writes(this, "epoch");
+    yield counts(this, "epoch");
     if (!STRAIGHT) this.noteExit();
     this.open[section]--;
   }

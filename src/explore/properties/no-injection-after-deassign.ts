@@ -7,6 +7,8 @@ export class NoInjectionAfterDeassign implements Property {
   readonly name = "no-injection-after-deassign";
   readonly sentence = "once KVM_IRQFD has deassigned an irqfd and returned, nothing is injected through it";
   readonly hears: readonly EventName[] = ["irqfd_assign", "irqfd_deactivate", "irqfd_inject", "sys_ioctl"];
+  // What a context deactivates shows when its call returns.
+  readonly anyOrder = [[["irqfd_deactivate"], this.hears], [["sys_ioctl"], ["sys_ioctl"]], [["irqfd_inject"], ["irqfd_inject"]], [["irqfd_assign"], ["irqfd_assign"]]] as const;
   /** Irqfds that a context deassigns in the call that it is in. */
   private readonly leaving = new Map<string, string[]>();
   private readonly quiet = new Set<string>();

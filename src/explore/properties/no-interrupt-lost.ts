@@ -9,6 +9,10 @@ interface Link {
   isOwed: boolean;
 }
 
+const SIGNALS: readonly EventName[] = ["eventfd_signal", "eventfd_write"];
+const IRQFD: readonly EventName[] = ["irqfd_assign", "irqfd_inject", "irqfd_deactivate", ...SIGNALS];
+const DEVICE: readonly EventName[] = ["device_raise", "device_service"];
+
 /**
  * Signals of an eventfd that came before one injection are coalesced into it; conditions of a device, into one service. Hears
  * both ends of an irqfd (kvm-irq-core.md 2.4) and of a device; either alone will do. A count that an irqfd leaves behind when
@@ -17,7 +21,16 @@ interface Link {
 export class NoInterruptLost implements Property {
   readonly name = "no-interrupt-lost";
   readonly sentence = "every event that a device raised is serviced, and injected by every irqfd that stays, alone or together with others that came before";
-  readonly hears: readonly EventName[] = ["irqfd_assign", "irqfd_inject", "irqfd_deactivate", "eventfd_signal", "eventfd_write", "device_raise", "device_service"];
+  readonly hears: readonly EventName[] = [...IRQFD, ...DEVICE];
+  readonly anyOrder = [
+    [IRQFD, DEVICE],
+    [SIGNALS, [...SIGNALS, "irqfd_assign"]],
+    [["irqfd_deactivate"], ["irqfd_deactivate", "irqfd_inject", ...SIGNALS]],
+    [["irqfd_inject"], ["irqfd_inject"]],
+    [["irqfd_assign"], ["irqfd_assign"]],
+    [["device_raise"], ["device_raise"]],
+    [["device_service"], ["device_service"]],
+  ] as const;
   /** Eventfds signalled since their last injection: who is assigned to one of them finds its count. */
   private readonly counting = new Set<EventArgument>();
   private active: Link[] = [];

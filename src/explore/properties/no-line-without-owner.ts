@@ -8,6 +8,7 @@ export class NoLineWithoutOwner implements Property {
   readonly name = "no-line-without-owner";
   readonly sentence = "no resampled line is left up when the last of its owners has gone";
   readonly hears: readonly EventName[] = ["kvm_set_irq", "resampler_create", "resampler_free"];
+  readonly anyOrder = [[["kvm_set_irq"], ["resampler_create", "resampler_free"]]] as const; // asked at the end
   private readonly high = new Set<EventArgument>();
   private readonly owned = new Set<EventArgument>();
 

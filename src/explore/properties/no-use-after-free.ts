@@ -1,6 +1,9 @@
 import type { EventName } from "../../sim/event.js";
 import type { Heard, Property } from "../property.js";
 
+const IRQFD: readonly EventName[] = ["irqfd_assign", "irqfd_inject", "irqfd_deactivate", "irqfd_free"];
+const RESAMPLER: readonly EventName[] = ["resampler_create", "resampler_notify", "resampler_free"];
+
 /**
  * kvm-irq-core.md 10.1 I1 and I3, as events tell it: an irqfd is assigned, deactivated and freed, each once and in this order;
  * a resampler is made and freed. What runs on poisoned memory ends the execution by itself; this also hears traces.
@@ -8,7 +11,8 @@ import type { Heard, Property } from "../property.js";
 export class NoUseAfterFree implements Property {
   readonly name = "no-use-after-free";
   readonly sentence = "nothing is done in the name of an irqfd or a resampler that was freed, and each is freed once";
-  readonly hears: readonly EventName[] = ["irqfd_assign", "irqfd_inject", "irqfd_deactivate", "irqfd_free", "resampler_create", "resampler_notify", "resampler_free"];
+  readonly hears: readonly EventName[] = [...IRQFD, ...RESAMPLER];
+  readonly anyOrder = [[IRQFD, RESAMPLER], [["irqfd_inject"], ["irqfd_inject"]], [["resampler_notify"], ["resampler_notify"]]] as const;
   /** By "eventfd gsi": is there an active irqfd? Who was there before the first event is told by what it does first. */
   private readonly active = new Map<string, boolean>();
   /** How many are being shut down: the eventfd may be assigned again before SH7. */

@@ -14,6 +14,7 @@ export class OneDeassertPerResample implements Property {
   readonly name = "one-deassert-per-resample";
   readonly sentence = "an acknowledge that tells the owners of a resampled line has lowered it exactly once, before it tells any";
   readonly hears: readonly EventName[] = ["kvm_ack_irq", "kvm_set_irq", "resampler_notify"];
+  readonly anyOrder = [[this.hears, this.hears]] as const; // each context by itself
   private readonly byContext = new Map<string, Acknowledge>();
 
   hear({ name, context, args: [gsi, level, source] }: Heard): string | null {

@@ -5,7 +5,7 @@ import type { Outcome } from "../strategy.js";
 const sibling = z.object({
   seat: z.number().int().nonnegative(),
   /** What its step was seen to do besides its access; null before it has run. */
-  effects: z.object({ wakes: z.number(), cancels: z.number(), asks: z.number(), ends: z.number(), hears: z.number(), clock: z.number() }).nullable(),
+  effects: z.object({ wakes: z.number(), cancels: z.number(), asks: z.number(), ends: z.number(), hears: z.number(), minds: z.number(), clock: z.number(), usesUp: z.number() }).nullable(),
 });
 /** A choice at a node of the tree. */
 export type Sibling = z.infer<typeof sibling>;
@@ -44,8 +44,8 @@ export interface DporOutcome extends Outcome<DporUnit> {
 }
 
 export function effectsOf(print: Footprint): NonNullable<Sibling["effects"]> {
-  const { wakes, cancels, asks, ends, hears, clock } = print;
-  return { wakes, cancels, asks, ends, hears, clock };
+  const { wakes, cancels, asks, ends, hears, minds, clock, usesUp } = print;
+  return { wakes, cancels, asks, ends, hears, minds, clock, usesUp };
 }
 
 export function footprintOf(effects: NonNullable<Sibling["effects"]>): Footprint {

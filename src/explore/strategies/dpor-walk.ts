@@ -1,5 +1,5 @@
 import { endless } from "../endless.js";
-import { conflicts, Footprint } from "../footprint.js";
+import { conflicts, Footprint, leavesLast } from "../footprint.js";
 import { Rounds } from "../rounds.js";
 import { SameSteps } from "../same-steps.js";
 import { inTurn, type Job, lowest } from "../strategy.js";
@@ -113,7 +113,7 @@ export class DporWalk {
       const { pending, isUnderWay, task } = trial.actors[seat];
       this.print.announce(isUnderWay ? pending : null, task);
       this.print.take(effects);
-      if (conflicts(this.print, done)) continue;
+      if (conflicts(this.print, done) || leavesLast(done, this.print)) continue;
       next |= 1 << seat;
       there[seat] = effects;
     }
