@@ -196,6 +196,15 @@ describe("virq explore", () => {
     expect([status, out]).toEqual([expected, expect.stringMatching(sentence)]);
   });
 
+  it("executions that a step budget cut short are counted, in words and in JSON, and the search is not exhausted", async () => {
+    const { status, out } = await virq("explore", "assign-against-signal", "--steps", "50");
+    const [, cut = ""] = /^Not everything was searched\. No violation in \d+ executions: .*; (\d+) cut short after 50 steps, /m.exec(out) ?? [];
+    expect([status, Number(cut)]).toEqual([0, expect.toSatisfy((count: number) => count > 0)]);
+    const json = exploreOutput.parse(JSON.parse((await virq("explore", "assign-against-signal", "--steps", "50", "--json")).out));
+    expect(json).toMatchObject({ verdict: "none", exhausted: false, cut: Number(cut) });
+    expect(exploreOutput.parse(JSON.parse((await virq("explore", "assign-against-signal", "--json")).out))).toMatchObject({ exhausted: true, cut: 0 });
+  });
+
   it("too few steps for any execution to end are reported as such, and are no violation", async () => {
     const { status, out, err } = await virq("explore", "assign-against-signal", "--steps", "10");
     expect([status, out, err]).toEqual([2, "", expect.stringMatching(/no execution of assign-against-signal ended: \d+ were cut short after 10 steps; allow more/)]);

@@ -15,11 +15,15 @@ export interface Visit {
   readonly absentWithFix: boolean;
   /** Of both searches. */
   readonly executions: { readonly without: number; readonly with: number };
+  /** Executions with the fix that were cut short after their steps. */
+  readonly cut: number;
   readonly bound: Exhibit["bound"];
   /** Shows the bug in the program without the fix; null where it was not found. */
   readonly schedule: string | null;
-  /** What went wrong there; or, with the fix, what must not be: null when all is as it should be. */
+  /** What went wrong there; null where nothing did. */
   readonly message: string | null;
+  /** What stands against `absentWithFix`; null for nothing, or where the search did not end. */
+  readonly fault: string | null;
 }
 
 /** What the search of a bug that cannot happen shows. */
@@ -28,6 +32,8 @@ export interface Proof {
   /** The program does what it is about, was searched up to the bound, whole, and nothing is wrong with it. */
   readonly absent: boolean;
   readonly executions: number;
+  /** Executions cut short after their steps. */
+  readonly cut: number;
   /** What stands against it; null for nothing. */
   readonly message: string | null;
 }
@@ -46,16 +52,18 @@ export function visit({ name, cite, protocol, off, bound }: Exhibit): Visit {
     isRace: without.verdict === "violation" && without.executions > 1,
     absentWithFix: fixed.absent,
     executions: { without: without.executions, with: fixed.executions },
+    cut: fixed.cut,
     bound,
     schedule: without.violation?.schedule ?? null,
-    message: without.violation?.message ?? fixed.message,
+    message: without.violation?.message ?? null,
+    fault: fixed.message,
   };
 }
 
 /** Searches a program with every rule in force. Works in the stepped build only. */
 export function prove({ name, protocol, bound }: Pick<Unreachable, "name" | "protocol" | "bound">): Proof {
-  const { verdict, exhausted, executions, violation } = search(protocol, { preemptions: bound.preemptions, executions: PATIENCE });
+  const { verdict, exhausted, executions, cut, violation } = search(protocol, { preemptions: bound.preemptions, executions: PATIENCE });
   const missing = missingFrom(protocol);
   const idle = missing === null ? null : `${protocol.name} proves nothing: ${missing} does not happen in it`;
-  return { name, absent: verdict === "ok" && exhausted && idle === null, executions, message: idle ?? violation?.message ?? null };
+  return { name, absent: verdict === "ok" && exhausted && idle === null, executions, cut, message: idle ?? violation?.message ?? null };
 }

@@ -20,10 +20,10 @@ interface Answer {
 }
 
 export function answerJson({ task: { source, protocol, off }, report, found, isStopped, saved }: Answer): ExploreOutput {
-  const { strategy, bound, guarantee = null, exhausted, executions, blocked, steps } = report;
+  const { strategy, bound, guarantee = null, exhausted, executions, blocked, cut, steps } = report;
   const violation = found === null ? null : { message: found.message ?? "", schedule: found.schedule, preemptions: found.preemptions, ...shownJson(executionOf(found)) };
   const verdict = found !== null ? "violation" : isStopped ? "stopped" : "none";
-  return { virq: version(), ...subjectJson(source, protocol, off), strategy, bound, guarantee, verdict, exhausted, executions, blocked, steps, violation, resume: saved };
+  return { virq: version(), ...subjectJson(source, protocol, off), strategy, bound, guarantee, verdict, exhausted, executions, blocked, cut, steps, violation, resume: saved };
 }
 
 export function answerText(answer: Answer, { whole, writeTest }: ExploreCommandOptions): string {

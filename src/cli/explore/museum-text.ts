@@ -46,13 +46,13 @@ export function exhibitText(exhibit: Exhibit, visit: Visit, isWhole: boolean | u
     const order = visit.isRace ? "" : ": it needs no race, the first execution shows it, in which nobody is interrupted";
     parts.push(`found in execution ${grouped(visit.executions.without)}, of ${grouped(bound.budget)} allowed${order}`, "", shownText(executionOf(found), isWhole), "", `virq replay ${visit.schedule}`);
   }
-  parts.push("", heading("With it"), absenceText(visit.absentWithFix, visit.executions.with, bound.preemptions, visit.message));
+  parts.push("", heading("With it"), absenceText({ isAbsent: visit.absentWithFix, executions: visit.executions.with, cut: visit.cut, message: visit.fault }, bound.preemptions));
   return `${parts.join("\n")}\n`;
 }
 
 export function unreachableText(told: Unreachable, proof: Proof): string {
   const { story, why, cite, instead, bound } = told;
-  const parts = [...head(told), wrapped(story), "", wrapped(`It cannot happen so: ${why}`), "", ...citeLines(cite), "", `In its place: virq museum ${instead}`, "", heading("With every rule in force"), absenceText(proof.absent, proof.executions, bound.preemptions, proof.message)];
+  const parts = [...head(told), wrapped(story), "", wrapped(`It cannot happen so: ${why}`), "", ...citeLines(cite), "", `In its place: virq museum ${instead}`, "", heading("With every rule in force"), absenceText({ isAbsent: proof.absent, ...proof }, bound.preemptions)];
   return `${parts.join("\n")}\n`;
 }
 
@@ -60,7 +60,16 @@ const head = ({ name, year, title }: Pick<Exhibit, "name" | "year" | "title">): 
 
 const citeLines = (cite: readonly Citation[]): string[] => cite.map(({ text, url }) => (url === null ? `  ${text}` : `  ${text}\n  ${url}`));
 
-function absenceText(isAbsent: boolean, executions: number, preemptions: number, message: string | null): string {
+/** How the search with the fix went. */
+interface Absence {
+  readonly isAbsent: boolean;
+  readonly executions: number;
+  readonly cut: number;
+  readonly message: string | null;
+}
+
+function absenceText({ isAbsent, executions, cut, message }: Absence, preemptions: number): string {
   if (isAbsent) return `no violation in all ${grouped(executions)} interleavings with ${boundText(preemptions)}`;
+  if (cut > 0 && message === null) return `NOT ABSENT: of ${grouped(executions + cut)} executions ${grouped(cut)} were cut short after their steps`;
   return `NOT ABSENT: ${message ?? `the search gave up after ${grouped(executions)} executions`}`;
 }

@@ -51,6 +51,7 @@ function json(visited: readonly Visited[], proved: readonly Proved[]): string {
       cite: cited(cite),
       absent: proof?.absent ?? null,
       executions: proof?.executions ?? null,
+      cut: proof?.cut ?? null,
       bound: boundText(bound.preemptions),
       title,
       year,
@@ -83,7 +84,8 @@ function exhibitJson({ exhibit, visit: seen }: Visited): MuseumOutput["exhibits"
     budget: bound.budget,
     executionsWithout: seen?.executions.without ?? null,
     executionsWith: seen?.executions.with ?? null,
+    cut: seen?.cut ?? null,
     isRace: seen?.isRace ?? null,
-    message: seen?.message ?? null,
+    message: seen?.fault ?? seen?.message ?? null,
   };
 }

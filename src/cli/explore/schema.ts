@@ -7,7 +7,7 @@ const name = z.string();
 const lane = z.object({ name, kind: z.string().describe("user, vcpu, worker, hardirq, hardware or timer") });
 const hop = z.object({
   actor: count.describe("index into contexts"),
-  verb: z.string().describe("reads, writes, acquires, releases, waits for, enters"),
+  verb: z.string().describe("reads, counts, writes, acquires, releases, waits for, enters"),
   object: z.string(),
   field: z.string(),
   site: z.string().describe("file and line in virq's source; empty where nothing was numbered"),
@@ -36,6 +36,7 @@ export const exploreOutput = z.object({
   exhausted: z.boolean().describe("was everything within the bound searched?"),
   executions: count,
   blocked: count.describe("cut short by the reduction, because another execution stands for them"),
+  cut: count.describe("cut short by --steps, where giving every context its turn would have ended them: such a search is not exhausted"),
   steps: count.describe("accesses in all executions"),
   violation: z.object({ message: z.string(), schedule: z.string(), preemptions: count, ...shown }).nullable(),
   resume: z.string().nullable().describe("the file that --resume takes"),
@@ -86,6 +87,7 @@ export const museumOutput = z.object({
       budget: count.describe("executions within which the bug has to be found"),
       executionsWithout: count.nullable().describe("until it was found without the fix"),
       executionsWith: count.nullable().describe("the whole search with the fix"),
+      cut: count.nullable().describe("executions with the fix that were cut short after their steps: absentWithFix is false then"),
       isRace: z.boolean().nullable().describe("false: the first execution shows it, in which nobody is interrupted"),
       message: z.string().nullable().describe("the rule that broke without the fix; or what stands against absentWithFix"),
     }),
@@ -97,6 +99,7 @@ export const museumOutput = z.object({
         cite: z.string(),
         absent: z.boolean().nullable().describe("searched whole to the bound with every rule in force, and nothing is lost; null: not visited"),
         executions: count.nullable(),
+        cut: count.nullable().describe("executions cut short after their steps: absent is false then"),
         bound: z.string(),
         title: z.string(),
         year: z.number().int(),
