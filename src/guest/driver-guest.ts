@@ -1,7 +1,7 @@
 import { IchHcr } from "../arch/gic/gich.js";
 import { Icc } from "../arch/gic/icc.js";
 import { type GuestCpu, GuestExit } from "../kvm/arm64/guest-cpu.js";
-import { PSTATE_I } from "../kvm/arm64/guest-registers.js";
+import { type GuestRegisters, PSTATE_I } from "../kvm/arm64/guest-registers.js";
 import type { Vcpu } from "../kvm/arm64/vcpu.js";
 import { reads } from "../sim/access.js";
 import { Cost } from "../sim/cost.js";
@@ -15,12 +15,18 @@ import { OP_SIZE, Op, type Program } from "./op.js";
 const NS_PER_S = 1_000_000_000;
 const TWO32 = 0x1_0000_0000;
 const SPURIOUS = 1023;
-/** What an instruction answers when the guest goes on with the next one. */
-const NEXT = -1;
-/** The same, after an access that may have changed what is signalled to this CPU. */
-const LOOK = -2;
+/** Instructions that may change what is signalled to this CPU: the guest looks before the next one. */
+const LOOKS =
+  (1 << Op.STORE) | (1 << Op.LOAD) | (1 << Op.MASK) | (1 << Op.ERET) | (1 << Op.GIC) | (1 << Op.ACK) | (1 << Op.EOI) | (1 << Op.DIR) | (1 << Op.SERVICE) | (1 << Op.TIMER);
 
-type Outcome = GuestExit | typeof NEXT | typeof LOOK;
+/** Where the guest goes on, as an index into its program; an exit is negative, see {@link leave}. */
+type Next = number;
+
+/** An index outside of every program: nothing is done there. */
+const NOWHERE = 0x4000_0000;
+
+/** The guest stops at this instruction. */
+const leave = (exit: GuestExit): Next => ~exit;
 
 /** What the guest's handlers saw. */
 export class GuestStats {
@@ -51,25 +57,46 @@ export class DriverGuest implements GuestCpu {
     this.base = program.base;
   }
 
+  /** The program counter is an index while the guest runs; the register has it whenever somebody else can look. */
   *run(vcpu: Vcpu): Step<GuestExit> {
     const { regs } = vcpu;
-    let outcome: Outcome = LOOK;
+    const { table } = this;
+    let at = this.indexOf(regs.pc);
+    let mustLook = true;
     for (;;) {
-      if (outcome === LOOK) {
+      if (mustLook) {
         const isInterrupted = yield* vcpu.isInterrupted();
-        if (isInterrupted) return GuestExit.IRQ;
-        if ((regs.pstate & PSTATE_I) === 0) yield* this.takeInterrupt(vcpu);
+        if (isInterrupted) {
+          this.keepPc(regs, at);
+          return GuestExit.IRQ;
+        }
+        const isTaken = (regs.pstate & PSTATE_I) === 0 && (yield* this.isSignalled(vcpu));
+        if (isTaken) at = this.takeIrq(regs, at);
       }
-      const at = (regs.pc - this.base) | 0;
-      const op = this.table[at];
-      outcome = op < Op.GIC ? yield* this.execute(vcpu, op, at) : yield* this.drive(vcpu, op, at);
-      if (outcome !== NEXT && outcome !== LOOK) return outcome;
+      const op = table[at];
+      const next: Next = op < Op.GIC ? yield* this.execute(vcpu, op, at) : yield* this.drive(vcpu, op, at);
+      if (next < 0) {
+        this.keepPc(regs, op === Op.HVC ? at + OP_SIZE : at); // a hypercall returns behind itself
+        return ~next;
+      }
+      at = next;
+      mustLook = ((LOOKS >>> op) & 1) !== 0;
     }
   }
 
-  private *takeInterrupt(vcpu: Vcpu): Step<void> {
-    const isSignalled = yield* this.isSignalled(vcpu);
-    if (isSignalled) vcpu.regs.takeIrq();
+  private takeIrq(regs: GuestRegisters, at: number): number {
+    this.keepPc(regs, at);
+    regs.takeIrq();
+    return this.indexOf(regs.pc);
+  }
+
+  private indexOf(pc: number): number {
+    const at = pc - this.base;
+    return at >= 0 && at <= this.table.length ? at | 0 : NOWHERE;
+  }
+
+  private keepPc(regs: GuestRegisters, at: number): void {
+    if (at !== NOWHERE) regs.pc = this.base + at;
   }
 
   /** IRQ; FIQ is not used by these guests. */
@@ -81,14 +108,14 @@ export class DriverGuest implements GuestCpu {
   }
 
   /** The processor's own instructions. */
-  private *execute(vcpu: Vcpu, op: Op, at: number): Step<Outcome> {
+  private *execute(vcpu: Vcpu, op: Op, at: number): Step<Next> {
     const { regs } = vcpu;
     const a = this.table[at + 1];
     const b = this.table[at + 2];
     switch (op) {
       case Op.WFI:
       case Op.WFE:
-        return yield* this.waitForInterrupt(vcpu, op === Op.WFE);
+        return yield* this.waitForInterrupt(vcpu, op === Op.WFE, at);
       case Op.MOV:
         regs.xLo[a] = b;
         regs.xHi[a] = 0;
@@ -97,112 +124,97 @@ export class DriverGuest implements GuestCpu {
         regs.xLo[a] -= b;
         break;
       case Op.B:
-        regs.pc = this.base + a;
-        return NEXT;
+        return a;
       case Op.CBZ:
-        regs.pc = regs.xLo[a] === 0 ? this.base + b : regs.pc + OP_SIZE;
-        return NEXT;
+        return regs.xLo[a] === 0 ? b : at + OP_SIZE;
       case Op.STORE:
-        return yield* this.store(vcpu, this.wide[a], this.table[at + 3], b);
+        return yield* this.store(vcpu, this.wide[a], this.table[at + 3], b, at);
       case Op.LOAD:
-        return yield* this.load(vcpu, this.wide[a], this.table[at + 3], b);
+        return yield* this.load(vcpu, this.wide[a], this.table[at + 3], b, at);
       case Op.VBAR:
         regs.vbarEl1 = this.base + a;
         break;
       case Op.MASK:
         regs.pstate = a === 0 ? regs.pstate & ~PSTATE_I : regs.pstate | PSTATE_I;
-        regs.pc += OP_SIZE;
-        return LOOK;
+        break;
       case Op.ERET:
         regs.exceptionReturn();
-        return LOOK;
+        return this.indexOf(regs.pc);
       case Op.HVC:
-        regs.pc += OP_SIZE;
-        return GuestExit.HVC;
+        return leave(GuestExit.HVC);
       case Op.MSR:
-        return this.moveToSysreg(vcpu, at);
+        this.moveToSysreg(vcpu, at);
+        return leave(GuestExit.SYSREG);
       default:
-        return GuestExit.IDLE;
+        return leave(GuestExit.IDLE);
     }
-    return this.advance(vcpu);
+    return at + OP_SIZE;
   }
 
   /** What a driver does with its interrupt controller, its devices and its timer. */
-  private *drive(vcpu: Vcpu, op: Op, at: number): Step<Outcome> {
+  private *drive(vcpu: Vcpu, op: Op, at: number): Step<Next> {
     const { regs } = vcpu;
     const a = this.table[at + 1];
     const b = this.table[at + 2];
     switch (op) {
       case Op.GIC:
         yield* this.setField(vcpu, a, b);
-        return this.advanceAndLook(vcpu);
+        break;
       case Op.ACK:
         regs.xLo[a] = yield* this.acknowledge(vcpu);
-        return this.advanceAndLook(vcpu);
+        break;
       case Op.EOI:
         yield* this.endOfInterrupt(vcpu, regs.xLo[a]);
-        return this.advanceAndLook(vcpu);
+        break;
       case Op.DIR:
-        return yield* this.deactivate(vcpu, regs.xLo[a]);
+        return yield* this.deactivate(vcpu, regs.xLo[a], at);
       case Op.SPURIOUS:
-        regs.pc = isSpecial(regs.xLo[a] & this.gic.intidMask) ? this.base + b : regs.pc + OP_SIZE;
-        return NEXT;
+        return isSpecial(regs.xLo[a] & this.gic.intidMask) ? b : at + OP_SIZE;
       case Op.BIND:
         this.bind(vcpu, regs.xLo[a] & this.gic.intidMask, b, this.table[at + 3]);
         break;
       case Op.SERVICE:
-        return yield* this.service(vcpu, regs.xLo[a]);
+        return yield* this.service(vcpu, regs.xLo[a], at);
       case Op.WORK:
         if (this.wide[a] < 0) vcpu.vm.sim.charge(Cost.guestHandler);
         else vcpu.vm.sim.spend(this.wide[a]);
         break;
       case Op.DELAY:
-        return this.delay(vcpu, this.wide[a], b);
+        return this.delay(vcpu, this.wide[a], b, at);
       case Op.TIMER:
         yield* this.setTimer(vcpu, this.wide[a]);
-        return this.advanceAndLook(vcpu);
+        break;
       default:
-        return GuestExit.IDLE;
+        return leave(GuestExit.IDLE);
     }
-    return this.advance(vcpu);
+    return at + OP_SIZE;
   }
 
-  private advance(vcpu: Vcpu): typeof NEXT {
-    vcpu.regs.pc += OP_SIZE;
-    return NEXT;
-  }
-
-  private advanceAndLook(vcpu: Vcpu): typeof LOOK {
-    vcpu.regs.pc += OP_SIZE;
-    return LOOK;
-  }
-
-  private *store(vcpu: Vcpu, address: number, size: number, value: number): Step<Outcome> {
+  private *store(vcpu: Vcpu, address: number, size: number, value: number, at: number): Step<Next> {
     const isDone = yield* guestStore(vcpu, address, size, value);
-    return isDone ? this.advanceAndLook(vcpu) : GuestExit.DABT;
+    return isDone ? at + OP_SIZE : leave(GuestExit.DABT);
   }
 
-  private *load(vcpu: Vcpu, address: number, size: number, register: number): Step<Outcome> {
+  private *load(vcpu: Vcpu, address: number, size: number, register: number, at: number): Step<Next> {
     const isDone = yield* guestLoad(vcpu, address, size, register);
-    return isDone ? this.advanceAndLook(vcpu) : GuestExit.DABT;
+    return isDone ? at + OP_SIZE : leave(GuestExit.DABT);
   }
 
-  private moveToSysreg(vcpu: Vcpu, at: number): GuestExit {
+  private moveToSysreg(vcpu: Vcpu, at: number): void {
     const { trap } = vcpu;
     trap.sysreg = this.table[at + 1];
     trap.low = this.table[at + 2];
     trap.high = this.table[at + 3];
     trap.isWrite = true;
-    return GuestExit.SYSREG;
   }
 
   /** A pending interrupt makes it a no-op, masked or not; else it is trapped, or the processor waits (host-irq.md 3.4). */
-  private *waitForInterrupt(vcpu: Vcpu, isWfe: boolean): Step<Outcome> {
+  private *waitForInterrupt(vcpu: Vcpu, isWfe: boolean, at: number): Step<Next> {
     const isSignalled = yield* this.isSignalled(vcpu);
-    if (isSignalled) return this.advance(vcpu);
-    if (!vcpu.isWfiTrapped) return GuestExit.IDLE;
+    if (isSignalled) return at + OP_SIZE;
+    if (!vcpu.isWfiTrapped) return leave(GuestExit.IDLE);
     vcpu.trap.isWfe = isWfe;
-    return GuestExit.WFX;
+    return leave(GuestExit.WFX);
   }
 
   private *setField(vcpu: Vcpu, field: number, value: number): Step<void> {
@@ -234,9 +246,9 @@ export class DriverGuest implements GuestCpu {
   }
 
   /** The hypervisor may have asked to see it: then it is a trapped register write (gic-v3.md A9.10). */
-  private *deactivate(vcpu: Vcpu, iar: number): Step<Outcome> {
+  private *deactivate(vcpu: Vcpu, iar: number, at: number): Step<Next> {
     const { cpuInterface, trap, vm } = vcpu;
-    if (cpuInterface === null) return this.advance(vcpu);
+    if (cpuInterface === null) return at + OP_SIZE;
     vm.sim.emit(Ev.guest_dir, vcpu.id, iar & this.gic.intidMask);
     yield reads(cpuInterface, "hcr");
     if (this.gic.version === 3 && (cpuInterface.hcr & IchHcr.TDIR) !== 0) {
@@ -244,11 +256,11 @@ export class DriverGuest implements GuestCpu {
       trap.low = iar;
       trap.high = 0;
       trap.isWrite = true;
-      return GuestExit.SYSREG;
+      return leave(GuestExit.SYSREG);
     }
     vm.sim.charge(Cost.guestAccess);
     yield* cpuInterface.deactivate(iar);
-    return this.advanceAndLook(vcpu);
+    return at + OP_SIZE;
   }
 
   private bind(vcpu: Vcpu, intid: number, to: number, accesses: number): void {
@@ -260,15 +272,15 @@ export class DriverGuest implements GuestCpu {
     else this.bindings.handled[binding]++;
   }
 
-  private *service(vcpu: Vcpu, binding: number): Step<Outcome> {
+  private *service(vcpu: Vcpu, binding: number, at: number): Step<Next> {
     const device = this.bindings.device(binding);
     return device.isWrite
-      ? yield* this.store(vcpu, device.address, device.size, device.value)
-      : yield* this.load(vcpu, device.address, device.size, device.register);
+      ? yield* this.store(vcpu, device.address, device.size, device.value, at)
+      : yield* this.load(vcpu, device.address, device.size, device.register, at);
   }
 
   /** x[register] pair 0: not begun. An interrupt is taken meanwhile, and the wait goes on after it. */
-  private delay(vcpu: Vcpu, ns: number, register: number): Outcome {
+  private delay(vcpu: Vcpu, ns: number, register: number, at: number): Next {
     const { regs, thread, vm } = vcpu;
     const now = vm.sim.now();
     let until = (regs.xHi[register] >>> 0) * TWO32 + (regs.xLo[register] >>> 0);
@@ -279,11 +291,11 @@ export class DriverGuest implements GuestCpu {
     }
     if (now < until && thread !== null) {
       vm.sim.wakeAt(thread, until);
-      return GuestExit.IDLE;
+      return leave(GuestExit.IDLE);
     }
     regs.xHi[register] = 0;
     regs.xLo[register] = 0;
-    return this.advance(vcpu);
+    return at + OP_SIZE;
   }
 
   private *setTimer(vcpu: Vcpu, ns: number): Step<void> {
