@@ -106,7 +106,7 @@ export function itsScene({ vcpus = 1, devices = 1, events = 1 }) {
   };
   commands(mapAll());
   const control = (attr) => m.setAttr(itsFd, A.KVM_DEV_ARM_VGIC_GRP_CTRL, attr);
-  return { m, vm, dist, process, commands, store, control, savePending: () => m.setAttr(gicFd, A.KVM_DEV_ARM_VGIC_GRP_CTRL, A.KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES), queue: HVA + TABLES.queue, devices, events };
+  return { m, fd, vm, dist, process, commands, store, control, savePending: () => m.setAttr(gicFd, A.KVM_DEV_ARM_VGIC_GRP_CTRL, A.KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES), queue: HVA + TABLES.queue, devices, events };
 }
 
 /** A message, from KVM's callback on, to the end of the LPI, of each event in turn; the vCPU enters its guest and leaves it for it. */
