@@ -38,6 +38,19 @@ export class HostRam {
     if (at >= 0 && at < this.size) this.frame(at).setUint8(at & (FRAME - 1), value);
   }
 
+  /** Sets or clears bits of a byte: did that change it? Nothing changes where there is no memory. */
+  assign(address: number, bits: number, isSet: boolean): boolean {
+    const at = address - this.start;
+    if (at < 0 || at >= this.size) return false;
+    const frame = this.frames[at >>> FRAME_SHIFT] ?? (isSet ? this.frame(at) : null);
+    if (frame === null) return false;
+    const before = frame.getUint8(at & (FRAME - 1));
+    const after = isSet ? before | bits : before & ~bits;
+    if (after === before) return false;
+    frame.setUint8(at & (FRAME - 1), after);
+    return true;
+  }
+
   /** A word at a multiple of 4, inside the memory. */
   word(address: number): number {
     const at = address - this.start;

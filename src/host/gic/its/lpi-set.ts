@@ -15,12 +15,7 @@ export const NO_PRIORITY = 0xff;
 
 /** Changes a bit of a pending table in memory: did it change? */
 export function changePendingBit(ram: HostRam, table: number, intid: number, isPending: boolean): boolean {
-  const address = table + (intid >>> 3);
-  const byte = ram.u8(address);
-  const bit = 1 << (intid & 7);
-  if (byte < 0 || ((byte & bit) !== 0) === isPending) return false;
-  ram.setU8(address, byte ^ bit);
-  return true;
+  return ram.assign(table + (intid >>> 3), 1 << (intid & 7), isPending);
 }
 
 /** The byte that configures a vPE's SGI: as an LPI's, priority [7:2], group 1, enabled 0 (GICv4.1). */
@@ -59,8 +54,8 @@ export class LpiSet {
     this.forget();
     const { ram } = this;
     const words = ram.has(table, this.end / 8) ? this.end / 32 : 0;
-    for (let word = FIRST_LPI / 32; word < words; word++) this.store(word, ram.word(table + 4 * word));
-    if (hasSgis && words > 0) this.store(0, ram.word(table) & 0xffff);
+    for (let word = FIRST_LPI / 32; word < words; word++) this.store(word, 0, ram.word(table + 4 * word));
+    if (hasSgis && words > 0) this.store(0, 0, ram.word(table) & 0xffff);
     this.choose();
   }
 
@@ -92,8 +87,12 @@ export class LpiSet {
 
   /** An event came for it, or it was taken back: did that change its pending state? */
   change(intid: number, isPending: boolean): boolean {
-    if (!this.has(intid) || this.isPending(intid) === isPending) return false;
-    this.store(intid >>> 5, this.bits[intid >>> 5] ^ (1 << (intid & 31)));
+    if (!this.has(intid)) return false;
+    const word = intid >>> 5;
+    const before = this.bits[word];
+    const bit = 1 << (intid & 31);
+    if (((before & bit) !== 0) === isPending) return false;
+    this.store(word, before, before ^ bit);
     changePendingBit(this.ram, this.table, intid, isPending);
     if (isPending) this.consider(intid);
     else if (intid === this.intid) this.choose();
@@ -141,11 +140,11 @@ export class LpiSet {
     this.group = intid < FIRST_LPI && (byte & 2) === 0 ? 0 : 1;
   }
 
-  private store(word: number, bits: number): void {
-    this.filled += (bits === 0 ? 0 : 1) - (this.bits[word] === 0 ? 0 : 1);
+  private store(word: number, before: number, bits: number): void {
     this.bits[word] = bits;
-    if (bits === 0) this.summary[word >>> 5] &= ~(1 << (word & 31));
-    else this.summary[word >>> 5] |= 1 << (word & 31);
+    if ((before === 0) === (bits === 0)) return;
+    this.summary[word >>> 5] ^= 1 << (word & 31);
+    this.filled += bits === 0 ? -1 : 1;
   }
 }
 
