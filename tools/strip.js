@@ -1,5 +1,5 @@
 // Turns a stepped JavaScript module into its straight twin: generators become plain functions, access points
-// disappear, delegations become calls. Refuses what would make the two tempos differ (design, section 4).
+// disappear, delegations become calls; an event's arguments are looked up only while somebody listens. Refuses what would make the two tempos differ (design, section 4).
 import { parse } from "acorn";
 import { ancestor, simple } from "acorn-walk";
 import MagicString from "magic-string";
@@ -33,6 +33,9 @@ export function strip(code, file, { strict, constants }) {
   ancestor(tree, {
     FunctionDeclaration: (node, _state, ancestors) => generator(node, ancestors),
     FunctionExpression: (node, _state, ancestors) => generator(node, ancestors),
+    ExpressionStatement({ start, expression }) {
+      if (isEmission(expression)) magic.appendLeft(start, `if (${code.slice(expression.callee.object.start, expression.callee.object.end)}.tracing) `);
+    },
     YieldExpression(node, _state, ancestors) {
       if (node.delegate) {
         if (node.argument.type !== "CallExpression") fail(node, "yield* takes the call of a Step");
@@ -58,6 +61,16 @@ export function strip(code, file, { strict, constants }) {
 
 const isFunction = (node) => /Function|ClassBody/.test(node.type);
 const inside = (node, block) => block && node.start >= block.start && node.end <= block.end;
+
+/** `sim.emit(Ev.name, …)` whose arguments have no effects; calls among them may have. */
+function isEmission({ type, callee, arguments: args }) {
+  if (type !== "CallExpression" || callee.type !== "MemberExpression" || callee.property.name !== "emit") return false;
+  if (args[0]?.type !== "MemberExpression" || args[0].object.name !== "Ev") return false;
+  let isPure = true;
+  const refuse = () => (isPure = false);
+  for (const node of [callee.object, ...args]) simple(node, { CallExpression: refuse, AssignmentExpression: refuse, UpdateExpression: refuse });
+  return isPure;
+}
 
 /** Arguments of a point are dropped by the straight build, so they may not have effects. */
 function checkPure(call, fail) {

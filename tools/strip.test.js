@@ -13,6 +13,19 @@ function* f() { const x = yield* g(1); return x; }`;
     expect(result).toContain("const x = g(1);");
   });
 
+  it("looks up the arguments of an event only while somebody listens", () => {
+    const result = straight("function* f(vm) { vm.sim.emit(Ev.kvm_exit, vm.id, NAMES[vm.exit]); }");
+    expect(result).toContain("if (vm.sim.tracing) vm.sim.emit(Ev.kvm_exit, vm.id, NAMES[vm.exit]);");
+  });
+
+  it.each([
+    ["an argument has an effect", "sim.emit(Ev.kvm_exit, next());"],
+    ["the world comes from a call", "worldOf(vm).emit(Ev.kvm_exit, vm.id);"],
+    ["it is another object's", "emitter.emit(name, value);"],
+  ])("leaves an emission as it is where %s", (_what, statement) => {
+    expect(straight(`function f() { ${statement} }`)).toContain(`{ ${statement} }`);
+  });
+
   it.each([
     ["a point inside an expression", "function* f() { const x = yield reads(a, 'b'); }", "statement of its own"],
     ["a point with an effect", "function* f() { yield reads(next(), 'b'); }", "pure arguments"],

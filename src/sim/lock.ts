@@ -159,16 +159,13 @@ export class Mutex extends Lock {
 }
 
 /**
- * A spinning lock, interrupts off: its holder never blocks. Under run-to-completion nobody can find it taken: the straight
- * build only counts it, so that waiting under it is refused; who holds what, and in which order, is the stepped build's.
+ * A spinning lock, interrupts off: its holder never blocks. Under run-to-completion nobody can find it taken, so the straight
+ * build has none: who holds what, in which order, and that nobody waits under one, is the stepped build's to check.
  */
 export class Spinlock extends Lock {
   *lock(): Step<void> {
     yield acquires(this);
-    if (STRAIGHT) {
-      this.sim.spins++;
-      return;
-    }
+    if (STRAIGHT) return;
     while (this.holder !== null) yield* this.spin();
     this.take();
     current().spins++;
@@ -176,10 +173,7 @@ export class Spinlock extends Lock {
 
   *unlock(): Step<void> {
     yield releases(this);
-    if (STRAIGHT) {
-      this.sim.spins--;
-      return;
-    }
+    if (STRAIGHT) return;
     this.give();
     current().spins--;
   }

@@ -46,8 +46,6 @@ export class Sim {
   watch: SimWatch | null = null;
   /** What {@link OnePerWorld} keeps here. */
   readonly ones: unknown[] = [];
-  /** The straight build's {@link spinlocksHeld}: nobody waits under a spinlock, so whoever runs holds all that are held. */
-  spins = 0;
   private readonly costs: CostTable;
   private readonly ready = new ReadyQueue();
   private sink: EventSink | null;
@@ -61,9 +59,9 @@ export class Sim {
     this.sink = options.trace ?? null;
   }
 
-  /** Spinlocks that the running context holds: nothing may block above 0. */
+  /** Spinlocks that the running context holds: nothing may block above 0. The straight build has none. */
   spinlocksHeld(): number {
-    return STRAIGHT ? this.spins : current().spins;
+    return STRAIGHT ? 0 : current().spins;
   }
 
   get cpus(): number {
