@@ -161,3 +161,21 @@ export class Papr {
     return this.trace.lines(...names);
   }
 }
+
+/** One server that has never lowered its priority. */
+export const fresh = (): Papr => new Papr({ servers: [0] });
+
+/** Vector 3: a message is presented. */
+export function presented(priority = 5): Papr {
+  const p = Papr.base();
+  p.src(0x1001, priority);
+  p.line(0x1001);
+  return p;
+}
+
+/** Vector 29: an LSI of server 1. */
+export function lsi(server = 1): Papr {
+  const p = Papr.base();
+  p.src(0x1010, 5, { server, lsi: true });
+  return p;
+}
