@@ -25,6 +25,7 @@ const NUMBERED = {
   "host-irq.md": ["K", [[1, 30]]],
   "gic.md": ["R", [[24, 26], [28, 45], [50, 52], [55, 57]]],
   "x86-irqchip.md": ["X", [[1, 28]]],
+  "xics.md": ["R", [[1, 27]]],
 };
 
 /** "x86-irqchip.md X5" for each numbered hazard without a case. */

@@ -25,6 +25,8 @@ import * as vgicFold from "./vgic-fold.js";
 import * as x86Eoi from "./x86-eoi.js";
 import * as x86Pit from "./x86-pit.js";
 import * as x86Vcpu from "./x86-vcpu.js";
+import * as xicsKvm from "./xics-kvm.js";
+import * as xicsWords from "./xics-words.js";
 import * as xics from "./xics.js";
 
 const SUBJECTS = [
@@ -55,6 +57,8 @@ const SUBJECTS = [
   x86Pit,
   x86Vcpu,
   xics,
+  xicsKvm,
+  xicsWords,
 ];
 
 /** Every built-in protocol, by subject. Each export of the files is one. */

@@ -1,12 +1,11 @@
 import { SourceWord } from "../../irqchip/sources.js";
-import { H_CPPR, H_EOI, H_IPI, H_XIRR } from "../../irqchip/xics/constants.js";
-import type { HypercallRegisters, XicsVcpu, XicsVm } from "../../irqchip/xics/contract.js";
-import { XicsDevice } from "../../irqchip/xics/device.js";
-import { virtualHypercall } from "../../irqchip/xics/hypercalls.js";
-import type { Icp } from "../../irqchip/xics/icp.js";
-import { inspectXics, type IcpInspection, type SourceInspection } from "../../irqchip/xics/inspection.js";
+import { BLOCK_SHIFT, INDEX_MASK, MASKED } from "../../irqchip/xics/constants.js";
+import type { XicsVcpu, XicsVm } from "../../irqchip/xics/contract.js";
+import { readIcpWord, writeIcpWord, XicsDevice } from "../../irqchip/xics/device.js";
+import { IcpState } from "../../irqchip/xics/icp.js";
+import { inspectSource, inspectXics, type IcpInspection, type SourceInspection } from "../../irqchip/xics/inspection.js";
 import { Xics } from "../../irqchip/xics/xics.js";
-import { setXive } from "../../irqchip/xics/xive-entries.js";
+import { intOff, intOn, setXive } from "../../irqchip/xics/xive-entries.js";
 import { shared, writes } from "../../sim/access.js";
 import type { Hazards } from "../../sim/hazards.js";
 import { Mutex } from "../../sim/lock.js";
@@ -14,10 +13,9 @@ import { Sim } from "../../sim/sim.js";
 import { run, type Step } from "../../sim/step.js";
 import type { Program } from "../trial.js";
 import type { Thread } from "./threads.js";
+import { XicsGuest } from "./xics-guest.js";
 
-const XISR = 0xff_ffff;
-/** Interrupts that one guest takes in a row: more would be one without end. */
-const MOST_TAKEN = 6;
+const SEEN = new IcpState();
 
 class StageVcpu implements XicsVcpu {
   external = false;
@@ -63,10 +61,8 @@ export class XicsStage {
   readonly xics: Xics;
   readonly device: XicsDevice;
   readonly vcpus = [new StageVcpu(0), new StageVcpu(1)];
-  private readonly icps: Icp[] = [];
-  private readonly registers: readonly HypercallRegisters[] = this.vcpus.map(() => ({ lo: new Int32Array(6), hi: new Int32Array(6) }));
-  /** Sources that the guest of each server took, in order. */
-  readonly taken: number[][] = [[], []];
+  /** By server. */
+  readonly guests: XicsGuest[] = [];
 
   constructor(hazards: Partial<Hazards>) {
     this.sim = new Sim({ cpus: 2, hazards });
@@ -74,7 +70,7 @@ export class XicsStage {
     this.device = new XicsDevice(this.xics, { *detach() {} });
     for (const vcpu of this.vcpus) {
       const icp = run(this.xics.connect(vcpu, vcpu.id));
-      if (typeof icp !== "number") this.icps.push(icp);
+      if (typeof icp !== "number") this.guests.push(new XicsGuest(this.xics, icp));
     }
   }
 
@@ -95,39 +91,29 @@ export class XicsStage {
     yield* setXive(this.xics, irq, server, priority);
   }
 
-  private *call(server: number, number: number, r4: number, r5 = 0): Step<number> {
-    const regs = this.registers[server];
-    regs.lo[4] = r4;
-    regs.lo[5] = r5;
-    yield* virtualHypercall(this.xics, this.icps[server], number, regs);
-    return regs.lo[4];
+  *intOff(irq: number): Step<void> {
+    yield* intOff(this.xics, irq);
   }
 
-  *cppr(server: number, value: number): Step<void> {
-    yield* this.call(server, H_CPPR, value);
+  *intOn(irq: number): Step<void> {
+    yield* intOn(this.xics, irq);
   }
 
-  *ipi(from: number, to: number, mfrr: number): Step<void> {
-    yield* this.call(from, H_IPI, to, mfrr);
+  /** KVM_REG_PPC_ICP_STATE of a server whose vCPU is not running. */
+  *save(server: number): Step<SourceWord> {
+    const word = new SourceWord();
+    yield* readIcpWord(this.guests[server].icp, word);
+    return word;
   }
 
-  *accept(server: number): Step<number> {
-    const xirr = yield* this.call(server, H_XIRR, 0);
-    if ((xirr & XISR) !== 0) this.taken[server].push(xirr & XISR);
-    return xirr;
+  /** 0, or -EINVAL. */
+  *restore(server: number, { hi, lo }: Readonly<SourceWord>): Step<number> {
+    return yield* writeIcpWord(this.xics, this.guests[server].icp, lo, hi);
   }
 
-  *eoi(server: number, xirr: number): Step<void> {
-    yield* this.call(server, H_EOI, xirr);
-  }
-
-  /** The guest takes and ends until nothing is presented. */
-  *drain(server: number): Step<void> {
-    for (let i = 0; i < MOST_TAKEN; i++) {
-      const xirr = yield* this.accept(server);
-      if ((xirr & XISR) === 0) return;
-      yield* this.eoi(server, xirr);
-    }
+  /** Its vCPU loses it, as at the release of the device. */
+  *disconnect(server: number): Step<void> {
+    yield* this.xics.disconnect(this.guests[server].icp);
   }
 
   // What is seen at the end.
@@ -136,12 +122,31 @@ export class XicsStage {
     return inspectXics(this.xics).icps[server];
   }
 
+  /** Also of one that is not connected any more. */
+  icpOf(server: number): IcpState {
+    const state = new IcpState();
+    this.guests[server].icp.look(state);
+    return state;
+  }
+
   at(irq: number): SourceInspection | undefined {
-    return inspectXics(this.xics, true).sources.find((each) => each.irq === irq);
+    const block = this.xics.createdBlocks.find(({ id }) => id === irq >> BLOCK_SHIFT);
+    return block === undefined ? undefined : inspectSource(block, irq & INDEX_MASK);
+  }
+
+  /** N1, N4: what holds of each server after every access. */
+  private broken(): string | null {
+    for (const { icp } of this.guests) {
+      icp.look(SEEN);
+      const { xisr, pendingPriority, cppr, out } = SEEN;
+      if ((xisr === 0) !== (pendingPriority === MASKED)) return `N1: server ${icp.server} has source ${xisr} with priority ${pendingPriority}`;
+      if (out !== (xisr !== 0 && pendingPriority < cppr)) return `N4: server ${icp.server} asks for an external interrupt that is not due, or does not`;
+    }
+    return null;
   }
 
   /** @param end what must hold when all are done */
   program(contexts: readonly Thread[], end: () => string | null): Program {
-    return { sim: this.sim, contexts, check: () => null, end };
+    return { sim: this.sim, contexts, check: () => this.broken(), end };
   }
 }

@@ -122,11 +122,20 @@ function* setPriority(xics: Xics, icp: Icp, cppr: number): Step<void> {
 
 /** H_EOI: the source is tested for another presentation before its listeners lower the line (R22). */
 function* eoi(xics: Xics, icp: Icp, xirr: number): Step<number> {
-  yield* lowerPriority(xics, icp, cpprOf(xirr), xics.virtualMode);
+  const { acks, sim } = xics.vm;
+  yield* restorePriority(xics, icp, cpprOf(xirr));
   const irq = irqOf(xirr);
   if (irq === XICS_IPI) return H_SUCCESS;
+  if (sim.hazards.ackBeforeEnd) yield* acks.notifyAcked(0, irq);
   const isEnded = yield* endSource(xics, icp, irq, xics.virtualMode);
   if (!isEnded) return H_PARAMETER;
-  yield* xics.vm.acks.notifyAcked(0, irq);
+  if (!sim.hazards.ackBeforeEnd) yield* acks.notifyAcked(0, irq);
   return H_SUCCESS;
+}
+
+/** An EOI's CPPR goes the way of a lower one even where it is higher: what is presented stays, without its external interrupt (R27). */
+function* restorePriority(xics: Xics, icp: Icp, cppr: number): Step<void> {
+  const rejects = xics.vm.sim.hazards.rejectAtEoi && cppr < (yield* priorityOf(icp));
+  if (rejects) yield* raisePriority(xics, icp, cppr, xics.virtualMode);
+  else yield* lowerPriority(xics, icp, cppr, xics.virtualMode);
 }

@@ -1,6 +1,8 @@
-import { guarded, shared } from "../../sim/access.js";
+import { guarded, shared, writes } from "../../sim/access.js";
+import { UseAfterFree } from "../../sim/list.js";
 import { Spinlock } from "../../sim/lock.js";
 import type { Sim } from "../../sim/sim.js";
+import type { Step } from "../../sim/step.js";
 import { AtomicBitmap } from "./bitmap.js";
 import { MASKED, SOURCES_PER_BLOCK } from "./constants.js";
 
@@ -26,12 +28,23 @@ export class IcsBlock {
   readonly kind = new Uint8Array(SOURCES_PER_BLOCK);
   /** One above the highest index that exists: nothing above it was ever presented. */
   end = 0;
+  private isFreed = false;
 
   constructor(
     sim: Sim,
     readonly id: number,
   ) {
     this.lock = new Spinlock(sim, "ics.lock");
+  }
+
+  /** Its device is released: whoever still holds it would touch freed memory. */
+  *free(): Step<void> {
+    yield writes(this, "kind");
+    this.isFreed = true;
+  }
+
+  assertAlive(): void {
+    if (this.isFreed) throw new UseAfterFree(`block ${this.id} of the XICS is used after its device was released`);
   }
 }
 shared(IcsBlock, "pq", "kind", "end");

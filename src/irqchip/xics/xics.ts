@@ -5,7 +5,7 @@ import { type Step, STRAIGHT } from "../../sim/step.js";
 import { EEXIST, EINVAL } from "../../uapi/errno.js";
 import { BLOCK_SHIFT, BLOCKS, INDEX_MASK, MASKED, PQ_PRESENTED, PQ_QUEUED, XICS_IPI } from "./constants.js";
 import type { XicsVcpu, XicsVm } from "./contract.js";
-import { Icp, NOT_ADMITTED, type Presenter } from "./icp.js";
+import { Icp, IcpState, NOT_ADMITTED, type Presenter } from "./icp.js";
 import { IcsBlock, KIND_EXISTS, KIND_LSI } from "./ics-block.js";
 
 /** Server numbers below it are looked up in an array. */
@@ -86,10 +86,15 @@ export class Xics {
 
   /** The device's end: its sources go. The presentation controllers were detached before (R24). */
   *free(): Step<void> {
-    yield writes(this, "blocks");
-    this.blocks.fill(null);
     yield writes(this, "blockEnd");
+    const end = this.blockEnd;
     this.blockEnd = 0;
+    for (let id = 0; id < end; id++) {
+      yield writes(this, "blocks");
+      const block = this.blocks[id];
+      this.blocks[id] = null;
+      if (block !== null) yield* block.free();
+    }
   }
 
   /**
@@ -127,8 +132,22 @@ export class Xics {
       const old = block.pq[index];
       if (isHigh && (old & PQ_PRESENTED) !== 0) return false;
       const isSwapped = yield* this.swapPq(block, index, old, isHigh ? PQ_PRESENTED : 0);
-      if (isSwapped) return isHigh;
+      if (!isSwapped) continue;
+      if (!isHigh && this.hazards.retractLevel) yield* this.retract(block, index);
+      return isHigh;
     }
+  }
+
+  /** What R9 forbids: the presentation of a level that fell goes, and with it what has taken its place since the look. */
+  private *retract(block: IcsBlock, index: number): Step<void> {
+    yield* block.lock.lock();
+    const server = block.server[index];
+    yield* block.lock.unlock();
+    const icp = yield* this.findServer(server);
+    if (icp === null) return;
+    const seen = new IcpState();
+    yield* icp.read(seen);
+    if (seen.xisr === ((block.id << BLOCK_SHIFT) | index)) yield* icp.restore(seen.cppr, 0, seen.mfrr, MASKED, this.virtualMode);
   }
 
   /**
@@ -141,6 +160,7 @@ export class Xics {
     let next = irq;
     let icp = hint;
     let mustBeMarked = checksResend;
+    let isRejected = false;
     while (next !== 0 && next !== XICS_IPI) {
       const block = yield* this.findBlock(next);
       if (block === null) return;
@@ -154,11 +174,12 @@ export class Xics {
         yield* block.lock.unlock();
         return;
       }
-      const displaced = yield* this.present(block, index, icp, by);
+      const displaced = isRejected && this.hazards.markRejected ? yield* this.markOnly(block, index, icp, by) : yield* this.present(block, index, icp, by);
       yield* block.lock.unlock();
       mustBeMarked = false;
       if (displaced === AGAIN) continue;
       if (displaced > XICS_IPI && this.vm.sim.tracing) this.vm.sim.emit(Ev.xics_reject, displaced, next);
+      isRejected = true;
       next = displaced;
     }
   }
@@ -170,23 +191,34 @@ export class Xics {
     const priority = block.priority[index];
     yield* block.resend.clear(index);
     if (priority === MASKED) {
-      yield* block.maskedPending.set(index);
+      if (!this.hazards.forgetMasked) yield* block.maskedPending.set(index);
       if (sim.tracing) sim.emit(Ev.xics_masked_pending, irq);
       return 0;
     }
     const displaced = yield* icp.tryToDeliver(irq, priority, by);
     if (sim.tracing) sim.emit(Ev.xics_deliver, irq, priority, icp.server, displaced !== NOT_ADMITTED ? 1 : 0);
     if (displaced !== NOT_ADMITTED) return displaced;
-    // The mark first, then the bit of the map: who takes the bit finds the mark (R2).
-    const isEarly = this.hazards.mapBeforeMark;
-    if (isEarly) yield* icp.resendMap.set(block.id);
-    yield* block.resend.set(index);
-    if (!isEarly) yield* icp.resendMap.set(block.id);
+    yield* this.mark(block, index, icp);
     // Whoever consumed the note since then may have scanned before the bit was there (R1).
     const isNoted = this.hazards.forgetConsumedNote || (yield* icp.needsResend());
     if (isNoted) return 0;
     yield* block.resend.clear(index);
     return AGAIN;
+  }
+
+  /** What R5 forbids: a note and a mark, as if nobody could have taken meanwhile what displaced it. */
+  private *markOnly(block: IcsBlock, index: number, icp: Icp, by: Presenter): Step<number> {
+    yield* icp.tryToDeliver((block.id << BLOCK_SHIFT) | index, MASKED, by);
+    return yield* this.mark(block, index, icp);
+  }
+
+  /** The mark first, then the bit of the map: who takes the bit finds the mark (R2). */
+  private *mark(block: IcsBlock, index: number, icp: Icp): Step<number> {
+    const isEarly = this.hazards.mapBeforeMark;
+    if (isEarly) yield* icp.resendMap.set(block.id);
+    yield* block.resend.set(index);
+    if (!isEarly) yield* icp.resendMap.set(block.id);
+    return 0;
   }
 
   /** 8.4: sources marked in the blocks of the map, in the order of their numbers and not of their priorities (R26). */
@@ -213,6 +245,7 @@ export class Xics {
   /** 7.2, an EOI of a source of a block: is it to be presented again? */
   *endOf(block: IcsBlock, index: number): Step<boolean> {
     yield reads(block, "kind");
+    block.assertAlive();
     const isLsi = (block.kind[index] & KIND_LSI) !== 0;
     for (;;) {
       yield reads(block, "pq");

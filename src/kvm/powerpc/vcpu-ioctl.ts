@@ -24,6 +24,12 @@ export class PpcVcpuFile extends VcpuDescriptor {
     super();
   }
 
+  /** KVM_SET_ONE_REG, too, keeps the vCPU out of its guest: its owner alone changes a CPPR, and compares without a transaction (R25). */
+  override *ioctl(process: Process, request: number, argument: number): Step<number> {
+    const isUnlocked = request === K.KVM_SET_ONE_REG && this.vcpu.vm.hazards.oneRegUnlocked;
+    return isUnlocked ? yield* this.dispatch(process, request, argument) : yield* super.ioctl(process, request, argument);
+  }
+
   protected override *dispatch(process: Process, request: number, argument: number): Step<number> {
     const { vcpu } = this;
     switch (request) {

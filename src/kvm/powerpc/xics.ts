@@ -66,14 +66,15 @@ class Detach {
 
   *detach(): Step<void> {
     const { arch } = this;
+    const { releaseUnlocked } = arch.vm.hazards;
     for (let i = 0; i < arch.vcpus.length; i++) {
       const vcpu = arch.vcpus[i];
-      yield* vcpu.mutex.lock();
+      if (!releaseUnlocked) yield* vcpu.mutex.lock();
       if (vcpu.icp !== null && arch.xics !== null) yield* arch.xics.disconnect(vcpu.icp);
       if (vcpu.irqType === "xics") vcpu.irqType = "default";
       vcpu.icp = null;
       vcpu.realMode = null;
-      yield* vcpu.mutex.unlock();
+      if (!releaseUnlocked) yield* vcpu.mutex.unlock();
     }
     arch.xicsDevice = null;
   }

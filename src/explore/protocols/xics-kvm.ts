@@ -1,0 +1,91 @@
+import { H_CPPR, H_EOI } from "../../irqchip/xics/constants.js";
+import { inspectXics } from "../../irqchip/xics/inspection.js";
+import { run } from "../../sim/step.js";
+import * as K from "../../uapi/kvm.js";
+import { KVM_REG_PPC_ICP_STATE_HI, KVM_REG_PPC_ICP_STATE_LO } from "../../uapi/powerpc.js";
+import type { Protocol } from "../protocol.js";
+import { PaprStage } from "../stages/papr-stage.js";
+import { close, Thread } from "../stages/threads.js";
+import { MOST_TAKEN } from "../stages/xics-guest.js";
+
+// What goes wrong between user space's system calls and a vCPU's hypercalls.
+
+const S = 0x400;
+const LSI = 0x105;
+const NOBODY = 0x7777;
+const ALL = 0xff;
+
+export const lineOfNobody: Protocol = {
+  name: "line-of-nobody",
+  title: "KVM_IRQ_LINE raises a source that nobody created: it succeeds, and nothing comes of it.",
+  source: "xics.md 5.6, R20",
+  about: ["xics_drop"],
+  program(hazards = {}) {
+    const stage = new PaprStage(hazards);
+    stage.open(S, 5);
+    const line = stage.ioctl("device", stage.m.vmFd, K.KVM_IRQ_LINE, K.kvm_irq_level, (view) => {
+      K.kvm_irq_level.irq.set(view, NOBODY);
+      K.kvm_irq_level.level.set(view, 1);
+    });
+    const guest = stage.guest();
+    return stage.program([line, new Thread("vcpu0", "vcpu", () => guest.drain())], () => (line.result === 0 && guest.taken.length === 0 ? "R20: the request succeeded, and no interrupt comes" : null));
+  },
+};
+
+export const plainIrqfdOnLevel: Protocol = {
+  name: "plain-irqfd-on-level",
+  title: "An irqfd without resampling raises a level, once: its line stays high, and each end presents it again.",
+  source: "xics.md 13.1, R21",
+  about: ["xics_deliver", "xics_eoi"],
+  program(hazards = {}) {
+    const stage = new PaprStage(hazards);
+    const { m } = stage;
+    stage.open(LSI, 0x105);
+    const trigger = m.eventfd();
+    run(m.irqfd(trigger, LSI));
+    const one = stage.place(8, (view) => view.setUint32(0, 1, true));
+    const guest = stage.guest();
+    const contexts = [new Thread("device", "hardirq", () => m.process.write(trigger, one, 8)), new Thread("vcpu0", "vcpu", () => guest.drain())];
+    return stage.program(contexts, () => (guest.taken.length === MOST_TAKEN ? `R21: one signal is taken ${MOST_TAKEN} times, and there is no end of it` : null));
+  },
+};
+
+export const releaseAgainstEoi: Protocol = {
+  name: "release-against-eoi",
+  title: "User space closes the device while a vCPU ends an interrupt: nothing is used after it was freed.",
+  source: "xics.md 5.1, R24",
+  about: ["writes Xics.blocks"],
+  program(hazards = {}) {
+    const stage = new PaprStage(hazards);
+    const { m } = stage;
+    stage.open(S, 5);
+    run(m.line(S, 1));
+    const xirr = run(stage.guest().accept());
+    return stage.program([stage.hypercall(H_EOI, xirr >>> 0), close(m.process, m.device)], () => null);
+  },
+};
+
+export const oneRegAgainstCppr: Protocol = {
+  name: "one-reg-against-cppr",
+  title: "User space closes a server by its word while the vCPU changes its priority: a message that the server admits then is presented.",
+  source: "xics.md 9.1, N8, R25",
+  about: ["xics_icp"],
+  program(hazards = {}) {
+    const stage = new PaprStage(hazards);
+    const { m } = stage;
+    stage.open(S, 5);
+    const closed = stage.place(8, (view) => view.setUint32(0, 0xffff_0000, true));
+    const restore = stage.ioctl("vmm", m.cpus[0].fd, K.KVM_SET_ONE_REG, K.kvm_one_reg, (view) => {
+      K.kvm_one_reg.id.setHalves(view, KVM_REG_PPC_ICP_STATE_LO, KVM_REG_PPC_ICP_STATE_HI);
+      K.kvm_one_reg.addr.setNumber(view, closed);
+    });
+    function* raise(): ReturnType<typeof m.xics.input> {
+      return yield* m.xics.input(S, true);
+    }
+    return stage.program([stage.hypercall(H_CPPR, 6), restore, new Thread("device", "hardirq", raise)], () => {
+      const { icps, sources } = inspectXics(m.xics);
+      const waits = sources.find(({ irq }) => irq === S)?.resend === true;
+      return waits && icps[0].cppr > 5 && icps[0].pendingPriority === ALL && icps[0].mfrr === ALL ? "R25: a message waits for a server that admits it" : null;
+    });
+  },
+};
