@@ -77,9 +77,10 @@ export {
   type X86IrqchipVm,
   type X86Vcpu,
 } from "./irqchip/x86/contract.js";
-export { MPIC_20, MPIC_42, type MpicModel } from "./irqchip/mpic/constants.js";
+export { MPIC_20, MPIC_42, type MpicModel, type MpicProfile } from "./irqchip/mpic/constants.js";
 export type { MpicVcpu, MpicVm } from "./irqchip/mpic/contract.js";
 export { MpicDevice } from "./irqchip/mpic/device.js";
+export { inspectMpic, type MpicCpuInspection, type MpicInspection, type MpicSourceInspection } from "./irqchip/mpic/inspection.js";
 export { Mpic } from "./irqchip/mpic/mpic.js";
 export { readRegister, RegisterValue, writeRegister } from "./irqchip/mpic/registers.js";
 export { getSources, setSources, type SourceController, SourceWord } from "./irqchip/sources.js";

@@ -26,6 +26,7 @@ const NUMBERED = {
   "gic.md": ["R", [[24, 26], [28, 45], [50, 52], [55, 57]]],
   "x86-irqchip.md": ["X", [[1, 28]]],
   "xics.md": ["R", [[1, 27]]],
+  "mpic.md": ["M", [[1, 20]]],
 };
 
 /** "x86-irqchip.md X5" for each numbered hazard without a case. */

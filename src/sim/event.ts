@@ -98,6 +98,7 @@ const VOCABULARY = {
   xics_drop: ["irq", "reason"],
   xics_resend: ["server"],
   xics_eoi: ["irq", "pqBefore", "pqAfter"],
+  mpic_repair: ["rule", "irq", "cpu"],
   // guest
   guest_ack: ["vcpu", "intid"],
   guest_eoi: ["vcpu", "intid"],

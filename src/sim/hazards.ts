@@ -128,6 +128,12 @@ export const HAZARDS = {
   releaseUnlocked: "R24: the release of the device takes vCPUs' presentation controllers without their mutexes",
   oneRegUnlocked: "R25: KVM_SET_ONE_REG does not take the vCPU's mutex",
   rejectAtEoi: "R27: an EOI that raises the priority rejects what is presented",
+  // mpic.md 10
+  keepFallenLevel: "M11: a level that falls stays among what is raised",
+  forgetOtherTargets: "M12: an IPI that one CPU acknowledges is not driven again for its other targets",
+  keepEdgeActive: "M13: an acknowledge does not use an edge up",
+  settleAfterAck: "M15: what has ended is in service until its acknowledge listeners were told",
+  quietPriority: "M20: a write of IVPR does not update its source",
   // the museum's own
   signalNoTrigger: "an unmask of INTx signals the trigger without asking whether there is one",
   unmaskOnAccess: "a VMM takes any trapped access to a device's registers for the end of its interrupt",

@@ -15,6 +15,7 @@ import * as kicks from "./kicks.js";
 import * as localApics from "./local-apics.js";
 import * as machines from "./machines.js";
 import * as messageMask from "./message-mask.js";
+import * as mpic from "./mpic.js";
 import * as resampler from "./resampler.js";
 import * as routing from "./routing.js";
 import * as vfioGroups from "./vfio-groups.js";
@@ -46,6 +47,7 @@ const SUBJECTS = [
   localApics,
   machines,
   messageMask,
+  mpic,
   resampler,
   routing,
   vfioGroups,

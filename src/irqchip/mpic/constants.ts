@@ -45,6 +45,9 @@ export interface MpicModel {
   readonly modeMask: number;
 }
 
+/** As KVM has it, or with M1, M3, M5, M6, M7 and the reads of timers repaired (mpic.md 12). */
+export type MpicProfile = "strict" | "fixed";
+
 export const MPIC_20: MpicModel = { name: "mpic-2.0", brr1: 0x0040_0200, reportedSources: 80, hasCriticalTargets: true, modeMask: 0x2000_0000 };
 export const MPIC_42: MpicModel = { name: "mpic-4.2", brr1: 0x0040_0402, reportedSources: 196, hasCriticalTargets: false, modeMask: 0x6000_0000 };
 /** GCR: the processor takes its vector from EPR (5.9). */

@@ -199,7 +199,7 @@ export class MpicDevice implements KvmDeviceOps, MmioDevice, SourceController {
       ((hi & POLARITY) !== 0 ? Ivpr.POLARITY : 0) |
       ((hi >>> VECTOR_SHIFT) & Ivpr.VECTOR_MASK);
     yield* mpic.lock.lock();
-    mpic.writeIdr(irq, lo);
+    yield* mpic.writeIdr(irq, lo);
     mpic.writeIlr(irq, (hi >> OUTPUT_SHIFT) & 3);
     yield* mpic.writeIvpr(irq, ivpr | Ivpr.MASK);
     yield* mpic.drive(irq, (hi & PENDING) !== 0);

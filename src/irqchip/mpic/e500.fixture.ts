@@ -1,8 +1,8 @@
 import { KvmMachine } from "../../explore/stages/kvm-machine.js";
-import { PpcE500 } from "../../kvm/ppc-e500.js";
-import { PpcVcpuFile } from "../../kvm/ppc-vcpu-ioctl.js";
-import type { PpcVcpu } from "../../kvm/ppc-vcpu.js";
-import { PpcModule } from "../../kvm/ppc-module.js";
+import { PpcE500 } from "../../kvm/powerpc/e500.js";
+import { PpcVcpuFile } from "../../kvm/powerpc/vcpu-ioctl.js";
+import type { PpcVcpu } from "../../kvm/powerpc/vcpu.js";
+import { PpcModule } from "../../kvm/powerpc/module.js";
 import { PhysicalXics } from "../../host/xics/physical-xics.js";
 import { XicsHost } from "../../host/xics/xics-host.js";
 import * as K from "../../uapi/kvm.js";

@@ -1,72 +1,25 @@
-import { Mutex } from "../../sim/lock.js";
-import { Sim } from "../../sim/sim.js";
+import { MpicStage, type MpicStageOptions } from "../../explore/stages/mpic-stage.js";
 import { run, type Step } from "../../sim/step.js";
-import type { MpicModel } from "./constants.js";
-import { MPIC_20 } from "./constants.js";
-import type { MpicVcpu, MpicVm } from "./contract.js";
-import { MpicDevice } from "./device.js";
-import { Mpic } from "./mpic.js";
+import type { Mpic } from "./mpic.js";
+import type { MpicDevice } from "./device.js";
 import { readRegister, RegisterValue, writeRegister } from "./registers.js";
 
-class FakeVcpu implements MpicVcpu {
-  readonly mutex: Mutex;
-  readonly hasRun = true;
-  readonly physicalCpu = 0;
-  line = 0;
-
-  constructor(
-    sim: Sim,
-    readonly id: number,
-  ) {
-    this.mutex = new Mutex(sim, "vcpu.mutex");
-  }
-  get index(): number {
-    return this.id;
-  }
-  *raiseInterrupt(): Step<void> {
-    this.line = 1;
-  }
-  *lowerInterrupt(): Step<void> {
-    this.line = 0;
-  }
-  *requestIrqPending(): Step<void> {}
-  *requestProcessUpdate(): Step<void> {}
-}
-
-/** Notes who is told, and lets the test answer. */
-class Acks {
-  constructor(private readonly h: MpicHarness) {}
-
-  *notifyAcked(_chip: number, pin: number): Step<void> {
-    this.h.acked.push(pin);
-    if (this.h.onAck !== null) yield* this.h.onAck(pin);
-  }
-}
-
-/** Start of mpic.md 11: CPUs connected, CTPR 0 on each. */
+/** Start of mpic.md 11: CPUs connected, CTPR 0 on each. Calls run to their ends. */
 export class MpicHarness {
-  readonly sim = new Sim();
-  readonly device: MpicDevice;
-  readonly mpic: Mpic;
-  readonly vcpus: FakeVcpu[] = [];
-  readonly acked: number[] = [];
-  onAck: ((pin: number) => Step<void>) | null = null;
+  private readonly stage: MpicStage;
 
-  constructor({ cpus = 2, model = MPIC_20, ctpr = 0 }: { cpus?: number; model?: MpicModel; ctpr?: number } = {}) {
-    const vm: MpicVm = {
-      sim: this.sim,
-      slotsLock: new Mutex(this.sim, "slots_lock"),
-      mmioBus: { *register() { return 0; }, *unregister() {} },
-      acks: new Acks(this),
-    };
-    this.mpic = new Mpic(vm, model);
-    this.device = new MpicDevice(this.mpic, { *detach() {} });
-    for (let cpu = 0; cpu < cpus; cpu++) {
-      const vcpu = new FakeVcpu(this.sim, cpu);
-      this.vcpus.push(vcpu);
-      run(this.device.connect(vcpu, cpu, false));
-      if (ctpr >= 0) this.write(0x20080 + 0x1000 * cpu, ctpr);
-    }
+  constructor(options: MpicStageOptions = {}) {
+    this.stage = new MpicStage(options);
+  }
+
+  get mpic(): Mpic {
+    return this.stage.mpic;
+  }
+  get device(): MpicDevice {
+    return this.stage.device;
+  }
+  set onAck(listener: (pin: number) => Step<void>) {
+    this.stage.onAck = listener;
   }
 
   /** "0x…" of a register, or a negative errno. */
@@ -86,12 +39,11 @@ export class MpicHarness {
 
   /** "set n P V D": IDR D, then IVPR (P << 16) | V. */
   set(irq: number, priority: number, vector: number, targets: number): void {
-    this.write(0x10010 + 0x20 * irq, targets);
-    this.write(0x10000 + 0x20 * irq, (priority << 16) | vector);
+    run(this.stage.set(irq, priority, vector, targets));
   }
 
   drive(irq: number, level: number): void {
-    run(this.device.drive(irq, level === 1));
+    run(this.stage.drive(irq, level === 1));
   }
 
   edge(irq: number): void {
@@ -99,22 +51,22 @@ export class MpicHarness {
   }
 
   iack(cpu = 0): number {
-    return Number(this.read(0x200a0 + 0x1000 * cpu));
+    return run(this.stage.take(cpu));
   }
 
   /** The listeners that the EOI told. */
   eoi(cpu = 0): readonly number[] {
-    this.acked.length = 0;
-    this.write(0x200b0 + 0x1000 * cpu, 0);
-    return [...this.acked];
+    this.stage.acked.length = 0;
+    run(this.stage.eoi(cpu));
+    return [...this.stage.acked];
   }
 
   ctpr(value: number, cpu = 0): void {
-    this.write(0x20080 + 0x1000 * cpu, value);
+    run(this.stage.setCtpr(value, cpu));
   }
 
   line(cpu = 0): number {
-    return this.vcpus[cpu].line;
+    return this.stage.line(cpu);
   }
 }
 

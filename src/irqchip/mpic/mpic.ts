@@ -1,4 +1,6 @@
 import { guarded } from "../../sim/access.js";
+import { Ev } from "../../sim/event.js";
+import type { Hazards } from "../../sim/hazards.js";
 import { Spinlock } from "../../sim/lock.js";
 import type { Step } from "../../sim/step.js";
 import {
@@ -14,6 +16,7 @@ import {
   MPIC_INTERRUPTS,
   MPIC_SOURCES,
   type MpicModel,
+  type MpicProfile,
   MSI_REGISTERS,
   Output,
   OUTPUTS,
@@ -31,6 +34,12 @@ function ivprAfterReset(): Int32Array {
   return new Int32Array(MPIC_INTERRUPTS).fill(Ivpr.MASK).fill(Ivpr.MASK | Ivpr.POLARITY, FIRST_INTERNAL, MPIC_SOURCES);
 }
 
+/** The line after a write of CTPR, by the best that is raised and the best in service: null, as it was. */
+function lineUnder(ctpr: number, raised: number, servicing: number): boolean | null {
+  if (raised <= ctpr) return false;
+  return raised > servicing ? true : null;
+}
+
 /** What one CPU has of the controller. */
 export class MpicCpu {
   vcpu: MpicVcpu | null = null;
@@ -44,14 +53,15 @@ export class MpicCpu {
 
 /**
  * The MPIC of Freescale as KVM emulates it (mpic.md): larger priorities are more urgent, the controller itself keeps what is
- * in service, an EOI names nothing. One lock, dropped around acknowledge listeners.
+ * in service, an EOI names nothing. One lock, dropped around acknowledge listeners. The profile "fixed" repairs M1, M3, M5,
+ * M6, M7 and the reads of timers (12), and tells each repair as `mpic_repair`.
  */
 export class Mpic {
   readonly lock: Spinlock;
   readonly ivpr = ivprAfterReset();
   readonly idr = new Int32Array(MPIC_INTERRUPTS).fill(1);
   /** CPUs that are really targeted: only a write of IDR changes it, or an IPI (M1). */
-  readonly destination = new Int32Array(MPIC_INTERRUPTS);
+  readonly destination: Int32Array;
   readonly output = new Uint8Array(MPIC_INTERRUPTS);
   readonly pending = new Uint8Array(MPIC_INTERRUPTS);
   /** Internal sources are always levels, IPIs and timers never; of external ones their IVPR says. */
@@ -67,16 +77,36 @@ export class Mpic {
   gcr = 0;
   /** One above the highest number that a vCPU was connected under. */
   nbCpus = 0;
+  readonly isFixed: boolean;
+  private readonly hazards: Hazards;
 
   constructor(
     readonly vm: MpicVm,
     readonly model: MpicModel,
+    profile: MpicProfile = "strict",
   ) {
     this.lock = new Spinlock(vm.sim, "openpic.lock");
+    this.hazards = vm.sim.hazards;
+    this.isFixed = profile === "fixed";
+    this.destination = new Int32Array(MPIC_INTERRUPTS).fill(this.isFixed ? 1 : 0, 0, MPIC_SOURCES);
+  }
+
+  /** Says that the profile "fixed" has done other than KVM does. */
+  repaired(rule: string, irq: number, cpu: number): void {
+    if (this.vm.sim.tracing) this.vm.sim.emit(Ev.mpic_repair, rule, irq, cpu);
+  }
+
+  /** What IDR says after a reset holds (M1). */
+  private targetAsRead(): void {
+    this.destination.fill(1, 0, MPIC_SOURCES);
+    this.output.fill(Output.INT, 0, MPIC_SOURCES);
+    this.isUnmaskable.fill(0, 0, MPIC_SOURCES);
+    this.repaired("M1", -1, 0);
   }
 
   /** 5.8: what is not named here keeps what it has, targets and lines too. */
   reset(): void {
+    if (this.isFixed) this.targetAsRead();
     this.spuriousVector = SPURIOUS;
     this.timerFrequency = 0;
     this.gcr = 0;
@@ -110,11 +140,35 @@ export class Mpic {
     else if (irq >= FIRST_INTERNAL) ivpr &= ~Ivpr.LEVEL;
     else this.isLevel[irq] = (ivpr & Ivpr.LEVEL) !== 0 ? 1 : 0;
     this.ivpr[irq] = ivpr;
-    yield* this.update(irq);
+    if (!this.hazards.quietPriority) yield* this.update(irq); // M20
   }
 
   /** Targets change; nothing is delivered, and nothing taken back, before the next update (M2, M3). */
-  writeIdr(irq: number, value: number): void {
+  *writeIdr(irq: number, value: number): Step<void> {
+    const before = this.targetsOfInt(irq);
+    this.setTargets(irq, value);
+    if (!this.isFixed) return;
+    const left = before & ~this.targetsOfInt(irq);
+    for (let cpu = 0; cpu < MPIC_CPUS; cpu++) if ((left & (1 << cpu)) !== 0) yield* this.withdraw(cpu, irq);
+  }
+
+  /** CPUs whose INT line it may raise. */
+  private targetsOfInt(irq: number): number {
+    return this.output[irq] === Output.INT ? this.destination[irq] : 0;
+  }
+
+  /** The repair of M3: a CPU that is no target any more has nothing raised. */
+  private *withdraw(number: number, irq: number): Step<void> {
+    const cpu = this.cpus[number];
+    if (!cpu.raised.has(irq)) return;
+    cpu.raised.remove(irq);
+    cpu.raised.refresh(this.ivpr);
+    cpu.servicing.refresh(this.ivpr);
+    yield* this.lowerUnlessDue(cpu);
+    this.repaired("M3", irq, number);
+  }
+
+  private setTargets(irq: number, value: number): void {
     const normal = this.nbCpus === MPIC_CPUS ? -1 : (1 << this.nbCpus) - 1;
     if (!this.model.hasCriticalTargets) {
       this.idr[irq] = this.destination[irq] = value & normal;
@@ -161,12 +215,17 @@ export class Mpic {
     }
     const priority = this.priorityOf(irq);
     if (isActive) cpu.raised.add(irq);
-    else cpu.raised.remove(irq);
+    else if (!this.hazards.keepFallenLevel) cpu.raised.remove(irq); // M11
     cpu.raised.refresh(this.ivpr);
     cpu.servicing.refresh(this.ivpr);
     if (isActive && priority > cpu.ctpr) {
       if (cpu.servicing.next < 0 || priority > cpu.servicing.priority) yield* this.setLine(cpu, true);
-    } else if (cpu.raised.priority <= cpu.ctpr || cpu.raised.priority <= cpu.servicing.priority) yield* this.setLine(cpu, false);
+    } else yield* this.lowerUnlessDue(cpu);
+  }
+
+  /** By the queues as they were last refreshed. */
+  private *lowerUnlessDue(cpu: MpicCpu): Step<void> {
+    if (cpu.raised.priority <= cpu.ctpr || cpu.raised.priority <= cpu.servicing.priority) yield* this.setLine(cpu, false);
   }
 
   private *setLine(cpu: MpicCpu, isHigh: boolean): Step<void> {
@@ -199,13 +258,19 @@ export class Mpic {
     const irq = cpu.raised.refresh(this.ivpr);
     if (irq < 0) return this.spuriousVector;
     let vector = this.spuriousVector;
-    if ((this.ivpr[irq] & Ivpr.ACTIVITY) === 0 || this.priorityOf(irq) <= cpu.ctpr) yield* this.update(irq);
+    const isActive = (this.ivpr[irq] & Ivpr.ACTIVITY) !== 0;
+    const isHidden = this.priorityOf(irq) <= cpu.ctpr;
+    if (!isActive || isHidden) yield* this.update(irq);
     else {
       cpu.servicing.add(irq);
       vector = this.ivpr[irq] & Ivpr.VECTOR_MASK;
     }
-    // An edge is used up whether or not its vector was given (M5).
-    if (this.isLevel[irq] === 0) {
+    if (this.isFixed && isActive && isHidden) {
+      this.repaired("M5", irq, number);
+      return vector;
+    }
+    // An edge is used up whether or not its vector was given (M5), for every CPU (M13).
+    if (this.isLevel[irq] === 0 && !this.hazards.keepEdgeActive) {
       this.ivpr[irq] &= ~Ivpr.ACTIVITY;
       this.pending[irq] = 0;
       cpu.raised.remove(irq);
@@ -217,7 +282,7 @@ export class Mpic {
   /** An IPI to others, too, is driven again for them (M12). */
   private *passOn(number: number, irq: number): Step<void> {
     this.destination[irq] &= ~(1 << number);
-    if (this.destination[irq] === 0) return;
+    if (this.destination[irq] === 0 || this.hazards.forgetOtherTargets) return;
     yield* this.drive(irq, true);
     yield* this.drive(irq, false);
     this.ivpr[irq] |= Ivpr.ACTIVITY;
@@ -226,23 +291,37 @@ export class Mpic {
   /** 5.5: the best in service ends, whichever was acknowledged last (M8). The lock is dropped for the listeners (M15). */
   *endOfInterrupt(number: number): Step<void> {
     const cpu = this.cpus[number];
+    const { ackUnderLock, settleAfterAck } = this.hazards;
     const ended = cpu.servicing.refresh(this.ivpr);
     if (ended < 0) return;
-    cpu.servicing.remove(ended);
-    cpu.servicing.refresh(this.ivpr);
-    cpu.raised.refresh(this.ivpr);
-    if (cpu.raised.next >= 0 && (cpu.servicing.next < 0 || cpu.raised.priority > cpu.servicing.priority)) yield* this.setLine(cpu, true);
-    yield* this.lock.unlock();
+    if (!settleAfterAck) cpu.servicing.remove(ended);
+    yield* this.raiseNext(cpu, number);
+    if (!ackUnderLock) yield* this.lock.unlock();
     yield* this.vm.acks.notifyAcked(0, ended);
-    yield* this.lock.lock();
+    if (!ackUnderLock) yield* this.lock.lock();
+    if (settleAfterAck) cpu.servicing.remove(ended);
+  }
+
+  /** What waits behind what has ended; CTPR is not asked (M7). */
+  private *raiseNext(cpu: MpicCpu, number: number): Step<void> {
+    cpu.servicing.refresh(this.ivpr);
+    const next = cpu.raised.refresh(this.ivpr);
+    if (next < 0 || (cpu.servicing.next >= 0 && cpu.raised.priority <= cpu.servicing.priority)) return;
+    if (this.isFixed && cpu.raised.priority <= cpu.ctpr) this.repaired("M7", next, number);
+    else yield* this.setLine(cpu, true);
   }
 
   /** By what the queues had cached, which may be stale (M6). */
   *writeCtpr(number: number, value: number): Step<void> {
     const cpu = this.cpus[number];
     cpu.ctpr = value & 0xf;
-    if (cpu.raised.priority <= cpu.ctpr) yield* this.setLine(cpu, false);
-    else if (cpu.raised.priority > cpu.servicing.priority) yield* this.setLine(cpu, true);
+    let isHigh = lineUnder(cpu.ctpr, cpu.raised.priority, cpu.servicing.priority);
+    if (this.isFixed) {
+      const isReallyHigh = lineUnder(cpu.ctpr, cpu.raised.bestPriority(this.ivpr), cpu.servicing.bestPriority(this.ivpr));
+      if (isReallyHigh !== isHigh) this.repaired("M6", cpu.raised.next, number);
+      isHigh = isReallyHigh;
+    }
+    if (isHigh !== null) yield* this.setLine(cpu, isHigh);
   }
 
   /** 5.6: targets are added, existing or not. */

@@ -64,20 +64,22 @@ function readGlobal(mpic: Mpic, offset: number): number {
   }
 }
 
-/** The read decoder forgets that the region does not begin at a timer: each register reads as the next one (mpic.md 4). */
+/** The read decoder forgets that the region does not begin at a timer: each register reads as the next one (mpic.md 4), unless that is repaired. */
 class Timers implements Region {
   readonly start = 0x10f0;
   readonly size = 0x220;
 
-  *read(mpic: Mpic, offset: number, _cpu: number, into: RegisterValue): Step<number> {
+  *read(mpic: Mpic, offset: number, cpu: number, into: RegisterValue): Step<number> {
     into.value = NOTHING_READ;
     if ((offset & 0xf) !== 0) return 0;
     if (offset === 0) {
       into.value = mpic.timerFrequency;
       return 0;
     }
-    const timer = (offset >> 6) & 3;
-    into.value = [mpic.timerCount[timer], mpic.timerBase[timer], mpic.ivpr[FIRST_TIMER + timer], mpic.idr[FIRST_TIMER + timer]][(offset >> 4) & 3];
+    const at = mpic.isFixed ? offset - 0x10 : offset;
+    const timer = (at >> 6) & 3;
+    if (mpic.isFixed) mpic.repaired("timers", FIRST_TIMER + timer, cpu);
+    into.value = [mpic.timerCount[timer], mpic.timerBase[timer], mpic.ivpr[FIRST_TIMER + timer], mpic.idr[FIRST_TIMER + timer]][(at >> 4) & 3];
     return 0;
   }
 
@@ -98,7 +100,7 @@ class Timers implements Region {
         yield* mpic.writeIvpr(FIRST_TIMER + timer, value);
         break;
       case 3:
-        mpic.writeIdr(FIRST_TIMER + timer, value);
+        yield* mpic.writeIdr(FIRST_TIMER + timer, value);
         break;
     }
     return 0;
@@ -155,7 +157,7 @@ class Sources implements Region {
     const irq = offset >> 5;
     const register = offset & 0x1f;
     if (register === 0x00) yield* mpic.writeIvpr(irq, value);
-    else if (register === 0x10) mpic.writeIdr(irq, value);
+    else if (register === 0x10) yield* mpic.writeIdr(irq, value);
     else if (register === 0x18) mpic.writeIlr(irq, value);
     return 0;
   }

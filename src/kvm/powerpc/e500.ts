@@ -1,4 +1,4 @@
-import { MPIC_20, MPIC_42, MPIC_SOURCES, type MpicModel } from "../../irqchip/mpic/constants.js";
+import { MPIC_20, MPIC_42, MPIC_SOURCES, type MpicModel, type MpicProfile } from "../../irqchip/mpic/constants.js";
 import type { KvmDeviceOps } from "../../irqchip/contract.js";
 import type { MpicDevice } from "../../irqchip/mpic/device.js";
 import type { SourceController } from "../../irqchip/sources.js";
@@ -51,6 +51,10 @@ export class E500Vm extends PpcVm {
 
   override get mpicDevice(): MpicDevice | null {
     return this.device;
+  }
+
+  get profile(): MpicProfile {
+    return this.arch.options.mpicProfile ?? "strict";
   }
 
   override get controllerCapability(): number {

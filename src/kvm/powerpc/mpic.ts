@@ -16,7 +16,7 @@ export function* createMpic(arch: E500Vm, model: MpicModel): Step<MpicDevice | n
   const view: MpicVm = { sim: vm.sim, slotsLock: vm.slotsLock, mmioBus: vm.mmioBus, acks: vm };
   const routed = yield* installDefaultRouting(vm, 0);
   if (routed < 0) return routed;
-  const device = new MpicDevice(new Mpic(view, model), new Detach(arch));
+  const device = new MpicDevice(new Mpic(view, model, arch.profile), new Detach(arch));
   arch.device = device;
   return device;
 }

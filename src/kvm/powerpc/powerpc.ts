@@ -1,5 +1,6 @@
 import { KVM_IRQCHIP_TYPE_XICS, KVM_INTERRUPT_UNSET, KVM_CAP_IRQCHIP_ARGS } from "../../uapi/powerpc.js";
 import type { ArmIrqchip } from "../../irqchip/contract.js";
+import type { MpicProfile } from "../../irqchip/mpic/constants.js";
 import type { MpicDevice } from "../../irqchip/mpic/device.js";
 import type { SourceController } from "../../irqchip/sources.js";
 import type { XicsDevice } from "../../irqchip/xics/device.js";
@@ -28,6 +29,8 @@ const MEMSLOTS = 512;
 export interface PpcOptions {
   /** HV's real mode: hypercalls of the interrupt controller are served without an exit where they can be (xics.md 14). Default false. */
   readonly realMode?: boolean;
+  /** Of an e500's controller (mpic.md 12). Default "strict", as KVM has it. */
+  readonly mpicProfile?: MpicProfile;
 }
 
 const WITHHELD: ReadonlySet<number> = new Set([K.KVM_CAP_IRQ_ROUTING, K.KVM_CAP_SIGNAL_MSI]);
