@@ -5,6 +5,7 @@ import { Cost } from "../sim/cost.js";
 import { Ev } from "../sim/event.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
+import type { RunQueue } from "./run-queue.js";
 
 /** What the host's IPIs are for: on Arm these are its SGIs (host-irq.md 2.6). */
 export const enum Ipi {
@@ -67,8 +68,10 @@ export abstract class HostCpu extends Context implements IrqPort, RestsOn {
   contextSwitches = 0;
   /** Another thread waits for this CPU: the one on it gives way at the next opportunity. */
   needsResched = false;
-  /** More than one thread is runnable here. */
+  /** More than one thread is runnable here, whatever {@link runQueue} knows. */
   isShared = false;
+  /** Threads that have this CPU by turns; null: each takes it when it is woken. */
+  runQueue: RunQueue | null = null;
   /** Threads of this CPU that were made runnable. */
   wakeups = 0;
   /** Acknowledged interrupts (IPIs included), and acknowledges that returned a special id. */
@@ -183,11 +186,48 @@ export abstract class HostCpu extends Context implements IrqPort, RestsOn {
     if (this.thread === thread) return;
     yield writes(this, "IRQ");
     if (this.guestMode !== null) yield* this.pushGuestOut(this.guestMode);
-    this.thread = thread;
+    this.take(thread);
+  }
+
+  /** The CPU is this thread's from now on. */
+  take(thread: Context | null): void {
     this.needsResched = false;
+    if (this.thread === thread) return;
+    this.thread = thread;
     this.contextSwitches++;
     this.sim.charge(Cost.contextSwitch);
     this.sim.emit(Ev.sched_switch, this.cpu, thread === null ? "idle" : thread.name);
+  }
+
+  /** A thread that may have to wait for its turn starts to run. False: it is entered again when it has the CPU. */
+  *claim(thread: Context): Step<boolean> {
+    if (this.runQueue !== null) return yield* this.runQueue.claim(thread);
+    yield* this.switchTo(thread);
+    return true;
+  }
+
+  /** Such a thread sleeps. */
+  *release(): Step<void> {
+    if (this.runQueue !== null) yield* this.runQueue.release();
+    else yield* this.switchTo(null);
+  }
+
+  /** Such a thread stops for another, and is entered again when its turn comes. */
+  *gaveWay(thread: Context): Step<void> {
+    if (this.runQueue !== null) yield* this.runQueue.gaveWay(thread);
+    else this.sim.wakeAfter(thread, Cost.wake);
+  }
+
+  /** The thread on this CPU has to give way: its guest exits, or it is told itself. */
+  *preempt(): Step<void> {
+    this.needsResched = true;
+    if (this.guestMode !== null) yield* this.guestMode.forceExit(false);
+    else if (this.thread !== null) this.sim.wake(this.thread, 0);
+  }
+
+  /** Does another thread want this CPU? */
+  *isContended(): Step<boolean> {
+    return this.isShared || (this.runQueue !== null && (yield* this.runQueue.isContended()));
   }
 
   /** The thread that runs a guest here sees that it has to give way, and leaves. */
@@ -202,6 +242,7 @@ export abstract class HostCpu extends Context implements IrqPort, RestsOn {
    * rescheduling IPI when its guest has to give way. False if the thread was awake.
    */
   *wakeThread(thread: Context): Step<boolean> {
+    if (this.runQueue !== null) return yield* this.wakeInTurn(this.runQueue, thread);
     const { sim } = this;
     const from = current().cpu;
     const isRemote = from !== this.cpu && from < this.peers.length;
@@ -216,6 +257,39 @@ export abstract class HostCpu extends Context implements IrqPort, RestsOn {
     if (this.thread === null) yield* this.peers[from].sendIpi(this.cpu, Ipi.FUNCTION_CALL);
     else if (this.guestMode !== null) yield* this.peers[from].sendIpi(this.cpu, Ipi.RESCHEDULE);
     return true;
+  }
+
+  private *wakeInTurn(queue: RunQueue, thread: Context): Step<boolean> {
+    if (queue.has(thread)) return false;
+    if (!this.sim.isIdle(thread)) {
+      this.sim.wakeAfter(thread, Cost.wake);
+      return false;
+    }
+    const place = yield* queue.placeFor();
+    thread.cpu = place.cpu;
+    place.wakeups++;
+    this.sim.emit(Ev.sched_wakeup, thread.name, thread.kind);
+    yield* place.admit(thread);
+    return true;
+  }
+
+  /** A thread that slept wants to run here. */
+  private *admit(thread: Context): Step<void> {
+    const from = current().cpu;
+    const isRemote = from !== this.cpu && from < this.peers.length;
+    if (this.thread === null) {
+      this.sim.wakeAfter(thread, Cost.wake);
+      if (isRemote) yield* this.peers[from].sendIpi(this.cpu, Ipi.FUNCTION_CALL);
+      return;
+    }
+    const givesWay = this.runQueue === null || (yield* this.runQueue.enqueueWoken(thread));
+    if (!givesWay) return;
+    if (!isRemote || this.guestMode === null) {
+      yield* this.preempt();
+      return;
+    }
+    this.needsResched = true;
+    yield* this.peers[from].sendIpi(this.cpu, Ipi.RESCHEDULE);
   }
 }
 block(HostCpu, "guestMode");

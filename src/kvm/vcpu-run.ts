@@ -137,10 +137,9 @@ function* enterGuest(vcpu: VcpuCore): Step<number> {
 
 /** The scheduler takes the CPU for another thread: the vCPU's state leaves it, as at any context switch. */
 function* giveWay(vcpu: VcpuCore): Step<number> {
-  const { sim } = vcpu.vm;
   yield* putVcpu(vcpu, false);
   vcpu.stage = Stage.PREEMPTED;
-  if (vcpu.thread !== null) sim.wake(vcpu.thread, sim.costOf(Cost.wake));
+  if (vcpu.thread !== null) yield* vcpu.hostCpu.gaveWay(vcpu.thread);
   return STILL_INSIDE;
 }
 

@@ -33,7 +33,7 @@ export abstract class VcpuThread extends SignalledContext {
 
   override *body(): Step<void> {
     const hostCpu = this.vcpu.vm.host.cpus[this.cpu];
-    yield* hostCpu.switchTo(this);
+    if (!(yield* hostCpu.claim(this))) return;
     for (;;) {
       const result = this.isInside ? yield* resumeVcpu(this.vcpu) : yield* this.process.ioctl(this.fd, KVM_RUN, 0);
       this.isInside = result === STILL_INSIDE;
@@ -43,7 +43,7 @@ export abstract class VcpuThread extends SignalledContext {
     }
     const { stage } = this.vcpu;
     const sleeps = !this.isInside || stage === Stage.BLOCKED || stage === Stage.ASLEEP;
-    if (sleeps) yield* hostCpu.switchTo(null);
+    if (sleeps) yield* hostCpu.release();
   }
 
   /** Sends the thread a signal: a KVM_RUN that does not block it ends with -EINTR. */

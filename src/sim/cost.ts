@@ -12,6 +12,7 @@ const MEANING = {
   ipi: "from the send to the target's interrupt",
   wake: "from waking a blocked thread to its first instruction on an idle CPU",
   contextSwitch: "a change of thread on a CPU",
+  guestSwitch: "from one vCPU's thread to another's on the same CPU, their world switches not included",
   syscall: "entry to and return from a system call",
   ioctl: "an ioctl's own work, beside the system call",
   userExit: "KVM_RUN's return to user space and the way back in",

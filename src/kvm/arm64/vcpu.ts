@@ -98,7 +98,8 @@ export class Vcpu extends VcpuCore {
     this.cpuInterface = gic === null ? null : gic.virtualInterface(cpu);
     const { armIrqchip } = this.vm;
     if (armIrqchip !== null) yield* armIrqchip.load(this.index, cpu);
-    this.isWfiTrapped = armIrqchip === null || this.hostCpu.isShared || !armIrqchip.hasVlpis(this.index);
+    const isContended = yield* this.hostCpu.isContended();
+    this.isWfiTrapped = isContended || armIrqchip === null || !armIrqchip.hasVlpis(this.index);
     yield* this.timers.load(cpu);
   }
 
