@@ -5,12 +5,14 @@ import { isolationOf, unsafeInterrupts } from "./isolation.js";
 import { resetOf } from "./reset.js";
 
 /** How an interrupt gets from the host into the guest; `virq compare` runs one column of each that its board's architecture has. */
-export const MECHANISMS = ["userspace", "userspace+eoi", "irqfd", "irqfd+resample", "forward", "split", "posted"] as const;
+export const MECHANISMS = ["userspace", "userspace+eoi", "irqfd", "irqfd+resample", "forward", "direct", "direct:runnable", "direct:blocked", "split", "posted"] as const;
 /** The name of a way of delivery, as {@link MECHANISMS} lists them. */
 export type MechanismName = (typeof MECHANISMS)[number];
 
 const ARM_MECHANISMS: readonly MechanismName[] = ["userspace", "userspace+eoi", "irqfd", "irqfd+resample", "forward"];
 const POWER_MECHANISMS: readonly MechanismName[] = ["userspace", "irqfd", "irqfd+resample"];
+/** Messages that become virtual LPIs: to a vCPU as the workload has it, to one that has to wait for its CPU, to one that is blocked. */
+const DIRECT_MECHANISMS: readonly MechanismName[] = ["direct", "direct:runnable", "direct:blocked"];
 const X86_MECHANISMS: readonly MechanismName[] = ["userspace", "irqfd", "irqfd+resample", "split", "posted"];
 
 /** A machine with local APICs. */
@@ -18,10 +20,16 @@ export function isX86(board: Board): boolean {
   return board.controllers.some((each) => each.kind === "lapic");
 }
 
-/** The mechanisms that a board's architecture has, in the order of a comparison. */
+/** The mechanisms that a board's architecture has, in the order of a comparison; direct ones where it has an ITS. */
 export function mechanismsOf(board: Board): readonly MechanismName[] {
   if (isPower(board)) return POWER_MECHANISMS;
-  return isX86(board) ? X86_MECHANISMS : ARM_MECHANISMS;
+  if (isX86(board)) return X86_MECHANISMS;
+  return board.controllers.some((each) => each.kind === "its") ? [...ARM_MECHANISMS, ...DIRECT_MECHANISMS] : ARM_MECHANISMS;
+}
+
+/** Does a device's message become a virtual LPI by it? */
+export function isDirect(mechanism: MechanismName): boolean {
+  return DIRECT_MECHANISMS.includes(mechanism);
 }
 
 /** Whether a device can be given to a guest, and by which driver of VFIO (vfio.md 2). */
@@ -117,7 +125,9 @@ export function mechanismsFor(board: Board, device: Device, interrupt: Interrupt
 /** Why a mechanism cannot serve an interrupt of the device; null: it can. Of another architecture's mechanism, that. */
 export function whyNot(board: Board, device: Device, interrupt: Interrupt, mechanism: MechanismName): string | null {
   const judged = mechanismsFor(board, device, interrupt).find((each) => each.mechanism === mechanism);
-  return judged === undefined ? `it is a mechanism of ${X86_MECHANISMS.includes(mechanism) ? "x86" : "Arm"}, and the board is none` : judged.why;
+  if (judged !== undefined) return judged.why;
+  if (isDirect(mechanism) && primaryGic(board) !== null) return "the board has no ITS, and only its messages are injected directly";
+  return `it is a mechanism of ${X86_MECHANISMS.includes(mechanism) ? "x86" : "Arm"}, and the board is none`;
 }
 
 function interruptObstacle(board: Board, device: Device, interrupt: Interrupt): string | null {
@@ -163,10 +173,18 @@ function x86Obstacle(board: Board, device: Device, interrupt: Interrupt, mechani
 function mechanismObstacle(board: Board, device: Device, interrupt: Interrupt, mechanism: MechanismName): string | null {
   const level = isLevel(device, interrupt);
   const isLpi = BoardIndex.of(board).controllers.get(interrupt.controller)?.kind === "its";
+  if (isDirect(mechanism)) return isLpi ? directObstacle(board) : "only a message of a PCI function to an ITS is injected directly";
   if (isLpi && mechanism === "userspace") return null;
   if (mechanism === "irqfd") return level ? "the line is level: a plain irqfd does not lower it, and nobody unmasks it when the guest is done" : null;
   if (!level) return EDGE[mechanism] ?? null;
   return mechanism === "forward" ? forwardObstacle(board, device, interrupt) : null;
+}
+
+/** gic-v4.md C2.1. */
+function directObstacle(board: Board): string | null {
+  const gic = primaryGic(board);
+  if (gic?.kind === "gicv3" && gic.virtualLpis !== null) return null;
+  return `no tree says whether a GIC has virtual LPIs, and of this one virq does not know: --gicv4 4.0 (or 4.1) takes it for such a GICv4`;
 }
 
 /** A level interrupt; VFIO masks INTx at each interrupt, whatever trigger the tree gives it: PCI's pins are level. */

@@ -29,6 +29,8 @@ export interface Board {
 export interface BoardOptions {
   /** Give each device that has no IOMMU group one of its own, marked `assumed`. */
   readonly assumeIommu?: boolean;
+  /** Take a GICv3 with ITSs for this GICv4, which the hardware alone could tell. */
+  readonly gicv4?: "4.0" | "4.1";
 }
 
 /** A range of physical addresses, bytes. */
@@ -130,12 +132,16 @@ export interface GicV3 extends ControllerBase {
   readonly gich: Region | null;
   readonly gicv: Region | null;
   readonly maintenance: number | null;
+  /** The GICv4 whose virtual LPIs it has. No tree says so: null where virq does not know of any. */
+  readonly virtualLpis: "4.0" | "4.1" | null;
 }
 
 /** An interrupt translation service of a GICv3 (gic-its.md). */
 export interface Its extends ControllerBase {
   readonly kind: "its";
   readonly frame: Region;
+  /** Of the device ids that it takes. No tree says so: 16 where virq does not know better. */
+  readonly deviceBits: number;
 }
 
 /** A GICv2m frame: writes to it are SPIs. */

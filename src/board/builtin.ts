@@ -25,16 +25,21 @@ export function builtinBoard(name: string, options: BoardOptions = {}): Board | 
   return Object.hasOwn(FUNCTIONS, name) ? FUNCTIONS[name].reduce(addPciFunction, board) : board;
 }
 
-interface Subject {
+/** What there is to look at on a built-in board when nobody names a device: its path, and the interrupts that show the most. */
+export interface Subject {
   readonly device: string;
   readonly irqs: readonly number[];
+  /** The board gives it no IOMMU: one has to be assumed. */
+  readonly needsIommu: boolean;
 }
+
 const SUBJECTS: Readonly<Record<string, Subject>> = {
-  pc: { device: "/pci/01:00.0", irqs: [0, 1] },
-  pseries: { device: "/pci@800000020000001/00:01.0", irqs: [0, 1] },
+  pc: { device: "/pci/01:00.0", irqs: [0, 1], needsIommu: false },
+  d05: { device: "/soc/pcie@a00a0000/f9:10.0", irqs: [0], needsIommu: true },
+  pseries: { device: "/pci@800000020000001/00:01.0", irqs: [0, 1], needsIommu: false },
 };
 
-/** What there is to look at on a built-in board when nobody names a device: its path, and the interrupts that show the most. */
+/** Null where a board has none. */
 export function subjectOf(board: Board): Subject | null {
   return board.source === "built in" && Object.hasOwn(SUBJECTS, board.name) ? SUBJECTS[board.name] : null;
 }

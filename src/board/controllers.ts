@@ -5,6 +5,10 @@ import { kindOf, matches } from "./kinds.js";
 import { isPresentation, presentationOf, rangesOf } from "./power.js";
 import { type Reading } from "./reading.js";
 
+export const HIP07 = "hisilicon,hip07-d05";
+const HIP07_DEVICE_BITS = 19;
+const DEVICE_BITS = 16;
+
 /** True for nodes that take interrupts or messages. */
 export function isController(node: FdtNode): boolean {
   return node.has("interrupt-controller") || node.has("msi-controller") || kindOf(node) !== "other";
@@ -15,7 +19,7 @@ export function readController(node: FdtNode, reading: Reading): Controller {
   const common = { path: node.path, compatible: node.strings("compatible"), enabled: node.enabled, parent: reading.interrupts.parentController(node)?.path ?? null };
   if (kind === "gicv2") return { ...common, kind, ...gicv2(node, reading) };
   if (kind === "gicv3") return { ...common, kind, ...gicv3(node, reading) };
-  if (kind === "its") return { ...common, parent: node.parent?.path ?? null, kind, frame: frame(node, 0, "its frame", reading) };
+  if (kind === "its") return { ...common, parent: node.parent?.path ?? null, kind, frame: frame(node, 0, "its frame", reading), deviceBits: isHip07(reading) ? HIP07_DEVICE_BITS : DEVICE_BITS };
   if (kind === "v2m") return { ...common, parent: node.parent?.path ?? null, kind, ...v2m(node, reading) };
   if (kind === "mbigen" && node.has("interrupt-controller")) return mbigen(node, common, reading);
   const regions = reading.addresses.registers(node);
@@ -55,7 +59,13 @@ function gicv3(node: FdtNode, reading: Reading): Omit<GicV3, "path" | "compatibl
     gich: frames[count + 2] ?? null,
     gicv: frames[count + 3] ?? null,
     maintenance: maintenance(node, reading),
+    virtualLpis: reading.options.gicv4 ?? (isHip07(reading) ? "4.0" : null),
   };
+}
+
+/** The machine on which GICv4 was brought up (gic-v4.md C8.1); its ITSs take ids of 19 bits, as Linux prints when it boots there. */
+function isHip07(reading: Reading): boolean {
+  return reading.tree.root.strings("compatible").includes(HIP07);
 }
 
 function checkStride(node: FdtNode, stride: number | null): number | null {

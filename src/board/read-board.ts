@@ -23,7 +23,7 @@ export function readBoard(bytes: Uint8Array, name: string, options: BoardOptions
 export function describe(tree: FdtTree, name: string, source: Board["source"], options: BoardOptions): Board {
   const notes = new Set<string>();
   const note = (sentence: string): void => void notes.add(sentence);
-  const reading: Reading = { tree, note, addresses: new AddressMap(tree, note), interrupts: new InterruptTree(tree) };
+  const reading: Reading = { tree, note, addresses: new AddressMap(tree, note), interrupts: new InterruptTree(tree), options };
   const parts = new Parts(reading);
   for (const node of tree.nodes) parts.take(node);
   const tables = parts.hostNodes.map((node) => readTce(node)).filter((table) => table !== null);

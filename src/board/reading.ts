@@ -1,4 +1,5 @@
 import { type AddressMap } from "./address.js";
+import { type BoardOptions } from "./board.js";
 import { type FdtTree } from "./fdt-node.js";
 import { type InterruptTree } from "./interrupt-tree.js";
 
@@ -7,5 +8,6 @@ export interface Reading {
   readonly tree: FdtTree;
   readonly addresses: AddressMap;
   readonly interrupts: InterruptTree;
+  readonly options: BoardOptions;
   note(sentence: string): void;
 }

@@ -9,12 +9,15 @@ import { resetOf } from "../board/reset.js";
 import { loadBoard } from "../node/load-board.js";
 import { boardText, deviceText } from "./boards-text.js";
 import { type BoardList, type BoardOutput } from "./boards-schema.js";
+import { addGicv4Option } from "./gicv4-option.js";
+import { given } from "./given.js";
 import { addPciOption, withPciFunctions } from "./pci-option.js";
 import { table } from "./table.js";
 
 interface Options {
   readonly json?: boolean;
   readonly assumeIommu?: boolean;
+  readonly gicv4?: "4.0" | "4.1";
   readonly device?: string;
   readonly pci?: readonly PciFunctionRequest[];
 }
@@ -28,7 +31,7 @@ export function addBoardsCommand(program: Command): void {
     .option("--json", "print JSON (schema/boards.schema.json)")
     .option("--assume-iommu", "give each device without an IOMMU a group of its own, and say so")
     .option("--device <path>", "only this device, with every reason in full");
-  addPciOption(command).action((name: string | undefined, options: Options) => {
+  addGicv4Option(addPciOption(command)).action((name: string | undefined, options: Options) => {
     process.stdout.write(`${name === undefined ? list(options) : show(name, options)}\n`);
   });
 }
@@ -56,7 +59,7 @@ function list(options: Options): string {
 const assignable = (board: Board): Device[] => board.devices.filter((device) => assignmentOf(board, device).why === null);
 
 function show(name: string, options: Options): string {
-  const board = withPciFunctions(loadBoard(name, { assumeIommu: options.assumeIommu ?? false }), options.pci ?? []);
+  const board = withPciFunctions(loadBoard(name, { assumeIommu: options.assumeIommu ?? false, ...given({ gicv4: options.gicv4 }) }), options.pci ?? []);
   const device = options.device === undefined ? null : findDevice(board, options.device);
   if (options.json) return JSON.stringify(boardJson(device ? { ...board, devices: [device] } : board, board), null, 2);
   return device ? deviceText(board, device) : boardText(board);

@@ -2,7 +2,7 @@ import { dirname, resolve } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
 import { isX86, MECHANISMS, mechanismsOf } from "../board/assign.js";
 import type { Board } from "../board/board.js";
-import { builtinBoard, subjectOf } from "../board/builtin.js";
+import { builtinBoard, type Subject, subjectOf } from "../board/builtin.js";
 import { findDevice, findInterrupt } from "../board/find-device.js";
 import type { PciFunctionRequest } from "../board/pci.js";
 import type { DeliveryRequest } from "../delivery/request.js";
@@ -13,6 +13,7 @@ import { COST_PROFILES, DEFAULT_PROFILE, DEFAULT_X86_PROFILE } from "../scenario
 import { readScenario, type Scenario, scenarioSchema, type Workload, workloadSchema } from "../scenario/scenario.js";
 import { PersonError } from "../sim/person-error.js";
 import { given } from "./given.js";
+import { addGicv4Option } from "./gicv4-option.js";
 import { addPciOption, withPciFunctions } from "./pci-option.js";
 
 /** What a person can say instead of, or on top of, a scenario file. */
@@ -21,6 +22,7 @@ export interface RunOptions {
   device?: string;
   irq?: number[];
   assumeIommu?: boolean;
+  gicv4?: "4.0" | "4.1";
   pci?: PciFunctionRequest[];
   profile?: string;
   mechanism?: string[];
@@ -30,6 +32,9 @@ export interface RunOptions {
   duration?: number;
   seed?: number;
   vcpus?: number;
+  cpus?: number;
+  sliceNs?: number;
+  others?: string;
   wait?: string;
   accesses?: number;
   handlerNs?: number;
@@ -49,7 +54,7 @@ const numbers = (text: string, before: number[] = []): number[] => [...before, .
 const names = (text: string, before: string[] = []): string[] => [...before, ...text.split(",")];
 
 export function addRunOptions(command: Command): Command {
-  return addPciOption(command)
+  return addGicv4Option(addPciOption(command))
     .argument("[scenario]", "a scenario file (YAML; schema/scenario.schema.json)")
     .option("--board <file|name>", "a device tree blob, or a built-in board")
     .option("--device <path>", "the device's path in the tree")
@@ -63,6 +68,9 @@ export function addRunOptions(command: Command): Command {
     .option("--duration <ms>", "ends the run earlier, in virtual time", number)
     .option("--seed <n>", "seed of everything random", number)
     .option("--vcpus <n>", "vCPUs of the guest", number)
+    .option("--cpus <n>", "physical CPUs that the vCPUs share by turns", number)
+    .option("--slice-ns <n>", "how long one keeps a shared CPU while others wait, nanoseconds", number)
+    .option("--others <how>", "what the other vCPUs do: halt, or spin")
     .option("--wait <how>", "what the guest does between interrupts: spin, or wfi (x86: hlt)")
     .option("--accesses <n>", "device register accesses in the guest's handler", number)
     .option("--handler-ns <n>", "the handler's own work, nanoseconds", number)
@@ -96,16 +104,17 @@ export function requestOf(scenario: Scenario, base: string, options: RunOptions 
 
 function scenarioOfOptions(options: RunOptions): Scenario {
   if (options.board === undefined) throw new PersonError("name a scenario file, or a board with --board and a device with --device");
-  const { board, device = subjectNamed(board) } = options;
-  if (device === null) throw new PersonError(`--board ${board}: name a device with --device (virq boards ${board} lists them)`);
-  return scenarioSchema.parse({ board, device });
+  const { board } = options;
+  const subject = options.device === undefined ? subjectNamed(board) : { device: options.device, needsIommu: false };
+  if (subject === null) throw new PersonError(`--board ${board}: name a device with --device (virq boards ${board} lists them)`);
+  return scenarioSchema.parse({ board, device: subject.device, assumeIommu: subject.needsIommu });
 }
 
 function boardOf(scenario: Scenario, options: RunOptions, base: string): Board {
   const assumeIommu = options.assumeIommu ?? scenario.assumeIommu;
   const named = options.board ?? scenario.board;
   const isFile = options.board === undefined && /[./]/.test(named);
-  const board = loadBoard(isFile ? resolve(base, named) : named, { assumeIommu });
+  const board = loadBoard(isFile ? resolve(base, named) : named, { assumeIommu, ...given({ gicv4: options.gicv4 ?? scenario.gicv4 }) });
   const functions = scenario.pciFunctions.map(({ pin, ...rest }) => ({ intxPin: pin, ...given(rest) }));
   return withPciFunctions(board, [...functions, ...(options.pci ?? [])]);
 }
@@ -118,6 +127,9 @@ const WORKLOAD_OPTIONS = {
   durationMs: "duration",
   seed: "seed",
   vcpus: "vcpus",
+  cpus: "cpus",
+  sliceNs: "sliceNs",
+  others: "others",
   wait: "wait",
   accessesPerService: "accesses",
   handlerNs: "handlerNs",
@@ -136,10 +148,10 @@ function workloadOf(workload: Workload, options: RunOptions): Workload {
   throw new PersonError(`--${option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}: ${issue.message}`);
 }
 
-/** What a built-in board shows when nobody names a device; null for any other. */
-function subjectNamed(name: string): string | null {
+/** Null for a board that is not built in, or that shows nothing by itself. */
+function subjectNamed(name: string): Subject | null {
   const board = builtinBoard(name);
-  return board === undefined ? null : (subjectOf(board)?.device ?? null);
+  return board === undefined ? null : subjectOf(board);
 }
 
 function defaultProfile(board: Board): string {

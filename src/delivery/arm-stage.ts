@@ -1,4 +1,4 @@
-import { isLevel } from "../board/assign.js";
+import { isDirect, isLevel } from "../board/assign.js";
 import { REGISTERS_STRIDE } from "../device/register-file.js";
 import { binding } from "../guest/bindings.js";
 import { doorbellOf, FIRST_LPI, type LpiSetup } from "../guest/lpi-setup.js";
@@ -19,9 +19,10 @@ const TABLES = GUEST.ram + 0x10_0000;
 const GUEST_DEVICE_ID = 8;
 
 /** A board with a GIC, powered on. */
-export function armMachine({ request }: StageRequest): Machine {
+export function armMachine({ request, mechanism }: StageRequest): Machine {
   const { board, device, workload, profile, hazards } = request;
-  return new Machine({ board, device, seed: workload.seed, costs: costTable(profile), accessesToService: workload.accessesPerService, hazards });
+  const options = { board, device, seed: workload.seed, costs: costTable(profile), accessesToService: workload.accessesPerService, hazards };
+  return new Machine(options, { vgicV4Enable: isDirect(mechanism) });
 }
 
 /** Boots it, with a guest that has an in-kernel GIC. */
@@ -31,7 +32,7 @@ export function* armStage(machine: Machine, asked: StageRequest): Step<Stage> {
   const hasIts = usesIts(asked, machine.host.gic.version);
   const wires = asked.interrupts.map(({ index }, i): Wire => (hasIts ? messageWire(index, i) : { index, line: FIRST_GUEST_SPI + i, message: null }));
   const vmm = yield* Vmm.start(machine.host, machine.nodes, {
-    ...placement(machine.host.cpus.length),
+    ...placement(machine.host.cpus.length, workload.cpus),
     vcpus: workload.vcpus,
     interrupts: 64 + 32 * Math.ceil(hasIts ? 0 : wires.length / 32),
     hasIts,
@@ -53,7 +54,7 @@ function messageWire(index: number, i: number): Wire {
   return { index, line, message: { address: doorbellOf(GUEST.its), data: i, deviceId: GUEST_DEVICE_ID } };
 }
 
-function software({ request, interrupts }: StageRequest, version: 2 | 3, hasIts: boolean): GuestSoftware {
+function software({ request, interrupts, mechanism }: StageRequest, version: 2 | 3, hasIts: boolean): GuestSoftware {
   const { workload, device } = request;
   const guestIntid = (i: number): number => (hasIts ? FIRST_LPI : FIRST_GUEST_SPI) + i;
   const lpis: LpiSetup = { its: GUEST.its, tables: TABLES, deviceId: GUEST_DEVICE_ID, events: interrupts.length };
@@ -66,8 +67,8 @@ function software({ request, interrupts }: StageRequest, version: 2 | 3, hasIts:
       binding(guestIntid(i), GUEST.devices + index * REGISTERS_STRIDE, { accessesPerService: workload.accessesPerService }),
     ),
     eoiMode: workload.eoiMode,
-    idle: workload.wait === "spin" ? "spin" : "wfi",
-    othersIdle: "wfi",
+    idle: workload.wait === "spin" && mechanism !== "direct:blocked" ? "spin" : "wfi",
+    othersIdle: workload.others === "spin" ? "spin" : "wfi",
     handlerNs: workload.handlerNs,
     vcpus: workload.vcpus,
   });

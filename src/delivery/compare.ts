@@ -2,9 +2,12 @@ import { assignmentOf, isLevel, isX86, type MechanismName, whyNot } from "../boa
 import type { Interrupt } from "../board/board.js";
 import type { EventSink } from "../sim/event.js";
 import { PersonError } from "../sim/person-error.js";
+import { costTable } from "../scenario/profile.js";
 import type { DeliveryRequest } from "./request.js";
 import { type Comparison, type MechanismResult, notApplicable } from "./result.js";
 import { runMechanism } from "./run.js";
+import { whyNoNeighbour } from "./sharing.js";
+import { HOST_CPUS } from "./stage.js";
 import { whyNoGuestNumbers } from "./x86-stage.js";
 
 const GICV2_VCPUS = 8;
@@ -57,6 +60,8 @@ function fitting(request: DeliveryRequest, mechanism: MechanismName): Interrupt[
     return reason === null;
   });
   if (fit.length === 0) return why;
+  const noNeighbour = whyNoNeighbour(mechanism, request.workload, costTable(request.profile), board.cpus.length);
+  if (noNeighbour !== null) return noNeighbour;
   return isX86(board) ? fittingOnX86(request, fit, mechanism) : fit;
 }
 
@@ -73,6 +78,7 @@ function checkWorkload(request: DeliveryRequest): void {
   const raisingNs = (workload.interrupts / workload.burst / workload.ratePerSecond) * 1e9;
   if (raisingNs + workload.interrupts * workload.handlerNs > CLOCK_NS)
     throw new PersonError(`${workload.interrupts} interrupts at ${workload.ratePerSecond}/s outlast virq's clock (104 days): ask for fewer, or faster ones`);
+  checkSharing(request);
   const cpus = request.board.cpus.length;
   if (request.workload.vcpus > 1 && cpus < CPUS_FOR_SEVERAL)
     throw new PersonError(`${request.board.name} has ${cpus} CPU${cpus === 1 ? "" : "s"}, and several vCPUs need ${CPUS_FOR_SEVERAL}: ask for 1`);
@@ -80,6 +86,15 @@ function checkWorkload(request: DeliveryRequest): void {
   const isV2 = !request.board.controllers.some((each) => each.kind === "gicv3");
   if (isV2 && request.workload.vcpus > GICV2_VCPUS)
     throw new PersonError(`${request.board.name} has a GICv2, whose guests have at most ${GICV2_VCPUS} vCPUs: ask for fewer than ${request.workload.vcpus}`);
+}
+
+function checkSharing({ board, workload }: DeliveryRequest): void {
+  const { cpus, others } = workload;
+  if (isX86(board) && (cpus !== undefined || others === "spin"))
+    throw new PersonError(`${board.name} is a PC, whose other vCPUs wait for a start-up message: --cpus and --others are for Arm boards`);
+  const free = board.cpus.filter((cpu) => cpu.enabled).length - HOST_CPUS;
+  if (cpus !== undefined && cpus > free)
+    throw new PersonError(`${board.name} has ${Math.max(free, 0)} CPUs beside those that take host interrupts and the VMM: ask for fewer than ${cpus} with --cpus`);
 }
 
 function comparisonOf(request: DeliveryRequest, mechanisms: MechanismResult[]): Comparison {

@@ -11,7 +11,7 @@ import type { X86Host } from "../host/x86/x86-host.js";
 import type { Host } from "../host/machine.js";
 import { Sysfs } from "../host/sysfs.js";
 import { Arm64 } from "../kvm/arm64/arm64.js";
-import { KvmModule } from "../kvm/arm64/module.js";
+import { KvmModule, type KvmModuleOptions } from "../kvm/arm64/module.js";
 import { KvmNode } from "../kvm/system.js";
 import { X86 } from "../kvm/x86/x86.js";
 import { X86Module, type X86ModuleOptions } from "../kvm/x86/module.js";
@@ -130,6 +130,7 @@ function simOf({ board, seed, costs, hazards }: MachineOptions): Sim {
 export class Machine extends BoardMachine {
   constructor(
     options: MachineOptions,
+    private readonly kvm: KvmModuleOptions = {},
     override readonly host: GicHost = hostFromBoard(simOf(options), options.board),
   ) {
     const { board, device } = options;
@@ -139,7 +140,7 @@ export class Machine extends BoardMachine {
 
   protected override *loadKvm(): Step<void> {
     const { host, nodes } = this;
-    const kvm = new KvmModule(host);
+    const kvm = new KvmModule(host, this.kvm);
     must(yield* kvm.start(), "KVM's timers");
     const arch = new Arm64({ cpus: host.cpus.length, gicVersion: host.gic.version });
     nodes.register("/dev/kvm", new KvmNode(kvm, arch));

@@ -1,6 +1,7 @@
 import { Ev, type EventArgument, type EventSink } from "../sim/event.js";
 import type { Sim } from "../sim/sim.js";
 import { Samples } from "./samples.js";
+import type { VcpuState } from "./vcpu-state.js";
 
 const SPURIOUS = 1023;
 
@@ -17,6 +18,9 @@ export interface MeterTargets {
   readonly guestIntids: readonly number[];
   readonly triggerEventfds: readonly number[];
   readonly resampleEventfds: readonly number[];
+  /** The vCPU that takes the interrupts: its id, and where it is now. */
+  readonly vcpu: number;
+  vcpuState(): VcpuState;
 }
 
 /**
@@ -35,6 +39,15 @@ export class Meter implements EventSink {
   ioctls = 0;
   /** Notifications of posted interrupts that the remapping hardware sent. */
   notifications = 0;
+  /** GICv4: doorbells that the host took, changes of a vPE's redistributor, commands that ITSs executed. */
+  doorbells = 0;
+  vpeMoves = 0;
+  itsCommands = 0;
+  /** Times that the vCPU had to leave its CPU to another thread. */
+  preemptions = 0;
+  /** Of the interrupts that met the vCPU in each state: how many, and their latency. */
+  readonly metBy: Record<VcpuState, number> = { resident: 0, runnable: 0, blocked: 0 };
+  readonly latencyBy: Readonly<Record<VcpuState, Samples>> = { resident: new Samples(), runnable: new Samples(), blocked: new Samples() };
   wakeups = 0;
   contextSwitches = 0;
   spuriousAcknowledges = 0;
@@ -46,6 +59,10 @@ export class Meter implements EventSink {
   private readonly assertedAt: Float64Array;
   /** By place: when the guest last ended it, -1 before that and once its line, or its pin, is masked or unmasked again. */
   private readonly endedAt: Float64Array;
+  /** By place: the state that the oldest unacknowledged assertion met. */
+  private readonly met: VcpuState[] = [];
+  /** Where the vCPU was at the last change of threads. */
+  private lastState: VcpuState = "resident";
 
   constructor(private readonly targets: MeterTargets) {
     this.assertedAt = new Float64Array(targets.guestIntids.length).fill(-1);
@@ -79,11 +96,12 @@ export class Meter implements EventSink {
         else if (this.targets.resampleEventfds.includes(Number(a))) this.resampleSignals++;
         break;
       case Ev.kvm_exit:
+        if (Number(a) !== this.targets.vcpu) break;
         this.exits++;
         this.exitsByReason.set(b ?? "", (this.exitsByReason.get(b ?? "") ?? 0) + 1);
         break;
       case Ev.kvm_userspace_exit:
-        this.userExits++;
+        if (Number(a) === this.targets.vcpu) this.userExits++;
         break;
       case Ev.pi_notification:
         this.notifications++;
@@ -96,6 +114,16 @@ export class Meter implements EventSink {
         break;
       case Ev.sched_switch:
         this.contextSwitches++;
+        this.switched();
+        break;
+      case Ev.vpe_doorbell:
+        this.doorbells++;
+        break;
+      case Ev.vpe_move:
+        this.vpeMoves++;
+        break;
+      case Ev.its_hw_command:
+        this.itsCommands++;
         break;
       case Ev.guest_ack:
         this.acknowledged(sim, Number(b));
@@ -110,7 +138,17 @@ export class Meter implements EventSink {
 
   private raised(sim: Sim, index: number): void {
     const place = this.targets.indexes.indexOf(index);
-    if (this.assertedAt[place] < 0) this.assertedAt[place] = sim.now();
+    if (this.assertedAt[place] >= 0) return;
+    const state = this.targets.vcpuState();
+    this.assertedAt[place] = sim.now();
+    this.met[place] = state;
+    this.metBy[state]++;
+  }
+
+  private switched(): void {
+    const state = this.targets.vcpuState();
+    if (this.lastState === "resident" && state === "runnable") this.preemptions++;
+    this.lastState = state;
   }
 
   private serviced(index: number, found: number): void {
@@ -126,6 +164,7 @@ export class Meter implements EventSink {
     const place = this.targets.guestIntids.indexOf(intid);
     if (place < 0 || this.assertedAt[place] < 0) return;
     this.latency.add(sim.now() - this.assertedAt[place]);
+    this.latencyBy[this.met[place]].add(sim.now() - this.assertedAt[place]);
     this.assertedAt[place] = -1;
   }
 

@@ -10,6 +10,8 @@ const distributionSchema = z
   .nullable()
   .describe("nanoseconds of virtual time under the cost profile; null where there was no sample, or no published figure for any step of the way");
 
+const metSchema = z.strictObject({ interrupts: z.int(), latencyNs: distributionSchema });
+
 /** One mechanism's run. Counts are exact, times are modelled (design, section 4b). */
 export const mechanismResultSchema = z.strictObject({
   mechanism: z.enum(MECHANISMS),
@@ -24,7 +26,7 @@ export const mechanismResultSchema = z.strictObject({
   spurious: whole("acknowledges that returned the special id, and handler runs that found nothing to do"),
   hostInterrupts: whole("acknowledges of the device's interrupt on the physical controller"),
   ipisPerInterrupt: perInterrupt("acknowledges of inter-processor interrupts on the physical controller"),
-  exitsPerInterrupt: perInterrupt("returns from guest mode to the host"),
+  exitsPerInterrupt: perInterrupt("returns from guest mode to the host, of the vCPU that takes the interrupts"),
   exitsByReason: z.record(z.string(), z.number()).nullable().describe("the same by reason, as KVM's tracepoint names it, per delivered interrupt"),
   userExitsPerInterrupt: perInterrupt("exits that return from KVM_RUN"),
   hostMasksPerInterrupt: perInterrupt("times the device's line was masked at the physical controller"),
@@ -34,6 +36,14 @@ export const mechanismResultSchema = z.strictObject({
   ioctlsPerInterrupt: perInterrupt("ioctls of the VMM"),
   wakeupsPerInterrupt: perInterrupt("blocked user-space threads made runnable"),
   contextSwitchesPerInterrupt: perInterrupt("changes of thread on a physical CPU"),
+  doorbellsPerInterrupt: perInterrupt("GICv4: doorbells that the host took"),
+  vpeMovesPerInterrupt: perInterrupt("GICv4: changes of the redistributor that a vPE is mapped to"),
+  itsCommandsPerInterrupt: perInterrupt("commands that the host's ITSs executed, SYNC and VSYNC among them"),
+  preemptionsPerInterrupt: perInterrupt("times that the vCPU had to leave its CPU to another thread"),
+  byState: z
+    .strictObject({ resident: metSchema, runnable: metSchema, blocked: metSchema })
+    .nullable()
+    .describe("by where its vCPU was when an interrupt came: on a CPU, where GICv4's vPE is resident; waiting for one; asleep"),
   notificationsPerInterrupt: perInterrupt("posted-interrupt notifications by the remapping hardware (x86)"),
   latencyNs: distributionSchema,
   eoiToUnmaskNs: distributionSchema,

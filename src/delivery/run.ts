@@ -1,8 +1,9 @@
-import { isX86, type MechanismName } from "../board/assign.js";
+import { isDirect, isX86, type MechanismName } from "../board/assign.js";
 import type { Interrupt } from "../board/board.js";
 import { Workload } from "../device/workload.js";
 import { EventfdFile } from "../host/eventfd.js";
 import type { EventSink } from "../sim/event.js";
+import type { Sim } from "../sim/sim.js";
 import { run, type Step } from "../sim/step.js";
 import { AssignedDevice } from "../vmm/platform-device.js";
 import type { VmmCore } from "../vmm/vmm-core.js";
@@ -12,8 +13,10 @@ import { DELIVERY_MECHANISMS } from "./mechanisms/all.js";
 import { Meter } from "./meter.js";
 import type { DeliveryRequest } from "./request.js";
 import type { MechanismResult } from "./result.js";
+import { shareCpus, type Sharing } from "./sharing.js";
 import type { Range, Stage, StageRequest } from "./stage.js";
 import type { Distribution } from "./samples.js";
+import { VCPU_STATES, vcpuStateOf } from "./vcpu-state.js";
 import { pcMachine, x86Stage } from "./x86-stage.js";
 
 const NS_PER_S = 1e9;
@@ -46,6 +49,7 @@ export class Delivery {
     /** The lines that this mechanism serves, in the order of `interrupts`. */
     readonly sources: readonly DeviceLine[],
     readonly apicv: boolean | null,
+    private readonly sharing: Sharing,
   ) {}
 
   static prepare(request: DeliveryRequest, mechanism: MechanismName, interrupts: readonly Interrupt[]): Delivery {
@@ -66,6 +70,13 @@ export class Delivery {
     const { machine, vmm, wires } = stage;
     const assigned = yield* AssignedDevice.assign(vmm, machine.group, machine.deviceName, machine.open);
     yield* assigned.vfio.prepare(wires.map((wire) => wire.index));
+    // A message that the guest has not mapped yet is nobody's: its driver first, as with any real VMM (gic-v4.md C3.5).
+    const isMappedFirst = isDirect(asked.mechanism);
+    const sharing = shareCpus(stage, asked);
+    if (isMappedFirst) {
+      vmm.run();
+      yield* settle(machine.sim, sharing);
+    }
     const triggers: number[] = [];
     const resamples: number[] = [];
     for (let i = 0; i < wires.length; i++) {
@@ -73,8 +84,9 @@ export class Delivery {
       triggers.push(eventfdId(vmm, made.trigger));
       if (made.resample >= 0) resamples.push(eventfdId(vmm, made.resample));
     }
-    vmm.run();
-    yield* machine.sim.settle();
+    if (!isMappedFirst) vmm.run();
+    sharing.begin();
+    yield* settle(machine.sim, sharing);
     const sources = wires.map(({ index }) => machine.lineOf(index));
     for (let i = 0; i < sources.length; i++) yield* machine.placeInterrupt(sources[i].irq);
     const meter = new Meter({
@@ -85,8 +97,10 @@ export class Delivery {
       guestIntids: stage.guestNumbers,
       triggerEventfds: triggers,
       resampleEventfds: resamples,
+      vcpu: vmm.threads[0].vcpu.id,
+      vcpuState: () => vcpuStateOf(machine.host, vmm.threads[0]),
     });
-    return new Delivery(machine, meter, sources, stage.apicv);
+    return new Delivery(machine, meter, sources, stage.apicv, sharing);
   }
 
   /** Lets the device raise as the workload says, until everything is quiet. */
@@ -105,16 +119,32 @@ export class Delivery {
       const count = Math.min(Math.ceil(conditions / workload.burst), occasionsInTime);
       const jitterNs = Math.floor(periodNs * JITTER);
       const startNs = begin + periodNs;
-      new Workload(sim, source, { count, periodNs, burst: workload.burst, conditions, jitterNs, startNs, seed: workload.seed + i }).start();
+      new Workload(sim, source, { count, periodNs, burst: workload.burst, conditions, jitterNs, startNs, seed: workload.seed + i, ahead: this.sharing.ahead }).start();
       longest = Math.max(longest, count);
     }
     for (let done = SLICE; done < longest; done += SLICE) {
       yield* sim.runUntil(begin + done * periodNs);
       progress(done * workload.burst * this.sources.length);
     }
-    yield* sim.runUntil(begin + (longest + 1) * periodNs + DRAIN_NS);
+    yield* this.drain(begin + (longest + 1) * periodNs);
     sim.traceTo(null);
   }
+
+  /** Until what was raised by `timeNs` is served. Threads that have their CPUs by turns never come to rest: no longer than that. */
+  private *drain(timeNs: number): Step<void> {
+    const { sharing, sources } = this;
+    const { sim } = this.machine;
+    const endNs = timeNs + DRAIN_NS;
+    yield* sim.runUntil(sharing.roundNs === 0 ? endNs : timeNs);
+    if (sharing.roundNs === 0) return;
+    for (let ns = timeNs; ns < endNs && sources.some(({ source }) => source.counts.lost > 0); ns += sharing.roundNs) yield* sim.runUntil(ns + sharing.roundNs);
+  }
+}
+
+/** Until nothing is left to do, or every thread that has its CPU by turns has had it. */
+function* settle(sim: Sim, { roundNs }: Sharing): Step<void> {
+  if (roundNs === 0) yield* sim.settle();
+  else yield* sim.runUntil(sim.clock.reduce((latest, ns) => Math.max(latest, ns), 0) + 2 * roundNs);
 }
 
 function within({ first, last }: Range): (number: number) => boolean {
@@ -175,6 +205,11 @@ function resultOf(delivery: Delivery, mechanism: MechanismName, interrupts: read
     wakeupsPerInterrupt: per(meter.wakeups),
     contextSwitchesPerInterrupt: per(meter.contextSwitches),
     notificationsPerInterrupt: per(meter.notifications),
+    doorbellsPerInterrupt: per(meter.doorbells),
+    vpeMovesPerInterrupt: per(meter.vpeMoves),
+    itsCommandsPerInterrupt: per(meter.itsCommands),
+    preemptionsPerInterrupt: per(meter.preemptions),
+    byState: Object.fromEntries(VCPU_STATES.map((state) => [state, { interrupts: meter.metBy[state], latencyNs: modelled(meter.latencyBy[state].distribution()) }])) as MechanismResult["byState"],
     latencyNs: modelled(meter.latency.distribution()),
     eoiToUnmaskNs: modelled(meter.eoiToUnmask.distribution()),
   };

@@ -33,8 +33,15 @@ export interface Stage {
   readonly apicv: boolean | null;
 }
 
-/** Host interrupts on CPU 0, the VMM on the next, the vCPU that takes the interrupts on one of its own, the others on the rest. */
-export function placement(cpus: number): { mainCpu: number; vcpuCpus: number[] } {
-  if (cpus < 3) return { mainCpu: cpus - 1, vcpuCpus: [cpus - 1] };
-  return { mainCpu: 1, vcpuCpus: Array.from({ length: cpus - 2 }, (_, i) => i + 2) };
+/** CPUs that host interrupts and the VMM take. */
+export const HOST_CPUS = 2;
+
+/**
+ * Host interrupts on CPU 0, the VMM on the next, the vCPU that takes the interrupts on one of its own, the others on the rest.
+ *
+ * @param shared all vCPUs have so many by turns
+ */
+export function placement(cpus: number, shared?: number): { mainCpu: number; vcpuCpus: number[]; sharesCpus: boolean } {
+  if (cpus <= HOST_CPUS) return { mainCpu: cpus - 1, vcpuCpus: [cpus - 1], sharesCpus: false };
+  return { mainCpu: 1, vcpuCpus: Array.from({ length: shared ?? cpus - HOST_CPUS }, (_, i) => i + HOST_CPUS), sharesCpus: shared !== undefined };
 }

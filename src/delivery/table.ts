@@ -1,7 +1,10 @@
+import { isDirect } from "../board/assign.js";
 import { COST_PROFILES, NO_FIGURE } from "../scenario/profiles.js";
 import { PRIMITIVE_MEANING } from "../sim/cost.js";
 import type { Comparison, MechanismResult } from "./result.js";
 import type { Distribution } from "./samples.js";
+import { NEIGHBOUR_NS } from "./sharing.js";
+import { VCPU_STATES } from "./vcpu-state.js";
 
 /** One line of the table: a label, and what it shows of a mechanism. */
 export interface Row {
@@ -28,8 +31,6 @@ const isUnpublished = (m: MechanismResult): boolean => m.latencyNs === null && (
 /** The rows of a comparison: exits by reason as far as any mechanism had that reason. */
 export function rowsOf(comparison: Comparison): Row[] {
   const reasons = [...new Set(comparison.mechanisms.flatMap((m) => Object.keys(m.exitsByReason ?? {})))].sort();
-  const count = (label: string, of: (m: MechanismResult) => number | null): Row => ({ label, value: (m) => whole(of(m)), number: of });
-  const per = (label: string, of: (m: MechanismResult) => number | null): Row => ({ label, value: (m) => ratio(of(m)), number: of });
   const isChoice = comparison.interrupts.length > 1;
   return [
     ...(isChoice ? [{ label: "interrupts served", value: (m: MechanismResult) => m.irqs.join(",") }] : []),
@@ -48,6 +49,7 @@ export function rowsOf(comparison: Comparison): Row[] {
     per("host unmasks", (m) => m.hostUnmasksPerInterrupt),
     per("eventfd signals", (m) => m.eventfdSignalsPerInterrupt),
     per("resamplefd signals", (m) => m.resamplefdSignalsPerInterrupt),
+    ...directRows(comparison),
     ...(comparison.mechanisms.some((m) => (m.notificationsPerInterrupt ?? 0) > 0) ? [per("posted notifications", (m) => m.notificationsPerInterrupt)] : []),
     per("ioctls", (m) => m.ioctlsPerInterrupt),
     per("user-space wake-ups", (m) => m.wakeupsPerInterrupt),
@@ -57,8 +59,30 @@ export function rowsOf(comparison: Comparison): Row[] {
       value: (m: MechanismResult) => (isUnpublished(m) ? "n/a" : time(m.latencyNs, which)),
       number: (m: MechanismResult) => m.latencyNs?.[which] ?? null,
     })),
+    ...stateRows(comparison),
     { label: "EOI to unmask p50", value: (m) => time(m.eoiToUnmaskNs, "p50"), number: (m) => m.eoiToUnmaskNs?.p50 ?? null },
   ];
+}
+
+const count = (label: string, of: (m: MechanismResult) => number | null): Row => ({ label, value: (m) => whole(of(m)), number: of });
+const per = (label: string, of: (m: MechanismResult) => number | null): Row => ({ label, value: (m) => ratio(of(m)), number: of });
+
+/** What GICv4 does beside, and what sharing a CPU does. */
+function directRows({ mechanisms, workload }: Comparison): Row[] {
+  const hasDirect = mechanisms.some((m) => m.applicable && isDirect(m.mechanism));
+  return [
+    ...(hasDirect || workload.cpus !== undefined ? [per("preemptions", (m) => m.preemptionsPerInterrupt)] : []),
+    ...(hasDirect ? [per("doorbells", (m) => m.doorbellsPerInterrupt), per("vPE moves", (m) => m.vpeMovesPerInterrupt), per("ITS commands", (m) => m.itsCommandsPerInterrupt)] : []),
+  ];
+}
+
+/** Latency by where its vCPU was, where they are told apart. */
+function stateRows({ mechanisms, workload }: Comparison): Row[] {
+  if (workload.cpus === undefined && !mechanisms.some((m) => m.applicable && isDirect(m.mechanism))) return [];
+  return VCPU_STATES.flatMap((state) => [
+    count(`vCPU ${state}`, (m) => m.byState?.[state].interrupts ?? null),
+    ...(["p50", "p99"] as const).map((which) => ({ label: `  latency ${which}`, value: (m: MechanismResult) => time(m.byState?.[state].latencyNs ?? null, which) })),
+  ]);
 }
 
 function isX86Run(comparison: Comparison): boolean {
@@ -73,9 +97,24 @@ export function headLines(comparison: Comparison): string[] {
     `${comparison.board}  ${comparison.device}  ${irqs.join("; ")}`,
     `${w.interrupts} interrupts, ${w.ratePerSecond}/s in bursts of ${w.burst}, seed ${w.seed}; ${w.vcpus} vCPU${w.vcpus > 1 ? "s" : ""}, guest waits by ${w.wait}, ${w.accessesPerService} access${w.accessesPerService === 1 ? "" : "es"} and ${w.handlerNs} ns per handler${isX86Run(comparison) ? `, EOI by ${w.eoi}` : ""}`,
     `Counts come from the run and are exact; times are modelled under the cost profile ${comparison.profile}.`,
+    ...sharingLines(comparison),
     ...(comparison.assumedIommu ? ["The tree names no IOMMU for this device: one is assumed (--assume-iommu)."] : []),
   ];
 }
+
+/** Who shares CPUs with whom. */
+function sharingLines({ workload: w, mechanisms }: Comparison): string[] {
+  const busy = w.others === "spin" && w.vcpus > 1 ? "; the other vCPUs keep their CPUs busy" : "";
+  const has = (name: MechanismResult["mechanism"]): boolean => mechanisms.some((m) => m.applicable && m.mechanism === name);
+  return [
+    ...(w.cpus === undefined ? [] : [`The vCPUs have ${w.cpus} CPU${w.cpus === 1 ? "" : "s"} by turns of ${nanoseconds(w.sliceNs)}, those that slept first${busy}.`]),
+    ...(w.cpus === undefined && busy !== "" ? [`${busy.slice(2, 3).toUpperCase()}${busy.slice(3)}.`] : []),
+    ...(has("direct:runnable") ? [NEIGHBOUR] : []),
+    ...(has("direct:blocked") ? ["direct:blocked: the guest waits by WFI, and a neighbour is busy on its CPU, so that the WFI traps."] : []),
+  ];
+}
+
+const NEIGHBOUR = `direct:runnable: a neighbour takes the CPU shortly before each interrupt and keeps it for ${nanoseconds(NEIGHBOUR_NS)}: the exit is that preemption's.`;
 
 /** What has no figure, and why mechanisms do not fit: one line for all where the reason is the same. */
 export function footLines(comparison: Comparison): string[] {
@@ -85,7 +124,7 @@ export function footLines(comparison: Comparison): string[] {
     if (!m.applicable) return [`${m.mechanism} does not fit: ${m.why ?? ""}`];
     return isUnpublished(m) ? [`${m.mechanism}: latency n/a: no published figure for any step of its way (${comparison.profile}).`] : [];
   });
-  return [...perMechanism, ...unpricedExits(comparison)];
+  return [...perMechanism, ...unpricedExits(comparison), ...unpricedInjection(comparison)];
 }
 
 /** Whose times are too short, where the profile has no figure for what they have and others have not. */
@@ -94,6 +133,11 @@ function unpricedExits({ mechanisms, profile }: Comparison): string[] {
   const names = mechanisms.filter((m) => (m.userExitsPerInterrupt ?? 0) > 0).map((m) => m.mechanism);
   if (!source.startsWith(NO_FIGURE) || names.length === 0) return [];
   return [`${names.join(", ")}: times leave out what ${PRIMITIVE_MEANING.userExit} cost: no published figure (${profile}).`];
+}
+
+function unpricedInjection({ mechanisms, profile }: Comparison): string[] {
+  const names = mechanisms.filter((m) => m.applicable && isDirect(m.mechanism)).map((m) => m.mechanism);
+  return names.length === 0 ? [] : [`${names.join(", ")}: times leave out what the ITS, the redistributor and a vPE's change of residency take: no published figure (${profile}).`];
 }
 
 /** The comparison as aligned text, mechanisms side by side. */

@@ -18,6 +18,8 @@ export interface Schedule {
   startNs?: number;
   /** Of the jitter. Default 1. */
   seed?: number;
+  /** Woken that long before each occasion. */
+  ahead?: { readonly context: Context; readonly ns: number } | null;
 }
 
 /** The outside world of a device: sets conditions in it at virtual times, on the hardware's own clock (the last one). */
@@ -40,10 +42,12 @@ export class Workload extends Context {
   }
 
   private next(): void {
-    const { count, periodNs, jitterNs = 0, startNs = periodNs } = this.schedule;
+    const { count, periodNs, jitterNs = 0, startNs = periodNs, ahead = null } = this.schedule;
     if (this.done >= count) return;
     const lateNs = jitterNs > 0 ? this.random.below(jitterNs + 1) : 0;
-    this.sim.wakeAt(this, startNs + this.done * periodNs + lateNs);
+    const timeNs = startNs + this.done * periodNs + lateNs;
+    this.sim.wakeAt(this, timeNs);
+    if (ahead !== null) this.sim.wakeAt(ahead.context, timeNs - ahead.ns);
   }
 
   override *body(): Step<void> {

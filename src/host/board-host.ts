@@ -9,7 +9,7 @@ import { GicV3 } from "./gic/gicv3.js";
 import { GicEdgeInput, GicLevelInput } from "./gic-input.js";
 import { IrqType } from "./irq/types.js";
 import { GicHost } from "./gic/gic-host.js";
-import { addItses, itsesOf, LPI_GICV3, tablesRam } from "./its/board-its.js";
+import { addItses, itsesOf, type LpiParts, lpiParts, tablesRam } from "./its/board-its.js";
 import { V2mDomain, V2mFrame, type V2mFrameDescription } from "./v2m.js";
 
 export interface BoardHostOptions {
@@ -53,19 +53,23 @@ export function hostFromBoard(sim: Sim, board: Board, options: BoardHostOptions 
   const frames = board.controllers.filter((each): each is V2mNode => each.kind === "v2m" && each.enabled && each.parent === node.path);
   const described = describeFrames(board, frames);
   const itses = node.kind === "gicv3" ? itsesOf(board, node.path) : [];
-  const gic = physicalGic(node, cpus, interruptsOf(board, described), options, itses.length > 0);
+  const lpis = node.kind === "gicv3" && itses.length > 0 ? lpiParts(board, node) : null;
+  const gic = physicalGic(node, cpus, interruptsOf(board, described), options, lpis);
   gic.boot();
   const host = new GicHost(sim, gic);
-  if (itses.length > 0 && gic instanceof GicV3) addItses(host, gic, board, itses);
+  if (lpis !== null && gic instanceof GicV3) addItses(host, gic, board, itses, lpis.its);
   const usable = described.map((each) => V2mFrame.create(gic, each)).filter((each) => typeof each !== "number");
   if (usable.length > 0) host.msi = new V2mDomain(host.irqs, host.domain, usable);
   return host;
 }
 
-function physicalGic(node: GicV2Node | GicV3Node, cpus: number, interrupts: number, options: BoardHostOptions, hasLpis: boolean): GicV2 | GicV3 {
+function physicalGic(node: GicV2Node | GicV3Node, cpus: number, interrupts: number, options: BoardHostOptions, lpis: LpiParts | null): GicV2 | GicV3 {
   const common = { cpus, interrupts, eoiMode: eoiModeSplit(node) ? 1 : 0, ...options } as const;
   if (node.kind === "gicv2") return new GicV2(common);
-  return new GicV3(hasLpis ? { ...common, implementation: LPI_GICV3, ram: tablesRam() } : common);
+  if (lpis === null) return new GicV3(common);
+  const { gic: implementation, redistributors } = lpis;
+  const isComplete = redistributors.reduce((total, { count }) => total + count, 0) >= cpus;
+  return new GicV3({ ...common, implementation, ram: tablesRam(), ...(isComplete ? { redistributors } : {}) });
 }
 
 /** Frames whose SPIs firmware does not name get the ones after the board's highest. */

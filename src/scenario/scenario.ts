@@ -14,7 +14,10 @@ export const workloadSchema = z
     durationMs: z.number().positive().optional().describe("ends the run earlier, in virtual time"),
     seed: z.int().min(0).max(0xffff_ffff).default(1),
     vcpus: count(1, 512).default(1),
-    wait: z.enum(["spin", "wfi", "hlt"]).default("spin").describe("what the vCPU that takes the interrupts does between them: spins, or halts, which is WFI on Arm and HLT on x86; the others halt"),
+    cpus: count(1, 512).optional().describe("physical CPUs that the vCPUs share by turns; without it vCPU 0 has one for itself and the others the rest of the board"),
+    sliceNs: count(10_000, 1_000_000_000).default(3_000_000).describe("how long a thread keeps a shared CPU while others wait, nanoseconds"),
+    others: z.enum(["halt", "spin"]).default("halt").describe("what the other vCPUs do: halt, or keep their CPUs busy"),
+    wait: z.enum(["spin", "wfi", "hlt"]).default("spin").describe("what the vCPU that takes the interrupts does between them: spins, or halts, which is WFI on Arm and HLT on x86"),
     accessesPerService: count(1, 1000).default(1).describe("device register accesses in the guest's handler"),
     handlerNs: z.number().min(0).max(1e9).default(500).describe("the handler's own work, nanoseconds"),
     eoi: z
@@ -44,6 +47,7 @@ export const scenarioSchema = z
   .strictObject({
     board: z.string().describe("a device tree blob's path (relative to this file), or the name of a built-in board"),
     assumeIommu: z.boolean().default(false).describe("assign a device that the tree gives no IOMMU"),
+    gicv4: z.enum(["4.0", "4.1"]).optional().describe("take the board's GICv3 with ITSs for a GICv4, which no tree says"),
     pciFunctions: z.array(pciFunctionSchema).default([]).describe("functions that the tree does not list"),
     device: z.string().describe("the device's path in the tree"),
     irqs: z.array(count(0, 4095)).min(1).default([0]).describe("indexes of its interrupts"),

@@ -91,9 +91,11 @@ export abstract class VmmCore {
     return false;
   }
 
-  /** The thread of a vCPU whose descriptor is `fd`: the first has a physical CPU of its own as far as there are others. */
-  protected addThread(vcpu: VcpuCore, fd: number, index: number, [first, ...others]: readonly number[]): void {
-    const cpu = index === 0 || others.length === 0 ? first : others[(index - 1) % others.length];
+  /** The thread of a vCPU whose descriptor is `fd`: the first has a physical CPU of its own as far as there are others, unless all share all. */
+  protected addThread(vcpu: VcpuCore, fd: number, index: number, cpus: readonly number[], sharesCpus = false): void {
+    const [first, ...others] = cpus;
+    const isApart = !sharesCpus && index > 0 && others.length > 0;
+    const cpu = isApart ? others[(index - 1) % others.length] : sharesCpus ? cpus[index % cpus.length] : first;
     this.threads.push(new VmmVcpu(vcpu, this.process, fd, cpu, this));
   }
 

@@ -31,6 +31,8 @@ export interface VmmOptions {
   readonly mainCpu: number;
   /** Physical CPUs of the vCPUs: the first is vCPU 0's alone as far as there are others for the rest. */
   readonly vcpuCpus: readonly number[];
+  /** vCPU 0 is dealt out like the others. */
+  readonly sharesCpus?: boolean;
   readonly vcpus: number;
   /** Interrupts of the guest's GIC, 64 to 992 in steps of 32. */
   readonly interrupts: number;
@@ -73,7 +75,7 @@ export class Vmm extends VmmCore {
     const { vcpu } = file;
     vcpu.guest = options.software.guest;
     vcpu.regs.pc = options.software.entries[id];
-    this.addThread(vcpu, fd, id, options.vcpuCpus);
+    this.addThread(vcpu, fd, id, options.vcpuCpus, options.sharesCpus ?? false);
   }
 
   private *createGic(interrupts: number, hasIts: boolean): Step<void> {

@@ -1,4 +1,5 @@
 import type { MechanismName } from "../../board/assign.js";
+import { directAsItIs, directBlocked, directRunnable } from "./direct.js";
 import { forward } from "./forward.js";
 import { irqfd } from "./irqfd.js";
 import { irqfdResample } from "./irqfd-resample.js";
@@ -15,6 +16,9 @@ export const DELIVERY_MECHANISMS: Readonly<Record<MechanismName, DeliveryMechani
   irqfd,
   "irqfd+resample": irqfdResample,
   forward,
+  direct: directAsItIs,
+  "direct:runnable": directRunnable,
+  "direct:blocked": directBlocked,
   split,
   posted,
 };

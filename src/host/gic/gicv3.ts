@@ -20,6 +20,12 @@ import { VlpiChanges, VlpiFrame } from "./its/vlpi-frame.js";
 import { GicBase } from "./physical-gic.js";
 import { Redistributor } from "./redistributor.js";
 
+/** Redistributors that follow each other: physical address of the first, and how many. */
+export interface RedistRegion {
+  readonly address: number;
+  readonly count: number;
+}
+
 /** What distinguishes GICv3s. */
 export interface GicV3Options {
   /** 1 to 512. */
@@ -33,8 +39,8 @@ export interface GicV3Options {
   readonly implementation?: GicV3Implementation;
   /** Where LPIs and ITSs have their tables; without it there is no memory for any. */
   readonly ram?: HostRam;
-  /** Physical address of the first redistributor. Default 0x080a0000, the virt machine's. */
-  readonly redistBase?: number;
+  /** Where the redistributors stand, one after the other in each region. Default: all from 0x080a0000 on, the virt machine's. */
+  readonly redistributors?: readonly RedistRegion[];
 }
 
 /** A physical GICv3 with one security state and affinity routing on (gic-v3.md A5-A8, A10; host-irq.md 2). */
@@ -44,8 +50,6 @@ export class GicV3 extends GicBase implements AffinityMap, ItsGic {
   /** High half of the last 64-bit register read. */
   high = 0;
   readonly ram: HostRam;
-  readonly redistBase: number;
-  readonly redistStride: number;
   /** GICv4.1: redistributors know a vPE by its number. */
   readonly is41: boolean;
   readonly itses: PhysicalIts[] = [];
@@ -56,6 +60,8 @@ export class GicV3 extends GicBase implements AffinityMap, ItsGic {
   private readonly registers: IccRegisters[] = [];
   private readonly virtual: Ichv3[] = [];
   private readonly cpuByAffinity = new Map<number, number>();
+  /** By CPU: the physical address of its redistributor. */
+  private readonly redistAddresses: readonly number[];
 
   constructor(options: GicV3Options) {
     super(options.cpus, options.interrupts ?? 1020, options.eoiMode ?? 1);
@@ -66,9 +72,10 @@ export class GicV3 extends GicBase implements AffinityMap, ItsGic {
     this.ram = options.ram ?? NO_RAM;
     this.vlpiChanges = new VlpiChanges(this.cpus);
     this.virtualPorts = new Array<IrqPort | null>(this.cpus).fill(null);
-    this.redistBase = options.redistBase ?? VIRT_REDIST_BASE;
     const hasVlpis = (implementation.gicrTyper & GicrTyper.VLPIS) !== 0;
-    this.redistStride = hasVlpis ? GICR_V4_SIZE : GICR_SIZE;
+    const regions = options.redistributors ?? [{ address: VIRT_REDIST_BASE, count: this.cpus }];
+    const stride = hasVlpis ? GICR_V4_SIZE : GICR_SIZE;
+    this.redistAddresses = regions.flatMap(({ address, count }) => Array.from({ length: count }, (_, i) => address + i * stride));
     this.is41 = (implementation.gicrTyper & GicrTyper.RVPEID) !== 0;
     for (let cpu = 0; cpu < this.cpus; cpu++) {
       const affinity = affinityOfId(cpu);
@@ -81,6 +88,15 @@ export class GicV3 extends GicBase implements AffinityMap, ItsGic {
       this.virtual.push(new Ichv3(this, cpu, vtr, vlpis));
     }
     this.distributor = new DistributorV3(this.state, this, implementation);
+  }
+
+  redistAddress(cpu: number): number {
+    return this.redistAddresses[cpu];
+  }
+
+  redistAt(address: number): number {
+    const cpu = this.redistAddresses.indexOf(address);
+    return cpu < this.cpus ? cpu : -1;
   }
 
   /** Packed affinity to CPU number, -1 when no PE has it. */

@@ -1,23 +1,42 @@
-import type { Board, Its as ItsDescription } from "../../board/board.js";
+import type { Board, GicV3 as GicDescription, Its as ItsDescription } from "../../board/board.js";
+import { HIP07 } from "../../board/controllers.js";
 import { mapId } from "../../board/pci.js";
 import { PersonError } from "../../sim/person-error.js";
 import { run, type Step } from "../../sim/step.js";
+import { GICR_SIZE } from "../../arch/gic/gicr.js";
+import { GICR_V4_SIZE } from "../../arch/gic/gicr-vlpi.js";
 import { HostRam } from "../gic/its/host-ram.js";
-import { QEMU_ITS } from "../gic/its/implementation.js";
+import { HIP07_GIC, HIP07_ITS } from "../gic/hip07.js";
+import type { ItsImplementation } from "../gic/its/implementation.js";
 import { PhysicalIts } from "../gic/its/physical-its.js";
-import { GENERIC_GICV3, type GicV3Implementation, QEMU_GICV3 } from "../gic/implementation.js";
-import type { GicV3 } from "../gic/gicv3.js";
+import { GENERIC_GICV3, type GicV3Implementation } from "../gic/implementation.js";
+import type { GicV3, RedistRegion } from "../gic/gicv3.js";
 import type { GicHost } from "../gic/gic-host.js";
 import type { MsiDevice, MsiDomain } from "../msi.js";
 import { ItsDriver } from "./its-driver.js";
+import { GICS, ITSES } from "./its-host.js";
 import { DEFAULT_VECTORS, ItsMsiDomain } from "./its-msi.js";
 
 /** Where tables lie, and how much there is for them: memory that is used is made when it is. */
 const TABLES = 0x40000000;
 const TABLES_SIZE = 0x20000000;
 
-/** {@link GENERIC_GICV3} with LPIs, whose INTIDs have 16 bits. */
-export const LPI_GICV3: GicV3Implementation = { ...GENERIC_GICV3, gicdTyper: QEMU_GICV3.gicdTyper, gicrTyper: QEMU_GICV3.gicrTyper };
+/** A board's GIC with LPIs, whose INTIDs have 16 bits, and its ITSs. */
+export interface LpiParts {
+  readonly gic: GicV3Implementation;
+  readonly its: ItsImplementation;
+  readonly redistributors: readonly RedistRegion[];
+}
+
+/** {@link GENERIC_GICV3} with the LPIs that it is known to have, or what is known of a Hip07. */
+export function lpiParts(board: Board, node: GicDescription): LpiParts {
+  const isHip07 = node.virtualLpis === "4.0" && board.compatible.includes(HIP07);
+  const hw = node.virtualLpis === null ? "v3" : (`v${node.virtualLpis}` as const);
+  const { gicdTyper, gicrTyper, pidr2 } = isHip07 ? HIP07_GIC : GICS[hw];
+  const stride = node.redistributorStride ?? (node.virtualLpis === null ? GICR_SIZE : GICR_V4_SIZE);
+  const redistributors = node.redistributors.map(({ address, size }) => ({ address, count: Math.floor(size / stride) }));
+  return { gic: { ...GENERIC_GICV3, gicdTyper, gicrTyper, pidr2 }, its: isHip07 ? HIP07_ITS : ITSES[hw], redistributors };
+}
 
 /** The enabled ITSs of the GIC at `gic`. */
 export const itsesOf = (board: Board, gic: string): ItsDescription[] => board.controllers.filter((each): each is ItsDescription => each.kind === "its" && each.enabled && each.parent === gic);
@@ -26,8 +45,8 @@ export const itsesOf = (board: Board, gic: string): ItsDescription[] => board.co
 export const tablesRam = (): HostRam => new HostRam(TABLES, TABLES_SIZE);
 
 /** Boots a board's ITSs, and gives its PCI functions their messages. */
-export function addItses(host: GicHost, gic: GicV3, board: Board, described: readonly ItsDescription[]): void {
-  const places = described.map(({ frame }) => ({ its: new PhysicalIts(gic, QEMU_ITS), base: frame.address }));
+export function addItses(host: GicHost, gic: GicV3, board: Board, described: readonly ItsDescription[], its: ItsImplementation): void {
+  const places = described.map(({ frame }) => ({ its: new PhysicalIts(gic, its), base: frame.address }));
   const driver = run(ItsDriver.create(host, gic, places));
   if (typeof driver === "number") throw new PersonError(`${board.name} has ${described.length} ITSs and ${gic.cpus} CPUs, whose tables take more memory than virq's host gives them: disable some in its tree`);
   host.its = driver;

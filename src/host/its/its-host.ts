@@ -20,8 +20,8 @@ export const GICV41: GicV3Implementation = {
 };
 export const ITS_V41: ItsImplementation = { ...QEMU_ITS_V4, typerHigh: QEMU_ITS_V4.typerHigh | (1 << 8) };
 
-const GICS: Readonly<Record<LpiHardware, GicV3Implementation>> = { v3: QEMU_GICV3, "v4.0": QEMU_GICV4, "v4.1": GICV41 };
-const ITSES: Readonly<Record<LpiHardware, ItsImplementation>> = { v3: QEMU_ITS, "v4.0": QEMU_ITS_V4, "v4.1": ITS_V41 };
+export const GICS: Readonly<Record<LpiHardware, GicV3Implementation>> = { v3: QEMU_GICV3, "v4.0": QEMU_GICV4, "v4.1": GICV41 };
+export const ITSES: Readonly<Record<LpiHardware, ItsImplementation>> = { v3: QEMU_ITS, "v4.0": QEMU_ITS_V4, "v4.1": ITS_V41 };
 
 export interface ItsHostOptions {
   readonly hw?: LpiHardware;

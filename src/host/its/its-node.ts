@@ -1,6 +1,6 @@
 import { encodeMapc, encodeSync, encodeVpe } from "../../arch/gic/its-encode.js";
 import { ITS_COMMAND_SIZE, ITS_COMMAND_WORDS, ItsVOp } from "../../arch/gic/its-command.js";
-import { BASER_TYPE_VPE, TYPER_PTA, TYPER_VLPIS, TYPER_VMOVP_HIGH } from "../../arch/gic/gits.js";
+import { BASER_TYPE_DEVICE, BASER_TYPE_VPE, TYPER_PTA, TYPER_VLPIS, TYPER_VMOVP_HIGH } from "../../arch/gic/gits.js";
 import { writes } from "../../sim/access.js";
 import { Spinlock } from "../../sim/lock.js";
 import type { Sim } from "../../sim/sim.js";
@@ -18,6 +18,9 @@ const PAGE = 0x10000;
 const QUEUE_SIZE = 0x10000;
 const QUEUE_PAGES = QUEUE_SIZE / 0x1000;
 const PAGE_SIZE_64K = 2 << 8;
+const MAX_PAGES = 256;
+/** Ids of collections and vPEs. */
+const TABLE_BITS = 16;
 
 /** One ITS as the host's driver has it: its tables, and the queue that commands go through. */
 export class ItsNode {
@@ -59,6 +62,7 @@ export class ItsNode {
     this.isV4 = (typer & TYPER_VLPIS) !== 0;
     this.hasVmovp = (its.high & TYPER_VMOVP_HIGH) !== 0;
     this.usesAddresses = (typer & TYPER_PTA) !== 0;
+    const deviceBits = ((typer >>> 13) & 0x1f) + 1;
     const { ram } = its.gic;
     this.queue = ram.take(QUEUE_SIZE, PAGE);
     if (this.queue < 0) return false;
@@ -67,7 +71,8 @@ export class ItsNode {
       yield* its.read(BASER + 8 * n, 8);
       const type = (its.high >>> 24) & 7;
       if (type === 0) continue;
-      const pages = tablePages(((its.high >>> 16) & 0x1f) + 1);
+      const bits = type === BASER_TYPE_DEVICE ? deviceBits : TABLE_BITS;
+      const pages = tablePages(((its.high >>> 16) & 0x1f) + 1, bits);
       const isShared = type === BASER_TYPE_VPE && vpeTable >= 0;
       const table = isShared ? vpeTable : ram.take(pages * PAGE, PAGE);
       if (table < 0) return false;
@@ -92,7 +97,7 @@ export class ItsNode {
     if (!this.usesAddresses) return cpu;
     const { gic, implementation } = this.its;
     const offset = isVirtual ? implementation.vlpiRedistOffset : 0;
-    return (gic.redistBase + cpu * gic.redistStride + offset) / 0x10000;
+    return (gic.redistAddress(cpu) + offset) / 0x10000;
   }
 
   /** Queues the command in {@link words}; `lock` is held. It has been executed when this returns. */
@@ -119,5 +124,5 @@ export class ItsNode {
   }
 }
 
-/** Flat tables for 16 bits of ids. */
-const tablePages = (entrySize: number): number => Math.min(256, Math.ceil((0x10000 * entrySize) / PAGE));
+/** Flat, as far as a table reaches. */
+const tablePages = (entrySize: number, bits: number): number => Math.min(MAX_PAGES, Math.ceil((2 ** bits * entrySize) / PAGE));

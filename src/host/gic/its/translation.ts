@@ -23,9 +23,10 @@ export interface Redistributors {
   lpis(cpu: number): RedistLpis;
   /** The VLPI frame of a GICv4 redistributor. */
   vlpis(cpu: number): VlpiFrame;
-  /** Physical address of the first one, and from one to the next: what RDbase names with GITS_TYPER.PTA. */
-  readonly redistBase: number;
-  readonly redistStride: number;
+  /** Physical address of a CPU's: what RDbase names with GITS_TYPER.PTA. */
+  redistAddress(cpu: number): number;
+  /** The CPU whose redistributor stands there, -1 without. */
+  redistAt(address: number): number;
   readonly is41: boolean;
 }
 
@@ -74,10 +75,7 @@ export class Translation {
   /** CPU that an RDbase names, -1 where there is none. */
   redistributor(rdbase: number, isVirtual = false): number {
     if (!this.isAddress) return (rdbase & 0xffff) < this.gic.cpus ? rdbase & 0xffff : -1;
-    const { redistBase, redistStride, cpus } = this.gic;
-    const offset = rdbase * 0x10000 - redistBase - (isVirtual ? this.implementation.vlpiRedistOffset : 0);
-    const cpu = offset / redistStride;
-    return Number.isInteger(cpu) && cpu >= 0 && cpu < cpus ? cpu : -1;
+    return this.gic.redistAt(rdbase * 0x10000 - (isVirtual ? this.implementation.vlpiRedistOffset : 0));
   }
 
   /** Loads the entry of a device. */

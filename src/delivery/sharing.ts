@@ -1,0 +1,71 @@
+import type { MechanismName } from "../board/assign.js";
+import { BusyThread } from "../host/busy-thread.js";
+import type { HostCpu } from "../host/cpu.js";
+import { RunQueue, type RunQueueGroup } from "../host/run-queue.js";
+import type { Workload } from "../scenario/scenario.js";
+import { Context } from "../sim/context.js";
+import { Cost, type CostTable } from "../sim/cost.js";
+import type { Step } from "../sim/step.js";
+import type { Stage, StageRequest } from "./stage.js";
+
+/** How long the neighbour of `direct:runnable` keeps the CPU, and how long it must have had it when the interrupt comes. */
+export const NEIGHBOUR_NS = 20_000;
+const AHEAD_NS = 2000;
+const NS_PER_S = 1e9;
+
+/** Who else wants the CPUs of the vCPUs. */
+export interface Sharing {
+  /** Virtual time in which each thread has had its turn; 0: every vCPU has its CPU, as far as the board has them. */
+  readonly roundNs: number;
+  /** Is to be woken that long before each interrupt; null: nothing is. */
+  readonly ahead: { readonly context: Context; readonly ns: number } | null;
+  /** Once the guest has booted. */
+  begin(): void;
+}
+
+const NOBODY: Sharing = { roundNs: 0, ahead: null, begin: () => {} };
+
+/** Several vCPUs on each CPU where the workload says so, or the neighbour that a mechanism shows its way with. */
+export function shareCpus({ machine, vmm }: Stage, { request, mechanism }: StageRequest): Sharing {
+  const { cpus, sliceNs, vcpus } = request.workload;
+  const { sim, host } = machine;
+  const group: RunQueueGroup = { sliceNs, queues: [] };
+  if (cpus !== undefined) {
+    for (const cpu of new Set(vmm.threads.map((thread) => thread.cpu))) RunQueue.add(sim, host.cpus[cpu], group);
+    return { ...NOBODY, roundNs: sliceNs * (Math.ceil(vcpus / cpus) + 1) };
+  }
+  if (mechanism !== "direct:runnable" && mechanism !== "direct:blocked") return NOBODY;
+  const [{ cpu }] = vmm.threads;
+  RunQueue.add(sim, host.cpus[cpu], group);
+  const isBlocked = mechanism === "direct:blocked";
+  const neighbour = new BusyThread("neighbour", cpu, sim, host.cpus, isBlocked ? Infinity : NEIGHBOUR_NS);
+  if (isBlocked) return { ...NOBODY, begin: () => sim.wake(neighbour, 0) };
+  return { ...NOBODY, ahead: { context: new Alarm(host.cpus[cpu], neighbour), ns: Math.ceil(leadNs((primitive) => sim.costOf(primitive))) } };
+}
+
+/** The neighbour's timer. */
+class Alarm extends Context {
+  constructor(
+    private readonly hostCpu: HostCpu,
+    private readonly thread: Context,
+  ) {
+    super("neighbour's timer", "timer", hostCpu.cpu);
+  }
+
+  override *body(): Step<void> {
+    yield* this.hostCpu.wakeThread(this.thread);
+  }
+}
+
+/** The guest leaves, and the neighbour comes. */
+const leadNs = (costOf: (primitive: number) => number): number => costOf(Cost.exit) + costOf(Cost.wake) + costOf(Cost.contextSwitch) + AHEAD_NS;
+
+/** Why the state that a mechanism shows cannot be brought about before each interrupt; null: it can. */
+export function whyNoNeighbour(mechanism: MechanismName, workload: Workload, costs: CostTable, cpus: number): string | null {
+  if (mechanism !== "direct:runnable" && mechanism !== "direct:blocked") return null;
+  if (workload.cpus !== undefined) return "with --cpus the turns of the vCPUs decide what state an interrupt meets: direct says how many met which";
+  if (cpus < 3) return "it needs a neighbour on a CPU that neither host interrupts nor the VMM use, and the board has too few";
+  const least = 2 * leadNs((primitive) => costs[primitive]) + 2 * NEIGHBOUR_NS;
+  if (mechanism === "direct:blocked" || NS_PER_S / workload.ratePerSecond >= least) return null;
+  return `a neighbour takes the CPU before each interrupt, and they come too fast for that: ask for a --rate of at most ${Math.floor(NS_PER_S / least)}`;
+}
