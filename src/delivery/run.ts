@@ -2,6 +2,7 @@ import { isDirect, isX86, type MechanismName } from "../board/assign.js";
 import type { Interrupt } from "../board/board.js";
 import { Workload } from "../device/workload.js";
 import { EventfdFile } from "../host/eventfd.js";
+import { reads } from "../sim/access.js";
 import type { EventSink } from "../sim/event.js";
 import type { Sim } from "../sim/sim.js";
 import { run, type Step } from "../sim/step.js";
@@ -132,12 +133,23 @@ export class Delivery {
 
   /** Until what was raised by `timeNs` is served. Threads that have their CPUs by turns never come to rest: no longer than that. */
   private *drain(timeNs: number): Step<void> {
-    const { sharing, sources } = this;
+    const { roundNs } = this.sharing;
     const { sim } = this.machine;
     const endNs = timeNs + DRAIN_NS;
-    yield* sim.runUntil(sharing.roundNs === 0 ? endNs : timeNs);
-    if (sharing.roundNs === 0) return;
-    for (let ns = timeNs; ns < endNs && sources.some(({ source }) => source.counts.lost > 0); ns += sharing.roundNs) yield* sim.runUntil(ns + sharing.roundNs);
+    yield* sim.runUntil(roundNs === 0 ? endNs : timeNs);
+    for (let ns = timeNs + roundNs; roundNs > 0 && ns < endNs; ns += roundNs) {
+      if (yield* this.isServed()) return;
+      yield* sim.runUntil(ns);
+    }
+  }
+
+  private *isServed(): Step<boolean> {
+    for (let i = 0; i < this.sources.length; i++) {
+      const { source } = this.sources[i];
+      yield reads(source, "counts");
+      if (source.counts.lost > 0) return false;
+    }
+    return true;
   }
 }
 

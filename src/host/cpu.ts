@@ -220,6 +220,7 @@ export abstract class HostCpu extends Context implements IrqPort, RestsOn {
 
   /** The thread on this CPU has to give way: its guest exits, or it is told itself. */
   *preempt(): Step<void> {
+    yield writes(this, "IRQ");
     this.needsResched = true;
     if (this.guestMode !== null) yield* this.guestMode.forceExit(false);
     else if (this.thread !== null) this.sim.wake(this.thread, 0);
@@ -284,6 +285,7 @@ export abstract class HostCpu extends Context implements IrqPort, RestsOn {
     }
     const givesWay = this.runQueue === null || (yield* this.runQueue.enqueueWoken(thread));
     if (!givesWay) return;
+    yield writes(this, "IRQ");
     if (!isRemote || this.guestMode === null) {
       yield* this.preempt();
       return;
