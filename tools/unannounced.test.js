@@ -7,7 +7,7 @@ const HARMLESS = [
   [/^AddressSpace\.last(Page|View) /, "the page looked up last: another answer takes longer and is the same"],
   [/^(Arm|X86)VcpuStats\.|^Intx\.signals /, "a counter that is added to"],
   [/^Route\.|^Array\.\* in kvm\/(routing-table|routing)\.ts/, "a table's routes, decoded for whoever asks first: always the same"],
-  [/^Vcpu(X86)?\.stage in kvm\/kick\.ts and kvm\/vcpu-run\.ts$/, "who wakes asks whether it polls: the way into the guest is none; who signals comes behind the look for signals"],
+  [/^(Ppc)?Vcpu(X86)?\.stage in kvm\/kick\.ts and kvm\/vcpu-run\.ts$/, "who wakes asks whether it polls: the way into the guest is none; who signals comes behind the look for signals"],
   [/^Map\.\* in kvm\/notifiers\.ts$|^KernelList\.tail in sim\/list\.ts$/, "the empty list of a GSI, made for whoever asks first"],
   [/^ApicMessage\.|^Array\.\* in irqchip\/x86\/local-apics\.ts$/, "a pool of messages, each filled anew before it is used"],
   [/^DataView\.\* in host\/memory\.ts$/, "arguments of system calls at addresses of their own, in one page"],
@@ -17,6 +17,7 @@ const HARMLESS = [
   [/^Map\.\* in host\/memory\.ts$/, "a page, made for whoever touches it first"],
   [/^Its\.c(readr|writer) in irqchip\/gic\/its\/|^Int32Array\.\[\] in .*irqchip\/plain-ram\.ts$/, "an ITS's command queue, under cmd_lock, which only R42's switch takes away"],
   [/^ListLink\.poisoned in sim\/list\.ts$/, "what is freed behind its grace period, which only the switches of H12 and H13 take away; the reduction finds both"],
+  [/^PpcVcpu\.(irqType|realMode) /, "under the vCPU's mutex, which only R24's switch takes away"],
   [/^IrqDesc\.runner in host\/irq\/flow\.ts and host\/irq\/manage\.ts$/, "who waits for a handler asks whether it is that itself: nobody else changes the answer"],
   [/^(Gic|Apic)Cpu\.interruptDepth in host\/cpu\.ts and host\/irq\/desc\.ts$/, "free_irq asks whether it is in a handler, and warns"],
 ];

@@ -30,8 +30,10 @@ export function* noteInterrupt(desc: IrqDesc, result: number): Step<void> {
       desc.judgesThreads = true;
       return;
     }
-    verdict = desc.threadsHandled === desc.threadsHandledLast ? IrqReturn.NONE : IrqReturn.HANDLED;
-    desc.threadsHandledLast = desc.threadsHandled;
+    yield reads(desc, "threadsHandled");
+    const handled = desc.threadsHandled;
+    verdict = handled === desc.threadsHandledLast ? IrqReturn.NONE : IrqReturn.HANDLED;
+    desc.threadsHandledLast = handled;
   } else if (result & IrqReturn.WAKE_THREAD) desc.judgesThreads = false;
   if (verdict === IrqReturn.NONE) {
     const now = desc.table.sim.now();

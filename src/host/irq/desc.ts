@@ -172,7 +172,7 @@ export class IrqDesc {
   }
 }
 guarded(IrqDesc, (desc) => desc.lock, "state", "depth", "type", "threadsOneshot", "affinity", "effectiveCpu");
-shared(IrqDesc, "actions");
+shared(IrqDesc, "actions", "threadsHandled");
 
 /** What is counted of each interrupt on each CPU: `cpus` numbers for each irq. */
 class IrqCounters {

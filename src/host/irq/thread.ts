@@ -35,7 +35,10 @@ export class IrqThread extends Context {
       if (!this.mustRun) break;
       this.mustRun = false;
       const result = yield* this.threadAction.thread(desc.irq, entry.devId);
-      if (result === IrqReturn.HANDLED) desc.threadsHandled++;
+      if (result === IrqReturn.HANDLED) {
+        yield writes(desc, "threadsHandled");
+        desc.threadsHandled++;
+      }
       yield* this.finalizeOneshot();
       desc.threadsActive--;
     }
