@@ -72,13 +72,31 @@ describe("mechanisms", () => {
     expect(whyNot(small({ interrupts: [0, 5, 0] }), "/dev", 0, "irqfd")).toMatch(/no trigger/);
   });
 
-  it("messages to an ITS are served from user space and by an irqfd; a wired pin behind an mbigen waits", () => {
+  it("a wired pin behind an mbigen is served as any line or edge, but never forwarded: an LPI has no active state", () => {
     const d05 = builtin("d05");
-    expect(whyNot(d05, "/soc/crypto@d2000000", 0, "irqfd+resample")).toMatch(/only PCI functions send messages here/);
+    expect(served(d05, "/soc/crypto@d2000000", 0)).toEqual(["userspace", "userspace+eoi", "irqfd+resample"]);
+    expect(served(d05, "/soc/crypto@d2000000", 1)).toEqual(["irqfd"]);
+    expect(whyNot(d05, "/soc/crypto@d2000000", 0, "forward")).toMatch(/only shared interrupts of the primary GIC/);
+    expect(whyNot(d05, "/soc/crypto@d2000000", 1, "direct")).toMatch(/only a message of a PCI function/);
+    const narrow = { ...d05, controllers: d05.controllers.map((each) => (each.kind === "its" ? { ...each, deviceBits: 16 } : each)) };
+    expect(whyNot(narrow, "/soc/crypto@d2000000", 0, "irqfd+resample")).toMatch(/device 0x40400 of .*, which takes ids of 16 bits/);
+  });
+
+  it("a pin that no mbigen has, or of one that leads nowhere, is served by nothing", () => {
+    const d05 = builtin("d05");
+    const path = "/soc/crypto@d2000000";
+    const changed = (pin: number): Board => ({ ...d05, devices: d05.devices.map((each) => ({ ...each, interrupts: each.interrupts.map((interrupt) => ({ ...interrupt, number: pin })) })) });
+    expect(whyNot(changed(63), path, 0, "irqfd+resample")).toMatch(/pins of an mbigen are 64 to 1407, and the tree gives it 63/);
+    expect(whyNot(changed(1408), path, 0, "irqfd+resample")).toMatch(/gives it 1408/);
+    const off = { ...d05, controllers: d05.controllers.map((each) => (each.kind === "mbigen" ? { ...each, enabled: false } : each)) };
+    expect(whyNot(off, path, 0, "irqfd+resample")).toMatch(/is disabled/);
+  });
+
+  it("messages to an ITS are served from user space and by an irqfd", () => {
     const virt = addPciFunction(builtin("virt"), { bdf: "00:01.0", intxPin: 1, msiVectors: 1 });
     expect(served(virt, "00:01.0", 1)).toEqual(["userspace", "irqfd"]);
     const wide = { ...virt, devices: virt.devices.map((each) => ({ ...each, msiParents: each.msiParents.map((parent) => ({ ...parent, deviceId: 0x10000 })) })) };
-    expect(whyNot(wide, "00:01.0", 1, "irqfd")).toMatch(/device 0x10000 of .* up to 0xffff/);
+    expect(whyNot(wide, "00:01.0", 1, "irqfd")).toMatch(/device 0x10000 of .*, which takes ids of 16 bits/);
     expect(served(virt, "00:01.0", 0)).toEqual(["userspace", "userspace+eoi", "irqfd+resample"]);
     expect(whyNot(virt, "00:01.0", 0, "forward")).toMatch(/PCI bus/);
   });

@@ -1,5 +1,5 @@
 import { isPower, powerInterruptObstacle, powerObstacle } from "./power.js";
-import { type Board, type Controller, type Device, type GicV2, type GicV3, type Interrupt, type Its } from "./board.js";
+import { type Board, type Controller, type Device, type GicV2, type GicV3, type Interrupt, type Its, type MbigenGroup } from "./board.js";
 import { BoardIndex, lineKey } from "./board-index.js";
 import { isolationOf, unsafeInterrupts } from "./isolation.js";
 import { resetOf } from "./reset.js";
@@ -49,8 +49,9 @@ export interface Mechanism {
   readonly why: string | null;
 }
 
-/** Of an ITS. */
-const MAX_DEVICE_ID = 0xffff;
+/** Pins of an mbigen (host-irq.md 2.8). */
+const FIRST_PIN = 64;
+const LAST_PIN = 1407;
 
 /** What has been judged of a board. */
 const judged = new WeakMap<Board, Map<Device, Assignment>>();
@@ -134,7 +135,7 @@ function interruptObstacle(board: Board, device: Device, interrupt: Interrupt): 
   const { driver, why } = assignmentOf(board, device);
   if (driver === "none") return `the device cannot be assigned: ${why}`;
   const controller = BoardIndex.of(board).controllers.get(interrupt.controller);
-  if (interrupt.kind === "mbigen pin") return `${interrupt.controller} turns the pin into a message to an ITS, and only PCI functions send messages here`;
+  if (controller?.kind === "mbigen") return mbigenObstacle(board, interrupt, controller);
   if (controller?.kind === "its") return itsObstacle(board, device, controller);
   if (isPower(board)) return powerInterruptObstacle(board, device, interrupt);
   if (interrupt.kind === "pin") return `it ends at ${interrupt.controller}, a controller that is not modelled`;
@@ -149,13 +150,28 @@ function interruptObstacle(board: Board, device: Device, interrupt: Interrupt): 
   return null;
 }
 
-/** Only PCI functions are given messages, by the ITSs of the GIC that the CPUs are wired to; those take device ids of 16 bits. */
+/** A pin that becomes a message of its group's device id. */
+function mbigenObstacle(board: Board, interrupt: Interrupt, { path, its: itsPath, deviceId, enabled }: MbigenGroup): string | null {
+  const its = BoardIndex.of(board).controllers.get(itsPath);
+  if (!enabled || its?.kind !== "its") return `${path} is disabled, or no ITS takes its messages`;
+  if (interrupt.trigger !== "level-high" && interrupt.trigger !== "edge-rising") return `a pin of an mbigen is level-high or edge-rising, never ${interrupt.trigger}`;
+  const { number } = interrupt;
+  if (number === null || number < FIRST_PIN || number > LAST_PIN) return `pins of an mbigen are ${FIRST_PIN} to ${LAST_PIN}, and the tree gives it ${number ?? "none"}`;
+  return deviceObstacle(board, its, deviceId);
+}
+
+/** Only PCI functions are given messages of their own. */
 function itsObstacle(board: Board, device: Device, its: Its): string | null {
   const parent = device.msiParents.find((each) => each.controller === its.path);
-  const gic = primaryGic(board);
   if (device.bus !== "pci" || parent === undefined) return `it is a message to ${its.path}, and only PCI functions send messages here`;
+  return deviceObstacle(board, its, parent.deviceId ?? 0);
+}
+
+/** Messages go to ITSs of the GIC that the CPUs are wired to, which take so many device ids. */
+function deviceObstacle(board: Board, its: Its, deviceId: number): string | null {
+  const gic = primaryGic(board);
   if (!its.enabled || gic?.kind !== "gicv3" || its.parent !== gic.path) return `the message goes to ${its.path}, and only enabled ITSs of the primary GIC are modelled`;
-  return (parent.deviceId ?? 0) > MAX_DEVICE_ID ? `it is device 0x${(parent.deviceId ?? 0).toString(16)} of ${its.path}, and the ITSs modelled take ids up to 0x${MAX_DEVICE_ID.toString(16)}` : null;
+  return deviceId >= 2 ** its.deviceBits ? `it is device 0x${deviceId.toString(16)} of ${its.path}, which takes ids of ${its.deviceBits} bits` : null;
 }
 
 /** A PCI function of a PC signals by a level pin at the IOAPIC, or by messages to the local APICs. */

@@ -71,3 +71,28 @@ describe("messages of a PCI function on a board with ITSs", () => {
     expect(by(compare(request(board, "fb:00.0", [0])), "irqfd")).toMatchObject({ delivered: 200, lost: 0 });
   });
 });
+
+describe("wired pins behind an mbigen, which are LPIs of the host and SPIs of the guest", () => {
+  const CRYPTO = "/soc/crypto@d2000000";
+  const pins = (workload: object = {}): Comparison => compare(request(boardD05(), CRYPTO, [0, 1], workload, ["userspace", "userspace+eoi", "irqfd", "irqfd+resample", "forward"]));
+
+  it("level: three messages by the lazy mask, of which the last is a spurious interrupt of the guest (host-irq.md 2.8, K30)", () => {
+    for (const mechanism of ["userspace+eoi", "irqfd+resample"] as const)
+      expect(by(pins(), mechanism)).toMatchObject({ irqs: [0], raised: 200, delivered: 200, lost: 0, spurious: 200, hostInterrupts: 600, eventfdSignalsPerInterrupt: 2, hostMasksPerInterrupt: 1, hostUnmasksPerInterrupt: 1 });
+  });
+
+  it("edge: one message and one exit each", () => {
+    expect(by(pins(), "irqfd")).toMatchObject({ irqs: [1], delivered: 200, lost: 0, spurious: 0, hostInterrupts: 200, exitsByReason: { IRQ: 1 }, hostMasksPerInterrupt: 0 });
+  });
+
+  it("neither is forwarded nor injected directly", () => {
+    const all = compare(request(boardD05(), CRYPTO, [0], {}, ["irqfd+resample", "forward", "direct"]));
+    expect(by(all, "forward").why).toContain("only shared interrupts of the primary GIC are forwarded");
+    expect(by(all, "direct").why).toBe("only a message of a PCI function to an ITS is injected directly");
+  });
+
+  it("a PCI function's INTx that the interrupt-map leads to a pin is served like any", () => {
+    const board = addPciFunction(boardD05(), { bdf: "f8:00.0", intxPin: 1 });
+    expect(by(compare(request(board, "f8:00.0", [0], {}, ["irqfd+resample"])), "irqfd+resample")).toMatchObject({ delivered: 200, lost: 0 });
+  });
+});

@@ -72,7 +72,8 @@ function directRows({ mechanisms, workload }: Comparison): Row[] {
   const hasDirect = mechanisms.some((m) => m.applicable && isDirect(m.mechanism));
   return [
     ...(hasDirect || workload.cpus !== undefined ? [per("preemptions", (m) => m.preemptionsPerInterrupt)] : []),
-    ...(hasDirect ? [per("doorbells", (m) => m.doorbellsPerInterrupt), per("vPE moves", (m) => m.vpeMovesPerInterrupt), per("ITS commands", (m) => m.itsCommandsPerInterrupt)] : []),
+    ...(hasDirect ? [per("doorbells", (m) => m.doorbellsPerInterrupt), per("vPE moves", (m) => m.vpeMovesPerInterrupt)] : []),
+    ...(hasDirect || mechanisms.some((m) => (m.itsCommandsPerInterrupt ?? 0) > 0) ? [per("ITS commands", (m) => m.itsCommandsPerInterrupt)] : []),
   ];
 }
 
@@ -121,7 +122,8 @@ export function footLines(comparison: Comparison): string[] {
   const [first] = comparison.mechanisms;
   if (comparison.mechanisms.every((m) => !m.applicable && m.why === first.why)) return [`No mechanism fits: ${first.why ?? ""}.`];
   const perMechanism = comparison.mechanisms.flatMap((m) => {
-    if (!m.applicable) return [`${m.mechanism} does not fit: ${m.why ?? ""}`];
+    const alike = comparison.mechanisms.filter((each) => !each.applicable && each.why === m.why);
+    if (!m.applicable) return alike[0] === m ? [`${alike.map((each) => each.mechanism).join(", ")} ${alike.length > 1 ? "do" : "does"} not fit: ${m.why ?? ""}`] : [];
     return isUnpublished(m) ? [`${m.mechanism}: latency n/a: no published figure for any step of its way (${comparison.profile}).`] : [];
   });
   return [...perMechanism, ...unpricedExits(comparison), ...unpricedInjection(comparison)];

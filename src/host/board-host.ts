@@ -9,6 +9,7 @@ import { GicV3 } from "./gic/gicv3.js";
 import { GicEdgeInput, GicLevelInput } from "./gic-input.js";
 import { IrqType } from "./irq/types.js";
 import { GicHost } from "./gic/gic-host.js";
+import { connectMbigenPin } from "./its/board-mbigen.js";
 import { addItses, itsesOf, type LpiParts, lpiParts, tablesRam } from "./its/board-its.js";
 import { V2mDomain, V2mFrame, type V2mFrameDescription } from "./v2m.js";
 
@@ -118,18 +119,28 @@ const TYPES: Readonly<Record<TriggerMode, number>> = {
  */
 export function* connectPin(host: GicHost, board: Board, interrupt: Interrupt): Step<{ irq: number; intid: number; sink: LevelSink } | null> {
   const connected = yield* connectInterrupt(host, board, interrupt);
-  return connected === null ? null : { irq: connected.irq, intid: connected.intid, sink: new GicLevelInput(host.gic, connected.intid) };
+  if (connected === null) return null;
+  const { irq, intid } = connected;
+  return { irq, intid, sink: connected.trigger === "level" ? connected.sink : new GicLevelInput(host.gic, intid) };
 }
 
 /**
- * Maps a board's shared interrupt as the kernel does for a driver. Null where it cannot: another kind, another
+ * Maps a board's shared interrupt, or its pin behind an mbigen, as the kernel does for a driver. Null where it cannot: another kind, another
  * controller, or a trigger that the GIC does not have (board/assign.ts says why in words).
  */
 export function* connectInterrupt(host: GicHost, board: Board, interrupt: Interrupt): Step<HostInterrupt | null> {
+  if (interrupt.kind === "mbigen pin") return yield* connectBehindMbigen(host, board, interrupt);
   const { intid } = interrupt;
   if (interrupt.kind !== "spi" || intid === null || interrupt.controller !== primaryGic(board)?.path) return null;
   const irq = yield* host.mapIrq(intid, TYPES[interrupt.trigger]);
   if (irq === 0) return null;
   if (interrupt.trigger === "level-high") return { irq, intid, trigger: "level", sink: new GicLevelInput(host.gic, intid) };
   return { irq, intid, trigger: "edge", sink: new GicEdgeInput(host.gic, intid) };
+}
+
+function* connectBehindMbigen(host: GicHost, board: Board, interrupt: Interrupt): Step<HostInterrupt | null> {
+  const pin = yield* connectMbigenPin(host, board, interrupt);
+  if (pin === null) return null;
+  const { irq, intid } = pin;
+  return interrupt.trigger === "level-high" ? { irq, intid, trigger: "level", sink: pin.level } : { irq, intid, trigger: "edge", sink: pin.edge };
 }

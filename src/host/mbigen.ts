@@ -16,6 +16,8 @@ const VECTORS = 0x200;
 const CLEAR = 0xa000;
 const EVENT_SHIFT = 12;
 const EVENT_MASK = 0x3ff;
+/** The register has so much of the device id; the mbigen puts the rest, its own, before it. */
+const DEVICE_MASK = 0xfff;
 
 /** Where an mbigen writes its messages: an ITS. */
 export interface MsiPort {
@@ -80,7 +82,7 @@ export class Mbigen {
 
   *writeVector(pin: number, eventId: number): Step<void> {
     yield writes(this, "mbigen");
-    this.vectors[pin] = ((eventId & EVENT_MASK) << EVENT_SHIFT) | this.deviceId;
+    this.vectors[pin] = ((eventId & EVENT_MASK) << EVENT_SHIFT) | (this.deviceId & DEVICE_MASK);
   }
 
   *writeType(pin: number, isLevel: boolean): Step<void> {

@@ -4,6 +4,7 @@ import type { Step } from "../../sim/step.js";
 import type { ItsDriver } from "../its/its-driver.js";
 import { GicDomain } from "../irq/domain.js";
 import { Host } from "../machine.js";
+import type { MbigenDomain } from "../mbigen.js";
 import { GicCpu } from "./gic-cpu.js";
 
 /** The host kernel of a machine with a GIC. */
@@ -11,6 +12,8 @@ export class GicHost extends Host {
   readonly domain: GicDomain;
   /** The driver of its ITSs; null without any. */
   its: ItsDriver | null = null;
+  /** Wired pins that become messages, by the path of their group. */
+  readonly pinDomains = new Map<string, MbigenDomain>();
 
   /** @param sim has at least one clock per CPU of the GIC; one more, if there is one, is the hardware's */
   constructor(
