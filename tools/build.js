@@ -32,11 +32,11 @@ function compile() {
 function twin(name, firstPoint) {
   const code = readFileSync(join(stepped, name), "utf8");
   const isTest = /\.(test|case|fixture)\.js$/.test(name) || /(^|\/)test\//.test(name);
-  const { magic, points } = strip(code, `src/${name.replace(/\.js$/, ".ts")}`, { strict: !isTest, constants: (tree, magic) => writeConstants(tree, magic, name, constants) });
+  const { magic, points, tree } = strip(code, `src/${name.replace(/\.js$/, ".ts")}`, { strict: !isTest, constants: (tree, magic) => writeConstants(tree, magic, name, constants) });
   const tscMap = JSON.parse(readFileSync(join(stepped, `${name}.map`), "utf8"));
   write(straight, name, magic, tscMap);
-  if (points.length === 0) return [];
   const numbered = new MagicString(code);
+  writeConstants(tree, numbered, name, steppedConstants);
   points.forEach((point, i) => {
     const empty = code.slice(point.start, point.end).endsWith("()");
     numbered.appendLeft(point.end - 1, `${empty ? "" : ", "}${firstPoint + i}`);
@@ -78,6 +78,7 @@ function declarations(name) {
 process.on("exit", () => rmSync(made, { recursive: true, force: true }));
 compile();
 const constants = await constantsOf(stepped, files(stepped).filter((name) => name.endsWith(".js")));
+const steppedConstants = new Map(constants).set("sim/step.js", { ...constants.get("sim/step.js"), STRAIGHT: "false" });
 const points = [];
 for (const name of files(stepped)) {
   if (name.endsWith(".js")) points.push(...twin(name, points.length + 1));

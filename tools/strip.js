@@ -9,7 +9,7 @@ import MagicString from "magic-string";
  * @param {string} file its name, for messages
  * @param {{strict: boolean, constants?: (tree: object, magic: MagicString) => void}} rules `strict` applies the rules for
  *   product code; tests may write generator expressions. `constants` writes the values of imported constants out first
- * @returns {{magic: MagicString, points: {start: number, end: number, statement: {start: number, end: number}}[], steps: number}}
+ * @returns {{magic: MagicString, points: {start: number, end: number, statement: {start: number, end: number}}[], steps: number, tree: object}}
  */
 export function strip(code, file, { strict, constants }) {
   const tree = parse(code, { ecmaVersion: "latest", sourceType: "module", locations: true });
@@ -56,7 +56,7 @@ export function strip(code, file, { strict, constants }) {
       }
     },
   });
-  return { magic, points, steps };
+  return { magic, points, steps, tree };
 }
 
 const isFunction = (node) => /Function|ClassBody/.test(node.type);

@@ -77,15 +77,22 @@ export function onPoint(told: ((access: Access) => void) | null): void {
   listener = told;
 }
 
+/** The access under a driver that runs a step to its end: nobody keeps it, so that one object serves all. */
+const latest: { -readonly [field in keyof Access]: Access[field] } = { kind: AccessKind.READ, object: {}, field: "", site: 0 };
+
 /** A point: the access for the driver to see, or null where it is announced already. */
 export function point(kind: AccessKind, object: object, field: string, site: number): Access | null {
-  const access = { kind, object, field, site };
-  if (!isCompleting) {
-    if (listener !== null) listener(access);
-    return access;
+  if (isCompleting) {
+    latest.kind = kind;
+    latest.object = object;
+    latest.field = field;
+    latest.site = site;
+    announced = latest;
+    return null;
   }
-  announced = access;
-  return null;
+  const access = { kind, object, field, site };
+  if (listener !== null) listener(access);
+  return access;
 }
 
 /** Announces a read of `object[field]`. */
