@@ -1,3 +1,4 @@
+import { physicalAddress } from "./physical-address.js";
 import { RegisterFrame, registerTable, W32, W64 } from "./register-table.js";
 
 /** Rows of a GICv4 redistributor's VLPI frame (gic-v4.md C1.2). */
@@ -37,9 +38,9 @@ export const VPEND_VGRP0EN = 1 << 27;
 export const VPEND_VGRP1EN = 1 << 26;
 
 /** Address of the virtual pending table in GICR_VPENDBASER of 4.0, bits [51:16]. */
-export const vpendAddress = (low: number, high: number): number => (high & 0xfffff) * 2 ** 32 + ((low & 0xffff0000) >>> 0);
+export const vpendAddress = (low: number, high: number): number => physicalAddress(high & 0xfffff, low & 0xffff0000);
 /** Address of a configuration table in GICR_PROPBASER and GICR_VPROPBASER of 4.0, bits [51:12]. */
-export const propAddress = (low: number, high: number): number => (high & 0xfffff) * 2 ** 32 + ((low & 0xfffff000) >>> 0);
+export const propAddress = (low: number, high: number): number => physicalAddress(high & 0xfffff, low & 0xfffff000);
 /** IDbits of the same, less one. */
 export const propIdBits = (low: number): number => low & 0x1f;
 

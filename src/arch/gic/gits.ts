@@ -1,3 +1,4 @@
+import { physicalAddress } from "./physical-address.js";
 import { RegisterFrame, registerTable, W32, W64 } from "./register-table.js";
 
 /** Rows of an ITS's registers (gic-its.md B2). */
@@ -49,7 +50,7 @@ export const BASER_TYPE_COLLECTION = 4;
 
 /** Page size 64 KiB: address bits [51:48] stand in [15:12]. */
 export function baserAddress64k(low: number, high: number): number {
-  return ((low >>> 12) & 0xf) * 2 ** 48 + (high & 0xffff) * 2 ** 32 + ((low & 0xffff0000) >>> 0);
+  return physicalAddress(((low & 0xf000) << 4) | (high & 0xffff), low & 0xffff0000);
 }
 
 /** Bytes of a table of 64 KiB pages. */
@@ -59,7 +60,7 @@ export const baserBytes64k = (low: number): number => ((low & 0xff) + 1) * 0x100
 export const cbaserBytes = (low: number): number => ((low & 0xff) + 1) * 0x1000;
 
 /** Address of the command queue, bits [51:16]: KVM keeps it on 64 KiB. */
-export const cbaserAddress = (low: number, high: number): number => (high & 0xfffff) * 2 ** 32 + ((low & 0xffff0000) >>> 0);
+export const cbaserAddress = (low: number, high: number): number => physicalAddress(high & 0xfffff, low & 0xffff0000);
 
 /** Bytes of a page of a table, by GITS_BASER<n>.Page_Size. */
 export const baserPageSize = (low: number): number => [0x1000, 0x4000, 0x10000, 0x10000][(low >>> 8) & 3];
@@ -67,7 +68,7 @@ export const baserPageSize = (low: number): number => [0x1000, 0x4000, 0x10000, 
 /** Address of a table: of 64 KiB pages bits [51:48] stand in [15:12], of others there are none. */
 export function baserAddress(low: number, high: number): number {
   if (((low >>> 8) & 3) >= 2) return baserAddress64k(low, high);
-  return (high & 0xffff) * 2 ** 32 + ((low & 0xfffff000) >>> 0);
+  return physicalAddress(high & 0xffff, low & 0xfffff000);
 }
 
 /** In the high half of GITS_TYPER (gic-v4.md C1.1). */

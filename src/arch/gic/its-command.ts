@@ -1,3 +1,5 @@
+import { physicalAddress } from "./physical-address.js";
+
 /** Opcodes in DW0[7:0] (gic-its.md B4). */
 export const enum ItsOp {
   MOVI = 0x01,
@@ -66,7 +68,7 @@ export const physicalIdOf = (dw: Int32Array): number => dw[3] >>> 0;
 export const icidOf = (dw: Int32Array): number => dw[4] & 0xffff;
 export const isValid = (dw: Int32Array): boolean => dw[5] < 0;
 /** ITT address, bits [51:8]. */
-export const ittOf = (dw: Int32Array): number => (dw[5] & 0xfffff) * 2 ** 32 + ((dw[4] & 0xffffff00) >>> 0);
+export const ittOf = (dw: Int32Array): number => physicalAddress(dw[5] & 0xfffff, dw[4] & 0xffffff00);
 /** RDbase as a processor number, bits [47:16]. */
 export const rdbaseOf = (dw: Int32Array): number => ((dw[4] >>> 16) | (dw[5] << 16)) >>> 0;
 /** MOVALL's second redistributor. */
@@ -85,9 +87,9 @@ export const hasDoorbell = (dw: Int32Array): boolean => (dw[4] & 1) !== 0;
 /** VMAPP: ID bits, less one. */
 export const vptSizeOf = (dw: Int32Array): number => dw[6] & 0x1f;
 /** VMAPP: address of the virtual pending table, bits [51:16]. */
-export const vptAddressOf = (dw: Int32Array): number => (dw[7] & 0xfffff) * 2 ** 32 + ((dw[6] & 0xffff0000) >>> 0);
+export const vptAddressOf = (dw: Int32Array): number => physicalAddress(dw[7] & 0xfffff, dw[6] & 0xffff0000);
 /** VMAPP of 4.1: address of the virtual configuration table, bits [51:16]. */
-export const vconfAddressOf = (dw: Int32Array): number => (dw[1] & 0xfffff) * 2 ** 32 + ((dw[0] & 0xffff0000) >>> 0);
+export const vconfAddressOf = (dw: Int32Array): number => physicalAddress(dw[1] & 0xfffff, dw[0] & 0xffff0000);
 /** VMAPP of 4.1: the first mapping of a vPE, the last unmapping. */
 export const isAlloc = (dw: Int32Array): boolean => (dw[0] & 0x100) !== 0;
 /** VMAPP of 4.1: the pending table is zero. */

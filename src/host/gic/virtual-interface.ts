@@ -249,9 +249,10 @@ export abstract class VirtualInterfaceBase implements VirtualInterface {
   /** No active state: it is pending no more, and its priority runs. */
   private takeVlpi(group: 0 | 1): number {
     const { vlpis } = this;
-    if (vlpis === null || vlpis.group !== group || !this.rules.lets(vlpis.priority, group)) return SPURIOUS_INTID;
-    const { intid } = vlpis;
-    this.rules.active.activate(group, this.rules.preemption(vlpis.priority, group));
+    if (vlpis === null || vlpis.group !== group) return SPURIOUS_INTID;
+    const { intid, priority } = vlpis;
+    if (!this.rules.lets(priority, group)) return SPURIOUS_INTID;
+    this.rules.active.activate(group, this.rules.preemption(priority, group));
     vlpis.change(intid, false);
     return intid;
   }

@@ -1,4 +1,5 @@
 import { GITS_TRANSLATER } from "../../arch/gic/gits.js";
+import { physicalAddress } from "../../arch/gic/physical-address.js";
 import type { Step } from "../../sim/step.js";
 import { ENOSPC } from "../../uapi/errno.js";
 import { IrqData } from "../irq/chip.js";
@@ -17,7 +18,6 @@ import { powerOfTwo } from "./lpi-space.js";
 export const DEFAULT_VECTORS = 32;
 /** Events of an mbigen: ten bits of its vector register. */
 const WIRED_EVENTS = 1024;
-const TWO32 = 0x1_0000_0000;
 
 /** Which ITS a device's messages go to, by its device id: firmware's msi-map. */
 export type ItsOf = (deviceId: number) => number;
@@ -87,7 +87,7 @@ export class ItsMsiDomain implements MsiDomain, EventDomain {
 
   *write(deviceId: number, addressHi: number, addressLo: number, data: number): Step<boolean> {
     const { nodes } = this.driver;
-    const address = (addressHi >>> 0) * TWO32 + (addressLo >>> 0);
+    const address = physicalAddress(addressHi >>> 0, addressLo);
     for (let i = 0; i < nodes.length; i++)
       if (address === nodes[i].base + GITS_TRANSLATER) {
         yield* nodes[i].its.message(deviceId, data >>> 0);

@@ -1,3 +1,4 @@
+import { physicalAddress } from "../../../arch/gic/physical-address.js";
 import type { HostRam } from "./host-ram.js";
 
 // Entries of an ITS's tables. Their formats are the implementation's own: nothing but the ITS reads them.
@@ -33,7 +34,7 @@ export class DeviceEntry {
     if (word === this.word0 && next === this.word1) return true;
     this.word0 = word;
     this.word1 = next;
-    this.itt = (next & 0xfffff) * 2 ** 32 + ((word & 0xffffff00) >>> 0);
+    this.itt = physicalAddress(next & 0xfffff, word & 0xffffff00);
     this.events = idsOf(((word >>> 1) & 0x1f) + 1);
     return true;
   }
@@ -106,11 +107,11 @@ export class VpeRecord {
     this.word0 = word;
     this.word1 = next;
     this.redistributor = (word >>> 6) & 0x3ff;
-    this.vpt = (next & 0xfffff) * 2 ** 32 + ((word & 0xffff0000) >>> 0);
+    this.vpt = physicalAddress(next & 0xfffff, word & 0xffff0000);
     this.idBits = ((word >>> 1) & 0x1f) + 1;
     this.endLpi = idsOf(this.idBits);
     if (is41) {
-      this.configuration = (ram.word(address + 12) & 0xfffff) * 2 ** 32 + ((ram.word(address + 8) & 0xffff0000) >>> 0);
+      this.configuration = physicalAddress(ram.word(address + 12) & 0xfffff, ram.word(address + 8) & 0xffff0000);
       this.doorbell = ram.word(address + 16);
     }
     return true;

@@ -9,6 +9,7 @@ const FRAME = 1 << FRAME_SHIFT;
  */
 export class HostRam {
   private readonly frames: (DataView | null)[];
+  private readonly end: number;
   /** Where {@link take} has got to. */
   private free: number;
 
@@ -18,11 +19,12 @@ export class HostRam {
     readonly size: number,
   ) {
     this.frames = new Array<DataView | null>(Math.ceil(size / FRAME)).fill(null);
+    this.end = start + size;
     this.free = start;
   }
 
   has(address: number, length: number): boolean {
-    return address >= this.start && address + length <= this.start + this.size;
+    return address >= this.start && address + length <= this.end;
   }
 
   /** -1 where there is no memory. */
@@ -78,7 +80,7 @@ export class HostRam {
   /** Takes `size` bytes at a multiple of `align` for good, -1 where no more are left. They are zero. */
   take(size: number, align: number): number {
     const address = Math.ceil(this.free / align) * align;
-    if (address + size > this.start + this.size) return -1;
+    if (address + size > this.end) return -1;
     this.free = address + size;
     return address;
   }

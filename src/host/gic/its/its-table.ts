@@ -1,4 +1,5 @@
 import { BASER_INDIRECT_HIGH, BASER_VALID_HIGH, baserAddress, baserPageSize } from "../../../arch/gic/gits.js";
+import { physicalAddress } from "../../../arch/gic/physical-address.js";
 import type { HostRam } from "./host-ram.js";
 
 const LEVEL1_ENTRY = 8;
@@ -46,7 +47,7 @@ export class ItsTable {
       if (!ram.has(level1, LEVEL1_ENTRY)) return FAULT;
       const high = ram.word(level1 + 4);
       if (high >= 0) return ABSENT;
-      address = (high & 0xfffff) * 2 ** 32 + ((ram.word(level1) & 0xfffff000) >>> 0) + (index % perPage) * entrySize;
+      address = physicalAddress(high & 0xfffff, ram.word(level1) & 0xfffff000) + (index % perPage) * entrySize;
     }
     return ram.has(address, entrySize) ? address : FAULT;
   }

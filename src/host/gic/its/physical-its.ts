@@ -14,6 +14,7 @@ import {
 } from "../../../arch/gic/gits.js";
 import { ITS_COMMAND_SIZE, ITS_COMMAND_WORDS, ItsVOp, opcodeOf, rdbaseOf, vpeidOf } from "../../../arch/gic/its-command.js";
 import { PIDR2_OFFSET } from "../../../arch/gic/gicd.js";
+import { physicalAddress } from "../../../arch/gic/physical-address.js";
 import { writes } from "../../../sim/access.js";
 import type { Step } from "../../../sim/step.js";
 import { executePhysical } from "./commands.js";
@@ -211,7 +212,7 @@ export class PhysicalIts {
     const end = cbaserBytes(this.cbaserLow);
     const to = this.cwriter & ~(ITS_COMMAND_SIZE - 1) & 0xfffff;
     if (!this.isEnabled || this.isStalled || this.cbaserHigh >= 0 || to >= end || this.creadr === to || this.creadr >= end) return false;
-    const at = (this.cbaserHigh & 0xfffff) * 2 ** 32 + ((this.cbaserLow & 0xfffff000) >>> 0) + this.creadr;
+    const at = physicalAddress(this.cbaserHigh & 0xfffff, this.cbaserLow & 0xfffff000) + this.creadr;
     if (!ram.has(at, ITS_COMMAND_SIZE)) {
       this.isStalled = true;
       return false;

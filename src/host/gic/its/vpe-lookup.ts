@@ -1,3 +1,4 @@
+import { physicalAddress } from "../../../arch/gic/physical-address.js";
 import { VPE_ENTRY_41, VpeRecord } from "./entries.js";
 import type { HostRam } from "./host-ram.js";
 import { ItsTable } from "./its-table.js";
@@ -18,7 +19,7 @@ export class VpeLookup {
   /** The vPE, null where it is not mapped. What it returns holds until the next call. */
   find(vpropbaserLow: number, vpropbaserHigh: number, vpeid: number): VpeRecord | null {
     if ((vpropbaserHigh & VALID) === 0) return null;
-    const base = (vpropbaserHigh & 0xfffff) * 2 ** 32 + ((vpropbaserLow & 0xfffff000) >>> 0);
+    const base = physicalAddress(vpropbaserHigh & 0xfffff, vpropbaserLow & 0xfffff000);
     this.table.place(base, PAGE_SIZES[(vpropbaserHigh >>> 21) & 3], (vpropbaserLow & 0x7f) + 1, (vpropbaserHigh & INDIRECT) !== 0);
     const at = vpeid < this.table.entries ? this.table.find(vpeid) : -1;
     return at >= 0 && this.record.load(this.ram, at, true) ? this.record : null;
