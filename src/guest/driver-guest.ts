@@ -15,9 +15,9 @@ import { OP_SIZE, Op, type Program } from "./op.js";
 const NS_PER_S = 1_000_000_000;
 const TWO32 = 0x1_0000_0000;
 const SPURIOUS = 1023;
-/** Instructions that may change what is signalled to this CPU: the guest looks before the next one. */
+/** Instructions that may change what is signalled to this CPU, or have seen that it is: the guest looks before the next one. */
 const LOOKS =
-  (1 << Op.STORE) | (1 << Op.LOAD) | (1 << Op.MASK) | (1 << Op.ERET) | (1 << Op.GIC) | (1 << Op.ACK) | (1 << Op.EOI) | (1 << Op.DIR) | (1 << Op.SERVICE) | (1 << Op.TIMER);
+  (1 << Op.WFI) | (1 << Op.WFE) | (1 << Op.STORE) | (1 << Op.LOAD) | (1 << Op.MASK) | (1 << Op.ERET) | (1 << Op.GIC) | (1 << Op.ACK) | (1 << Op.EOI) | (1 << Op.DIR) | (1 << Op.SERVICE) | (1 << Op.TIMER);
 
 /** Where the guest goes on, as an index into its program; an exit is negative, see {@link leave}. */
 type Next = number;
