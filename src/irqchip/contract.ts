@@ -24,6 +24,8 @@ export interface IrqchipVcpu {
   readonly hasRun: boolean;
   /** Is it powered on and scheduled on this physical CPU now (-1: nowhere)? */
   readonly physicalCpu: number;
+  /** Its VM has ended it: nothing may name it any more. */
+  readonly isDestroyed?: boolean;
   /** Sets KVM_REQ_IRQ_PENDING, then kicks (host-irq.md 3.2): wake when blocked, IPI when in the guest. */
   requestIrqPending(): Step<void>;
   /** Sets KVM_REQ_RELOAD_GICv4, then kicks: the vCPU's vPE is to be scheduled anew. */
@@ -154,7 +156,7 @@ export interface ArmIrqchip extends KvmDeviceOps {
   beginWfi(vcpu: number): Step<void>;
   endWfi(vcpu: number): Step<void>;
   /** Do devices inject into this vCPU directly? Then it may as well wait in the guest (host-irq.md 3.4). */
-  hasVlpis(vcpu: number): boolean;
+  hasVlpis(vcpu: number): Step<boolean>;
   /** GICv2 initialises itself on first use; GICv3 answers -EBUSY. */
   ensureInitialized(): Step<number>;
   /** Links an SPI or PPI to a physical interrupt (A9.9), for good or until unmapped. 0 or errno. */

@@ -164,11 +164,17 @@ export class Vm implements ArmIrqchipVm, AckListener, Countable {
     this.routing.free();
     if (isLate && this.arch.stopTimers !== undefined) yield* this.arch.stopTimers();
     yield* this.buses.destroy();
-    yield* this.arch.destroy();
-    for (let i = 0; i < this.vcpus.length; i++) yield* this.vcpus[i].destroy();
+    const isEarly = this.hazards.vcpusBeforeIrqchip;
+    if (isEarly) yield* this.destroyVcpus();
+    yield* this.arch.destroy(); // its interrupts name the vCPUs (gic.md R21)
+    if (!isEarly) yield* this.destroyVcpus();
     for (let i = 0; i < this.devices.length; i++) yield* this.devices[i].destroy();
     this.devices.length = 0;
     this.isDestroyed = true;
+  }
+
+  private *destroyVcpus(): Step<void> {
+    for (let i = 0; i < this.vcpus.length; i++) yield* this.vcpus[i].destroy();
   }
 }
 shared(Vm, "routing");

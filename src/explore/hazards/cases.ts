@@ -1,4 +1,4 @@
-import { BOOT, setCurrent } from "../../sim/context.js";
+import { BOOT, setCurrent, type Task } from "../../sim/context.js";
 import type { Hazards } from "../../sim/hazards.js";
 import { forgetLockOrder } from "../../sim/lock.js";
 import { missingFrom } from "../about.js";
@@ -54,12 +54,20 @@ export function shown(actual: () => unknown, expected: unknown): string | null {
   return found === wanted ? null : `shows ${found} instead of ${wanted}`;
 }
 
+/** What was held when something was thrown is of a world that nobody goes on with. */
+function forgetHeld(task: Task): void {
+  task.locks.length = 0;
+  task.spins = 0;
+  task.sectionCount = 0;
+}
+
 function jsonOf(actual: () => unknown): string {
   const before = setCurrent(BOOT.task);
   try {
     return JSON.stringify(actual());
   } catch (error) {
     forgetLockOrder();
+    forgetHeld(BOOT.task);
     return error instanceof Error ? `${error.constructor.name}: ${error.message}` : String(error);
   } finally {
     setCurrent(before);

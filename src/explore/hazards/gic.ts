@@ -4,14 +4,12 @@ import * as kicks from "../protocols/kicks.js";
 import * as its from "../protocols/its.js";
 import { moveAgainstRoute, queueAgainstRoute } from "../protocols/vgic.js";
 import { CasesOf, searched } from "./cases.js";
+import { DIRECT_HAZARDS } from "./gic-v4.js";
 import * as vgic from "./vgic-vectors.js";
 
 const R = new CasesOf("gic.md");
 
-/**
- * gic.md D2, without direct injection: R1 to R23, R27, R46 to R49, R53 and R54.
- */
-export const GIC_HAZARDS: readonly HazardCase[] = [
+const OTHERS: readonly HazardCase[] = [
   R.race("R24", "routing update racing injection", routeAgainstSignal, "readTornRoute", 2),
   R.trapIn("R25", "stale translation cache: DISCARD", its.messageAgainstDiscard, "keepTranslations", 2),
   R.trapIn("R25", "stale translation cache: MAPD", its.messageAgainstUnmap, "keepTranslations", 2),
@@ -50,10 +48,17 @@ export const GIC_HAZARDS: readonly HazardCase[] = [
     "the vCPUs are stopped and devices are not: user space has to quiesce them first"),
 ];
 
+const numberOf = ({ id }: HazardCase): number => Number(id.split(" R")[1]);
+
+/** gic.md D2, all of it. */
+export const GIC_HAZARDS: readonly HazardCase[] = [...OTHERS, ...DIRECT_HAZARDS].sort((a, b) => numberOf(a) - numberOf(b));
+
 const B = new CasesOf("gic-its.md");
 
 /** What gic.md does not number. */
 export const GIC_ITS_HAZARDS: readonly HazardCase[] = [
+  B.trapIn("B4.6", "entry that a DISCARD leaves in the table", its.restoreBehindDiscard, "keepDiscardedEntry", 2),
+  B.race("B4.11", "MOVALL against a mapping", its.moveAllAgainstMap, "moveAllWithoutLook", 2),
   B.reproduced("B6.1", "INVALL against a configuration write", its.invalidateAllAgainstInvalidate, 2,
     "a configuration byte is read before the LPI's lock is taken, and a redistributor's INVALLR holds no lock of an ITS: an older byte may be the last to be stored"),
 ];

@@ -1,6 +1,7 @@
 import type { Protocol } from "../protocol.js";
 import * as assignedDevice from "./assigned-device.js";
 import * as bypass from "./bypass.js";
+import * as directMappings from "./direct-mappings.js";
 import * as forwarding from "./forwarding.js";
 import * as hostLines from "./host-lines.js";
 import * as injection from "./injection.js";
@@ -21,6 +22,7 @@ import * as routing from "./routing.js";
 import * as vfioGroups from "./vfio-groups.js";
 import * as vfioPci from "./vfio-pci.js";
 import * as vfioPlatform from "./vfio-platform.js";
+import * as vpes from "./vpes.js";
 import * as vgic from "./vgic.js";
 import * as vgicFold from "./vgic-fold.js";
 import * as x86Eoi from "./x86-eoi.js";
@@ -33,6 +35,7 @@ import * as xics from "./xics.js";
 const SUBJECTS = [
   assignedDevice,
   bypass,
+  directMappings,
   forwarding,
   hostLines,
   injection,
@@ -55,6 +58,7 @@ const SUBJECTS = [
   vfioPlatform,
   vgic,
   vgicFold,
+  vpes,
   x86Eoi,
   x86Pit,
   x86Vcpu,

@@ -308,3 +308,24 @@ export const queueRestoredBeforeItsPlace: Protocol = {
     return program(made, [new Thread("vmm", "user", restore)], () => (made.read("CWRITER") === BigInt(cwriter) ? null : "R43: a command that was queued before the save is not executed after it"));
   },
 };
+
+export const restoreBehindDiscard: Protocol = {
+  name: "restore-behind-discard",
+  title: "Tables are saved, an event is discarded while its device sends, and they are saved again and restored elsewhere: what was discarded is not there.",
+  source: "gic-its.md B4.6, B9",
+  about: ["its_command", "writes PlainRam.bytes"],
+  program(hazards) {
+    const made = stageWithLpi(hazards);
+    made.commands(stage.mapti(DEVICE, EVENT + 1, LPI + 1, 0));
+    made.save();
+    const discard = command(made, stage.discard(DEVICE, EVENT));
+    made.sim.traceTo(null);
+    return program(made, [discard, message(made)], () => {
+      made.save();
+      const other = new ItsStage({ ids: [0, 1], nrIrqs: 64, isRaw: true });
+      made.copyMemoryTo(other, [[stage.DEVICES, 0x50000], [stage.ITT, 0x1000]]);
+      made.copyRegistersTo(other);
+      return run(other.message(DEVICE, EVENT)) === 0 ? null : "an event that was discarded is mapped again behind the restore";
+    });
+  },
+};

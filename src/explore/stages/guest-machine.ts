@@ -88,6 +88,8 @@ export class GuestMachine {
   readonly kvm: number;
   readonly vmFd: number;
   readonly vgic: Vgic;
+  /** The vGIC's device. */
+  vgicFd = -1;
   readonly software: GuestSoftware;
   readonly vcpus: Vcpu[];
   readonly fds: readonly number[];
@@ -291,6 +293,7 @@ export class GuestMachine {
     const made = this.call(this.vmFd, K.KVM_CREATE_DEVICE, view);
     if (made < 0) throw new Error(`no vGIC: ${made}`);
     const fd = this.process.memory.getU32(ARGUMENT + K.kvm_create_device.fd.offset);
+    this.vgicFd = fd;
     this.setAttr(fd, A.KVM_DEV_ARM_VGIC_GRP_NR_IRQS, 0, spiCount + 32);
     const dist = version === 3 ? A.KVM_VGIC_V3_ADDR_TYPE_DIST : A.KVM_VGIC_V2_ADDR_TYPE_DIST;
     const other = version === 3 ? A.KVM_VGIC_V3_ADDR_TYPE_REDIST : A.KVM_VGIC_V2_ADDR_TYPE_CPU;

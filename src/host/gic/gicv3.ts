@@ -238,6 +238,13 @@ export class GicV3 extends GicBase implements AffinityMap, ItsGic {
     if (vlpis !== null) vlpis.isStuck = true;
   }
 
+  /** The CPU's redistributor is done with the pending table of a vPE that came or left ({@link VlpiFrame.parseLater}). */
+  *settleVlpis(cpu: number): Step<void> {
+    yield writes(this, "GIC");
+    this.vlpis(cpu).settle();
+    yield* this.settle();
+  }
+
   *settle(): Step<void> {
     if (this.state.isDirty) yield* this.drive();
     while (!this.vlpiChanges.isEmpty) {

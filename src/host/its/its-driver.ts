@@ -53,8 +53,6 @@ export class ItsDriver {
   readonly vpeIds = new IdSpace(VPE_IDS);
   /** Orders VMOVPs over all ITSs (hazard R17). */
   readonly vmovpLock: Spinlock;
-  /** Over VMAPPs that come and go with the first and last vLPI (hazard R18). */
-  readonly vmappLock: Spinlock;
   vmovpSequence = 0;
   /** GICv4.0 without direct LPIs: what reaches doorbells. Made with the first vPE. */
   proxy: VpeProxy | null = null;
@@ -72,7 +70,6 @@ export class ItsDriver {
     this.gic = gic;
     this.propertyTable = propertyTable;
     this.vmovpLock = new Spinlock(this.sim, "vmovp_lock");
-    this.vmappLock = new Spinlock(this.sim, "vmapp_lock");
     const { gicrTyper } = gic.implementation;
     this.isDirect = (gicrTyper & GicrTyper.DIRECT_LPI) !== 0;
     this.is41 = gic.is41;

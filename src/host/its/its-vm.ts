@@ -1,6 +1,7 @@
-import { shared } from "../../sim/access.js";
+import { shared, writes } from "../../sim/access.js";
 import { Spinlock } from "../../sim/lock.js";
 import type { Sim } from "../../sim/sim.js";
+import type { Step } from "../../sim/step.js";
 
 /** The properties byte of a vLPI as a configuration table has it (gic-v4.md C3.2). */
 export const vlpiProperties = (priority: number, isEnabled: boolean): number => (priority & 0xfc) | 2 | (isEnabled ? 1 : 0);
@@ -30,7 +31,7 @@ export class ItsVpe {
   doorbellLpi = 0;
   /** col_idx: the physical CPU whose redistributor it is mapped to; -1: none yet. */
   cpu = -1;
-  /** Its VLPIs. */
+  /** Its VLPIs: {@link count}. */
   vlpis = 0;
   isResident = false;
   /** 4.0 and 4.1: the redistributor has settled since it became resident. */
@@ -51,8 +52,14 @@ export class ItsVpe {
   constructor(sim: Sim) {
     this.lock = new Spinlock(sim, "vpe_lock");
   }
+
+  /** vlpi_count: by one more, or by one less. */
+  *count(by: 1 | -1): Step<void> {
+    yield writes(this, "vlpis");
+    this.vlpis += by;
+  }
 }
-shared(ItsVpe, "cpu", "pendingLast");
+shared(ItsVpe, "cpu", "pendingLast", "vlpis");
 
 /** A VM as the ITSs know it: the kernel's its_vm. */
 export class ItsVm {
@@ -61,10 +68,13 @@ export class ItsVm {
   vpes: readonly ItsVpe[] = [];
   doorbellBase = 0;
   doorbells = 0;
-  /** By ITS number: events mapped there; vmapp_lock. */
+  /** vmapp_lock, of each VM since Linux 6.11: VMAPPs that come and go with its first and last vLPI on an ITS (hazard R18). */
+  readonly vmappLock: Spinlock;
+  /** By ITS number: events mapped there; {@link vmappLock}. */
   readonly vlpis: Int32Array;
 
-  constructor(itses: number) {
+  constructor(sim: Sim, itses: number) {
+    this.vmappLock = new Spinlock(sim, "vmapp_lock");
     this.vlpis = new Int32Array(itses);
   }
 }

@@ -38,34 +38,41 @@ export function* commit(driver: ItsDriver, vpe: ItsVpe): Step<void> {
 }
 
 /**
- * The vPE leaves this CPU. 4.1: `isDoorbellOn` arms the default doorbell in the same write (hazard R8) and waits for what
- * is pending; without, there is nothing to wait for, and whoever runs it next will see.
+ * The vPE leaves this CPU. 4.1: `isDoorbellOn` arms the default doorbell in the same write (hazard R8) and asks what is
+ * pending; without, nobody asks: a vCPU that may run finds out.
  */
 export function* deschedule(driver: ItsDriver, vpe: ItsVpe, isDoorbellOn: boolean): Step<void> {
-  const { gic } = driver;
-  const { cpu } = current();
-  let pendingLast = true;
-  if (driver.is41 && !isDoorbellOn) {
-    yield* gic.writeGicr(cpu, VPENDBASER, 8, vpe.id, VPEND_PENDING_LAST);
-    yield writes(vpe, "pendingLast");
-    vpe.pendingLast = true;
-  } else {
-    // vpe_lock: a doorbell on another CPU that comes after the read must not be overwritten by what was read (hazard R9).
-    yield* vpe.lock.lock();
-    if (!driver.is41) yield* settle(driver, cpu);
-    yield* gic.writeGicr(cpu, VPENDBASER, 8, driver.is41 ? vpe.id : vpe.vpt | RAWAWB, driver.is41 ? VPEND_DOORBELL : 0);
-    const high = yield* settle(driver, cpu);
-    const isStuck = (high & VPEND_DIRTY) !== 0;
-    if (isStuck) driver.host.irqs.warn(vpe.irq, `ITS virtual pending table not cleaning (vPE ${vpe.id})`);
-    vpe.idai = (high & VPEND_IDAI) !== 0;
-    pendingLast = isStuck || (high & VPEND_PENDING_LAST) !== 0; // hazard R15
-    yield writes(vpe, "pendingLast");
-    vpe.pendingLast = pendingLast;
-    yield* vpe.lock.unlock();
-  }
+  const { is41 } = driver;
+  const { pendingLastUnlocked } = driver.sim.hazards;
+  const asks = !is41 || isDoorbellOn;
+  // vpe_lock: a doorbell on another CPU that comes after the read must not be overwritten by what was read (hazard R9).
+  const isLocked = asks && !pendingLastUnlocked;
+  if (isLocked) yield* vpe.lock.lock();
+  const isPending = yield* clearValid(driver, vpe, !is41 ? 0 : isDoorbellOn ? VPEND_DOORBELL : VPEND_PENDING_LAST);
+  const pendingLast = isPending || !asks;
+  yield writes(vpe, "pendingLast");
+  vpe.pendingLast = pendingLast;
+  if (isLocked) yield* vpe.lock.unlock();
   vpe.isResident = false;
   vpe.isReady = false;
-  driver.sim.emit(Ev.vpe_away, cpu, vpe.id, pendingLast ? 1 : 0);
+  driver.sim.emit(Ev.vpe_away, current().cpu, vpe.id, pendingLast ? 1 : 0);
+}
+
+/** VPENDBASER with Valid 0 and `high`: PendingLast, which is true where the redistributor never settles (hazard R15). */
+function* clearValid(driver: ItsDriver, vpe: ItsVpe, high: number): Step<boolean> {
+  const { gic, is41, sim } = driver;
+  const { cpu } = current();
+  const { armAfterDeschedule, descheduleWhileDirty, readWhileDirty, trustStuckFrame } = sim.hazards;
+  const low = is41 ? vpe.id : vpe.vpt | RAWAWB;
+  // While it is Dirty the register is the redistributor's alone (Linux af27e41612ec).
+  if (!descheduleWhileDirty) yield* settle(driver, cpu);
+  yield* gic.writeGicr(cpu, VPENDBASER, 8, low, armAfterDeschedule ? high & ~VPEND_DOORBELL : high);
+  const found = readWhileDirty ? yield* gic.readGicr(cpu, VPENDBASER + 4, 4) : yield* settle(driver, cpu);
+  if (armAfterDeschedule) yield* gic.writeGicr(cpu, VPENDBASER, 8, low, high);
+  vpe.idai = (found & VPEND_IDAI) !== 0;
+  if ((found & VPEND_DIRTY) === 0 || readWhileDirty) return (found & VPEND_PENDING_LAST) !== 0;
+  driver.host.irqs.warn(vpe.irq, `ITS virtual pending table not cleaning (vPE ${vpe.id})`);
+  return !trustStuckFrame || (found & VPEND_PENDING_LAST) !== 0;
 }
 
 /** The high half of GICR_VPENDBASER once Dirty is 0, or after as many reads as a second has room for. */

@@ -69,21 +69,29 @@ function* mapVlpi(driver: ItsDriver, device: ItsDevice, event: number, data: Irq
   const map = { ...given };
   device.vlpiMaps[event] = map;
   if (data.desc.isForwarded) {
-    yield* sendVmovi(driver, device, event, map);
+    if (driver.sim.hazards.remapToMove) yield* remap(driver, device, event, map);
+    else yield* sendVmovi(driver, device, event, map);
     return 0;
   }
   yield* mapVmOn(driver, device.node, given.vm);
   data.desc.isForwarded = true;
   // The properties first: from VMAPTI on the vLPI may fire (hazard R1, v4 to v5 of the series).
-  yield* writeVlpiByte(driver, map, map.properties);
+  const isLate = driver.sim.hazards.propertiesAfterMap;
+  if (!isLate) yield* writeVlpiByte(driver, map, map.properties);
+  yield* remap(driver, device, event, map);
+  if (isLate) yield* writeVlpiByte(driver, map, map.properties);
+  device.vlpis++;
+  return 0;
+}
+
+/** What the event was for goes, with what is pending, and a message that comes meanwhile is nobody's. */
+function* remap(driver: ItsDriver, device: ItsDevice, event: number, map: VlpiMap): Step<void> {
   yield* driver.eventCommand(device, ItsOp.DISCARD, event);
   const { node } = device;
   yield* node.lock.lock();
   encodeVmapti(node.words, device.deviceId, event, map.vpe.id, map.vintid, doorbellFor(driver, map));
   yield* node.sendAndVsync(map.vpe.id);
   yield* node.lock.unlock();
-  device.vlpis++;
-  return 0;
 }
 
 function* sendVmovi(driver: ItsDriver, device: ItsDevice, event: number, map: VlpiMap): Step<void> {

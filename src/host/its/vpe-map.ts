@@ -36,24 +36,32 @@ export function* sendVmapp(driver: ItsDriver, node: ItsNode, vpe: ItsVpe, isVali
 
 /** With the ITS list: the first vLPI of a VM on an ITS maps all its vPEs there. */
 export function* mapVmOn(driver: ItsDriver, node: ItsNode, vm: ItsVm): Step<void> {
-  yield* driver.vmappLock.lock();
-  if (vm.vlpis[node.number]++ === 0 && driver.usesList)
-    for (let i = 0; i < vm.vpes.length; i++) {
-      yield reads(vm.vpes[i], "cpu");
-      if (vm.vpes[i].cpu < 0) {
-        yield writes(vm.vpes[i], "cpu");
-        vm.vpes[i].cpu = firstOnline(driver);
-      }
-      yield* sendVmapp(driver, node, vm.vpes[i], true);
-    }
-  yield* driver.vmappLock.unlock();
+  yield* vm.vmappLock.lock();
+  if (vm.vlpis[node.number]++ === 0 && driver.usesList) yield* mapVpes(driver, node, vm, true);
+  yield* vm.vmappLock.unlock();
 }
 
 /** The last one unmaps them. */
 export function* unmapVmOn(driver: ItsDriver, node: ItsNode, vm: ItsVm): Step<void> {
-  yield* driver.vmappLock.lock();
-  if (--vm.vlpis[node.number] === 0 && driver.usesList) for (let i = 0; i < vm.vpes.length; i++) yield* sendVmapp(driver, node, vm.vpes[i], false);
-  yield* driver.vmappLock.unlock();
+  yield* vm.vmappLock.lock();
+  if (--vm.vlpis[node.number] === 0 && driver.usesList) yield* mapVpes(driver, node, vm, false);
+  yield* vm.vmappLock.unlock();
+}
+
+/** Each under its lock, so that it is mapped where it is (Linux a84a07fa3100). */
+function* mapVpes(driver: ItsDriver, node: ItsNode, vm: ItsVm, isValid: boolean): Step<void> {
+  const isLocked = !driver.sim.hazards.moveUnlocked;
+  for (let i = 0; i < vm.vpes.length; i++) {
+    const vpe = vm.vpes[i];
+    if (isLocked) yield* vpe.lock.lock();
+    yield reads(vpe, "cpu");
+    if (vpe.cpu < 0) {
+      yield writes(vpe, "cpu");
+      vpe.cpu = firstOnline(driver);
+    }
+    yield* sendVmapp(driver, node, vpe, isValid);
+    if (isLocked) yield* vpe.lock.unlock();
+  }
 }
 
 export function firstOnline(driver: ItsDriver): number {
@@ -62,8 +70,12 @@ export function firstOnline(driver: ItsDriver): number {
 
 /** its_vpe_set_affinity: the vPE's redistributor is another CPU's from now on. The doorbell goes along. */
 export function* moveVpe(driver: ItsDriver, vpe: ItsVpe, cpu: number): Step<void> {
-  if (driver.usesList) yield* driver.vmappLock.lock(); // hazard R18
+  const { moveUnlocked, vmappInsideVpe } = driver.sim.hazards;
+  const vm = driver.usesList && !moveUnlocked ? vpe.vm : null;
+  // The VM's before the vPE's, as where vPEs are mapped (Linux f97fd458763a).
+  if (vm !== null && !vmappInsideVpe) yield* vm.vmappLock.lock(); // hazard R18
   yield* vpe.lock.lock();
+  if (vm !== null && vmappInsideVpe) yield* vm.vmappLock.lock();
   yield reads(vpe, "cpu");
   const from = vpe.cpu;
   if (from !== cpu) {
@@ -75,7 +87,7 @@ export function* moveVpe(driver: ItsDriver, vpe: ItsVpe, cpu: number): Step<void
     yield* sendVmovps(driver, vpe, cpu);
   }
   yield* vpe.lock.unlock();
-  if (driver.usesList) yield* driver.vmappLock.unlock();
+  if (vm !== null) yield* vm.vmappLock.unlock();
 }
 
 /** One command where one is enough; else to every ITS with vLPIs of the VM, the same number, under one lock (hazard R17). */
@@ -88,13 +100,14 @@ function* sendVmovps(driver: ItsDriver, vpe: ItsVpe, cpu: number): Step<void> {
     return;
   }
   if (vm === null) return;
-  yield* driver.vmovpLock.lock();
+  const isOrdered = !driver.sim.hazards.vmovpUnordered;
+  if (isOrdered) yield* driver.vmovpLock.lock();
   driver.vmovpSequence = (driver.vmovpSequence + 1) & 0xffff;
   let list = 0;
   for (let i = 0; i < nodes.length; i++) if (nodes[i].isV4 && vm.vlpis[nodes[i].number] > 0) list |= 1 << nodes[i].number;
   for (let i = 0; i < nodes.length; i++)
     if ((list & (1 << nodes[i].number)) !== 0) yield* sendVmovp(driver, nodes[i], vpe, cpu, driver.vmovpSequence, list);
-  yield* driver.vmovpLock.unlock();
+  if (isOrdered) yield* driver.vmovpLock.unlock();
 }
 
 function* sendVmovp(driver: ItsDriver, node: ItsNode, vpe: ItsVpe, cpu: number, sequence: number, list: number): Step<void> {

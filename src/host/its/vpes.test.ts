@@ -28,7 +28,7 @@ class Machine {
 
   constructor(options: ItsHostOptions) {
     this.its = ItsHost.create(this.sim, 4, options);
-    this.vm = new ItsVm(this.its.driver.nodes.length);
+    this.vm = new ItsVm(this.sim, this.its.driver.nodes.length);
     this.vm.vpes = [new ItsVpe(this.sim), new ItsVpe(this.sim)];
     for (const { its } of this.its.driver.nodes)
       its.listener = {
@@ -100,7 +100,7 @@ describe("vPEs on the ITSs", () => {
     const irq = machine.vector(0x100);
     expect(run(machine.its.host.setIrqVcpuAffinity(irq, null))).toBe(-EINVAL);
     expect(machine.map(irq, 8200)).toBe(0);
-    expect(machine.map(irq, 8200, new ItsVm(1))).toBe(-EINVAL);
+    expect(machine.map(irq, 8200, new ItsVm(machine.sim, 1))).toBe(-EINVAL);
     expect(run(machine.its.host.setAffinity(irq, [2]))).toBe(-EINVAL);
     expect(run(machine.its.host.setIrqVcpuAffinity(irq, null))).toBe(0);
     expect(run(machine.its.host.setAffinity(irq, [2]))).toBe(0);
@@ -121,7 +121,7 @@ describe("vPEs on the ITSs", () => {
 
   it("without room for the tables nothing is left behind", () => {
     const machine = new Machine({ hw: "v4.0" });
-    const vm = new ItsVm(1);
+    const vm = new ItsVm(machine.sim, 1);
     vm.vpes = Array.from({ length: 0x10000 }, () => new ItsVpe(machine.sim));
     expect(run(allocateVcpuIrqs(machine.its.driver, vm))).toBeLessThan(0);
     expect(vm.vpes.every((vpe) => vpe.id === -1)).toBe(true);

@@ -2,6 +2,7 @@ import type { PhysicalGic } from "../../arch/gic/contract.js";
 import type { Process } from "../../host/process.js";
 import { Icc } from "../../arch/gic/icc.js";
 import { EBUSY, E2BIG, EEXIST, EINVAL, ENODEV } from "../../uapi/errno.js";
+import { reads } from "../../sim/access.js";
 import type { Step } from "../../sim/step.js";
 import type { ArmIrqchip, ArmIrqchipVm, ArmMessage, IrqchipVcpu, KvmDeviceOps, MappedIrqOps } from "../contract.js";
 import { createIts } from "./its/its.js";
@@ -62,7 +63,7 @@ export class Vgic implements ArmIrqchip {
     const { dist } = this;
     yield* this.vm.slotsLock.lock();
     yield* dist.configLock.lock();
-    let error = dist.initialized ? -EBUSY : 0;
+    let error = dist.initialized && !dist.hazards.vcpuAfterInit ? -EBUSY : 0; // it would have no vPE (hazard R20)
     if (error === 0) {
       const cpu = new VgicCpu(dist.sim, vcpu, dist.model);
       dist.addCpu(cpu);
@@ -144,9 +145,12 @@ export class Vgic implements ArmIrqchip {
     if (v4 !== null && v4.hasVpes) yield* endWfi(v4, v4.cpus[vcpu]);
   }
 
-  hasVlpis(vcpu: number): boolean {
+  *hasVlpis(vcpu: number): Step<boolean> {
     const { v4 } = this.dist;
-    return v4 !== null && v4.hasVpes && (v4.hasVsgis || v4.cpus[vcpu].vpe.vlpis > 0);
+    if (v4 === null || !v4.hasVpes) return false;
+    const { vpe } = v4.cpus[vcpu];
+    yield reads(vpe, "vlpis");
+    return v4.hasVsgis || vpe.vlpis > 0;
   }
 
   *mapPhysicalIrq(vcpu: number, intid: number, hostIntid: number, ops: MappedIrqOps | null = null): Step<number> {

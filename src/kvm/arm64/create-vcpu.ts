@@ -18,7 +18,7 @@ class Arm64Vcpus implements VcpuFactory {
 
   /** Rows 3 and 4 of host-irq.md 4.3. An id that exists answers EBUSY, too, once the vGIC is initialised. */
   refusal(vm: Vm, id: number): number {
-    if (vm.armIrqchip !== null && vm.armIrqchip.isInitialized) return -EBUSY;
+    if (vm.armIrqchip !== null && vm.armIrqchip.isInitialized && !vm.hazards.vcpuAfterInit) return -EBUSY;
     return id >= vm.arch.maxVcpus ? -EINVAL : 0;
   }
 

@@ -27,7 +27,7 @@ export class DirectInjection extends GuestStop {
     yield* lock.lock();
     yield* irqfd.route.load(now);
     yield* lock.unlock();
-    if (result >= 0 && !now.equals(route)) yield* armIrqchip.unsetForwarding(producer.irq);
+    if (result >= 0 && !now.equals(route) && !this.vm.hazards.forwardWithoutRecheck) yield* armIrqchip.unsetForwarding(producer.irq);
     return result;
   }
 
@@ -41,7 +41,7 @@ export class DirectInjection extends GuestStop {
     const { armIrqchip } = this.vm;
     const now = new Route();
     yield* irqfd.route.load(now);
-    if (armIrqchip === null || irqfd.producer === null || now.equals(old)) return;
+    if (armIrqchip === null || irqfd.producer === null || now.equals(old) || this.vm.hazards.keepForwarding) return;
     yield* armIrqchip.unsetForwarding(irqfd.producer.irq);
   }
 }

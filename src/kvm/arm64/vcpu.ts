@@ -74,6 +74,7 @@ export class Vcpu extends VcpuCore {
   isMmioNeeded = false;
   /** Decided when it is loaded: nobody else wants the CPU and vLPIs come without an exit, so that it may wait in the guest. */
   isWfiTrapped = true;
+  isDestroyed = false;
 
   constructor(vm: Vm, id: number, index: number) {
     super(vm, id, index, new ArmVcpuStats());
@@ -99,7 +100,8 @@ export class Vcpu extends VcpuCore {
     const { armIrqchip } = this.vm;
     if (armIrqchip !== null) yield* armIrqchip.load(this.index, cpu);
     const isContended = yield* this.hostCpu.isContended();
-    this.isWfiTrapped = isContended || armIrqchip === null || !armIrqchip.hasVlpis(this.index);
+    const hasVlpis = armIrqchip !== null && (yield* armIrqchip.hasVlpis(this.index));
+    this.isWfiTrapped = isContended || !hasVlpis;
     yield* this.timers.load(cpu);
   }
 
@@ -189,6 +191,7 @@ export class Vcpu extends VcpuCore {
   }
 
   override *destroy(): Step<void> {
+    this.isDestroyed = true;
     yield* this.timers.destroy();
   }
 

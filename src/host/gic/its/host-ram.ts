@@ -74,7 +74,12 @@ export class HostRam {
 
   /** Fills a range inside the memory. */
   fill(address: number, length: number, byte: number): void {
-    for (let i = 0; i < length; i++) this.setU8(address + i, byte);
+    for (let at = address - this.start, end = at + length; at < end; ) {
+      const next = Math.min(end, (at & -FRAME) + FRAME);
+      // What was never stored to is zero.
+      if (byte !== 0 || this.frames[at >>> FRAME_SHIFT] !== null) new Uint8Array(this.frame(at).buffer).fill(byte, at & (FRAME - 1), next - (at & -FRAME));
+      at = next;
+    }
   }
 
   /** Takes `size` bytes at a multiple of `align` for good, -1 where no more are left. They are zero. */

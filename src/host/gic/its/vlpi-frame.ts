@@ -22,6 +22,8 @@ const KEPT_40 = VPEND_VALID | VPEND_IDAI | VPEND_PENDING_LAST | 0x070fffff;
 const VPEID_41 = 0xffff;
 const KEPT_41 = VPEND_VALID | VPEND_DOORBELL | VPEND_PENDING_LAST | VPEND_VGRP0EN | VPEND_VGRP1EN;
 const MAX_ID_BITS = 16;
+/** A redistributor that takes its time is done by this look at Dirty. */
+const POLLS = 2;
 
 /** CPUs with a vLPI that may be new to their guests, each at most once. */
 export class VlpiChanges {
@@ -62,7 +64,7 @@ export class VlpiFrame {
   vpendbaserHigh = 0;
   /** Dirty never clears: a fault to inject (hazard R15). */
   isStuck = false;
-  /** Software changed a field under Valid, which is unpredictable. */
+  /** Software changed a field under Valid, or wrote under Dirty: both are unpredictable. */
   misuses = 0;
   /** 4.1: GICR_VSGIPENDR. */
   sgiPending = 0;
@@ -74,6 +76,10 @@ export class VlpiFrame {
   private readonly vpes: VpeLookup | null;
   /** 4.1: the default doorbell was asked for and has not rung since. */
   private isArmed = false;
+  /** Told when Dirty is set, for {@link settle} to come later; null: what Valid asks for is done with its write. */
+  private onDirty: (() => void) | null = null;
+  private isDirty = false;
+  private polls = 0;
 
   constructor(
     private readonly ram: HostRam,
@@ -116,7 +122,9 @@ export class VlpiFrame {
       case GicrVlpi.VPROPBASER:
         return isHighHalf ? this.vpropbaserHigh : this.vpropbaserLow;
       case GicrVlpi.VPENDBASER:
-        return isHighHalf ? this.vpendbaserHigh | (this.isStuck ? VPEND_DIRTY : 0) : this.vpendbaserLow;
+        if (!isHighHalf) return this.vpendbaserLow;
+        if (this.isDirty && ++this.polls === POLLS) this.settle();
+        return this.vpendbaserHigh | (this.isStuck || this.isDirty ? VPEND_DIRTY : 0);
       case GicrVlpi.VSGIPENDR:
         return this.sgiPending;
       default:
@@ -137,6 +145,10 @@ export class VlpiFrame {
   }
 
   private writeVpendbaser(lo: number, hi: number): void {
+    if (this.isDirty) {
+      this.misuses++;
+      this.settle();
+    }
     const wasValid = this.isValid;
     const low = this.vpes === null ? lo & ADDRESS_40 : lo & VPEID_41;
     let high = hi & (this.vpes === null ? KEPT_40 : KEPT_41);
@@ -145,15 +157,42 @@ export class VlpiFrame {
       if (low !== this.vpendbaserLow || ((high ^ this.vpendbaserHigh) & ~VPEND_PENDING_LAST) !== 0) this.misuses++;
       return;
     }
-    // Whatever its priority: one that waits behind another counts, an acknowledged one is pending no more.
-    if (wasValid) high = this.set.isAnyDeliverable ? high | VPEND_PENDING_LAST : high & ~VPEND_PENDING_LAST;
     if (willBeValid) high |= VPEND_PENDING_LAST; // RES1
+    else if (wasValid) high &= ~VPEND_PENDING_LAST;
     this.vpendbaserLow = low;
     this.vpendbaserHigh = high;
     this.resident = !willBeValid ? -1 : this.vpes === null ? vpendAddress(low, high) : low;
-    if (willBeValid) this.open();
-    else if (wasValid) this.set.close();
+    if (willBeValid || wasValid) this.parse();
     this.isArmed = wasValid && this.vpes !== null && (hi & VPEND_DOORBELL) !== 0;
+  }
+
+  private parse(): void {
+    this.isDirty = true;
+    this.polls = 0;
+    if (this.onDirty === null) this.settle();
+    else this.onDirty();
+  }
+
+  /**
+   * From now on the redistributor takes its time over the pending table whenever Valid changes: Dirty reads as 1 until
+   * {@link settle}, or until the {@link POLLS}th look. A vLPI that comes for the resident vPE has it settle first.
+   */
+  parseLater(onDirty: () => void): void {
+    this.onDirty = onDirty;
+  }
+
+  /** The pending table is read, or left with PendingLast said. Nothing where that has been done. */
+  settle(): void {
+    if (!this.isDirty) return;
+    this.isDirty = false;
+    if (this.isValid) {
+      this.open();
+      if (this.onDirty !== null) this.changes?.add(this.cpu);
+      return;
+    }
+    // Whatever its priority: one that waits behind another counts, an acknowledged one is pending no more.
+    if (this.set.isAnyDeliverable) this.vpendbaserHigh |= VPEND_PENDING_LAST;
+    this.set.close();
   }
 
   private open(): void {
@@ -168,6 +207,7 @@ export class VlpiFrame {
 
   /** A vLPI of the resident vPE came, or was taken back: did that change anything? Beyond its tables it is dropped. */
   change(intid: number, isPending: boolean): boolean {
+    if (this.isDirty) this.settle();
     const isChanged = this.set.change(intid, isPending);
     if (isChanged && isPending) this.changes?.add(this.cpu);
     return isChanged;
@@ -175,6 +215,7 @@ export class VlpiFrame {
 
   /** INV, VINVALL of the resident vPE. */
   invalidate(): void {
+    if (this.isDirty) this.settle();
     this.set.choose();
     this.changes?.add(this.cpu);
   }

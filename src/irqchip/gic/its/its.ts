@@ -147,7 +147,7 @@ block(Its, "enabled");
  */
 export function* createIts(dist: VgicDist): Step<Its | number> {
   yield* dist.configLock.lock();
-  const error = dist.initialized ? yield* initV4(dist) : 0;
+  const error = dist.initialized && !dist.hazards.forgetLateIts ? yield* initV4(dist) : 0;
   if (error < 0) {
     yield* dist.configLock.unlock();
     return error;

@@ -56,7 +56,7 @@ export function* reloadAll(dist: VgicDist, cpu: VgicCpu): Step<void> {
     yield* reloadConfig(dist, irq, cpu, false);
     yield* dist.lpis.put(irq);
   }
-  yield* invalidateVpe(dist, cpu);
+  if (!dist.hazards.invallWithoutInvalidate) yield* invalidateVpe(dist, cpu);
 }
 
 /**
@@ -152,7 +152,7 @@ function* dropLpis(dist: VgicDist, cpu: VgicCpu): Step<void> {
 /** KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES (gic-its.md B9.4), everything stopped: 0 or -EFAULT. LPIs without a target stay out. */
 export function* savePendingTables(dist: VgicDist): Step<number> {
   const { v4 } = dist;
-  const isMapped = v4 !== null && v4.is41 && v4.hasVpes;
+  const isMapped = v4 !== null && v4.is41 && v4.hasVpes && !dist.hazards.saveWhileMapped;
   if (isMapped) yield* unmapVpes(v4);
   const error = yield* saveAllPending(dist);
   if (isMapped) yield* mapVpes(v4);

@@ -59,7 +59,8 @@ export function* trigger(its: Its, devid: number, event: number): Step<number> {
   const intid = yield* translate(its, devid, event);
   if (intid < 0 || intid === (ItsError.INT_UNMAPPED_INTERRUPT as number)) return intid;
   const { dist } = its;
-  if (dist.v4?.isDirect(intid) !== true && !dist.hazards.rememberUnlocked) yield* its.cache.insert(its, devid | 0, event | 0, intid);
+  const isDirect = dist.v4 !== null && (yield* dist.v4.isDirect(intid));
+  if (!isDirect && !dist.hazards.rememberUnlocked) yield* its.cache.insert(its, devid | 0, event | 0, intid);
   yield* pend(dist, intid);
   return 0;
 }
@@ -93,7 +94,7 @@ function* pend(dist: VgicDist, intid: number): Step<boolean> {
     return false;
   }
   yield* irq.lock.lock();
-  if (irq.hw) {
+  if (irq.hw && !dist.hazards.latchUnasked) {
     yield* pendVlpi(dist, irq, true);
     yield* irq.lock.unlock();
   } else {

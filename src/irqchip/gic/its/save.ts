@@ -21,7 +21,7 @@ function* write(its: Its, address: number, low: number, high: number): Step<numb
 
 /** An entry that is gone reads as zero, so that a restore's single steps do not find it. [6.1] leaves it. */
 export function* clearEntry(its: Its, address: number): Step<void> {
-  if (!its.dist.isLinux61) yield* write(its, address, 0, 0);
+  if (!its.dist.isLinux61 && !its.dist.hazards.keepDiscardedEntry) yield* write(its, address, 0, 0);
 }
 
 /** 0 or a negative errno; what is mapped stays. */
@@ -69,7 +69,9 @@ function* saveEvents(its: Its, device: ItsDevice): Step<number> {
   for (let event = device.next(0); event >= 0; event = device.next(event + 1)) {
     const address = device.itt + event * ENTRY_SIZE;
     // What is pending for a VLPI of 4.0 nobody can read back (gic-v4.md C6).
-    if (its.dist.v4 !== null && !its.dist.v4.is41 && its.dist.v4.isDirect(device.intid(event))) return -EACCES;
+    const { v4 } = its.dist;
+    const isUnreadable = v4 !== null && !v4.is41 && (yield* v4.isDirect(device.intid(event)));
+    if (isUnreadable) return -EACCES;
     const collection = its.collections.at(device.slot(event));
     const intid = device.intid(event);
     const low = collection === null ? 0 : (intid << 16) | collection.id;

@@ -34,8 +34,8 @@ export function* moveVlpi(dist: VgicDist, irq: VgicIrq, from: VgicCpu | null, to
   const found = yield* host.setIrqVcpuAffinity(irq.hwintid, query);
   if (found < 0 || query.map === null) return found;
   const old = v4.vpeOf(from);
-  if (old !== null) old.vlpis--;
-  vpe.vlpis++;
+  if (old !== null) yield* old.count(-1);
+  yield* vpe.count(1);
   return yield* host.setIrqVcpuAffinity(irq.hwintid, new VlpiCommand("map", { ...query.map, vpe }));
 }
 
@@ -61,7 +61,8 @@ export function* invalidateVpe(dist: VgicDist, cpu: VgicCpu): Step<void> {
 /** An event's mapping of an LPI ends: a VLPI is the host's again before anybody can map the INTID anew (hazards R5, R6). */
 export function* releaseLpi(dist: VgicDist, intid: number): Step<void> {
   const { v4 } = dist;
-  if (v4 !== null && v4.isDirect(intid)) {
+  const isDirect = v4 !== null && !dist.hazards.releaseWithoutUnmap && (yield* v4.isDirect(intid));
+  if (v4 !== null && isDirect) {
     const irq = yield* dist.lpis.get(intid);
     if (irq !== null) {
       yield* unmapVlpi(v4, irq);

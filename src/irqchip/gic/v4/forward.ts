@@ -18,8 +18,10 @@ export function* setForwarding(dist: VgicDist, hostIrq: number, message: ArmMess
   if (its === null) return 0;
   yield* its.itsLock.lock(); // MOVI and INV wait, so that target and properties hold until hw says so (hazards R3, R4)
   const intid = yield* findEvent(its, message.devid >>> 0, message.data >>> 0);
+  const isUnlocked = dist.hazards.forwardUnlocked;
+  if (isUnlocked) yield* its.itsLock.unlock();
   const result = intid === 0 ? 0 : yield* forward(v4, hostIrq, intid);
-  yield* its.itsLock.unlock();
+  if (!isUnlocked) yield* its.itsLock.unlock();
   return result;
 }
 
@@ -41,13 +43,13 @@ function* forward(v4: VgicV4, hostIrq: number, intid: number): Step<number> {
     yield* dist.lpis.put(irq);
     return result;
   }
-  vpe.vlpis++;
-  v4.enter(irq, hostIrq); // with the reference
+  yield* vpe.count(1);
+  yield* v4.enter(irq, hostIrq); // with the reference
   yield* irq.lock.lock();
   irq.hw = true;
   irq.hwintid = hostIrq;
   // What was pending in software is pending in hardware from now on (hazard R2).
-  if (irq.pendingLatch) {
+  if (irq.pendingLatch && !dist.hazards.forgetLatch) {
     yield* driver.host.setIrqchipState(hostIrq, "pending", true);
     irq.pendingLatch = false;
     yield* queueIrqUnlock(dist, irq);
@@ -57,6 +59,12 @@ function* forward(v4: VgicV4, hostIrq: number, intid: number): Step<number> {
 
 /** kvm_vgic_v4_unset_forwarding (C3.3): software injects from now on. 0 where this interrupt is no VLPI. */
 export function* unsetForwarding(dist: VgicDist, hostIrq: number): Step<number> {
-  const irq = dist.v4?.byHostIrq.get(hostIrq) ?? null;
-  return dist.v4 === null || irq === null ? 0 : yield* unmapVlpi(dist.v4, irq);
+  const { v4 } = dist;
+  if (v4 === null) return 0;
+  const intid = yield* v4.lpiOf(hostIrq);
+  const irq = yield* dist.lpis.get(intid);
+  if (irq === null) return 0;
+  const result = yield* unmapVlpi(v4, irq, hostIrq);
+  yield* dist.lpis.put(irq);
+  return result;
 }

@@ -4,12 +4,16 @@ import { IrqSetting } from "../../../host/irq/desc.js";
 import { type IrqAction, IrqReturn } from "../../../host/irq/types.js";
 import { writes } from "../../../sim/access.js";
 import { Ev } from "../../../sim/event.js";
+import { UseAfterFree } from "../../../sim/list.js";
 import type { Step } from "../../../sim/step.js";
 import { V4Cpu, type VgicV4 } from "./v4.js";
 import type { VgicDist } from "../vgic-dist.js";
 
 const FLAGS_40 = IrqSetting.NOAUTOEN | IrqSetting.DISABLE_UNLAZY | IrqSetting.NO_BALANCING;
 const FLAGS_41 = IrqSetting.DISABLE_UNLAZY | IrqSetting.NO_BALANCING;
+
+/** No user moves a doorbell (hazard R53): its affinity is where its vPE is. */
+const flagsOf = (v4: VgicV4): number => (v4.is41 ? FLAGS_41 : FLAGS_40) & (v4.dist.hazards.balanceDoorbells ? ~IrqSetting.NO_BALANCING : -1);
 
 /**
  * The doorbell of a vPE (C5.2): it ends the block of its vCPU and delivers nothing. vpe_lock puts it after a concurrent
@@ -32,7 +36,7 @@ class VpeDoorbell implements IrqAction {
         yield* desc.lock.lock();
         const { isDisabled } = desc;
         yield* desc.lock.unlock();
-        if (!isDisabled) yield* host.disableIrqNosync(irq);
+        if (!isDisabled && !v4.dist.hazards.doorbellStaysOn) yield* host.disableIrqNosync(irq);
       }
     }
     v4.dist.sim.emit(Ev.vpe_doorbell, vpe.id, irq);
@@ -64,7 +68,7 @@ export function* initV4(dist: VgicDist): Step<number> {
   for (let i = 0; i < cpus.length; i++) {
     const { vpe } = cpus[i];
     const desc = driver.host.desc(vpe.irq);
-    if (desc !== null) desc.settings |= v4.is41 ? FLAGS_41 : FLAGS_40;
+    if (desc !== null) desc.settings |= flagsOf(v4);
     const result = yield* driver.host.requestIrq(vpe.irq, new VpeDoorbell(v4, cpus[i]), 0, "vcpu", cpus[i]);
     if (result === 0) continue;
     yield* teardownFirst(v4, i);
@@ -91,7 +95,8 @@ function* teardownFirst(v4: VgicV4, count: number): Step<void> {
 export function* freeDoorbells(v4: VgicV4, count: number): Step<void> {
   const { host } = v4.driver;
   for (let i = 0; i < count; i++) {
-    const { vpe } = v4.cpus[i];
+    const { cpu, vpe } = v4.cpus[i];
+    if (cpu.vcpu.isDestroyed === true) throw new UseAfterFree(`the doorbell of vCPU ${cpu.index} is freed when the vCPU has gone`);
     const desc = host.desc(vpe.irq);
     if (desc !== null) desc.settings &= ~(v4.is41 ? FLAGS_41 : FLAGS_40);
     yield* host.freeIrq(vpe.irq, v4.cpus[i]);
@@ -103,7 +108,7 @@ export function* requestDoorbells(v4: VgicV4): Step<void> {
   for (let i = 0; i < v4.cpus.length; i++) {
     const { vpe } = v4.cpus[i];
     const desc = host.desc(vpe.irq);
-    if (desc !== null) desc.settings |= v4.is41 ? FLAGS_41 : FLAGS_40;
+    if (desc !== null) desc.settings |= flagsOf(v4);
     yield* host.requestIrq(vpe.irq, new VpeDoorbell(v4, v4.cpus[i]), 0, "vcpu", v4.cpus[i]);
   }
 }

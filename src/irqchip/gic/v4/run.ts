@@ -1,4 +1,5 @@
 import { moveIrq } from "../../../host/irq/affinity.js";
+import type { ItsVpe } from "../../../host/its/its-vm.js";
 import { commit, deschedule, schedule } from "../../../host/its/residency.js";
 import { reads } from "../../../sim/access.js";
 import { current } from "../../../sim/context.js";
@@ -11,34 +12,42 @@ import type { V4Cpu, VgicV4 } from "./v4.js";
 export function* loadVpe(v4: VgicV4, own: V4Cpu): Step<number> {
   const { vpe } = own;
   const { host } = v4.driver;
+  const { keepStaleDoorbell, moveAfterSchedule } = v4.dist.hazards;
   if (!v4.isSupported || vpe.isResident || own.isInWfi) return 0; // hazard R10
-  const { cpu } = current();
   // Its redistributor first: what comes goes where the table says (hazard R11).
-  yield reads(vpe, "cpu");
-  if (vpe.cpu !== cpu) {
-    const moved = yield* moveIrq(host.irqs, vpe.irq, cpu);
-    if (moved < 0) return moved;
-  }
+  const moved = moveAfterSchedule ? 0 : yield* moveHere(v4, vpe);
+  if (moved < 0) return moved;
   if (!v4.is41) yield* host.disableIrqNosync(vpe.irq);
   yield reads(v4.dist, "enabled");
   const isOn = v4.dist.enabled;
   yield* schedule(v4.driver, vpe, isOn, isOn);
+  if (moveAfterSchedule) yield* moveHere(v4, vpe);
   // What rang before is no news any more (hazard R13).
-  if (!v4.is41) yield* host.setIrqchipState(vpe.irq, "pending", false);
+  if (!v4.is41 && !keepStaleDoorbell) yield* host.setIrqchipState(vpe.irq, "pending", false);
   return 0;
+}
+
+/** VMOVP, where the vPE was on another CPU: 0, or its errno. */
+function* moveHere(v4: VgicV4, vpe: ItsVpe): Step<number> {
+  const { cpu } = current();
+  yield reads(vpe, "cpu");
+  return vpe.cpu === cpu ? 0 : yield* moveIrq(v4.driver.host.irqs, vpe.irq, cpu);
 }
 
 /** vgic_v4_commit, before each entry: the redistributor knows what is pending (hazard R12). */
 export function* commitVpe(v4: VgicV4, own: V4Cpu): Step<void> {
-  if (v4.isSupported && own.vpe.isResident && !own.vpe.isReady) yield* commit(v4.driver, own.vpe);
+  if (v4.isSupported && own.vpe.isResident && !own.vpe.isReady && !v4.dist.hazards.enterWhileDirty) yield* commit(v4.driver, own.vpe);
 }
 
 /** vgic_v4_put. Of a vCPU that is about to block the doorbell is armed before the vPE leaves (hazard R8). */
 export function* putVpe(v4: VgicV4, own: V4Cpu): Step<void> {
   const { vpe } = own;
-  if (!v4.isSupported || !vpe.isResident) return;
-  if (own.isInWfi && !v4.is41) yield* armDoorbell(v4, vpe.irq);
+  const { armAfterDeschedule, stayResident } = v4.dist.hazards;
+  if (!v4.isSupported || !vpe.isResident || (stayResident && !own.isInWfi)) return;
+  const arms = own.isInWfi && !v4.is41;
+  if (arms && !armAfterDeschedule) yield* armDoorbell(v4, vpe.irq);
   yield* deschedule(v4.driver, vpe, own.isInWfi);
+  if (arms && armAfterDeschedule) yield* armDoorbell(v4, vpe.irq);
 }
 
 /** Each residency has disabled it once more: it is enabled as often as it takes. */
@@ -52,6 +61,7 @@ function* armDoorbell(v4: VgicV4, irq: number): Step<void> {
     yield* desc.lock.unlock();
     if (!isDisabled) return;
     yield* host.enableIrq(irq);
+    if (v4.dist.hazards.armDoorbellOnce) return;
   }
 }
 
@@ -59,6 +69,7 @@ function* armDoorbell(v4: VgicV4, irq: number): Step<void> {
 export function* beginWfi(v4: VgicV4, own: V4Cpu): Step<void> {
   own.isInWfi = true;
   yield* putVpe(v4, own);
+  if (v4.dist.hazards.forgetWait) own.isInWfi = false;
 }
 
 export function* endWfi(v4: VgicV4, own: V4Cpu): Step<void> {

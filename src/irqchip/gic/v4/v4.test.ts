@@ -8,7 +8,7 @@ import { run } from "../../../sim/step.js";
 import { EACCES, EINVAL, EPERM } from "../../../uapi/errno.js";
 import * as A from "../../../uapi/arm.js";
 import { createVgic } from "../vgic.js";
-import { DirectMachine, type DirectOptions, HOST_DEVICE } from "./direct-machine.fixture.js";
+import { DirectMachine, type DirectOptions, HOST_DEVICE } from "../../../explore/stages/direct-machine.js";
 
 // Test vectors VG1 to VG37 of gic.md D5. The device's event is 0 of device 0x100 on the host, 7 of device 2 in the guest.
 
@@ -99,7 +99,7 @@ describe("GICv4: forwarding (C3)", () => {
     const vpe = machine.vpe(1);
     expect(machine.physical(true)).toEqual([`DISCARD ${HOST_DEVICE} 0`, "SYNC", `VMAPTI ${HOST_DEVICE} 0 ${vpe.id}`, `VSYNC ${vpe.id}`]);
     expect(seen).toEqual([0xa3, 0xa3, 0xa3, 0xa3]);
-    expect([vpe.vlpis, machine.v4.isDirect(8200), machine.hasVlpi(8200)]).toEqual([1, true, true]);
+    expect([vpe.vlpis, run(machine.v4.isDirect(8200)), machine.hasVlpi(8200)]).toEqual([1, true, true]);
   });
 
   it("VG6: an event of a disabled vLPI waits in the table until INV", () => {

@@ -1,8 +1,10 @@
+import { block, reads, writes } from "../../../sim/access.js";
+import type { Step } from "../../../sim/step.js";
 import { ItsVm, ItsVpe } from "../../../host/its/its-vm.js";
 import type { ItsDriver } from "../../../host/its/its-driver.js";
 import type { VgicCpu } from "../vgic-cpu.js";
 import type { VgicDist } from "../vgic-dist.js";
-import { VGIC_MIN_LPI, type VgicIrq } from "../vgic-irq.js";
+import type { VgicIrq } from "../vgic-irq.js";
 
 /** What GICv4 keeps of one vCPU. */
 export class V4Cpu {
@@ -21,17 +23,17 @@ export class VgicV4 {
   readonly vm: ItsVm;
   /** By vCPU; empty while there are no vPEs. */
   cpus: V4Cpu[] = [];
-  /** LPIs that are VLPIs, by the host's irq; a reference to each is held. */
-  readonly byHostIrq = new Map<number, VgicIrq>();
   /** 4.1: the guest's SGIs are the hardware's. */
   hasVsgis = false;
+  /** VLPIs, and which host irq is which; a reference to each LPI is held. */
   private readonly direct = new Set<number>();
+  private readonly byHostIrq = new Map<number, number>();
 
   constructor(
     readonly dist: VgicDist,
     readonly driver: ItsDriver,
   ) {
-    this.vm = new ItsVm(driver.nodes.length);
+    this.vm = new ItsVm(dist.sim, driver.nodes.length);
   }
 
   get is41(): boolean {
@@ -47,17 +49,26 @@ export class VgicV4 {
     return this.cpus.length > 0;
   }
 
-  /** Is this LPI a VLPI? */
-  isDirect(intid: number): boolean {
+  /** Is this LPI a VLPI? Nothing holds the answer but the LPI's own lock, with its `hw`. */
+  *isDirect(intid: number): Step<boolean> {
+    yield reads(this, "direct");
     return this.direct.has(intid);
   }
 
-  enter(irq: VgicIrq, hostIrq: number): void {
-    this.byHostIrq.set(hostIrq, irq);
-    if (irq.intid >= VGIC_MIN_LPI) this.direct.add(irq.intid);
+  /** The LPI that a host irq is; 0: none. */
+  *lpiOf(hostIrq: number): Step<number> {
+    yield reads(this, "direct");
+    return this.byHostIrq.get(hostIrq) ?? 0;
   }
 
-  leave(irq: VgicIrq, hostIrq: number): void {
+  *enter(irq: VgicIrq, hostIrq: number): Step<void> {
+    yield writes(this, "direct");
+    this.byHostIrq.set(hostIrq, irq.intid);
+    this.direct.add(irq.intid);
+  }
+
+  *leave(irq: VgicIrq, hostIrq: number): Step<void> {
+    yield writes(this, "direct");
     this.byHostIrq.delete(hostIrq);
     this.direct.delete(irq.intid);
   }
@@ -67,3 +78,4 @@ export class VgicV4 {
     return cpu === null || cpu.index >= this.cpus.length ? null : this.cpus[cpu.index].vpe;
   }
 }
+block(VgicV4, "direct", "byHostIrq");

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Icc } from "../../../arch/gic/icc.js";
 import { run } from "../../../sim/step.js";
-import { DirectMachine } from "./direct-machine.fixture.js";
+import { DirectMachine } from "../../../explore/stages/direct-machine.js";
 
 const NASSGI_REQ = 1 << 8;
 const ENABLE = 2;

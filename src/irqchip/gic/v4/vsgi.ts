@@ -34,7 +34,7 @@ function* give(dist: VgicDist, irq: VgicIrq): Step<void> {
   if (!irq.hw) {
     irq.hw = true;
     yield* pushVsgi(dist, irq);
-    if (irq.pendingLatch) yield* pendVsgi(dist, irq, true);
+    if (irq.pendingLatch && !dist.hazards.forgetSgiLatch) yield* pendVsgi(dist, irq, true);
     irq.pendingLatch = false;
   }
   yield* irq.lock.unlock();

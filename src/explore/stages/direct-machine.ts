@@ -1,20 +1,20 @@
-import { GITS_TRANSLATER } from "../../../arch/gic/gits.js";
-import { ItsOp } from "../../../arch/gic/its-command.js";
-import { eventfdContextOf } from "../../../host/eventfd.js";
-import type { ItsHost, LpiHardware } from "../../../host/its/its-host.js";
-import type { ItsVpe } from "../../../host/its/its-vm.js";
-import { irqActivate } from "../../../host/irq/state.js";
-import { type IrqAction, IrqReturn } from "../../../host/irq/types.js";
-import { IrqBypassProducer } from "../../../host/irqbypass.js";
-import type { MsiDevice } from "../../../host/msi.js";
-import { Thread } from "../../../explore/stages/threads.js";
-import { GuestMachine, type MachineOptions, RAM } from "../../../explore/stages/guest-machine.js";
-import { run, type Step } from "../../../sim/step.js";
-import * as A from "../../../uapi/arm.js";
-import * as K from "../../../uapi/kvm.js";
-import { Its } from "../its/its.js";
-import type { VgicV4 } from "./v4.js";
-import type { VgicIrq } from "../vgic-irq.js";
+import { GITS_TRANSLATER } from "../../arch/gic/gits.js";
+import { ItsOp } from "../../arch/gic/its-command.js";
+import { eventfdContextOf } from "../../host/eventfd.js";
+import type { ItsHost, LpiHardware } from "../../host/its/its-host.js";
+import { ItsVm, type ItsVpe } from "../../host/its/its-vm.js";
+import { irqActivate } from "../../host/irq/state.js";
+import { type IrqAction, IrqReturn } from "../../host/irq/types.js";
+import { IrqBypassProducer } from "../../host/irqbypass.js";
+import type { MsiDevice } from "../../host/msi.js";
+import { Thread } from "./threads.js";
+import { GuestMachine, type MachineOptions, RAM } from "./guest-machine.js";
+import { run, type Step } from "../../sim/step.js";
+import * as A from "../../uapi/arm.js";
+import * as K from "../../uapi/kvm.js";
+import { Its } from "../../irqchip/gic/its/its.js";
+import type { VgicV4 } from "../../irqchip/gic/v4/v4.js";
+import type { VgicIrq } from "../../irqchip/gic/vgic-irq.js";
 
 export const ITS = 0x08080000;
 const DEVICES = RAM + 0x100000;
@@ -66,6 +66,8 @@ export interface Vector {
 export interface DirectOptions extends MachineOptions {
   readonly hw?: LpiHardware;
   readonly itses?: readonly number[];
+  /** Redistributors take their time over pending tables: Dirty is seen, and a context of theirs ends it. */
+  readonly parsesLate?: boolean;
 }
 
 /**
@@ -77,13 +79,15 @@ export class DirectMachine extends GuestMachine {
   readonly its: Its;
   readonly card = new Card(HOST_DEVICE);
   private at = 0;
+  private readonly irqs: number[] = [];
   private readonly routes: { gsi: number; event: number; address: number }[] = [];
 
   constructor(options: DirectOptions = {}) {
-    const { hw = "v4.0", vcpus = 2, itses, vgicV4Enable = true, ...rest } = options;
+    const { hw = "v4.0", vcpus = 2, itses, vgicV4Enable = true, parsesLate = false, ...rest } = options;
     super({ ...rest, vcpus, vgicV4Enable, its: itses === undefined ? { hw } : { hw, itses } });
     if (this.lpis === null) throw new Error("no ITS");
     this.itsHost = this.lpis;
+    if (parsesLate) this.parseLate();
     this.its = this.createIts(ITS);
     for (let i = 0; i < vcpus; i++) {
       this.gicr(i, 0x70, 8, (PROPERTIES | 0xf) >>> 0);
@@ -98,6 +102,14 @@ export class DirectMachine extends GuestMachine {
     for (let i = 0; i < vcpus; i++) this.command([ItsOp.MAPC, 0, 0, 0, i | (i << 16), VALID]);
     this.config(8200, 0xa1);
     this.mapti(7, 8200, 1);
+  }
+
+  private parseLate(): void {
+    const { gic } = this.itsHost;
+    for (let cpu = 0; cpu < gic.cpus; cpu++) {
+      const redistributor = new Thread(`redistributor ${cpu}`, "hardware", () => gic.settleVlpis(cpu));
+      gic.vlpis(cpu).parseLater(() => this.sim.wake(redistributor, 0));
+    }
   }
 
   /** KVM_CREATE_DEVICE of an ITS, with its address. */
@@ -148,9 +160,17 @@ export class DirectMachine extends GuestMachine {
 
   /** The guest queues a command. */
   command(words: readonly number[]): void {
+    this.gits(0x88, 8, this.queue(words), 0);
+  }
+  /** Puts a command behind those that are in the queue, unannounced: where CWRITER goes then. */
+  queue(words: readonly number[]): number {
     for (let i = 0; i < 8; i++) this.poke(QUEUE + this.at + 4 * i, words[i] ?? 0);
     this.at = (this.at + 32) % 0x1000;
-    this.gits(0x88, 8, this.at, 0);
+    return this.at;
+  }
+  /** vCPU 0 writes CWRITER, for a context of a program. */
+  *announce(cwriter: number): Step<void> {
+    yield* this.its.mmioWrite(this.vcpus[0], 0x88, 8, cwriter, 0);
   }
   mapti(event: number, intid: number, icid: number): void {
     this.command([ItsOp.MAPTI, GUEST_DEVICE, event, intid, icid]);
@@ -162,6 +182,16 @@ export class DirectMachine extends GuestMachine {
   /** The guest configures an LPI, without INV. */
   config(intid: number, byte: number): void {
     this.process.memory.setU8(this.hva(PROPERTIES + intid - 8192), byte);
+  }
+  *configStep(intid: number, byte: number): Step<void> {
+    yield* this.vgic.dist.vm.ram.writeByte(PROPERTIES + intid - 8192, byte);
+  }
+  configOf(intid: number): number {
+    return this.process.memory.getU8(this.hva(PROPERTIES + intid - 8192));
+  }
+  /** What the hardware has of a VLPI's configuration. */
+  property(intid: number): number {
+    return this.itsHost.gic.ram.u8(this.v4.vm.vprop + intid - 8192);
   }
   private poke(gpa: number, value: number): void {
     this.process.memory.setU32(this.hva(gpa), value >>> 0);
@@ -194,8 +224,10 @@ export class DirectMachine extends GuestMachine {
     run(desc.lock.lock());
     run(irqActivate(desc));
     run(desc.lock.unlock());
+    this.irqs.push(irq);
     this.routes.push({ gsi, event, address });
     this.route();
+    run(this.setRoutes());
     const eventfd = this.irqfd(gsi);
     const context = this.context(eventfd);
     const trigger = new Trigger(() => context.signal());
@@ -209,7 +241,7 @@ export class DirectMachine extends GuestMachine {
     return context;
   }
 
-  /** KVM_SET_GSI_ROUTING with every route that there is. */
+  /** The argument of KVM_SET_GSI_ROUTING, with every route that there is. */
   private route(): void {
     const { size } = K.kvm_irq_routing_entry;
     const view = new DataView(new ArrayBuffer(K.kvm_irq_routing.size + this.routes.length * size));
@@ -225,23 +257,41 @@ export class DirectMachine extends GuestMachine {
       entry.msi.devid.set(view, GUEST_DEVICE, base);
     });
     this.process.memory.copyOut(ROUTES, new Uint8Array(view.buffer));
-    const result = this.ioctl(this.vmFd, K.KVM_SET_GSI_ROUTING, ROUTES);
+  }
+
+  private *setRoutes(): Step<void> {
+    const result = yield* this.process.ioctl(this.vmFd, K.KVM_SET_GSI_ROUTING, ROUTES);
     if (result !== 0) throw new Error(`KVM_SET_GSI_ROUTING: ${result}`);
   }
 
   reroute(vector: Vector, event: number, address = ITS + GITS_TRANSLATER): void {
+    run(this.rerouting(vector, event, address));
+    this.settle();
+  }
+  *rerouting(vector: Vector, event: number, address = ITS + GITS_TRANSLATER): Step<void> {
     const route = this.routes.find(({ gsi }) => gsi === vector.gsi);
     if (route === undefined) throw new Error("no route");
     Object.assign(route, { event, address });
     this.route();
-    this.settle();
+    yield* this.setRoutes();
   }
 
   /** VFIO registers the vector's producer: 0 or a negative errno. */
   bind(vector: Vector): number {
-    const result = run(this.host.irqBypass.registerProducer(vector.producer, this.context(vector.eventfd)));
+    const result = run(this.bindStep(vector));
     this.settle();
     return result;
+  }
+  *bindStep(vector: Vector): Step<number> {
+    return yield* this.host.irqBypass.registerProducer(vector.producer, this.context(vector.eventfd));
+  }
+  /** The card is another VM's from now on: no more of its events can be forwarded for this one. */
+  refuseForwarding(): void {
+    const { driver } = this.itsHost;
+    const [first] = this.irqs;
+    const device = driver.deviceOf(this.host.desc(first)?.data.parent?.hwirq ?? 0);
+    if (device === null) throw new Error("no device");
+    device.vm = new ItsVm(this.sim, driver.nodes.length);
   }
   unbind(vector: Vector): void {
     run(this.host.irqBypass.unregisterProducer(vector.producer));
@@ -273,9 +323,18 @@ export class DirectMachine extends GuestMachine {
 
   /** The device sends. */
   send(index = 0): void {
-    const { address, data } = this.card.messages[index];
-    run(this.itsHost.msi.write(HOST_DEVICE, 0, address, data));
+    run(this.sendStep(index));
     this.settle();
+  }
+  *sendStep(index = 0): Step<void> {
+    const { address, data } = this.card.messages[index];
+    yield* this.itsHost.msi.write(HOST_DEVICE, 0, address, data);
+  }
+
+  /** For a program: is the VLPI pending and enabled, its vPE resident on the CPU, and the guest there not told? */
+  isUntold(vcpu: number, cpu: number, intid = 8200): boolean {
+    const isPending = this.vpeBit(vcpu, intid) === 1 && (this.configOf(intid) & 1) === 1;
+    return isPending && this.vpe(vcpu).isResident && this.itsHost.gic.vlpis(cpu).intid !== intid;
   }
 
   /** Physical commands since the last call, SYNC and VSYNC left out unless asked for: "VMAPTI 256 0 1". */
