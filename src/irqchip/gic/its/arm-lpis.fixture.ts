@@ -21,6 +21,8 @@ export class ArmLpis {
   private collections = new Map<number, number>();
   private pending: Set<number>[];
   private cached = new Map<number, Configuration>();
+  /** GICR_CTLR.EnableLPIs */
+  private enabled: boolean[];
 
   /**
    * @param configuration the byte of an LPI in the property table, as it is in memory now
@@ -32,6 +34,7 @@ export class ArmLpis {
     private readonly priorityMask: number,
   ) {
     this.pending = Array.from({ length: redistributors }, () => new Set<number>());
+    this.enabled = new Array<boolean>(redistributors).fill(true);
   }
 
   /** The same state, of a machine with a memory of its own. */
@@ -41,6 +44,7 @@ export class ArmLpis {
     copy.collections = structuredClone(this.collections);
     copy.pending = structuredClone(this.pending);
     copy.cached = structuredClone(this.cached);
+    copy.enabled = [...this.enabled];
     return copy;
   }
 
@@ -60,6 +64,21 @@ export class ArmLpis {
 
   mayUnmapDevice(device: number): boolean {
     return [...(this.devices.get(device)?.table.values() ?? [])].every(({ intid }) => !this.isPending(intid));
+  }
+
+  /** What is pending when a redistributor's LPIs are switched off is in its table at some time, or is not. */
+  maySwitch(redistributor: number): boolean {
+    return this.pending[redistributor].size === 0;
+  }
+
+  /** Nothing is moved to where LPIs are off. */
+  isEnabled(redistributor: number): boolean {
+    return this.enabled[redistributor];
+  }
+
+  /** Is it mapped, and to a redistributor's collection? */
+  isAt(redistributor: number, intid: number): boolean {
+    return [...this.devices.values()].some(({ table }) => [...table.values()].some((each) => each.intid === intid && this.collections.get(each.icid) === redistributor));
   }
 
   /** Is any event mapped to the collection? */
@@ -100,7 +119,7 @@ export class ArmLpis {
   /** INT, and a write to GITS_TRANSLATER. */
   trigger(device: number, event: number): boolean {
     const place = this.placeOf(device, event);
-    if (place === null) return false;
+    if (place === null || !this.enabled[place.redistributor]) return false;
     this.pending[place.redistributor].add(place.intid);
     return true;
   }
@@ -153,6 +172,17 @@ export class ArmLpis {
     if (redistributor === undefined) return false;
     for (const { table } of this.devices.values()) for (const each of table.values()) if (this.collections.get(each.icid) === redistributor) this.cache(each.intid);
     return true;
+  }
+
+  /** GICR_CTLR.EnableLPIs: what comes while they are off is lost. */
+  switchLpis(redistributor: number): void {
+    this.enabled[redistributor] = !this.enabled[redistributor];
+  }
+
+  /** GICR_INVALLR; with an LPI, which is one of its own, GICR_INVLPIR. */
+  invalidateAt(redistributor: number, intid: number | null = null): void {
+    for (const { table } of this.devices.values())
+      for (const each of table.values()) if (this.collections.get(each.icid) === redistributor && (intid === null || each.intid === intid)) this.cache(each.intid);
   }
 
   // --- what the guest sees ---

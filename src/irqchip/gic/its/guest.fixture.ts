@@ -10,6 +10,8 @@ const BITS = 3;
 const ITT_STRIDE = 0x1000;
 const ENABLE = 1;
 const LEVEL2 = 0x4180_0000;
+const INVLPIR = 0xa0;
+const INVALLR = 0xb0;
 /** The virtual CPU interface has five bits of priority, and the fixture masks the last two levels. */
 const PRIORITY_BITS = 0xf8;
 const PMR = 0xf0;
@@ -119,12 +121,30 @@ export class ItsGuest {
     else if (kind === 10) this.both(command.clear(device, event), model.clear(device, event));
     else if (kind === 11 && model.mayDiscard(device, event)) this.both(command.discard(device, event), model.discard(device, event));
     else if (kind >= 12 && kind <= 14) this.take(vcpu);
-    else if (kind === 15) this.both(command.movi(device, event, icid), model.moveEvent(device, event, key));
+    else if (kind === 15 && this.isOn(model.targetOf(key))) this.both(command.movi(device, event, icid), model.moveEvent(device, event, key));
     else if (kind === 16) this.both(command.inv(device, event), model.invalidate(device, event));
     else if (kind === 17) this.configure(operation, intid);
     else if (kind === 18) this.both(command.invall(icid), model.invalidateCollection(key));
-    else if (kind === 19 && byte % 2 === 0) this.moveAll(vcpu, (byte >> 1) % PLACES.vcpus, (byte & 0x80) !== 0);
+    else if (kind === 19 && byte % 2 === 0 && this.isOn((byte >> 1) % PLACES.vcpus)) this.moveAll(vcpu, (byte >> 1) % PLACES.vcpus, (byte & 0x80) !== 0);
     else if (kind === 19 && model.mayUnmapDevice(device)) this.both(command.mapd(device, BITS, 0, false), model.unmapDevice(device));
+    else if (kind === 20 && model.maySwitch(vcpu)) this.switchLpis(vcpu);
+    else if (kind === 21) this.invalidateAt(vcpu, byte % 2 === 0 ? null : intid);
+  }
+
+  private isOn(redistributor: number | null): boolean {
+    return redistributor === null || this.model.isEnabled(redistributor);
+  }
+
+  private switchLpis(vcpu: number): void {
+    this.model.switchLpis(vcpu);
+    this.h.enableLpis(vcpu, this.model.isEnabled(vcpu));
+  }
+
+  /** By the redistributor's own registers; of an LPI only where it is that redistributor's. */
+  private invalidateAt(vcpu: number, intid: number | null): void {
+    if (intid !== null && !this.model.isAt(vcpu, intid)) return;
+    this.h.gicr(vcpu, intid === null ? INVALLR : INVLPIR, BigInt(intid ?? 0));
+    this.model.invalidateAt(vcpu, intid);
   }
 
   /** One command to the ITS in use; `isDone`: did the model take it, or find it wrong? */
@@ -145,6 +165,7 @@ export class ItsGuest {
     const { model, h } = this;
     const icid = key % PLACES.collections;
     const old = model.targetOf(key);
+    if (!model.isEnabled(vcpu) && model.isUsed(key)) return;
     h.use(Math.floor(key / PLACES.collections));
     if (old !== null && old !== vcpu && model.isUsed(key)) this.moveAll(old, vcpu, (byte & 0x80) !== 0);
     else if (byte % 4 === 0 && !model.isUsed(key)) this.both(command.mapc(icid, vcpu, false), model.unmapCollection(key));

@@ -1,0 +1,95 @@
+import { describe, expect, it } from "vitest";
+import { ItsOp } from "../../../arch/gic/its-command.js";
+import { type DirectMachine, HOST_DEVICE } from "../../../explore/stages/direct-machine.js";
+import * as A from "../../../uapi/arm.js";
+import { f2 } from "./f2.fixture.js";
+
+// Vectors VG12 to VG15, VG29 and VG40 of gic.md D5.
+
+describe("GICv4: what the guest does with a VLPI (C4)", () => {
+  it("VG12: INT and CLEAR reach the hardware, the latch is not used", () => {
+    const machine = f2();
+    machine.direct(7);
+    machine.trace.clear();
+    machine.onEvent(ItsOp.INT, 7);
+    expect([machine.physical(), machine.vpeBit(1, 8200), machine.latched(8200)]).toEqual([[`INT ${HOST_DEVICE} 0`], 1, false]);
+    machine.onEvent(ItsOp.CLEAR, 7);
+    expect([machine.physical(), machine.vpeBit(1, 8200)]).toEqual([[`CLEAR ${HOST_DEVICE} 0`], 0]);
+  });
+
+  it("VG13: MOVI is VMOVI, the pending bit goes along, the counts follow", () => {
+    const machine = f2();
+    machine.direct(7);
+    machine.send();
+    machine.trace.clear();
+    machine.onEvent(ItsOp.MOVI, 7, 0);
+    expect(machine.physical()).toEqual([`VMOVI ${HOST_DEVICE} 0 0`]);
+    expect([machine.vpeBit(0, 8200), machine.vpeBit(1, 8200), machine.vpe(0).vlpis, machine.vpe(1).vlpis]).toEqual([1, 0, 1, 0]);
+  });
+
+  it("VG14: MOVALL of three VLPIs is three VMOVIs", () => {
+    const machine = f2();
+    for (const event of [8, 9]) machine.mapti(event, 8193 + event, 1);
+    for (const event of [7, 8, 9]) machine.direct(event);
+    machine.trace.clear();
+    machine.command([ItsOp.MOVALL, 0, 0, 0, 1 << 16, 0, 0, 0]);
+    expect(machine.physical().sort()).toEqual([0, 1, 2].map((event) => `VMOVI ${HOST_DEVICE} ${event} 0`));
+    expect(machine.vpe(0).vlpis).toBe(3);
+  });
+
+  it("MAPC to another vCPU is VMOVI of each event of the collection", () => {
+    const machine = f2();
+    machine.direct(7);
+    machine.trace.clear();
+    machine.command([ItsOp.MAPC, 0, 0, 0, 1, 0x80000000 | 0]);
+    expect(machine.physical()).toEqual([`VMOVI ${HOST_DEVICE} 0 0`]);
+  });
+
+  it("VG15: INVALL writes the properties and invalidates the vPE once", () => {
+    const machine = f2();
+    machine.mapti(8, 8201, 1);
+    for (const event of [7, 8]) machine.direct(event);
+    machine.config(8200, 0x51);
+    machine.trace.clear();
+    machine.command([ItsOp.INVALL, 0, 0, 0, 1]);
+    expect(machine.physical().filter((line) => !line.startsWith("VMOVI"))).toEqual(["VINVALL 1"]);
+    expect(machine.property(8200)).toBe(0x53);
+  });
+
+  it("VG29: a disabled VLPI rings no more: its doorbell is 1023", () => {
+    const machine = f2({ guest: { idle: "wfi" } });
+    machine.direct(7);
+    machine.host.cpus[2].isShared = true;
+    machine.boot();
+    machine.config(8200, 0xa0);
+    machine.trace.clear();
+    machine.onEvent(ItsOp.INV, 7);
+    expect(machine.physical()).toEqual([`VMOVI ${HOST_DEVICE} 0 1`, `INV ${HOST_DEVICE} 0`]);
+    machine.send();
+    expect(machine.lines("vpe_doorbell")).toEqual([]);
+    expect(machine.vpeBit(1, 8200)).toBe(1);
+  });
+
+  it("VG40: MAPC V=0 of its collection changes nothing for a VLPI", () => {
+    const machine = f2().boot();
+    machine.direct(7);
+    machine.command([ItsOp.MAPC, 0, 0, 0, 1, 0]);
+    machine.trace.clear();
+    machine.send();
+    expect(machine.acknowledged()).toEqual(["1:8200"]);
+  });
+
+  it("MAPD of the device again unmaps its VLPIs, so does a reset of the ITS (hazard R6)", () => {
+    for (const end of [
+      (machine: DirectMachine) => machine.command([ItsOp.MAPD, 2, 4, 0, 0x401a0000, 0x80000000 | 0]),
+      (machine: DirectMachine) => machine.setAttr(machine.itsFds[0], A.KVM_DEV_ARM_VGIC_GRP_CTRL, A.KVM_DEV_ARM_ITS_CTRL_RESET, 0),
+    ]) {
+      const machine = f2();
+      machine.direct(7);
+      machine.trace.clear();
+      end(machine);
+      expect(machine.physical()).toContain(`MAPTI ${HOST_DEVICE} 0`);
+      expect(machine.vpe(1).vlpis).toBe(0);
+    }
+  });
+});

@@ -1,0 +1,158 @@
+import { describe, expect, it } from "vitest";
+import { ItsOp } from "../../../arch/gic/its-command.js";
+import { run } from "../../../sim/step.js";
+import * as A from "../../../uapi/arm.js";
+import { EACCES } from "../../../uapi/errno.js";
+import { f2 } from "./f2.fixture.js";
+
+// Vectors VG19, VG23 to VG28 and VG30 to VG32 of gic.md D5.
+
+describe("GICv4: residency and doorbells (C5)", () => {
+  it("VG23, VG24: the first load on a CPU moves the vPE there, the next one on the same does not", () => {
+    const machine = f2();
+    machine.load(1, 2);
+    expect(machine.lines("vpe_move", "vpe_resident")).toEqual(["vpe_move(1,2)", "vpe_resident(2,1)"]);
+    expect(machine.physical().filter((line) => line.startsWith("VMOVP"))).toEqual(["VMOVP 1"]);
+    machine.put(1, 2);
+    machine.trace.clear();
+    machine.load(1, 2);
+    expect([machine.lines("vpe_move"), machine.physical()]).toEqual([[], [`CLEAR 65535 0`]]);
+  });
+
+  it("VG25: a VLPI of a resident vPE comes without host interrupt, doorbell or exit", () => {
+    const machine = f2().boot();
+    const vector = machine.direct(7);
+    machine.zero();
+    machine.send();
+    machine.send();
+    expect(machine.since).toEqual({ acks: 2 });
+    expect([vector.trigger.runs, machine.acknowledged(), machine.lines("vpe_doorbell")]).toEqual([0, ["1:8200", "1:8200"], []]);
+  });
+
+  it("VG26: a VLPI for a vCPU that is preempted interrupts nobody, and comes with the next load", () => {
+    const machine = f2();
+    const vector = machine.direct(7);
+    machine.load(1, 2);
+    machine.put(1, 2);
+    machine.trace.clear();
+    machine.send();
+    expect([machine.lines("host_ack", "vpe_doorbell"), vector.trigger.runs, machine.vpeBit(1, 8200)]).toEqual([[], 0, 1]);
+    machine.load(1, 1);
+    const vif = machine.itsHost.gic.ich(1);
+    vif.hcr = 1;
+    vif.vmcr = 0xf0000002 | 0;
+    expect(run(vif.acknowledge(1))).toBe(8200);
+  });
+
+  it("VG28: what comes between the arming of the doorbell and the deschedule is in PendingLast: the vCPU does not sleep", () => {
+    const machine = f2();
+    machine.direct(7);
+    machine.load(1, 2);
+    machine.send();
+    machine.wait(1, 2);
+    expect(machine.lines("vpe_away")).toContain("vpe_away(2,1,1)");
+    expect(run(machine.vgic.isPendingFor(1))).toBe(true);
+  });
+
+  it("hazard R10: a vCPU that is preempted while it waits stays away from the hardware, with its doorbell armed", () => {
+    const machine = f2();
+    machine.direct(7);
+    machine.load(1, 2);
+    machine.wait(1, 2);
+    machine.load(1, 2);
+    expect(machine.vpe(1).isResident).toBe(false);
+    machine.put(1, 2);
+    machine.trace.clear();
+    machine.send();
+    expect(machine.lines("vpe_doorbell").length).toBe(1);
+    expect(run(machine.vgic.isPendingFor(1))).toBe(true);
+  });
+
+  it("VG27: a vCPU that waits is woken by one doorbell, and takes the VLPI when it runs", () => {
+    const machine = f2({ guest: { idle: "wfi" } });
+    machine.direct(7);
+    for (const cpu of machine.host.cpus) cpu.isShared = true;
+    machine.boot();
+    expect(machine.vpe(1).isResident).toBe(false);
+    machine.zero();
+    machine.send();
+    expect(machine.lines("vpe_doorbell").length).toBe(1);
+    expect(machine.acknowledged()).toEqual(["1:8200"]);
+    expect(machine.since).toMatchObject({ haltWakeup: 1, exits: 1, WFx: 1 });
+    machine.trace.clear();
+    machine.send();
+    expect([machine.lines("vpe_doorbell").length, machine.acknowledged()]).toEqual([1, ["1:8200"]]);
+  });
+
+  it("a vCPU with VLPIs that has its CPU for itself waits in the guest: no exit, no doorbell", () => {
+    const machine = f2({ guest: { idle: "wfi" } });
+    machine.direct(7);
+    machine.boot();
+    expect(machine.vpe(1).isResident).toBe(true);
+    machine.zero();
+    machine.send();
+    expect([machine.lines("vpe_doorbell"), machine.acknowledged()]).toEqual([[], ["1:8200"]]);
+    expect(machine.since.exits).toBeUndefined();
+  });
+
+  it("VG30: a pending disabled VLPI does not count in PendingLast", () => {
+    const machine = f2();
+    machine.config(8200, 0xa0);
+    machine.onEvent(ItsOp.INV, 7);
+    machine.direct(7);
+    machine.load(1, 2);
+    machine.send();
+    machine.wait(1, 2);
+    expect([machine.lines("vpe_away"), machine.vpeBit(1, 8200)]).toEqual([["vpe_away(2,1,0)"], 1]);
+  });
+
+  it("VG31: 4.1, a vCPU that is preempted: pending_last is true, and no doorbell rings", () => {
+    const machine = f2({ hw: "v4.1" });
+    machine.direct(7);
+    machine.load(1, 2);
+    machine.put(1, 2);
+    machine.send();
+    expect([machine.lines("vpe_away"), machine.lines("vpe_doorbell")]).toEqual([["vpe_away(2,1,1)"], []]);
+  });
+
+  it("VG32: Dirty that never clears is taken for something pending, without a hang", () => {
+    const machine = f2();
+    machine.load(1, 2);
+    machine.itsHost.gic.stick(2);
+    machine.put(1, 2);
+    expect(machine.lines("vpe_away")).toEqual(["vpe_away(2,1,1)"]);
+    expect(machine.host.irqs.lastWarning).toContain("not cleaning");
+  });
+
+  it("4.1: a waiting vCPU is woken by its default doorbell, once", () => {
+    const machine = f2({ hw: "v4.1", guest: { idle: "wfi" } });
+    machine.direct(7);
+    for (const cpu of machine.host.cpus) cpu.isShared = true;
+    machine.boot();
+    machine.zero();
+    machine.send();
+    expect([machine.lines("vpe_doorbell").length, machine.acknowledged()]).toEqual([1, ["1:8200"]]);
+  });
+});
+
+describe("GICv4: save (C6)", () => {
+  it("VG19: 4.0 refuses to save an ITS with VLPIs, 4.1 saves it", () => {
+    const saved = (hw: "v4.0" | "v4.1"): number => {
+      const machine = f2({ hw });
+      machine.direct(7);
+      return run(machine.its.setAttr(machine.process, A.KVM_DEV_ARM_VGIC_GRP_CTRL, A.KVM_DEV_ARM_ITS_SAVE_TABLES, 0, 0));
+    };
+    expect([saved("v4.0"), saved("v4.1")]).toEqual([-EACCES, 0]);
+  });
+
+  it("4.1: the pending bit of a VLPI is saved with the vPEs unmapped, and they are mapped again", () => {
+    const machine = f2({ hw: "v4.1" });
+    machine.direct(7);
+    machine.send();
+    machine.trace.clear();
+    expect(run(machine.vgic.setAttr(machine.process, A.KVM_DEV_ARM_VGIC_GRP_CTRL, A.KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES, 0, 0))).toBe(0);
+    expect(machine.savedBit(1, 8200)).toBe(true);
+    expect(machine.physical().filter((line) => line.startsWith("VMAPP")).map((line) => line.split(" ")[1])).toEqual(["0", "1", "0", "1"]);
+    expect(machine.vpeBit(1, 8200)).toBe(1);
+  });
+});
