@@ -16,6 +16,7 @@ const HARMLESS = [
   [/^Array\.\* in kvm\/arm64\/irq-forward\.ts$/, "H39's look outside of the mutex, which only its switch makes"],
   [/^Map\.\* in host\/memory\.ts$/, "a page, made for whoever touches it first"],
   [/^Its\.c(readr|writer) in irqchip\/gic\/its\/|^Int32Array\.\[\] in .*irqchip\/plain-ram\.ts$/, "an ITS's command queue, under cmd_lock, which only R42's switch takes away"],
+  [/^Vcpu\.stage in kvm\/arm64\/module\.ts and kvm\/vcpu-run\.ts$/, "who signals a vLPI asks whether the guest runs; on its way in the vCPU looks at that signal itself, which is in an order"],
   [/^(Int32Array\.\[\]|ItsDriver\.vmovpSequence) in host\/its\/vpe-map\.ts$/, "an ITS's count of a VM's events and the number of a VMOVP, under locks that only R17's and R18's switches take away"],
   [/^ListLink\.poisoned in sim\/list\.ts$/, "what is freed behind its grace period, which only the switches of H12 and H13 take away; the reduction finds both"],
   [/^PpcVcpu\.(irqType|realMode) /, "under the vCPU's mutex, which only R24's switch takes away"],
