@@ -182,6 +182,7 @@ export { openPciFunction } from "./vmm/pci-device.js";
 export { AssignedDevice } from "./vmm/platform-device.js";
 export { type OpenDevice, VfioContainer, VfioDevice, VfioGroup } from "./vmm/vfio.js";
 export { Vmm, type VmmOptions } from "./vmm/vmm.js";
+export { VfioXenFunction } from "./vmm/xen-function.js";
 export { X86_GUEST, X86Vmm, type X86VmmOptions } from "./vmm/x86-vmm.js";
 
 // Runs: scenarios, delivery mechanisms, traces.
@@ -189,6 +190,9 @@ export { type CostProfile, readProfile } from "./scenario/profile.js";
 export { COST_PROFILES, DEFAULT_PROFILE } from "./scenario/profiles.js";
 export { readScenario, type Scenario, type Workload as WorkloadSettings, workloadSchema } from "./scenario/scenario.js";
 export { type ExplorationFile, readExploration } from "./scenario/exploration.js";
+export { type BackendRequest, compareBackends } from "./delivery/backends/compare.js";
+export { type BackendComparison, type BackendName, type BackendResult, BACKENDS, backendComparisonSchema } from "./delivery/backends/result.js";
+export { backendText } from "./delivery/backends/table.js";
 export { compare, runOne } from "./delivery/compare.js";
 export { Machine } from "./delivery/machine.js";
 export type { DeliveryRequest } from "./delivery/request.js";

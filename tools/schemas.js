@@ -10,6 +10,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const SCHEMAS = [
   ["boards.schema.json", "cli/boards-schema.js", "boardsOutput", "output"],
   ["compare.schema.json", "delivery/result.js", "comparisonSchema", "output"],
+  ["compare-backend.schema.json", "delivery/backends/result.js", "backendComparisonSchema", "output"],
   ["scenario.schema.json", "scenario/scenario.js", "scenarioSchema", "input"],
   ["profile.schema.json", "scenario/profile.js", "profileSchema", "input"],
   ["conform.schema.json", "cli/conform-schema.js", "conformOutput", "output"],

@@ -1,7 +1,7 @@
 import { dirname, resolve } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
 import { isX86, MECHANISMS, mechanismsOf } from "../board/assign.js";
-import type { Board } from "../board/board.js";
+import type { Board, Device } from "../board/board.js";
 import { builtinBoard, type Subject, subjectOf } from "../board/builtin.js";
 import { findDevice, findInterrupt } from "../board/find-device.js";
 import type { PciFunctionRequest } from "../board/pci.js";
@@ -100,6 +100,16 @@ export function requestOf(scenario: Scenario, base: string, options: RunOptions 
     profile: profileOf(options.profile ?? scenario.profile ?? defaultProfile(board), base),
     mechanisms: mechanismsNamed(options.mechanism) ?? scenario.mechanisms ?? mechanismsOf(board),
   };
+}
+
+/** A board with a workload, and a device where one is named. */
+export function boardRequest(file: string | undefined, options: RunOptions): Pick<DeliveryRequest, "board" | "workload" | "profile"> & { readonly device: Device | null } {
+  const scenario = file === undefined ? scenarioSchema.parse({ board: options.board ?? "", device: options.device ?? "" }) : readScenario(readText(file), file);
+  const base = file === undefined ? "." : dirname(file);
+  const board = boardOf(scenario, options, base);
+  const named = options.device ?? scenario.device;
+  const device = named === "" ? null : findDevice(board, named);
+  return { board, device, workload: workloadOf(scenario.workload, options), profile: profileOf(options.profile ?? scenario.profile ?? defaultProfile(board), base) };
 }
 
 function scenarioOfOptions(options: RunOptions): Scenario {

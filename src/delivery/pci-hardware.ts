@@ -13,7 +13,7 @@ import { PciRoot } from "../host/pci/pci-root.js";
 import type { Step } from "../sim/step.js";
 import { VfioPciDriver } from "../vfio/backends/pci/driver.js";
 import type { Vfio } from "../vfio/vfio.js";
-import { openPciFunction } from "../vmm/pci-device.js";
+import { openPciFunction, type PciInterrupts } from "../vmm/pci-device.js";
 import type { OpenDevice } from "../vmm/vfio.js";
 import type { Hardware } from "./hardware.js";
 import type { MachineOptions } from "./machine.js";
@@ -34,11 +34,12 @@ export type ConnectPin = (pin: Interrupt) => Step<{ readonly irq: number; readon
  */
 export class PciHardware implements Hardware {
   readonly bus = "pci";
-  readonly driver = "vfio-pci";
+  readonly driver: string = "vfio-pci";
   readonly name: string;
   readonly sources = new Map<number, LineDevice>();
   readonly open: OpenDevice;
-  private readonly pins: 0 | 1;
+  /** How the board counts its interrupts. */
+  readonly interrupts: PciInterrupts;
   private wire: { irq: number; intid: number } | null = null;
   private device: PciDevice | null = null;
 
@@ -49,10 +50,8 @@ export class PciHardware implements Hardware {
     private readonly connectPin: ConnectPin,
   ) {
     this.name = `0000:${description.bdf}`;
-    const pins = options.device.interrupts.some(isPin) ? 1 : 0;
-    this.pins = pins;
-    const vectors = description.msiVectors > 1 ? "msix" : "msi";
-    this.open = openPciFunction({ pins, vectors });
+    this.interrupts = { pins: options.device.interrupts.some(isPin) ? 1 : 0, vectors: description.msiVectors > 1 ? "msix" : "msi" };
+    this.open = openPciFunction(this.interrupts);
   }
 
   *plug(group: IommuGroup): Step<HostDevice> {
@@ -66,7 +65,7 @@ export class PciHardware implements Hardware {
       const { index } = device.interrupts[i];
       const options = { index, accessesToService };
       const { sim } = this.host;
-      const source = isPin(device.interrupts[i]) ? new LevelDevice(sim, this.name, fn.intx, options) : new EdgeDevice(sim, this.name, fn.vector(index - this.pins), options);
+      const source = isPin(device.interrupts[i]) ? new LevelDevice(sim, this.name, fn.intx, options) : new EdgeDevice(sim, this.name, fn.vector(index - this.interrupts.pins), options);
       lines.push(source);
       this.sources.set(index, source);
     }
@@ -89,7 +88,7 @@ export class PciHardware implements Hardware {
       capabilities.push(msixCapability(msix));
     } else if (msiVectors === 1) capabilities.push(msiCapability({ vectors: 1 }));
     const ids = { name: this.name, requesterId, vendor: vendor ?? UNKNOWN, device: device ?? UNKNOWN, classCode: CLASS };
-    const fn = new PciFunction({ ...ids, intxPin: this.pins, bars, capabilities, ...(msix === undefined ? {} : { msix }) });
+    const fn = new PciFunction({ ...ids, intxPin: this.interrupts.pins, bars, capabilities, ...(msix === undefined ? {} : { msix }) });
     fn.core = new Core(lines);
     return fn;
   }
@@ -99,13 +98,13 @@ export class PciHardware implements Hardware {
   }
 
   numbers(index: number): { irq: number; intid: number } {
-    if (index < this.pins) {
+    if (index < this.interrupts.pins) {
       if (this.wire === null) throw new Error(`interrupt ${index} has no line`);
       return this.wire;
     }
-    const irq = this.device?.vectors.irqOf(index - this.pins) ?? -1;
+    const irq = this.device?.vectors.irqOf(index - this.interrupts.pins) ?? -1;
     const data = this.host.desc(irq)?.data;
-    if (data === undefined) throw new Error(`vector ${index - this.pins} is not enabled`);
+    if (data === undefined) throw new Error(`vector ${index - this.interrupts.pins} is not enabled`);
     return { irq, intid: data.parent?.hwirq ?? data.hwirq };
   }
 }

@@ -157,6 +157,10 @@ describe("21.4: an interrupt bound to an event channel", () => {
     expect(world.notify(GUEST_MSI, MSIX, 2, 24, [0, 0x51, 0, 0, 0, 0])).toBe(0);
     world.event(2);
     expect([world.injected, world.upcalls, world.hostInterrupts]).toEqual([[0x51], [], 0]);
+    // Nor has it a mask bit; an index that nothing is bound to has none either.
+    expect(world.setIrqs(world.d, MSIX, NONE | MASK, 2, 1)).toBe(-ENOTTY);
+    expect(world.setIrqs(world.d, MSIX, NONE | UNMASK, 2, 1)).toBe(-ENOTTY);
+    expect(world.setIrqs(world.d, INTX, NONE | MASK, 0, 1)).toBe(-ENOTTY);
     expect(world.notify(EVTCHN, MSI, 0, 8, [GUEST, 0])).toBe(-EINVAL);
     expect(world.call(world.d, xenUapi.VFIO_DEVICE_SET_IRQ_NOTIFY, 24, GUEST_MSI, MSIX, 0, 0, 24)).toBe(0);
     expect(world.notify(EVTCHN, MSI, 0, 8, [GUEST, 0])).toBe(0);

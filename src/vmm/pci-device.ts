@@ -32,12 +32,12 @@ export function openPciFunction(interrupts: PciInterrupts): OpenDevice {
 }
 
 /** An assigned PCI function. */
-class VfioPciFunction extends VfioDevice {
+export class VfioPciFunction extends VfioDevice {
   constructor(
     process: Process,
     fd: number,
     args: Arguments,
-    private readonly interrupts: PciInterrupts,
+    readonly interrupts: PciInterrupts,
   ) {
     super(process, fd, args);
   }

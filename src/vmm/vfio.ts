@@ -6,6 +6,7 @@ import {
   VFIO_GROUP_GET_DEVICE_FD,
   VFIO_GROUP_SET_CONTAINER,
   VFIO_IOMMU_MAP_DMA,
+  VFIO_IRQ_SET_ACTION_MASK,
   VFIO_IRQ_SET_ACTION_TRIGGER,
   VFIO_IRQ_SET_ACTION_UNMASK,
   VFIO_IRQ_SET_DATA_EVENTFD,
@@ -98,7 +99,7 @@ export class VfioDevice extends Descriptor {
   *irqFlags(index: number): Step<number> {
     const { view } = this.args;
     vfio_irq_info.argsz.set(view, vfio_irq_info.size);
-    vfio_irq_info.index.set(view, index);
+    vfio_irq_info.index.set(view, this.indexOf(index));
     const result = yield* this.call(VFIO_DEVICE_GET_IRQ_INFO, vfio_irq_info.size);
     if (result < 0) return result;
     this.args.load(vfio_irq_info.size);
@@ -116,7 +117,15 @@ export class VfioDevice extends Descriptor {
   }
 
   *unmask(index: number): Step<number> {
-    this.layOut(VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK, index, vfio_irq_set.size);
+    return yield* this.act(VFIO_IRQ_SET_ACTION_UNMASK, index);
+  }
+
+  *mask(index: number): Step<number> {
+    return yield* this.act(VFIO_IRQ_SET_ACTION_MASK, index);
+  }
+
+  private *act(action: number, index: number): Step<number> {
+    this.layOut(VFIO_IRQ_SET_DATA_NONE | action, index, vfio_irq_set.size);
     return yield* this.call(VFIO_DEVICE_SET_IRQS, vfio_irq_set.size);
   }
 

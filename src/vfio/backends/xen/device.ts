@@ -107,7 +107,7 @@ export class VfioXenPciDevice extends VfioPciDevice {
       const installs = request.action === VFIO_IRQ_SET_ACTION_TRIGGER && request.dataType === VFIO_IRQ_SET_DATA_EVENTFD;
       return installs ? -EINVAL : yield* this.xenIrqs.setIrqs(process, request);
     }
-    if (!this.offers(index).includes("eventfd")) return request.dataType === VFIO_IRQ_SET_DATA_EVENTFD && request.action !== VFIO_IRQ_SET_ACTION_TRIGGER ? -ENOTTY : -EINVAL;
+    if (!this.offers(index).includes("eventfd")) return request.action === VFIO_IRQ_SET_ACTION_TRIGGER ? -EINVAL : -ENOTTY;
     return yield* super.ioctl(process, VFIO_DEVICE_SET_IRQS, address);
   }
 

@@ -189,7 +189,9 @@ export class XenIrqs {
       yield* this.release();
       return 0;
     }
-    for (let vector = start; vector < start + count; vector++) if (this.channelOf(vector) === null) return -EINVAL;
+    // Without a port there is no mask bit either: the guest's own controller has it.
+    const error = action === VFIO_IRQ_SET_ACTION_TRIGGER ? -EINVAL : -ENOTTY;
+    for (let vector = start; vector < start + count; vector++) if (this.channelOf(vector) === null) return error;
     for (let vector = start; vector < start + count; vector++) {
       const channel = this.channelOf(vector);
       if (channel === null || (dataType === VFIO_IRQ_SET_DATA_BOOL && request.element(process, vector - start) === 0)) continue;
