@@ -2,9 +2,8 @@ import { assignmentOf, isLevel, whyNot } from "../../board/assign.js";
 import type { Board, Device, Interrupt } from "../../board/board.js";
 import type { CostProfile } from "../../scenario/profile.js";
 import type { Workload } from "../../scenario/scenario.js";
-import { run, type Step } from "../../sim/step.js";
 import type { StageRequest } from "../stage.js";
-import { type Measured, measure } from "./measured.js";
+import { type Assembled, measure } from "./measured.js";
 import { assembleOnKvm, mechanismFor } from "./on-kvm.js";
 import { type BackendColumn, type BackendComparison, type BackendName, type BackendResult, notFitting, type SignalKind } from "./result.js";
 import { assembleOnXen } from "./xen-machine.js";
@@ -39,15 +38,14 @@ function resultOf(request: BackendRequest, column: BackendColumn): BackendResult
   const subject = subjectOf(request, column);
   if (typeof subject === "string") return notFitting(column, subject);
   const { device, interrupt } = subject;
-  const counts = run(measured(request, column, subject));
+  const counts = measure(assemble(request, column, subject), request.workload);
   return { ...column, device: device.path, irq: interrupt.index, applicable: true, why: null, ...counts };
 }
 
-function* measured(request: BackendRequest, { backend, notification }: BackendColumn, { device, interrupt }: Subject): Step<Measured> {
+function assemble(request: BackendRequest, { backend, notification }: BackendColumn, { device, interrupt }: Subject): Assembled {
   const mechanism = mechanismFor(isLevel(device, interrupt));
   const asked: StageRequest = { request: { ...request, device, interrupts: [interrupt], mechanisms: [mechanism] }, mechanism, interrupts: [interrupt] };
-  const assembled = backend === "xen" ? yield* assembleOnXen(asked, notification) : yield* assembleOnKvm(asked);
-  return yield* measure(assembled, request.workload);
+  return backend === "xen" ? assembleOnXen(asked, notification) : assembleOnKvm(asked);
 }
 
 interface Subject {

@@ -3,7 +3,7 @@ import { Workload } from "../../device/workload.js";
 import { Ev, type EventArgument, type EventSink } from "../../sim/event.js";
 import type { Host } from "../../host/machine.js";
 import type { Sim } from "../../sim/sim.js";
-import type { Step } from "../../sim/step.js";
+import { run, type Step } from "../../sim/step.js";
 import { errnoName } from "../../uapi/errno.js";
 import * as uapi from "../../uapi/vfio.js";
 import * as xenUapi from "../../uapi/vfio-xen.js";
@@ -60,14 +60,14 @@ class Counter implements EventSink {
 export type Measured = Omit<BackendResult, "backend" | "signal" | "notification" | "device" | "irq" | "applicable" | "why">;
 
 /** Raises as the workload says, counts, and then tries what the user may ask of the interrupt's mask. */
-export function* measure(assembled: Assembled, workload: WorkloadSettings): Step<Measured> {
+export function measure(assembled: Assembled, workload: WorkloadSettings): Measured {
   const { host, vfio, index, irq, source } = assembled;
   const { sim } = host;
-  const flags = yield* vfio.irqFlags(index);
+  const flags = run(vfio.irqFlags(index));
   const before = host.counts(irq);
   const counter = new Counter(assembled);
   sim.traceTo(counter);
-  yield* raise(sim, source, workload, workload.interrupts);
+  run(raise(sim, source, workload, workload.interrupts));
   sim.traceTo(null);
   const after = host.counts(irq);
   const { raised, delivered, coalesced, lost } = source.counts;
@@ -88,22 +88,22 @@ export function* measure(assembled: Assembled, workload: WorkloadSettings): Step
     guestEnds,
     endedBy: counter.resamples > 0 ? "resamplefd" : guestEnds > 0 ? "the guest" : "nobody has to",
     maskedBy: counter.pinMasks > 0 ? "DisINTx" : lineMasks > 0 ? "host's controller" : "nobody",
-    ...(yield* tryMask(assembled, workload)),
+    ...tryMask(assembled, workload),
   };
 }
 
-function* tryMask({ host, vfio, index, source }: Assembled, workload: WorkloadSettings): Step<Pick<BackendResult, "mask" | "heldByMask" | "unmaskEventfd">> {
-  const masked = yield* vfio.mask(index);
+function tryMask({ host, vfio, index, source }: Assembled, workload: WorkloadSettings): Pick<BackendResult, "mask" | "heldByMask" | "unmaskEventfd"> {
+  const masked = run(vfio.mask(index));
   let heldByMask: boolean | null = null;
   if (masked === 0) {
     const { delivered } = source.counts;
-    yield* raise(host.sim, source, workload, 1);
+    run(raise(host.sim, source, workload, 1));
     const waited = source.counts.delivered === delivered;
-    yield* vfio.unmask(index);
-    yield* host.sim.runUntil(latest(host.sim) + DRAIN_NS);
+    run(vfio.unmask(index));
+    run(host.sim.runUntil(latest(host.sim) + DRAIN_NS));
     heldByMask = waited && source.counts.delivered === delivered + 1;
   }
-  return { mask: answer(masked), heldByMask, unmaskEventfd: answer(yield* vfio.setUnmaskEventfd(index, -1)) };
+  return { mask: answer(masked), heldByMask, unmaskEventfd: answer(run(vfio.setUnmaskEventfd(index, -1))) };
 }
 
 const answer = (result: number): string => (result === 0 ? "0" : errnoName(result));

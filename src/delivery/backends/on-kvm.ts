@@ -1,6 +1,6 @@
 import { isX86, type MechanismName } from "../../board/assign.js";
 import { EventfdFile } from "../../host/eventfd.js";
-import type { Step } from "../../sim/step.js";
+import { run, type Step } from "../../sim/step.js";
 import { AssignedDevice } from "../../vmm/platform-device.js";
 import type { VmmCore } from "../../vmm/vmm-core.js";
 import { armMachine, armStage } from "../arm-stage.js";
@@ -13,8 +13,9 @@ import type { Assembled } from "./measured.js";
 export const mechanismFor = (isLevel: boolean): MechanismName => (isLevel ? "irqfd+resample" : "irqfd");
 
 /** A machine with a guest of KVM's, and the device's interrupt wired into it by one of the mechanisms. */
-export function* assembleOnKvm(asked: StageRequest): Step<Assembled> {
-  return isX86(asked.request.board) ? yield* assemble(yield* x86Stage(pcMachine(asked), asked), asked) : yield* assemble(yield* armStage(armMachine(asked), asked), asked);
+export function assembleOnKvm(asked: StageRequest): Assembled {
+  const stage = isX86(asked.request.board) ? run(x86Stage(pcMachine(asked), asked)) : run(armStage(armMachine(asked), asked));
+  return run(assemble(stage, asked));
 }
 
 function* assemble({ machine, vmm, wires }: Stage, { mechanism }: StageRequest): Step<Assembled> {

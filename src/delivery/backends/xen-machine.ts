@@ -13,7 +13,7 @@ import { XenMsiDomain } from "../../host/xen/msi-domain.js";
 import { Command, Pci } from "../../arch/pci/config-registers.js";
 import { costTable } from "../../scenario/profile.js";
 import { Sim } from "../../sim/sim.js";
-import type { Step } from "../../sim/step.js";
+import { run, type Step } from "../../sim/step.js";
 import { VFIO_PCI_CONFIG_REGION_INDEX, VFIO_XEN_IOMMU } from "../../uapi/vfio.js";
 import { VFIO_IRQ_NOTIFY_EVTCHN, VFIO_IRQ_NOTIFY_GUEST_MSI } from "../../uapi/vfio-xen.js";
 import { VfioXenPciDriver } from "../../vfio/backends/xen/driver.js";
@@ -59,7 +59,7 @@ class XenPciHardware extends PciHardware {
 }
 
 /** A machine with Xen below its kernel, and the function's interrupt bound to what `notification` says of the guest. */
-export function* assembleOnXen({ request, interrupts }: StageRequest, notification: Notification): Step<Assembled> {
+export function assembleOnXen({ request, interrupts }: StageRequest, notification: Notification): Assembled {
   const { board, device, workload, profile } = request;
   const [interrupt] = interrupts;
   if (device.pci === null) throw new Error(`${device.path} is no PCI function`);
@@ -74,13 +74,13 @@ export function* assembleOnXen({ request, interrupts }: StageRequest, notificati
   const wiring = new XenWiring(xen, name, connect);
   const hardware = new XenPciHardware(host, options, device.pci, (pin) => wiring.connect(pin), xen, messages);
   const nodes = new DeviceNodes();
-  yield* bind(host, nodes, hardware, xen);
-  const vfio = yield* openOnXen(sim, nodes, hardware);
+  run(bind(host, nodes, hardware, xen));
+  const vfio = run(openOnXen(sim, nodes, hardware));
   const guest = new XenGuestCpu(sim, xen, workload, placement(host.cpus.length).vcpuCpus[0]);
   const source = hardware.sources.get(interrupt.index);
   if (source === undefined) throw new Error(`interrupt ${interrupt.index} of ${name} has no source`);
   guest.serve(source);
-  must(yield* vfio.setNotify(interrupt.index, ...elementOf(notification)), "VFIO_DEVICE_SET_IRQ_NOTIFY");
+  must(run(vfio.setNotify(interrupt.index, ...elementOf(notification))), "VFIO_DEVICE_SET_IRQ_NOTIFY");
   return { host, vfio, index: interrupt.index, irq: hardware.numbers(interrupt.index).irq, source, trigger: -1, resample: -1, guest };
 }
 
