@@ -77,6 +77,7 @@ describe("the same guest over each device backend", () => {
     const [level, edge] = compared(builtin("pc"), ["platform"]);
     expect([level.applicable, level.why, edge.why]).toEqual([false, "the board has no platform device", "the board has no platform device"]);
     const [pci] = compared(builtin("midway"), ["pci"]);
+    for (const each of compared(builtin("pseries"))) expect([each.applicable, each.why]).toEqual([false, expect.stringMatching(/guests are XICS's/)]);
     expect(pci.why).toBe("the board lists no PCI function: put one on it with --pci");
     expect(compared(builtin("pc"), ["pci", "xen"]).map((each) => [each.delivered, each.hostHandlers])).toEqual([[N, N], [N, N], [N, 0], [N, 0], [N, 0]]);
   });

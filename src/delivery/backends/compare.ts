@@ -1,5 +1,6 @@
 import { assignmentOf, isLevel, whyNot } from "../../board/assign.js";
 import type { Board, Device, Interrupt } from "../../board/board.js";
+import { isPower } from "../../board/power.js";
 import type { CostProfile } from "../../scenario/profile.js";
 import type { Workload } from "../../scenario/scenario.js";
 import type { StageRequest } from "../stage.js";
@@ -55,6 +56,7 @@ interface Subject {
 
 /** The device that was asked for, where it is of the backend's bus, or the first that has such an interrupt; else why there is none. */
 function subjectOf({ board, device: asked }: BackendRequest, { backend, signal }: BackendColumn): Subject | string {
+  if (isPower(board)) return "the board's guests are XICS's, and this comparison has guests of GICs and of local APICs";
   const isOnBus = (device: Device): boolean => (device.bus === "pci") === (backend !== "platform") && !device.hostBridge;
   const candidates = asked !== null && isOnBus(asked) ? [asked] : board.devices.filter(isOnBus);
   let why = backend === "platform" ? "the board has no platform device" : "the board lists no PCI function: put one on it with --pci";
