@@ -68,7 +68,7 @@ export class VfioGroupFile extends VfioFile {
 }
 
 /** A NUL-terminated string of less than a page; -EFAULT, or -EINVAL where no NUL comes. */
-function readName(process: Process, address: number): string | number {
+export function readName(process: Process, address: number): string | number {
   let name = "";
   for (let i = 0; i < NAME_LIMIT; i++) {
     if (!process.memory.isReadable(address + i, 1)) return -EFAULT;

@@ -41,16 +41,19 @@ export class VfioGroup {
 
   /** open(2) of /dev/vfio/N. */
   *open(process: Process): Step<number> {
+    if (!process.hasFreeDescriptor()) return -EMFILE;
+    const file = yield* this.openFile(process);
+    return typeof file === "number" ? file : process.install(file);
+  }
+
+  /** Its one file, or -ENODEV, -EPERM, -EBUSY in this order (4.2). */
+  *openFile(process: Process): Step<VfioGroupFile | number> {
     yield* this.lock.lock();
-    let result = 0;
+    let result: VfioGroupFile | number;
     if (this.drivers === 0) result = -ENODEV;
     else if (this.isNoIommu && !process.capabilities.has("SYS_RAWIO")) result = -EPERM;
     else if (this.cdevOpenCount > 0 || this.openedFile !== null) result = -EBUSY;
-    else {
-      const file = new VfioGroupFile(this);
-      result = process.install(file);
-      if (result >= 0) this.openedFile = file;
-    }
+    else result = this.openedFile = new VfioGroupFile(this);
     yield* this.lock.unlock();
     return result;
   }
@@ -135,6 +138,16 @@ export class VfioGroup {
     return result;
   }
 
+  /** The same for a container that no descriptor names: 0, -EINVAL, -ENODEV, or as {@link setContainer}. */
+  *enter(process: Process, container: VfioContainer): Step<number> {
+    yield* this.lock.lock();
+    let result = -EINVAL;
+    if (this.drivers === 0) result = -ENODEV;
+    else if (!this.hasIommu) result = yield* this.attach(process, container);
+    yield* this.lock.unlock();
+    return result;
+  }
+
   private *attach(process: Process, container: VfioContainer): Step<number> {
     if (this.isNoIommu && !process.capabilities.has("SYS_RAWIO")) return -EPERM;
     if (!this.iommuGroup.hasDmaOwnership && (yield* container.iommu()) !== null && !(yield* this.isViable())) return -EINVAL;
@@ -187,7 +200,7 @@ export class VfioGroup {
   }
 
   /** The device of a name with a reference taken; the search ends at the first match, or error of one. -ENODEV: none. */
-  private *find(name: string): Step<VfioDevice | number> {
+  *find(name: string): Step<VfioDevice | number> {
     yield* this.deviceLock.lock();
     let found: VfioDevice | number = -ENODEV;
     for (let i = 0; i < this.devices.length && found === -ENODEV; i++) {

@@ -9,6 +9,7 @@ import { EINVAL } from "../uapi/errno.js";
 import { VfioCdevNode } from "./cdev.js";
 import { VfioContainer, VfioContainerFile } from "./container.js";
 import type { VfioDevice } from "./device.js";
+import { Draft2011 } from "./draft2011/group-file.js";
 import { VfioGroup } from "./group.js";
 import type { IommuBackend } from "./iommu/backend.js";
 import { NoIommuBackend } from "./iommu/noiommu.js";
@@ -18,6 +19,8 @@ import { IommufdNode, type IommufdOptions } from "./iommufd/context.js";
 export interface VfioOptions extends IommufdOptions {
   /** Devices without an IOMMU get groups of their own, for who may do anything anyway (vfio.md 19). Default false. */
   readonly enableUnsafeNoiommuMode?: boolean;
+  /** What its files answer: today's requests, or those that the December 2011 series proposed (21.6). Default "modern". */
+  readonly abi?: "modern" | "draft2011";
 }
 
 /** The VFIO core of one host: its backends, its groups, the nodes `/dev/vfio/vfio`, `/dev/vfio/N`, `/dev/vfio/devices/vfioN`, `/dev/iommu`. */
@@ -26,6 +29,7 @@ export class Vfio {
   private readonly backends: IommuBackend[] = [];
   private readonly groups: VfioGroup[] = [];
   private readonly groupsLock: Mutex;
+  private readonly draft: Draft2011 | null;
   /** By number, the lowest free first. */
   private readonly cdevs: (VfioDevice | null)[] = [];
 
@@ -36,8 +40,11 @@ export class Vfio {
   ) {
     this.sim = host.sim;
     this.groupsLock = new Mutex(host.sim, "vfio.group_lock");
-    nodes.register("/dev/vfio/vfio", new ContainerNode(this.sim, this.backends));
-    nodes.register("/dev/iommu", new IommufdNode(this.sim, options));
+    this.draft = options.abi === "draft2011" ? new Draft2011(this.sim, () => new VfioContainer(this.sim, this.backends)) : null;
+    if (this.draft === null) {
+      nodes.register("/dev/vfio/vfio", new ContainerNode(this.sim, this.backends));
+      nodes.register("/dev/iommu", new IommufdNode(this.sim, options));
+    }
     if (options.enableUnsafeNoiommuMode) this.registerIommu(new NoIommuBackend());
   }
 
@@ -68,7 +75,7 @@ export class Vfio {
     if (group === null) {
       group = new VfioGroup(this.sim, iommuGroup ?? new IommuGroup(this.sim, this.freeGroupId()), iommuGroup === null);
       this.groups.push(group);
-      this.nodes.register(pathOf(group), group);
+      this.nodes.register(pathOf(group), this.draft?.nodeOf(group) ?? group);
     }
     yield* group.addDriver();
     yield* this.groupsLock.unlock();
@@ -83,7 +90,7 @@ export class Vfio {
   /** A device may be opened, by its group or by itself. */
   *show(device: VfioDevice): Step<void> {
     yield* device.group.show(device);
-    if (device.group.isNoIommu) return;
+    if (device.group.isNoIommu || this.draft !== null) return;
     const free = this.cdevs.indexOf(null);
     const number = free < 0 ? this.cdevs.length : free;
     this.cdevs[number] = device;
