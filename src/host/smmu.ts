@@ -1,5 +1,6 @@
 import { block, writes } from "../sim/access.js";
 import { Ev } from "../sim/event.js";
+import type { Hazards } from "../sim/hazards.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
 
@@ -26,6 +27,7 @@ export interface SmmuOptions {
 /** What one SMMU does with DMA that it does not let through: nobody who uses VFIO is told (host-irq.md 5.1, 5.3). */
 export class Smmu {
   readonly streams: number;
+  readonly hazards: Hazards;
   private readonly queueLength: number;
   /** SMMUv3's event queue, or what SMMUv2's contexts reported. */
   private readonly queue: SmmuEvent[] = [];
@@ -39,6 +41,7 @@ export class Smmu {
     readonly kind: "smmuv2" | "smmuv3",
     options: SmmuOptions = {},
   ) {
+    this.hazards = sim.hazards;
     this.streams = options.streams ?? 2 ** 16;
     this.queueLength = options.queueLength ?? 512;
   }

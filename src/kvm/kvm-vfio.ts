@@ -78,6 +78,7 @@ export class KvmVfio implements KvmDeviceOps {
     yield* file.setKvm(this.vm);
     this.updateCoherency();
     yield* this.mutex.unlock();
+    if (this.vm.hazards.trackWithoutReference) yield* file.put();
     return 0;
   }
 
@@ -97,7 +98,7 @@ export class KvmVfio implements KvmDeviceOps {
   private *untrack(file: VfioFile): Step<void> {
     this.files.splice(this.files.indexOf(file), 1);
     yield* file.setKvm(null);
-    yield* file.put();
+    if (!this.vm.hazards.trackWithoutReference) yield* file.put();
     this.updateCoherency();
   }
 

@@ -2,6 +2,7 @@ import type { Exhibit } from "./exhibit.js";
 import { activeAndPending } from "./exhibits/active-and-pending.js";
 import { activeWithoutHalt } from "./exhibits/active-without-halt.js";
 import { assignWithoutPoll } from "./exhibits/assign-without-poll.js";
+import { configurationOutsideTheLock } from "./exhibits/configuration-outside-the-lock.js";
 import { deassertPerMember } from "./exhibits/deassert-per-member.js";
 import { entryAfterCheck } from "./exhibits/entry-after-check.js";
 import { entryBehindDiscard } from "./exhibits/entry-behind-discard.js";
@@ -16,6 +17,7 @@ import { latchLeftBehind } from "./exhibits/latch-left-behind.js";
 import { lazyEoiRecursion } from "./exhibits/lazy-eoi-recursion.js";
 import { leftWhileParsing } from "./exhibits/left-while-parsing.js";
 import { levelAfterFold } from "./exhibits/level-after-fold.js";
+import { lineDisabledTwice } from "./exhibits/line-disabled-twice.js";
 import { lineWithoutOwner } from "./exhibits/line-without-owner.js";
 import { maskByRoute } from "./exhibits/mask-by-route.js";
 import { moveAllWithoutLook } from "./exhibits/move-all-without-look.js";
@@ -26,11 +28,13 @@ import { postedWhileSuppressed } from "./exhibits/posted-while-suppressed.js";
 import { propertiesAfterMap } from "./exhibits/properties-after-map.js";
 import { resamplerWithoutGrace } from "./exhibits/resampler-without-grace.js";
 import { routeBeforeDeassign } from "./exhibits/route-before-deassign.js";
+import { shutDownTwice } from "./exhibits/shut-down-twice.js";
 import { sleepAfterCheck } from "./exhibits/sleep-after-check.js";
 import { sourcesApart } from "./exhibits/sources-apart.js";
 import { tornRoute } from "./exhibits/torn-route.js";
 import { translationWithoutReference } from "./exhibits/translation-without-reference.js";
 import { triggerTakenAway } from "./exhibits/trigger-taken-away.js";
+import { undoWithoutEnd } from "./exhibits/undo-without-end.js";
 import { unforwardWhileActive } from "./exhibits/unforward-while-active.js";
 import { unmaskOnAccessStorm } from "./exhibits/unmask-on-access-storm.js";
 import { unmaskOnAccessWedge } from "./exhibits/unmask-on-access-wedge.js";
@@ -56,6 +60,10 @@ export const EXHIBITS: readonly Exhibit[] = [
   routeBeforeDeassign,
   irqfdBeforeRoute,
   triggerTakenAway,
+  shutDownTwice,
+  undoWithoutEnd,
+  configurationOutsideTheLock,
+  lineDisabledTwice,
   forwardWhileSignalling,
   unforwardWhileActive,
   oneReferenceForTwo,

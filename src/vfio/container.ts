@@ -1,6 +1,7 @@
 import { File } from "../host/file.js";
 import type { Process } from "../host/process.js";
 import { reads, shared, writes } from "../sim/access.js";
+import type { Hazards } from "../sim/hazards.js";
 import { Mutex } from "../sim/lock.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
@@ -18,12 +19,14 @@ export class VfioContainer {
   readonly lock: Mutex;
   private readonly groups: VfioGroup[] = [];
   private instance: IommuInstance | null = null;
+  private readonly hazards: Hazards;
 
   /** @param backends asked in the order of registration, latest first */
   constructor(
     sim: Sim,
     private readonly backends: readonly IommuBackend[],
   ) {
+    this.hazards = sim.hazards;
     this.lock = new Mutex(sim, "vfio_container.group_lock");
   }
 
@@ -93,11 +96,12 @@ export class VfioContainer {
 
   /** Takes a group in, and its DMA with it: 0, -EPERM, -EBUSY, -EINVAL or the IOMMU's error. The group's lock is held. */
   *attachGroup(group: VfioGroup): Step<number> {
+    const before = this.hazards.iommuOutsideLock ? yield* this.iommu() : null;
     yield* this.lock.lock();
     let result = this.groups.length > 0 && this.groups[0].isNoIommu !== group.isNoIommu ? -EPERM : 0;
     if (result === 0 && !group.isNoIommu) result = yield* group.iommuGroup.claimDmaOwner(group);
     if (result === 0) {
-      const instance = yield* this.iommu();
+      const instance = this.hazards.iommuOutsideLock ? before : yield* this.iommu();
       if (instance !== null) result = yield* instance.attachGroup(group.iommuGroup);
       if (result === 0) this.groups.push(group);
       else if (!group.isNoIommu) yield* group.iommuGroup.releaseDmaOwner();
@@ -113,7 +117,7 @@ export class VfioContainer {
     if (instance !== null) yield* instance.detachGroup(group.iommuGroup);
     if (!group.isNoIommu) yield* group.iommuGroup.releaseDmaOwner();
     this.groups.splice(this.groups.indexOf(group), 1);
-    if (instance !== null && this.groups.length === 0) {
+    if (instance !== null && this.groups.length === 0 && !this.hazards.keepInstance) {
       yield* this.setInstance(null);
       yield* instance.release();
     }

@@ -248,11 +248,12 @@ export abstract class VfioDevice implements ForwardingDevice {
    * its user is asked at once, and then every ten seconds (vfio.md 5.5). Never fails.
    */
   *unregister(): Step<void> {
-    yield* this.group.hide(this);
     const { sim } = this.vfio;
+    if (!sim.hazards.hideLate) yield* this.group.hide(this);
     const requester = this.canAsk && this.references > 0 ? new Requester(sim, this) : null;
     if (requester !== null) yield* requester.body();
     yield* sim.wait(new LetGo(this));
+    if (sim.hazards.hideLate) yield* this.group.hide(this);
     this.vfio.removeCdev(this);
     if (requester !== null) sim.cancel(requester);
     yield* this.vfio.leave(this.group);

@@ -1,6 +1,7 @@
 import type { IommuGroup } from "../host/iommu/group.js";
 import type { Process } from "../host/process.js";
 import { guarded, shared, writes } from "../sim/access.js";
+import type { Hazards } from "../sim/hazards.js";
 import { Mutex } from "../sim/lock.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
@@ -26,6 +27,7 @@ export class VfioGroup {
   private iommufd: IommufdFile | null = null;
   /** Devices that are open by their character device: as long as there is one, the group's file cannot be. */
   private cdevOpenCount = 0;
+  private readonly hazards: Hazards;
   /** The VM that tracks the group's file. */
   private kvm: object | null = null;
 
@@ -35,6 +37,7 @@ export class VfioGroup {
     /** Made for a device that no IOMMU guards (19): it can reach all memory. */
     readonly isNoIommu = false,
   ) {
+    this.hazards = sim.hazards;
     this.lock = new Mutex(sim, "vfio_group.group_lock");
     this.deviceLock = new Mutex(sim, "vfio_group.device_lock");
   }
@@ -92,6 +95,10 @@ export class VfioGroup {
   *block(): Step<number> {
     yield* this.lock.lock();
     const isFree = this.openedFile === null;
+    if (this.hazards.blockOutsideLock) {
+      yield* this.lock.unlock();
+      yield* this.lock.lock();
+    }
     if (isFree) this.cdevOpenCount++;
     yield* this.lock.unlock();
     return isFree ? 0 : -EBUSY;
@@ -168,15 +175,22 @@ export class VfioGroup {
 
   *unsetContainer(): Step<number> {
     yield* this.lock.lock();
-    let result = 0;
     let iommufd: IommufdFile | null = null;
-    if (!this.hasIommu) result = -EINVAL;
-    // Open devices hold an iommufd themselves, and go on (drivers/vfio/group.c).
-    else if (this.container !== null && this.containerUsers !== 1) result = -EBUSY;
-    else iommufd = yield* this.detach();
+    const result = this.mayLeave();
+    if (this.hazards.unsetUnasked) {
+      yield* this.lock.unlock();
+      yield* this.lock.lock();
+    }
+    if (result === 0) iommufd = yield* this.detach();
     yield* this.lock.unlock();
     if (iommufd !== null) yield* iommufd.put();
     return result;
+  }
+
+  /** Lock held. Open devices hold an iommufd themselves, and go on (drivers/vfio/group.c). */
+  private mayLeave(): number {
+    if (!this.hasIommu) return -EINVAL;
+    return this.container !== null && this.containerUsers !== 1 ? -EBUSY : 0;
   }
 
   /** GROUP_GET_DEVICE_FD: a descriptor, or a negative errno. */

@@ -97,7 +97,7 @@ export abstract class VirqfdSlot {
     yield* this.queues.lock.lock();
     if (this.virqfd !== null) yield* this.deactivate(this.virqfd);
     yield* this.queues.lock.unlock();
-    yield* this.queues.cleanup.drain();
+    if (!this.queues.hazards.disableWithoutFlush) yield* this.queues.cleanup.drain();
   }
 
   /** Waits for the thread. */
@@ -111,7 +111,7 @@ export abstract class VirqfdSlot {
   /** The eventfd's last file is gone; its context may live on. */
   *hangUp(virqfd: Virqfd): Step<void> {
     yield* this.queues.lock.lock();
-    if (this.virqfd === virqfd) yield* this.deactivate(virqfd);
+    if (this.virqfd === virqfd || this.queues.hazards.shutDownUnasked) yield* this.deactivate(virqfd);
     yield* this.queues.lock.unlock();
   }
 

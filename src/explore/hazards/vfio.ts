@@ -1,16 +1,61 @@
 import type { HazardCase } from "../hazard-case.js";
 import { wireAgainstRaise } from "../protocols/assigned-device.js";
+import { forwardAgainstTrigger } from "../protocols/forwarding.js";
+import * as groups from "../protocols/vfio-groups.js";
+import * as intx from "../protocols/vfio-intx.js";
+import * as messages from "../protocols/vfio-messages.js";
 import * as pci from "../protocols/vfio-pci.js";
-import { CasesOf } from "./cases.js";
+import { hangUpAgainstDisable } from "../protocols/vfio-platform.js";
+import { CasesOf, searched } from "./cases.js";
+import * as vectors from "./vfio-vectors.js";
 
 const V = new CasesOf("vfio.md");
 
-/** vfio.md 23: those whose rule can be taken out. The other protocols of that section are searched with their rules. */
+const NO_GAP = "One configuration cycle tells the condition, and until DisINTx is clear the handler claims nothing; a condition that comes in between drives the line the moment that it is.";
+const BY_INSTANCE = "Mappings are the instance's, and the instance goes with the last group, whose file every device file holds: whoever is last, the end is the same.";
+const WHOLE_MAPPINGS = "Version 1 takes a mapping that begins in the range whole, and stops at one that begins before it: no call cuts one.";
+
+const ONE_MESSAGE =
+  "The vectors of MSI have one address, and it is vector 0's: free_irq of that one deactivates it, which writes zeros (msi_domain_deactivate, pci_msi_domain_write_msg), and the request that follows writes it anew. In between the function's messages go nowhere. MSI-X has an entry for each.";
+
+/** vfio.md 23, and of 6, 10.4 and 17.6 what races there. */
 export const VFIO_HAZARDS: readonly HazardCase[] = [
+  V.race("6", "a device is bound by its own file while its group's is opened", groups.bindAgainstGroupOpen, "blockOutsideLock", 1),
+  V.reproduced("10.4", "a message of MSI while vector 0 gets another eventfd", messages.replaceFirstVector, 1, ONE_MESSAGE),
+  V.trapIn("23.1", "another device's interrupt on the line of a masked INTx", intx.neighbourOnTheLine, "claimMasked", 1),
+  V.trapIn("23.2", "an unmask while the pin is up", pci.resampleWhileAsserted, "forgetPending", 1),
+  V.race("23.2", "an exclusive line is requested while its pin rises", intx.enableAgainstPin, "autoEnableLine", 2),
+  V.race("23.3", "a mask and an unmask at once", intx.maskAgainstUnmask, "flagBeforeLine", 2),
+  V.impossible("23.4", "the pin rises between an unmask's look and its clear", NO_GAP, () => searched(pci.unmaskAgainstPin, {}, 1)),
   V.race("23.5", "a trigger is replaced under its handler", pci.swapAgainstHandler, "swapWithoutSync", 2),
   V.race("23.5", "a trigger is replaced under the worker of its unmask", pci.swapAgainstUnmask, "swapWithoutFlush", 2),
+  V.race("23.6", "INTx is disabled under the worker of its unmask", pci.intxOffAgainstUnmask, "disableWithoutFlush", 2),
+  V.race("23.7", "an unmask eventfd hangs up while it is taken away", hangUpAgainstDisable, "shutDownUnasked", 2),
   V.race("23.8", "an unmask eventfd that counts already is attached", wireAgainstRaise, "unmaskSetUpWithoutSample", 1),
   V.race("23.9", "a resample while the user has INTx disabled", pci.resampleAgainstUserDisable, "unmaskWhileDisabled", 1),
+  V.race("23.9", "the user enables INTx in the command register while its trigger is replaced", intx.swapAgainstUserEnable, "configWriteOutsideGate", 2),
+  V.trap("23.10", "a resume of what the user has masked", "resumeUnmasks", "vfio.md 8.8", vectors.resume),
+  V.trapIn("23.11", "a block of vectors fails in the middle", pci.failingBlockAgainstMessages, "undoFailedOnly", 1),
+  V.trap("23.12", "fewer vectors than asked for", "keepFewerVectors", 54, vectors.vector54),
+  V.race("23.13", "a message while the device is closed", messages.closeAgainstMessage, "freeWithoutSync", 2),
+  V.impossible("23.14", "six orders of closing", BY_INSTANCE, vectors.closeOrders),
+  V.race("23.15", "a group leaves while a device of it is opened", groups.leaveAgainstOpen, "unsetUnasked", 1),
+  V.race("23.16", "a container gets its IOMMU while a group joins", groups.joinAgainstSetIommu, "iommuOutsideLock", 1),
+  V.race("23.17", "a device is opened while it is unbound", groups.unbindAgainstOpen, "hideLate", 2),
+  V.race("23.18", "a group is claimed while a host driver is bound", groups.attachAgainstProbe, "claimOutsideMutex", 1),
+  V.trap("23.19", "a mapping beyond the limit", "keepAccount", 86, vectors.vector86),
+  V.impossible("23.20", "a hole in a mapping of version 1", WHOLE_MAPPINGS, vectors.unmapsOfV1),
   V.race("23.21", "a BAR goes away under an access", pci.memoryOffAgainstStore, "zapWithoutWait", 2),
+  V.trapIn("23.22", "a reset of a function that sends messages", pci.resetAgainstMessage, "resetWithoutMessages", 1),
+  V.trap("23.23", "a hot reset of what another process has open", "resetUnasked", 74, vectors.vector74),
+  V.trap("23.24", "the data file of a state that was left", "keepDataFile", 79, vectors.vector79),
+  V.race("23.25", "an interrupt is forwarded while its trigger is installed", forwardAgainstTrigger, "forwardWhileSignalling", 2),
+  V.trap("23.26", "everything is closed but KVM's reference", "trackWithoutReference", 106, vectors.vector106),
+  V.trap("23.27", "a container without groups", "keepInstance", "vfio.md 4.5", vectors.emptyContainer),
+  V.trap("23.28", "a virtual function without a token", "openWithoutToken", 101, vectors.vector101),
   V.trapIn("23.29", "the receiver of an unmask eventfd signals inside the wake-up", pci.resampleWhileAsserted, "signalInWakeup", 1),
+  V.race("23.30", "an event channel is unmasked while events come", messages.sendAgainstOpenMask, "openMaskOnly", 1),
+  ...[messages.unmapType1v1, messages.unmapType1v2, messages.unmapIommufd, messages.unmapSpaprV1, messages.unmapSpaprV2, messages.unmapXen].map((protocol) =>
+    V.race("17.6", `DMA while its page is unmapped: ${protocol.name.replace("unmap-against-dma-", "")}`, protocol, "unmapWithoutInvalidate", 2),
+  ),
 ];

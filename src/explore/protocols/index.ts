@@ -20,6 +20,8 @@ import * as mpic from "./mpic.js";
 import * as resampler from "./resampler.js";
 import * as routing from "./routing.js";
 import * as vfioGroups from "./vfio-groups.js";
+import * as vfioIntx from "./vfio-intx.js";
+import * as vfioMessages from "./vfio-messages.js";
 import * as vfioPci from "./vfio-pci.js";
 import * as vfioPlatform from "./vfio-platform.js";
 import * as vpes from "./vpes.js";
@@ -54,6 +56,8 @@ const SUBJECTS = [
   resampler,
   routing,
   vfioGroups,
+  vfioIntx,
+  vfioMessages,
   vfioPci,
   vfioPlatform,
   vgic,

@@ -1,7 +1,9 @@
+import { reads } from "../../sim/access.js";
 import type { Step } from "../../sim/step.js";
-import { EBUSY, ENODEV, EPERM } from "../../uapi/errno.js";
+import { EBUSY, EINVAL, ENODEV, EPERM } from "../../uapi/errno.js";
 import * as uapi from "../../uapi/vfio.js";
 import type { Protocol } from "../protocol.js";
+import { PciStage } from "../stages/pci-stage.js";
 import { Thread } from "../stages/threads.js";
 import { VfioStage } from "../stages/vfio-stage.js";
 import type { Program } from "../trial.js";
@@ -26,6 +28,7 @@ export const attachAgainstProbe: Protocol = {
   name: "attach-against-probe",
   title: "A group is attached to a container while a host driver binds to one of its devices: exactly one of them succeeds.",
   source: "vfio.md 23.18",
+  about: ["writes IommuGroup.domain"],
   program(hazards): Program {
     const stage = new VfioStage({ hazards });
     stage.write(`${VFIO_DRIVER}/unbind`, stage.b.name);
@@ -44,29 +47,38 @@ export const attachAgainstProbe: Protocol = {
   },
 };
 
+/** What {@link openAndClose} answers for a device that it opened although its driver had let it go. */
+const TOO_LATE = 1;
+
 /** Opens the device named at the argument, and closes it. */
-function* openAndClose(stage: VfioStage, group: number): Step<number> {
+function* openAndClose(stage: VfioStage, group: number, unbind: Thread): Step<number> {
   const fd = yield* stage.process.ioctl(group, uapi.VFIO_GROUP_GET_DEVICE_FD, ARGUMENT);
-  return fd < 0 ? fd : yield* stage.process.close(fd);
+  if (fd < 0) return fd;
+  yield reads(unbind, "isDone");
+  if (unbind.isDone) return TOO_LATE;
+  return yield* stage.process.close(fd);
 }
 
 export const unbindAgainstOpen: Protocol = {
   name: "unbind-against-open",
   title: "A device is unbound while it is opened and closed: it is opened before, or not at all, and gone afterwards.",
   source: "vfio.md 23.17",
+  about: ["sys_close"],
   program(hazards): Program {
     const stage = new VfioStage({ hazards });
     const { d, g } = stage.ready();
     stage.close(d);
     const { name } = stage.a;
     for (let i = 0; i <= name.length; i++) stage.process.memory.setU8(ARGUMENT + i, i < name.length ? name.charCodeAt(i) : 0);
-    const user = new Thread("user", "user", () => openAndClose(stage, g));
     const unbind = sysfsWrite("unbind", stage, `${VFIO_DRIVER}/unbind`, name);
+    unbind.announceEnd();
+    const user = new Thread("user", "user", () => openAndClose(stage, g, unbind));
     return {
       sim: stage.sim,
       contexts: [user, unbind],
       check: nothing,
       end() {
+        if (user.result === TOO_LATE) return "23.17: opened after its driver had let it go";
         if (stage.driver.deviceOf(name) !== null) return "23.17: unbound, and still there";
         return unbind.result > 0 && (user.result === 0 || user.result === -ENODEV) ? null : `23.17: open ${user.result}, unbind ${unbind.result}`;
       },
@@ -101,6 +113,7 @@ export const setIommuAgainstAttach: Protocol = {
   name: "set-iommu-against-attach",
   title: "A container gets its IOMMU while a group is attached: the group is attached to the IOMMU exactly if there is one.",
   source: "vfio.md 23.16",
+  about: ["writes VfioContainer.instance"],
   program(hazards): Program {
     const stage = new VfioStage({ hazards });
     const [container, attach] = containerAndGroup(stage);
@@ -113,6 +126,84 @@ export const setIommuAgainstAttach: Protocol = {
         const owned = stage.group.describeOwnership();
         const expected = set.result === 0 ? "user 1 user" : "user 1 blocking";
         return attach.result === 0 && owned === expected ? null : `23.16: SET_IOMMU ${set.result}, ${owned}`;
+      },
+    };
+  },
+};
+
+export const joinAgainstSetIommu: Protocol = {
+  name: "join-against-set-iommu",
+  title: "A second group joins a container while that gets its IOMMU: it is behind the IOMMU as the first is.",
+  source: "vfio.md 23.16",
+  about: ["writes VfioContainer.instance"],
+  program(hazards): Program {
+    const stage = new PciStage({ hazards, separateGroups: true });
+    const [c, first, second] = ["/dev/vfio/vfio", "/dev/vfio/13", "/dev/vfio/12"].map((path) => stage.open(path));
+    stage.setContainer(first, c);
+    stage.machine.untraced();
+    const join = new Thread("join", "user", () => stage.process.ioctl(second, uapi.VFIO_GROUP_SET_CONTAINER, ARGUMENT));
+    stage.process.memory.setU32(ARGUMENT, c);
+    const set = new Thread("SET_IOMMU", "user", () => stage.process.ioctl(c, uapi.VFIO_SET_IOMMU, uapi.VFIO_TYPE1v2_IOMMU));
+    return {
+      sim: stage.sim,
+      contexts: [join, set],
+      check: nothing,
+      end() {
+        const owned = stage.pciGroup.describeOwnership();
+        return join.result === 0 && set.result === 0 && owned === "user 1 user" ? null : `23.16: SET_CONTAINER ${join.result}, SET_IOMMU ${set.result}, ${owned}`;
+      },
+    };
+  },
+};
+
+export const bindAgainstGroupOpen: Protocol = {
+  name: "bind-against-group-open",
+  title: "A device is bound by its own file while the file of its group is opened: one of them is told that it is busy.",
+  source: "vfio.md 6, 4.2",
+  about: ["writes IommuGroup.domain"],
+  program(hazards): Program {
+    const stage = new VfioStage({ hazards });
+    const [iommufd, d] = ["/dev/iommu", "/dev/vfio/devices/vfio0"].map((path) => stage.open(path));
+    [16, 0, iommufd, 0].forEach((word, i) => stage.process.memory.setU32(ARGUMENT + 4 * i, word));
+    const bind = new Thread("BIND_IOMMUFD", "user", () => stage.process.ioctl(d, uapi.VFIO_DEVICE_BIND_IOMMUFD, ARGUMENT));
+    const open = new Thread("open", "user", () => stage.nodes.open(stage.process, "/dev/vfio/12"));
+    return {
+      sim: stage.sim,
+      contexts: [bind, open],
+      check: nothing,
+      end() {
+        const isOne = (bind.result === 0 && open.result === -EBUSY) || (bind.result === -EBUSY && open.result >= 0);
+        return isOne ? null : `6: BIND_IOMMUFD ${bind.result}, open ${open.result}`;
+      },
+    };
+  },
+};
+
+export const leaveAgainstOpen: Protocol = {
+  name: "leave-against-open",
+  title: "A group leaves its container while a device of it is opened: it stays, or the device is not opened.",
+  source: "vfio.md 23.15",
+  about: ["writes IommuGroup.domain"],
+  program(hazards): Program {
+    const stage = new VfioStage({ hazards });
+    const { d, g } = stage.ready();
+    stage.close(d);
+    const { name } = stage.a;
+    for (let i = 0; i <= name.length; i++) stage.process.memory.setU8(ARGUMENT + i, i < name.length ? name.charCodeAt(i) : 0);
+    const leave = new Thread("UNSET_CONTAINER", "user", () => stage.process.ioctl(g, uapi.VFIO_GROUP_UNSET_CONTAINER, 0));
+    const open = new Thread("GET_DEVICE_FD", "user", () => stage.process.ioctl(g, uapi.VFIO_GROUP_GET_DEVICE_FD, ARGUMENT));
+    return {
+      sim: stage.sim,
+      contexts: [leave, open],
+      check: nothing,
+      end() {
+        const isOne = (leave.result === 0 && open.result === -EINVAL) || (leave.result === -EBUSY && open.result >= 0);
+        if (!isOne) return `23.15: UNSET_CONTAINER ${leave.result}, GET_DEVICE_FD ${open.result}`;
+        stage.sim.explored = false;
+        if (open.result < 0) return null;
+        stage.close(open.result);
+        const later = stage.ioctl(g, uapi.VFIO_GROUP_UNSET_CONTAINER, 0);
+        return later === 0 ? null : `23.15: UNSET_CONTAINER ${later} after the close`;
       },
     };
   },

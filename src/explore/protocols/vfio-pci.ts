@@ -6,7 +6,7 @@ import { EBADF } from "../../uapi/errno.js";
 import * as uapi from "../../uapi/vfio.js";
 import { OneSignalPerUnmask } from "../properties/one-signal-per-unmask.js";
 import type { Protocol } from "../protocol.js";
-import { CLOSED, CONFIG, EVENTFD, INTX, MSI, NONE, PciStage, TRIGGER, UNMASK } from "../stages/pci-stage.js";
+import { CLOSED, CONFIG, EVENTFD, INTX, MSI, MSIX, NONE, PciStage, TRIGGER, UNMASK } from "../stages/pci-stage.js";
 import { Thread } from "../stages/threads.js";
 import { contextOf, IrqCalls, QuietAfter, setLevels, signalling } from "../stages/vfio-calls.js";
 import type { Program } from "../trial.js";
@@ -176,6 +176,7 @@ export const intxOffAgainstUnmask: Protocol = {
   name: "intx-off-against-unmask",
   title: "INTx is disabled by SET_IRQS while it is unmasked: nothing is signalled after the call.",
   source: "vfio.md 23.6",
+  about: ["vfio_unmask", "vfio_trigger"],
   program: (hazards) => endAgainstUnmask("disable", hazards),
 };
 
@@ -306,6 +307,7 @@ export const resetAgainstMessage: Protocol = {
   name: "reset-against-message",
   title: "A PCI function is reset while it sends a message: afterwards its messages go as before.",
   source: "vfio.md 23.22",
+  about: ["pci_reset", "vfio_trigger"],
   program(hazards): Program {
     const { stage, d, E } = messaging(hazards);
     const reset = new Thread("RESET", "user", () => stage.process.ioctl(d, uapi.VFIO_DEVICE_RESET, 0), 1);
@@ -320,10 +322,34 @@ export const resetAgainstMessage: Protocol = {
   },
 };
 
+export const failingFirstBlock: Protocol = {
+  name: "failing-first-block",
+  title: "The block of MSI-X vectors that begins at 0 fails in the middle while a vector behind it sends: the call ends, and that vector stays.",
+  source: "vfio.md 10.4, 23.11",
+  about: ["vfio_trigger"],
+  program(hazards): Program {
+    const stage = new PciStage({ hazards });
+    const { d } = stage.ready();
+    const E = [0, 1, 2, 3].map(() => stage.eventfd());
+    stage.configWrite(d, 4, 2, 6);
+    stage.setIrqs(d, MSIX, EVENTFD | TRIGGER, 0, 4, ...E);
+    stage.machine.untraced();
+    const fail = new IrqCalls(stage, d).thread({ index: MSIX, flags: EVENTFD | TRIGGER, count: 2, fds: [stage.eventfd(), CLOSED] });
+    const device = new Thread("device", "hardware", () => stage.A.fn.messages.send(3));
+    const end = (): string | null => {
+      const installed = stage.vfioA.irqs.msi.installed().join();
+      const isRight = fail.result === -EBADF && installed === "2,3" && stage.count(E[3]) === 1;
+      return isRight ? null : `23.11: ${fail.result}, vectors ${installed}, ${stage.count(E[3])} signals`;
+    };
+    return { sim: stage.sim, contexts: [device, fail], check: nothing, end };
+  },
+};
+
 export const failingBlockAgainstMessages: Protocol = {
   name: "failing-block-against-messages",
   title: "A block of MSI vectors fails in the middle while another vector sends: none of its messages is lost, and its trigger stays.",
   source: "vfio.md 23.11",
+  about: ["vfio_trigger", "irq_handler"],
   program(hazards): Program {
     const stage = new PciStage({ hazards });
     const { d } = stage.ready();

@@ -151,6 +151,7 @@ export const hangUpAgainstDisable: Protocol = {
   name: "hang-up-against-disable",
   title: "An unmask eventfd is closed while SET_IRQS takes it away: one shutdown, and its slot is free.",
   source: "vfio.md 23.7",
+  about: ["sys_close"],
   program(hazards): Program {
     const { stage, U, calls } = masked(hazards);
     const { cleanup } = virqfdsOf(stage.machine.host);

@@ -1,4 +1,5 @@
 import type { DmaPort } from "../../device/dma-port.js";
+import { reads } from "../../sim/access.js";
 import type { Step } from "../../sim/step.js";
 import type { IommuDomain } from "./domain.js";
 import type { IommuGroup } from "./group.js";
@@ -38,7 +39,9 @@ export class IommuDma implements DmaPort {
       const at = iova + done;
       const entry = yield* this.translate(domain, at, isWrite);
       if (entry === NO_ENTRY) return false;
-      const frame = yield* domain.frame(entry, at);
+      // The walk and the access are one: an unmap returns when no transaction goes by a translation of before.
+      const frame = domain.frame(entry, at);
+      if (this.smmu.hazards.unmapWithoutInvalidate) yield reads(domain, "slots");
       done += copy(frame, at, bytes.subarray(done), isWrite);
     }
     return true;

@@ -145,12 +145,13 @@ export class IommuDomain {
     return this.table.walk(hi, lo);
   }
 
-  /** The frame behind an address whose entry allows the access: its bytes, of which the one addressed is at `iova % 4096`. */
-  *frame(entry: number, iova: number): Step<DataView> {
-    yield reads(this, "slots");
+  /**
+   * The frame behind an address whose entry {@link walk} has just found, nothing in between: its bytes, of which the one
+   * addressed is at `iova % 4096`.
+   */
+  frame(entry: number, iova: number): DataView {
     const mapped = this.slots[entry >>> ENTRY_SHIFT];
-    // Unmapped since: what the hardware had in flight ends nowhere.
-    if (mapped === null) return new DataView(new ArrayBuffer(PAGE));
+    if (mapped === null) throw new Error(`the entry ${entry} is of no mapping`);
     return mapped.mapping.pages.frame(iova - mapped.start);
   }
 

@@ -91,7 +91,7 @@ export class IommuGroup {
   private domain: IommuDomain | "default" | "blocking" = "default";
 
   constructor(
-    sim: Sim,
+    private readonly sim: Sim,
     readonly id: number,
     options: IommuGroupOptions = {},
   ) {
@@ -130,17 +130,25 @@ export class IommuGroup {
   /** User space takes the group for itself: 0, -EPERM while anybody uses it, -EBUSY, -EINVAL. DMA is blocked from then on. */
   *claimDmaOwner(cookie: object): Step<number> {
     yield* this.mutex.lock();
-    let result = 0;
-    if (this.ownerCount !== 0) result = -EPERM;
-    else if ((yield* this.current()) !== "default") result = -EBUSY;
-    else if (this.reserved.some((region) => region.kind === "direct")) result = -EINVAL;
-    else {
+    const result = yield* this.whyNotClaim();
+    if (this.sim.hazards.claimOutsideMutex) {
+      yield* this.mutex.unlock();
+      yield* this.mutex.lock();
+    }
+    if (result === 0) {
       this.owner = cookie;
       this.ownerCount = 1;
       yield* this.setDomain("blocking");
     }
     yield* this.mutex.unlock();
     return result;
+  }
+
+  /** Lock held: 0 or what {@link claimDmaOwner} answers. */
+  private *whyNotClaim(): Step<number> {
+    if (this.ownerCount !== 0) return -EPERM;
+    if ((yield* this.current()) !== "default") return -EBUSY;
+    return this.reserved.some((region) => region.kind === "direct") ? -EINVAL : 0;
   }
 
   /** A device of the group is bound to an iommufd: its user may own the group already. 0, -EPERM, -EBUSY, -EINVAL. */

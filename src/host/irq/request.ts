@@ -179,7 +179,7 @@ export function* freeIrq(table: IrqTable, irq: number, devId: object | null): St
     yield* irqShutdown(desc);
   }
   yield* desc.lock.unlock();
-  yield* synchronize(desc);
+  if (!table.sim.hazards.freeWithoutSync) yield* synchronize(desc);
   if (entry.thread !== null && !entry.thread.isOpen()) yield* table.sim.wait(entry.thread);
   desc.threadBits &= ~entry.threadMask;
   if (wasLast) {

@@ -193,7 +193,7 @@ export class PciDevice extends HostDevice {
     if (express !== 0) yield* this.writeConfig(express + Exp.DEVCTL, 2, state.deviceControl & ~Exp.DEVCTL_FLR);
     for (let i = HEADER_WORDS - 1; i >= 0; i--) if (4 * i !== Pci.COMMAND) yield* this.writeConfig(4 * i, 4, state.header[i]);
     yield* this.writeConfig(Pci.COMMAND, 2, state.header[1] & 0xffff);
-    yield* this.vectors.restore();
+    if (!this.root.host.sim.hazards.resetWithoutMessages) yield* this.vectors.restore();
   }
 
   // --- vital product data (drivers/pci/vpd.c); the function answers at once ---

@@ -107,8 +107,7 @@ export class PciRoot implements MessagePort {
       if (doorbell >= 0) return doorbell;
       const entry = yield* domain.walk(Math.floor(address / TWO32) | 0, address | 0);
       if (entry & ENTRY_WRITE) {
-        const frame = yield* domain.frame(entry, address);
-        frame.setInt32(address % PAGE, data, true);
+        domain.frame(entry, address).setInt32(address % PAGE, data, true);
         return -1;
       }
     }

@@ -78,7 +78,7 @@ export class EventChannels {
     yield writes(this, "channels");
     const channel = this.channels.get(key(domain, port));
     if (channel === undefined) return -EINVAL;
-    const waited = channel.isMasked && channel.isPending;
+    const waited = channel.isMasked && channel.isPending && !this.sim.hazards.openMaskOnly;
     channel.isMasked = isMasked;
     if (waited && !isMasked) yield* this.deliver(domain, port);
     return 0;

@@ -6,7 +6,8 @@ export const triggerTakenAway: Exhibit = {
   title: "An unmask signals an eventfd that is not there",
   year: 2024,
   cite: [
-    { text: "CVE-2024-26812, vfio/pci: Create persistent INTx handler", url: "https://www.cve.org/CVERecord?id=CVE-2024-26812" },
+    { text: "commit 18c198c96a81, vfio/pci: Create persistent INTx handler", url: "https://git.kernel.org/pub/scm/linux/kernel/git/torvalds/linux.git/commit/?id=18c198c96a815c962adc2b9b77909eec0be7df4d" },
+    { text: "CVE-2024-26812", url: "https://www.cve.org/CVERecord?id=CVE-2024-26812" },
     { text: "vfio.md 8.6 and 23.5 of the specification", url: null },
   ],
   story:

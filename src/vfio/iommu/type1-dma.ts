@@ -59,7 +59,10 @@ export function pinPages(process: Process, vaddr: bigint, size: bigint, isWritab
     if (area === null || (isWritable && !area.writable)) return -EFAULT;
     const stop = Math.min(area.end, last);
     if (area.kind === "ram") lockedBytes += stop - at;
-    if (!mayLock(process, lockedBytes)) return -ENOMEM;
+    if (!mayLock(process, lockedBytes)) {
+      if (process.sim.hazards.keepAccount) process.lockedMemory += lockedBytes;
+      return -ENOMEM;
+    }
     at = stop;
   }
   process.lockedMemory += lockedBytes;

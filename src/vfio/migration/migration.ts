@@ -41,7 +41,7 @@ export class Migration {
   private hasPrecopyInfoV2 = false;
 
   constructor(
-    sim: Sim,
+    private readonly sim: Sim,
     private readonly driver: MigrationDriver,
   ) {
     this.lock = new Mutex(sim, "vfio_migration.state_mutex");
@@ -105,7 +105,7 @@ export class Migration {
   }
 
   private dropFile(): void {
-    this.file?.disable();
+    if (!this.sim.hazards.keepDataFile) this.file?.disable();
     this.file = null;
   }
 

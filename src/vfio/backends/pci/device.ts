@@ -384,7 +384,7 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
   }
 
   *resume(): Step<void> {
-    if (this.maskedByPower) yield* this.irqs.unmaskIntx();
+    if (this.maskedByPower || this.vfio.sim.hazards.resumeUnmasks) yield* this.irqs.unmaskIntx();
     this.maskedByPower = false;
   }
 }

@@ -107,7 +107,7 @@ function groupsOf(process: Process, address: number, count: number): VfioGroup[]
 function* mayReset({ set }: VfioPciDevice, owned: readonly VfioGroup[], context: IommufdContext | null): Step<boolean> {
   const { members, bus } = set;
   if (members.length !== bus.devices.length) return false;
-  for (let i = 0; i < members.length; i++) {
+  for (let i = 0; i < members.length && !members[i].pci.root.host.sim.hazards.resetUnasked; i++) {
     const isOwned = context === null ? owned.includes(members[i].group) : members[i].idIn(context) > 0 || (yield* context.owns(members[i].group.iommuGroup));
     if (!isOwned) return false;
   }

@@ -66,7 +66,7 @@ export class Intx implements IrqAction {
   /** irqlock held. With DisINTx the line may belong to another; without, it is this device's alone. */
   private *claim(): Step<boolean> {
     if (!this.hasPci23) yield* this.host.disableIrqNosync(this.pci.irq);
-    else if (this.masked || !(yield* this.pci.checkAndMaskIntx())) return false;
+    else if ((this.masked && !this.hazards.claimMasked) || !(yield* this.pci.checkAndMaskIntx())) return false;
     this.masked = true;
     this.host.sim.emit(Ev.vfio_automask, this.pci.name, VFIO_PCI_INTX_IRQ_INDEX);
     return true;
@@ -111,9 +111,10 @@ export class Intx implements IrqAction {
     if ((yield* this.mode.get()) !== VFIO_PCI_INTX_IRQ_INDEX) {
       if (this.hasPci23) yield* this.pci.setIntx(true);
     } else if (this.masked && (this.hazards.unmaskWhileDisabled || !(yield* this.mode.isVirqDisabled()))) {
+      if (this.hazards.flagBeforeLine) yield* this.unmaskInTwo();
       if (!this.hasPci23) yield* this.host.enableIrq(this.pci.irq);
       else isPending = !(yield* this.pci.checkAndUnmaskIntx());
-      this.masked = isPending;
+      if (isPending || !this.hazards.flagBeforeLine) this.masked = isPending;
       this.host.sim.emit(Ev.vfio_unmask, this.pci.name, VFIO_PCI_INTX_IRQ_INDEX);
     }
     yield* this.irqlock.unlock();
@@ -121,7 +122,14 @@ export class Intx implements IrqAction {
   }
 
   *unmask(): Step<void> {
-    if (yield* this.unmaskOrTell()) yield* this.signal();
+    if ((yield* this.unmaskOrTell()) && !this.hazards.forgetPending) yield* this.signal();
+  }
+
+  /** Without 23.3's rule. */
+  private *unmaskInTwo(): Step<void> {
+    this.masked = false;
+    yield* this.irqlock.unlock();
+    yield* this.irqlock.lock();
   }
 
   // --- SET_IRQS, igate held (8.6) ---
@@ -205,7 +213,9 @@ export class Intx implements IrqAction {
     this.trigger = trigger;
     if (this.hasPci23) yield* this.pci.setIntx(!isMasked);
     yield* this.mode.set(VFIO_PCI_INTX_IRQ_INDEX);
-    const result = this.options.releasesLine && trigger === null ? 0 : yield* this.requestLine(isMasked);
+    const autoEnables = this.hazards.autoEnableLine;
+    const result = this.options.releasesLine && trigger === null ? 0 : yield* this.requestLine(isMasked && !autoEnables);
+    if (result === 0 && autoEnables) yield* this.keepMasked();
     if (result === 0) return 0;
     yield* this.mode.set(NO_IRQS);
     yield* this.forgetTrigger();
@@ -287,7 +297,7 @@ class UnmaskSlot extends VirqfdSlot {
   // 23.29: the wake-up never signals an eventfd itself; it holds the lock of one.
   override *onSignal(): Step<boolean> {
     const isPending = yield* this.intx.unmaskOrTell();
-    if (!isPending || !this.intx.hazards.signalInWakeup) return isPending;
+    if (!isPending || !this.intx.hazards.signalInWakeup) return isPending && !this.intx.hazards.forgetPending;
     yield* this.intx.signal();
     return false;
   }

@@ -137,6 +137,7 @@ export class PciIrqs {
   }
 
   *unmaskIntx(): Step<void> {
+    if (this.vfio.sim.hazards.configWriteOutsideGate) return yield* this.intx.unmask();
     yield* this.igate.lock();
     yield* this.intx.unmask();
     yield* this.igate.unlock();

@@ -86,7 +86,7 @@ export class MsiIrqs {
     const command = yield* this.table.lockAndEnable();
     const result = yield* this.pci.vectors.allocate(kind, 1, vectors);
     if (result !== vectors) {
-      if (result > 0) yield* this.pci.vectors.free();
+      if (result > 0 && !this.host.sim.hazards.keepFewerVectors) yield* this.pci.vectors.free();
       yield* this.table.unlockAndRestore(command);
       return result;
     }
@@ -102,10 +102,24 @@ export class MsiIrqs {
     for (let i = 0; i < count; i++) {
       const result = yield* this.setVector(process, start + i, request.element(process, i));
       if (result === 0) continue;
-      for (let j = start; j <= start + i; j++) yield* this.clearVector(j);
+      yield* this.undo(start, start + i);
       return result;
     }
     return 0;
+  }
+
+  /** Upwards: an index that counts down below vector 0 by an unsigned number never ends (Linux 6578ed85c7d6, in review). */
+  private *undo(start: number, failed: number): Step<void> {
+    const { hazards } = this.host.sim;
+    if (hazards.undoDownwards) yield* this.undoDownwards(start, failed);
+    for (let vector = hazards.undoFailedOnly ? failed : start; vector <= failed; vector++) yield* this.clearVector(vector);
+  }
+
+  private *undoDownwards(start: number, failed: number): Step<void> {
+    for (let vector = failed; vector >= start; vector = (vector - 1) >>> 0) {
+      yield* this.mode.get();
+      yield* this.clearVector(vector);
+    }
   }
 
   private *setVector(process: Process, vector: number, fd: number): Step<number> {

@@ -1,0 +1,142 @@
+import { type IrqAction, Irqf, IrqReturn } from "../../host/irq/types.js";
+import type { LevelSink } from "../../arch/level.js";
+import { run, type Step } from "../../sim/step.js";
+import { OneSignalPerUnmask } from "../properties/one-signal-per-unmask.js";
+import type { Protocol } from "../protocol.js";
+import { CONFIG, EVENTFD, INTX, MASK, NONE, PciStage, type PciStageOptions, TRIGGER, UNMASK } from "../stages/pci-stage.js";
+import { Thread } from "../stages/threads.js";
+import { contextOf, IrqCalls, QuietAfter, signalling } from "../stages/vfio-calls.js";
+import type { Program } from "../trial.js";
+
+// vfio.md 23 for the INTx of a function whose flag, line and lock meet: masks, other devices on the line, and lines of its own.
+
+const COMMAND = CONFIG + 4;
+const INTX_OFF = 0x0406;
+const INTX_ON = 0x0006;
+const VALUE = 0x3000;
+
+const nothing = (): null => null;
+
+/** INTx with trigger E and unmask eventfd U, its pin low. */
+function wired(options: PciStageOptions) {
+  const stage = new PciStage(options);
+  const { d } = stage.ready();
+  const [E, U] = [stage.eventfd(), stage.eventfd()];
+  stage.setIrqs(d, INTX, EVENTFD | TRIGGER, 0, 1, E);
+  stage.setIrqs(d, INTX, EVENTFD | UNMASK, 0, 1, U);
+  stage.machine.untraced();
+  return { stage, d, E, U, calls: new IrqCalls(stage, d) };
+}
+
+/** One write of COMMAND. */
+function command(stage: PciStage, d: number, value: number): Thread {
+  stage.process.memory.setU32(VALUE, value);
+  return new Thread("COMMAND", "user", () => stage.process.write(d, VALUE, 2, COMMAND), 2);
+}
+
+const pinUp = (stage: PciStage): Thread => new Thread("device", "hardware", () => stage.A.fn.intx.setLevel(true));
+
+/** 23.3 when nothing is under way. */
+function atRest(stage: PciStage): string | null {
+  const isMasked = run(stage.vfioA.irqs.intx.isMasked());
+  return stage.isDisIntx === isMasked ? null : `23.3: masked ${isMasked}, DisINTx ${stage.isDisIntx}`;
+}
+
+/** The driver of another device on the same line: what it finds, it ends. */
+class Neighbour implements IrqAction {
+  constructor(private readonly wire: LevelSink) {}
+  *handler(): Step<number> {
+    yield* this.wire.setLevel(false);
+    return IrqReturn.HANDLED;
+  }
+}
+
+export const neighbourOnTheLine: Protocol = {
+  name: "neighbour-on-the-line",
+  title: "Another device raises the line that a masked INTx shares: who owns the INTx is told nothing new.",
+  source: "vfio.md 23.1",
+  about: ["irq_handler"],
+  program(hazards): Program {
+    const { stage } = wired({ hazards });
+    const wire = stage.wire.input();
+    const neighbour = new Neighbour(wire);
+    run(stage.machine.host.requestIrq(stage.machine.level, neighbour, Irqf.SHARED, "neighbour", neighbour));
+    stage.intx(true);
+    return {
+      sim: stage.sim,
+      contexts: [new Thread("neighbour", "hardware", () => wire.setLevel(true))],
+      properties: [new OneSignalPerUnmask(0)],
+      check: nothing,
+      end: () => atRest(stage),
+    };
+  },
+};
+
+export const maskAgainstUnmask: Protocol = {
+  name: "mask-against-unmask",
+  title: "A resampler unmasks INTx while its user masks it: its flag and its line say the same.",
+  source: "vfio.md 23.3",
+  about: ["vfio_unmask"],
+  program(hazards): Program {
+    const { stage, U, calls } = wired({ hazards });
+    stage.intx(true);
+    run(stage.A.fn.intx.setLevel(false));
+    const mask = calls.thread({ index: INTX, flags: NONE | MASK });
+    return {
+      sim: stage.sim,
+      contexts: [mask, signalling(stage, U)],
+      check: nothing,
+      end: () => (mask.result === 0 ? atRest(stage) : `SET_IRQS: ${mask.result}`),
+    };
+  },
+};
+
+export const swapAgainstUserEnable: Protocol = {
+  name: "swap-against-user-enable",
+  title: "INTx gets another trigger while its user enables it in COMMAND, its pin up: the old eventfd receives nothing after the call.",
+  source: "vfio.md 23.5, 23.9",
+  about: ["vfio_unmask", "vfio_trigger"],
+  program(hazards): Program {
+    const { stage, d, E, calls } = wired({ hazards });
+    stage.configWrite(d, 4, 2, INTX_OFF);
+    stage.intx(true);
+    const E2 = stage.eventfd();
+    const swap = new QuietAfter("SET_IRQS", contextOf(stage, E), calls.prepare({ index: INTX, flags: EVENTFD | TRIGGER, fds: [E2] }));
+    return {
+      sim: stage.sim,
+      contexts: [swap, command(stage, d, INTX_ON)],
+      check: nothing,
+      end() {
+        if (swap.isBroken) return "23.5: the old eventfd is signalled after the call has returned";
+        return stage.count(E) + stage.count(E2) > 0 ? atRest(stage) : "23.9: asserted, and nobody was told after INTx was enabled";
+      },
+    };
+  },
+};
+
+export const enableAgainstPin: Protocol = {
+  name: "enable-against-pin",
+  title: "A line that is one device's alone is requested while its user has INTx disabled and its pin rises: enabled, it is told.",
+  source: "vfio.md 8.7, 23.2",
+  about: ["sys_ioctl"],
+  program(hazards): Program {
+    const stage = new PciStage({ hazards, hasBrokenIntxMasking: true });
+    const { d } = stage.ready();
+    const E = stage.eventfd();
+    stage.configWrite(d, 4, 2, INTX_OFF);
+    stage.machine.untraced();
+    const enable = new IrqCalls(stage, d).thread({ index: INTX, flags: EVENTFD | TRIGGER, fds: [E] });
+    return {
+      sim: stage.sim,
+      contexts: [enable, pinUp(stage)],
+      check: nothing,
+      end() {
+        stage.sim.explored = false;
+        stage.settle();
+        if (enable.result !== 0 || stage.count(E) > 0) return `8.7: SET_IRQS ${enable.result}, ${stage.count(E)} signals while the user has INTx disabled`;
+        stage.configWrite(d, 4, 2, INTX_ON);
+        return stage.count(E) === 1 ? null : "23.2: asserted and enabled, and nobody is told: the line stays disabled for good";
+      },
+    };
+  },
+};
