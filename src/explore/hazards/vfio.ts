@@ -37,7 +37,7 @@ export const VFIO_HAZARDS: readonly HazardCase[] = [
   V.trap("23.10", "a resume of what the user has masked", "resumeUnmasks", "vfio.md 8.8", vectors.resume),
   V.trapIn("23.11", "a block of vectors fails in the middle", pci.failingBlockAgainstMessages, "undoFailedOnly", 1),
   V.trap("23.12", "fewer vectors than asked for", "keepFewerVectors", 54, vectors.vector54),
-  V.race("23.13", "a message while the device is closed", messages.closeAgainstMessage, "freeWithoutSync", 2),
+  V.race("23.13", "a message while the device is closed", messages.closeAgainstMessage, "freeWithoutSync", 1),
   V.impossible("23.14", "six orders of closing", BY_INSTANCE, vectors.closeOrders),
   V.race("23.15", "a group leaves while a device of it is opened", groups.leaveAgainstOpen, "unsetUnasked", 1),
   V.race("23.16", "a container gets its IOMMU while a group joins", groups.joinAgainstSetIommu, "iommuOutsideLock", 1),
