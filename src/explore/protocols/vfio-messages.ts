@@ -19,7 +19,7 @@ import type { Program } from "../trial.js";
 const nothing = (): null => null;
 
 export const closeAgainstMessage: Protocol = {
-  name: "close-against-message",
+  name: "pci-close-against-message",
   title: "A PCI function is closed for good while it sends a message: nothing is signalled after the close.",
   source: "vfio.md 23.13",
   about: ["vfio_trigger", "irq_handler"],

@@ -1,12 +1,14 @@
 import { describe, expect, it } from "vitest";
+import { Msi } from "../../arch/pci/config-registers.js";
 import { IommuDma } from "../../host/iommu/dma.js";
 import type { IommuGroup } from "../../host/iommu/group.js";
 import { type XenGuest, XenHypervisor } from "../../host/xen/hypervisor.js";
+import { XenMsiDomain } from "../../host/xen/msi-domain.js";
 import { run } from "../../sim/step.js";
 import { EBUSY, EFAULT, EINVAL, EPERM } from "../../uapi/errno.js";
 import * as uapi from "../../uapi/vfio.js";
 import { ARGUMENTS, MEMORY, MEMORY_SIZE } from "../../explore/stages/vfio-stage.js";
-import { PciStage } from "../../explore/stages/pci-stage.js";
+import { EVENTFD, MSI, PciStage, TRIGGER } from "../../explore/stages/pci-stage.js";
 import { SpaprBackend } from "./spapr.js";
 import { XenIommuBackend } from "./xen.js";
 
@@ -147,6 +149,38 @@ describe.each(KINDS)("the IOMMU backend $name", (kind) => {
     world.close(b);
     expect(world.ioctl(other, uapi.VFIO_GROUP_UNSET_CONTAINER, 0)).toBe(0);
     expect([world.dmaRead(0x1000, 4, world.dmaB), world.dmaRead(0x1000)]).toEqual([null, [0, 0, 0, 0]]);
+  });
+
+  it("maps nothing over the doorbells that its group reserves, and a device that writes another's message there reaches nobody", () => {
+    const { world, c, g } = stage();
+    const outside = [uapi.VFIO_SPAPR_TCE_IOMMU, uapi.VFIO_SPAPR_TCE_v2_IOMMU].includes(kind.type);
+    expect(world.map(c, 0xfee0_0000n, 0x1000n)).toBe(outside ? -6 : -EINVAL);
+    expect(world.map(c, 0xfedf_f000n, 0x2000n)).toBe(outside ? -6 : -EINVAL);
+    const { host } = world.machine;
+    host.msi = new XenMsiDomain(host.irqs, world.xen.pirqs);
+    const d = world.deviceFd(g, world.A.name);
+    const E = world.eventfd();
+    world.configWrite(d, 4, 2, 6);
+    expect(world.setIrqs(d, MSI, EVENTFD | TRIGGER, 0, 1, E)).toBe(0);
+    const data = world.A.fn.peek(world.A.fn.capability(5) + Msi.DATA_64, 2);
+    run(world.root.message(world.B.fn.requesterId, 0, 0xfee0_0000 | 0, data));
+    world.settle();
+    expect([data, world.take(E), world.dmaWrite(0xfee0_0000, [data]), world.dmaWrite(0xfee0_0000, [data], world.dmaB)]).toEqual([run(world.xen.pirqs.numbers())[0], -11, false, false]);
+  });
+
+  it.each(["dgc", "dcg", "gdc", "gcd", "cdg", "cgd"])("a monitor that closes in the order %s leaves nothing mapped, locked or owned", (order) => {
+    const { world, c, g } = stage();
+    const fds: Readonly<Record<string, number>> = { c, g, d: world.deviceFd(g, world.A.name) };
+    world.map(c, 0x1000n, 0x1000n);
+    expect(world.dmaRead(0x1000)).not.toBeNull();
+    for (const which of order) {
+      expect(world.close(fds[which])).toBe(0);
+      const isOwned = world.pciGroup.describeOwnership() !== "kernel 0 default";
+      if (!isOwned) expect(world.dmaRead(0x1000)).toBeNull();
+    }
+    run(world.process.exit());
+    world.settle();
+    expect([world.dmaRead(0x1000), world.dmaWrite(0x1000, [1]), world.pciGroup.describeOwnership(), world.process.lockedMemory]).toEqual([null, false, "kernel 0 default", 0]);
   });
 
   it("is told of mappings twice: refused, or written over where the hardware's entry is all there is", () => {
