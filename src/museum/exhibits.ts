@@ -4,6 +4,7 @@ import { activeWithoutHalt } from "./exhibits/active-without-halt.js";
 import { assignWithoutPoll } from "./exhibits/assign-without-poll.js";
 import { configurationOutsideTheLock } from "./exhibits/configuration-outside-the-lock.js";
 import { deassertPerMember } from "./exhibits/deassert-per-member.js";
+import { endThatTriggers } from "./exhibits/end-that-triggers.js";
 import { entryAfterCheck } from "./exhibits/entry-after-check.js";
 import { entryBehindDiscard } from "./exhibits/entry-behind-discard.js";
 import { entryWhileParsing } from "./exhibits/entry-while-parsing.js";
@@ -62,6 +63,7 @@ export const EXHIBITS: readonly Exhibit[] = [
   triggerTakenAway,
   shutDownTwice,
   undoWithoutEnd,
+  endThatTriggers,
   configurationOutsideTheLock,
   lineDisabledTwice,
   forwardWhileSignalling,

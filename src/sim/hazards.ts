@@ -193,6 +193,7 @@ export const HAZARDS = {
   quietPriority: "M20: a write of IVPR does not update its source",
   // the museum's own
   signalNoTrigger: "an unmask of INTx signals the trigger without asking whether there is one",
+  endByCount: "a VMM ends its interrupts by a request with their number, where 0 has to stand",
   unmaskOnAccess: "a VMM takes any trapped access to a device's registers for the end of its interrupt",
   maskByRoute: "a VMM masks a message by taking its route away, and leaves the irqfd in place",
   routeBeforeDeassign: "a VMM that masks a message takes its route away first, and the irqfd afterwards",

@@ -7,8 +7,10 @@ import { run, type Step } from "../../sim/step.js";
 import * as uapi from "../../uapi/vfio.js";
 import { SpaprBackend } from "../../vfio/iommu/spapr.js";
 import { XenIommuBackend } from "../../vfio/iommu/xen.js";
+import { Arguments } from "../../vmm/arguments.js";
+import { VfioDevice } from "../../vmm/vfio.js";
 import type { Protocol } from "../protocol.js";
-import { EVENTFD, MSI, PciStage, TRIGGER } from "../stages/pci-stage.js";
+import { EVENTFD, MSI, MSIX, PciStage, TRIGGER } from "../stages/pci-stage.js";
 import { Thread } from "../stages/threads.js";
 import { contextOf, IrqCalls, QuietAfter } from "../stages/vfio-calls.js";
 import { MEMORY } from "../stages/vfio-stage.js";
@@ -53,6 +55,33 @@ export const replaceFirstVector: Protocol = {
     const message = new Thread("device", "hardware", () => stage.A.fn.messages.send(3));
     const end = (): string | null => (stage.count(E[3]) === 1 ? null : "10.4: the message of a vector that nobody has touched is lost");
     return { sim: stage.sim, contexts: [message, replace], check: nothing, end };
+  },
+};
+
+export const endAgainstMessage: Protocol = {
+  name: "end-against-message",
+  title: "A monitor ends the messages of a device while the device sends one: its eventfd counts that one at most, and nothing after the call.",
+  source: "vfio.md 10.2, 10.6",
+  about: ["vfio_trigger", "irq_handler"],
+  program(hazards): Program {
+    const stage = new PciStage({ hazards });
+    const { d } = stage.ready();
+    const E = stage.eventfd();
+    stage.configWrite(d, 4, 2, 6);
+    stage.setIrqs(d, MSIX, EVENTFD | TRIGGER, 0, 1, E);
+    stage.machine.untraced();
+    const device = new VfioDevice(stage.process, d, new Arguments(stage.process, 0x10_0000));
+    const ending = new QuietAfter("end", contextOf(stage, E), () => device.disable(MSIX));
+    const message = new Thread("device", "hardware", () => stage.A.fn.messages.send(0));
+    return {
+      sim: stage.sim,
+      contexts: [message, ending],
+      check: nothing,
+      end() {
+        if (ending.result !== 0 || ending.isBroken) return `10.6: SET_IRQS ${ending.result}, and a signal after it`;
+        return stage.count(E) <= 1 && stage.A.vectors.allocated === 0 ? null : `10.2: ${stage.count(E)} signals of one message, ${stage.A.vectors.allocated} vectors left`;
+      },
+    };
   },
 };
 
