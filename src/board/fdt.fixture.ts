@@ -22,6 +22,8 @@ export type RealBoard = (typeof REAL_BOARDS)[number];
 export const realBoardsHere = existsSync(fileURLToPath(FOLDER));
 export const WHY_SKIPPED = realBoardsHere ? "" : " (skipped: ../shared/boards is not beside the project)";
 
+export const realPath = (name: RealBoard): string => fileURLToPath(new URL(`${name}.dtb`, FOLDER));
+
 export function realBytes(name: RealBoard): Uint8Array {
   return new Uint8Array(readFileSync(fileURLToPath(new URL(`${name}.dtb`, FOLDER))));
 }

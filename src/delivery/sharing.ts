@@ -23,6 +23,11 @@ export interface Sharing {
   begin(): void;
 }
 
+const hasNeighbour = (mechanism: MechanismName): boolean => mechanism === "direct:runnable" || mechanism === "direct:blocked";
+
+/** Do threads have a CPU by turns? */
+export const takesTurns = (mechanism: MechanismName, workload: Workload): boolean => workload.cpus !== undefined || hasNeighbour(mechanism);
+
 const NOBODY: Sharing = { roundNs: 0, ahead: null, begin: () => {} };
 
 /** Several vCPUs on each CPU where the workload says so, or the neighbour that a mechanism shows its way with. */
@@ -34,7 +39,7 @@ export function shareCpus({ machine, vmm }: Stage, { request, mechanism }: Stage
     for (const cpu of new Set(vmm.threads.map((thread) => thread.cpu))) RunQueue.add(sim, host.cpus[cpu], group);
     return { ...NOBODY, roundNs: sliceNs * (Math.ceil(vcpus / cpus) + 1) };
   }
-  if (mechanism !== "direct:runnable" && mechanism !== "direct:blocked") return NOBODY;
+  if (!hasNeighbour(mechanism)) return NOBODY;
   const [{ cpu }] = vmm.threads;
   RunQueue.add(sim, host.cpus[cpu], group);
   const isBlocked = mechanism === "direct:blocked";
@@ -62,7 +67,7 @@ const leadNs = (costOf: (primitive: number) => number): number => costOf(Cost.ex
 
 /** Why the state that a mechanism shows cannot be brought about before each interrupt; null: it can. */
 export function whyNoNeighbour(mechanism: MechanismName, workload: Workload, costs: CostTable, cpus: number): string | null {
-  if (mechanism !== "direct:runnable" && mechanism !== "direct:blocked") return null;
+  if (!hasNeighbour(mechanism)) return null;
   if (workload.cpus !== undefined) return "with --cpus the turns of the vCPUs decide what state an interrupt meets: direct says how many met which";
   if (cpus < 3) return "it needs a neighbour on a CPU that neither host interrupts nor the VMM use, and the board has too few";
   const least = 2 * leadNs((primitive) => costs[primitive]) + 2 * NEIGHBOUR_NS;

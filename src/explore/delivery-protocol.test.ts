@@ -15,6 +15,11 @@ function request(mechanism: DeliveryRequest["mechanisms"][number]): DeliveryRequ
   return { board, device, interrupts: [findInterrupt(device, 0)], workload: workloadSchema.parse({}), profile: COST_PROFILES[0], mechanisms: [mechanism] };
 }
 
+it("a scenario whose threads have a CPU by turns is refused: a search keeps to no slice", () => {
+  const shared = request("irqfd+resample");
+  expect(() => deliveryProtocol({ ...shared, workload: { ...shared.workload, cpus: 1 } }, 1, "test")).toThrow("threads have a CPU by turns");
+});
+
 describe.skipIf(STRAIGHT)("a whole machine, explored", () => {
   it.each(["irqfd+resample", "forward"] as const)("%s: an interrupt raised twice at any moment is serviced, in every interleaving with one preemption", (mechanism) => {
     const protocol = deliveryProtocol(request(mechanism), 2, "test");

@@ -1,9 +1,11 @@
 import { firstFitting } from "../delivery/compare.js";
 import type { DeliveryRequest } from "../delivery/request.js";
 import { Delivery } from "../delivery/run.js";
+import { takesTurns } from "../delivery/sharing.js";
 import type { LineDevice } from "../device/line-device.js";
 import { Context } from "../sim/context.js";
 import type { Hazards } from "../sim/hazards.js";
+import { PersonError } from "../sim/person-error.js";
 import type { Step } from "../sim/step.js";
 import type { Protocol } from "./protocol.js";
 import type { Program } from "./trial.js";
@@ -30,7 +32,9 @@ class Raises extends Context {
  */
 export function deliveryProtocol(request: DeliveryRequest, raises: number, source: string): Protocol {
   const { mechanism, interrupts } = firstFitting(request);
-  const { board, device } = request;
+  const { board, device, workload } = request;
+  if (takesTurns(mechanism, workload))
+    throw new PersonError(`${device.path}: in this scenario threads have a CPU by turns, whose length a search does not keep to: leave cpus away, and explore direct`);
   const numbers = interrupts.map(({ index }) => index).join(", ");
   return {
     name: `${board.name}-${mechanism}`,
