@@ -149,7 +149,8 @@ export { Type1Backend } from "./vfio/iommu/type1.js";
 export { XenIommuBackend } from "./vfio/iommu/xen.js";
 export { DmaLog, LoggedDma } from "./vfio/migration/dma-log.js";
 export { BROKEN, type MigrationDriver } from "./vfio/migration/migration.js";
-export { Vfio, type VfioOptions } from "./vfio/vfio.js";
+export { draft2011 } from "./vfio/draft2011/group-file.js";
+export { type NewVfioAbi, Vfio, type VfioAbi, type VfioOptions } from "./vfio/vfio.js";
 
 // KVM, guests, a reference VMM.
 export { Arm64 } from "./kvm/arm64/arm64.js";

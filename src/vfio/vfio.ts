@@ -9,7 +9,6 @@ import { EINVAL } from "../uapi/errno.js";
 import { VfioCdevNode } from "./cdev.js";
 import { VfioContainer, VfioContainerFile } from "./container.js";
 import type { VfioDevice } from "./device.js";
-import { Draft2011 } from "./draft2011/group-file.js";
 import { VfioGroup } from "./group.js";
 import type { IommuBackend } from "./iommu/backend.js";
 import { NoIommuBackend } from "./iommu/noiommu.js";
@@ -19,9 +18,16 @@ import { IommufdNode, type IommufdOptions } from "./iommufd/context.js";
 export interface VfioOptions extends IommufdOptions {
   /** Devices without an IOMMU get groups of their own, for who may do anything anyway (vfio.md 19). Default false. */
   readonly enableUnsafeNoiommuMode?: boolean;
-  /** What its files answer: today's requests, or those that the December 2011 series proposed (21.6). Default "modern". */
-  readonly abi?: "modern" | "draft2011";
+  /** Other files than today's for groups and what they lead to: {@link draft2011}. */
+  readonly abi?: NewVfioAbi;
 }
+
+/** An interface to user space in place of container, group and device files. */
+export interface VfioAbi {
+  /** /dev/vfio/N. */
+  nodeOf(group: VfioGroup): DeviceNode;
+}
+export type NewVfioAbi = (sim: Sim, newContainer: () => VfioContainer) => VfioAbi;
 
 /** The VFIO core of one host: its backends, its groups, the nodes `/dev/vfio/vfio`, `/dev/vfio/N`, `/dev/vfio/devices/vfioN`, `/dev/iommu`. */
 export class Vfio {
@@ -29,7 +35,7 @@ export class Vfio {
   private readonly backends: IommuBackend[] = [];
   private readonly groups: VfioGroup[] = [];
   private readonly groupsLock: Mutex;
-  private readonly draft: Draft2011 | null;
+  private readonly abi: VfioAbi | null;
   /** By number, the lowest free first. */
   private readonly cdevs: (VfioDevice | null)[] = [];
 
@@ -40,8 +46,8 @@ export class Vfio {
   ) {
     this.sim = host.sim;
     this.groupsLock = new Mutex(host.sim, "vfio.group_lock");
-    this.draft = options.abi === "draft2011" ? new Draft2011(this.sim, () => new VfioContainer(this.sim, this.backends)) : null;
-    if (this.draft === null) {
+    this.abi = options.abi?.(this.sim, () => new VfioContainer(this.sim, this.backends)) ?? null;
+    if (this.abi === null) {
       nodes.register("/dev/vfio/vfio", new ContainerNode(this.sim, this.backends));
       nodes.register("/dev/iommu", new IommufdNode(this.sim, options));
     }
@@ -75,7 +81,7 @@ export class Vfio {
     if (group === null) {
       group = new VfioGroup(this.sim, iommuGroup ?? new IommuGroup(this.sim, this.freeGroupId()), iommuGroup === null);
       this.groups.push(group);
-      this.nodes.register(pathOf(group), this.draft?.nodeOf(group) ?? group);
+      this.nodes.register(pathOf(group), this.abi?.nodeOf(group) ?? group);
     }
     yield* group.addDriver();
     yield* this.groupsLock.unlock();
@@ -90,7 +96,7 @@ export class Vfio {
   /** A device may be opened, by its group or by itself. */
   *show(device: VfioDevice): Step<void> {
     yield* device.group.show(device);
-    if (device.group.isNoIommu || this.draft !== null) return;
+    if (device.group.isNoIommu || this.abi !== null) return;
     const free = this.cdevs.indexOf(null);
     const number = free < 0 ? this.cdevs.length : free;
     this.cdevs[number] = device;

@@ -209,7 +209,7 @@ const NO_VMOVP = 0x1f;
 
 export const twoMoves: Protocol = {
   name: "two-vpe-moves",
-  title: "vPEs of two VMs are moved at once where each ITS is told by itself: all ITSs see the moves in one order.",
+  title: "The vPEs of two VMs are moved at once where each ITS is told by itself: all ITSs see the moves in one order.",
   source: "gic-v4.md C1.7; gic.md R17",
   about: ["vpe_move", "its_hw_command"],
   program(hazards) {

@@ -5,6 +5,7 @@ import type { IommuGroup } from "../../host/iommu/group.js";
 import { EBADF, EBUSY, EEXIST, EFAULT, EINVAL, ENODEV, ENOTTY, EPERM } from "../../uapi/errno.js";
 import * as uapi from "../../uapi/vfio.js";
 import * as draft from "../../uapi/vfio-draft.js";
+import { draft2011 } from "./group-file.js";
 
 // The December 2011 proposal over today's core (vfio.md 21.6): groups merge by their files, and there is no container.
 
@@ -13,7 +14,7 @@ const PAGE = 0x1000;
 
 class DraftStage extends PciStage {
   constructor(options: PciStageOptions = {}) {
-    super({ separateGroups: true, ...options, core: { abi: "draft2011" } });
+    super({ separateGroups: true, ...options, core: { abi: draft2011 } });
   }
   groupFd(id: number, process = this.process): number {
     return this.open(`/dev/vfio/${id}`, process);

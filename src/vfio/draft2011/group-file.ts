@@ -11,14 +11,18 @@ import { VfioPciDevice } from "../backends/pci/device.js";
 import type { VfioContainer } from "../container.js";
 import type { VfioGroup } from "../group.js";
 import { readName } from "../group-file.js";
+import type { NewVfioAbi, VfioAbi } from "../vfio.js";
 import { AddressSpace, DraftGroup } from "./address-space.js";
 import { DraftDeviceFile } from "./device-file.js";
 import { DraftIommuFile } from "./iommu-file.js";
 
 const argument = new UserArgument(draft.draft_group_info.size);
 
+/** `new Vfio(host, nodes, { abi: draft2011 })`: what the December 2011 series proposed (vfio.md 21.6). */
+export const draft2011: NewVfioAbi = (sim, newContainer) => new Draft2011(sim, newContainer);
+
 /** VFIO as the December 2011 series proposed it, over the core of today (vfio.md 21.6). */
-export class Draft2011 {
+export class Draft2011 implements VfioAbi {
   /** vfio.lock: one for everything. */
   readonly lock: Mutex;
 
