@@ -175,6 +175,7 @@ export { type VcpuX86 } from "./kvm/x86/vcpu.js";
 export { HypercallGuest } from "./guest/hypercall-guest.js";
 export { DriverGuest } from "./guest/driver-guest.js";
 export { GuestSoftware, type GuestSoftwareOptions } from "./guest/software.js";
+export { type PpcBinding, PpcSoftware, type PpcSoftwareOptions } from "./guest/ppc-software.js";
 export { type X86Binding, X86Software, type X86SoftwareOptions } from "./guest/x86-software.js";
 export { KvmDevice, KvmSystem, KvmVcpu, KvmVm } from "./vmm/kvm.js";
 export { must } from "./vmm/must.js";
@@ -182,6 +183,8 @@ export { Pc, type PciSlot, type PcOptions, type PluggedFunction } from "./vmm/pc
 export { openPciFunction } from "./vmm/pci-device.js";
 export { AssignedDevice } from "./vmm/platform-device.js";
 export { type OpenDevice, VfioContainer, VfioDevice, VfioGroup } from "./vmm/vfio.js";
+export { attachIrqfds, detachIrqfds, moveGuest, type PpcGuestState, restoreGuest, saveGuest, stopGuest } from "./vmm/ppc-migrate.js";
+export { PPC_GUEST, type PpcSource, PpcVmm, type PpcVmmOptions } from "./vmm/ppc-vmm.js";
 export { Vmm, type VmmOptions } from "./vmm/vmm.js";
 export { VfioXenFunction } from "./vmm/xen-function.js";
 export { X86_GUEST, X86Vmm, type X86VmmOptions } from "./vmm/x86-vmm.js";

@@ -32,6 +32,7 @@ function isolationOfDevice(board: Board, device: Device): Isolation {
   const { iommus, controllers } = BoardIndex.of(board);
   const iommu = device.iommu === null ? undefined : iommus.get(device.iommu.path);
   if (iommu !== undefined && iommu.messages !== "untouched") return { isIsolated: true, why: `${iommu.path} lets through what its table has for the sender` };
+  if (iommu?.kind === "tce") return { isIsolated: true, why: `${iommu.path} takes from an endpoint its own messages alone` };
   for (const { controller: path } of device.msiParents) {
     const kind = controllers.get(path)?.kind;
     if (kind === "its") return { isIsolated: true, why: `${path} looks up who writes a message` };

@@ -4,12 +4,13 @@ import { isX86, MECHANISMS, mechanismsOf } from "../board/assign.js";
 import type { Board, Device } from "../board/board.js";
 import { builtinBoard, type Subject, subjectOf } from "../board/builtin.js";
 import { findDevice, findInterrupt } from "../board/find-device.js";
+import { isPower } from "../board/power.js";
 import type { PciFunctionRequest } from "../board/pci.js";
 import type { DeliveryRequest } from "../delivery/request.js";
 import { loadBoard } from "../node/load-board.js";
 import { readText } from "../node/read-text.js";
 import { type CostProfile, readProfile } from "../scenario/profile.js";
-import { COST_PROFILES, DEFAULT_PROFILE, DEFAULT_X86_PROFILE } from "../scenario/profiles.js";
+import { COST_PROFILES, DEFAULT_POWER_PROFILE, DEFAULT_PROFILE, DEFAULT_X86_PROFILE } from "../scenario/profiles.js";
 import { readScenario, type Scenario, scenarioSchema, type Workload, workloadSchema } from "../scenario/scenario.js";
 import { PersonError } from "../sim/person-error.js";
 import { given } from "./given.js";
@@ -40,6 +41,7 @@ export interface RunOptions {
   handlerNs?: number;
   eoi?: string;
   apicv?: boolean;
+  realMode?: boolean;
   eoiMode?: number;
   json?: boolean;
 }
@@ -71,11 +73,12 @@ export function addRunOptions(command: Command): Command {
     .option("--cpus <n>", "physical CPUs that the vCPUs share by turns", number)
     .option("--slice-ns <n>", "how long one keeps a shared CPU while others wait, nanoseconds", number)
     .option("--others <how>", "what the other vCPUs do: halt, or spin")
-    .option("--wait <how>", "what the guest does between interrupts: spin, or wfi (x86: hlt)")
+    .option("--wait <how>", "what the guest does between interrupts: spin, or wfi (x86: hlt, Power: cede)")
     .option("--accesses <n>", "device register accesses in the guest's handler", number)
     .option("--handler-ns <n>", "the handler's own work, nanoseconds", number)
     .option("--eoi <how>", "x86: how the guest ends an interrupt: xapic, x2apic, pv or pic")
     .option("--apicv", "x86: the processor delivers virtual interrupts in every mechanism")
+    .option("--real-mode", "Power: KVM serves the interrupt controller's hypercalls in real mode, without an exit where it can")
     .option("--eoi-mode <n>", "1: the guest drops priority and deactivates separately", number)
     .option("--json", "print JSON");
 }
@@ -145,6 +148,7 @@ const WORKLOAD_OPTIONS = {
   handlerNs: "handlerNs",
   eoi: "eoi",
   apicv: "apicv",
+  realMode: "realMode",
   eoiMode: "eoiMode",
 } as const satisfies Record<keyof Workload, keyof RunOptions>;
 
@@ -165,6 +169,7 @@ function subjectNamed(name: string): Subject | null {
 }
 
 function defaultProfile(board: Board): string {
+  if (isPower(board)) return DEFAULT_POWER_PROFILE;
   return isX86(board) ? DEFAULT_X86_PROFILE : DEFAULT_PROFILE;
 }
 

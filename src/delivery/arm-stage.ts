@@ -12,6 +12,7 @@ import { placement, type Stage, type StageRequest } from "./stage.js";
 
 const FIRST_GUEST_SPI = 40;
 const LAST_SGI = 15;
+const SPURIOUS = 1023;
 const FIRST_MESSAGE_GSI = 1024;
 /** Where the guest's kernel keeps the tables of its ITS. */
 const TABLES = GUEST.ram + 0x10_0000;
@@ -40,7 +41,7 @@ export function* armStage(machine: Machine, asked: StageRequest): Step<Stage> {
   });
   const routed = wires.flatMap(({ line, message }) => (message === null ? [] : [{ line, message }]));
   if (routed.length > 0) yield* vmm.routeMessages(routed);
-  return { machine, vmm, wires, guestNumbers: wires.map(({ line }, i) => (hasIts ? FIRST_LPI + i : line)), ipis: { first: 0, last: LAST_SGI }, deviceNumbers: null, apicv: null };
+  return { machine, vmm, wires, guestNumbers: wires.map(({ line }, i) => (hasIts ? FIRST_LPI + i : line)), spuriousNumber: SPURIOUS, ipis: { first: 0, last: LAST_SGI }, deviceNumbers: null, apicv: null, realMode: null };
 }
 
 /** Messages go to an ITS of the guest where a GICv3 gives it one; a GICv2's guest has an SPI for each. */

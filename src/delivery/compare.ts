@@ -1,10 +1,12 @@
 import { assignmentOf, isLevel, isX86, type MechanismName, whyNot } from "../board/assign.js";
 import type { Interrupt } from "../board/board.js";
+import { isPower } from "../board/power.js";
 import type { EventSink } from "../sim/event.js";
 import { PersonError } from "../sim/person-error.js";
 import { costTable } from "../scenario/profile.js";
 import type { DeliveryRequest } from "./request.js";
 import { type Comparison, type MechanismResult, notApplicable } from "./result.js";
+import { whyNoGuestSources } from "./power-stage.js";
 import { runMechanism } from "./run.js";
 import { whyNoNeighbour } from "./sharing.js";
 import { HOST_CPUS } from "./stage.js";
@@ -51,7 +53,8 @@ function fitting(request: DeliveryRequest, mechanism: MechanismName): Interrupt[
   const assignment = assignmentOf(board, device);
   if (assignment.driver === "none") {
     const why = assignment.why ?? "it cannot be assigned";
-    return device.group === null && device.iommu === null ? `${why}, so VFIO has no group to assign it by (--assume-iommu assigns it all the same)` : why;
+    const isOnBus = device.bus !== "vio" && device.bus !== "other" && !device.hostBridge && device.enabled;
+    return device.group === null && device.iommu === null && isOnBus ? `${why}, so VFIO has no group to assign it by (--assume-iommu assigns it all the same)` : why;
   }
   let why = "it has no such interrupt";
   const fit = request.interrupts.filter((interrupt) => {
@@ -62,6 +65,7 @@ function fitting(request: DeliveryRequest, mechanism: MechanismName): Interrupt[
   if (fit.length === 0) return why;
   const noNeighbour = whyNoNeighbour(mechanism, request.workload, costTable(request.profile), board.cpus.length);
   if (noNeighbour !== null) return noNeighbour;
+  if (isPower(board)) return fittingOnPower(request, fit);
   return isX86(board) ? fittingOnX86(request, fit, mechanism) : fit;
 }
 
@@ -69,6 +73,12 @@ function fitting(request: DeliveryRequest, mechanism: MechanismName): Interrupt[
 function fittingOnX86({ device, workload }: DeliveryRequest, fit: Interrupt[], mechanism: MechanismName): Interrupt[] | string {
   const alike = fit.filter((interrupt) => isLevel(device, interrupt) === isLevel(device, fit[0]));
   return whyNoGuestNumbers(device, alike, workload, mechanism) ?? alike;
+}
+
+/** The same of a Power machine's. */
+function fittingOnPower({ device }: DeliveryRequest, fit: Interrupt[]): Interrupt[] | string {
+  const alike = fit.filter((interrupt) => isLevel(device, interrupt) === isLevel(device, fit[0]));
+  return whyNoGuestSources(device, alike) ?? alike;
 }
 
 function checkWorkload(request: DeliveryRequest): void {
@@ -82,7 +92,7 @@ function checkWorkload(request: DeliveryRequest): void {
   const cpus = request.board.cpus.length;
   if (request.workload.vcpus > 1 && cpus < CPUS_FOR_SEVERAL)
     throw new PersonError(`${request.board.name} has ${cpus} CPU${cpus === 1 ? "" : "s"}, and several vCPUs need ${CPUS_FOR_SEVERAL}: ask for 1`);
-  if (isX86(request.board)) return;
+  if (isX86(request.board) || isPower(request.board)) return;
   const isV2 = !request.board.controllers.some((each) => each.kind === "gicv3");
   if (isV2 && request.workload.vcpus > GICV2_VCPUS)
     throw new PersonError(`${request.board.name} has a GICv2, whose guests have at most ${GICV2_VCPUS} vCPUs: ask for fewer than ${request.workload.vcpus}`);
@@ -90,6 +100,7 @@ function checkWorkload(request: DeliveryRequest): void {
 
 function checkSharing({ board, workload }: DeliveryRequest): void {
   const { cpus, others } = workload;
+  if (isPower(board) && (cpus !== undefined || others === "spin")) throw new PersonError(`${board.name} is a Power machine, whose other vCPUs cede: --cpus and --others are for Arm boards`);
   if (isX86(board) && (cpus !== undefined || others === "spin"))
     throw new PersonError(`${board.name} is a PC, whose other vCPUs wait for a start-up message: --cpus and --others are for Arm boards`);
   const free = board.cpus.filter((cpu) => cpu.enabled).length - HOST_CPUS;

@@ -4,7 +4,7 @@ import type { LineDevice } from "../device/line-device.js";
 import { clocksOf, connectPin, hostFromBoard } from "../host/board-host.js";
 import { DeviceNodes } from "../host/device-nodes.js";
 import { Bus } from "../host/driver-binding.js";
-import { IommuGroup, type ReservedRegion, SW_MSI_REGION } from "../host/iommu/group.js";
+import { IommuGroup, type IommuGroupOptions, type ReservedRegion, SW_MSI_REGION } from "../host/iommu/group.js";
 import type { GicHost } from "../host/gic/gic-host.js";
 import { connectPin as connectGsi, x86HostFromBoard } from "../host/x86/board-host.js";
 import type { X86Host } from "../host/x86/x86-host.js";
@@ -19,6 +19,7 @@ import { type CostTable } from "../sim/cost.js";
 import type { Hazards } from "../sim/hazards.js";
 import { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
+import type { IommuBackend } from "../vfio/iommu/backend.js";
 import { Type1Backend } from "../vfio/iommu/type1.js";
 import { Vfio } from "../vfio/vfio.js";
 import { must } from "../vmm/must.js";
@@ -76,7 +77,7 @@ export abstract class BoardMachine {
   /** Loads KVM and VFIO, and binds the device to its VFIO driver. */
   *boot(): Step<void> {
     yield* this.loadKvm();
-    const group = this.iommuGroup();
+    const group = new IommuGroup(this.sim, this.group, this.groupOptions());
     const device = yield* this.hardware.plug(group);
     yield* this.bind(device, group);
   }
@@ -84,11 +85,12 @@ export abstract class BoardMachine {
   /** Registers /dev/kvm. */
   protected abstract loadKvm(): Step<void>;
 
-  private iommuGroup(): IommuGroup {
+  /** The device's group, of whatever IOMMU the board has. */
+  protected groupOptions(): IommuGroupOptions {
     const { board } = this.options;
     const group = board.groups.find((each) => each.id === this.group);
     const isMsiIsolated = group !== undefined && isolationOf(board, group).isIsolated;
-    return new IommuGroup(this.sim, this.group, { iommu: group?.iommu ?? "assumed", reserved: [this.reserved], isMsiIsolated });
+    return { iommu: group?.iommu ?? "assumed", reserved: [this.reserved], isMsiIsolated };
   }
 
   /** What an administrator types (vfio.md 2.7), and loads: what the board's conditions ask for (board/assign.ts). */
@@ -96,7 +98,7 @@ export abstract class BoardMachine {
     const { bus: busName, driver } = this.hardware;
     const bus = new Bus(busName);
     const vfio = new Vfio(this.host, this.nodes);
-    vfio.registerIommu(new Type1Backend(this.sim, { allowUnsafeInterrupts: !group.isMsiIsolated }));
+    vfio.registerIommu(this.iommuBackend(group));
     bus.addDevice(device);
     bus.addDriver(this.hardware.makeDriver(vfio));
     const sysfs = new Sysfs(this.sim);
@@ -104,6 +106,11 @@ export abstract class BoardMachine {
     sysfs.addGroup(group);
     must(yield* sysfs.write(`/sys/bus/${busName}/devices/${device.name}/driver_override`, `${driver}\n`), "driver_override");
     must(yield* sysfs.write(`/sys/bus/${busName}/drivers_probe`, `${device.name}\n`), "drivers_probe");
+  }
+
+  /** The module that an administrator loads for containers. */
+  protected iommuBackend(group: IommuGroup): IommuBackend {
+    return new Type1Backend(this.sim, { allowUnsafeInterrupts: !group.isMsiIsolated });
   }
 
   /** Where the host takes the device's interrupts: on CPU 0. A GIC's go there by themselves. */
@@ -122,7 +129,8 @@ export abstract class BoardMachine {
   }
 }
 
-function simOf({ board, seed, costs, hazards }: MachineOptions): Sim {
+/** A world with a clock for each CPU of the board, and one for the hardware. */
+export function simOf({ board, seed, costs, hazards }: MachineOptions): Sim {
   return new Sim({ cpus: clocksOf(board), seed, costs, hazards });
 }
 

@@ -1,9 +1,11 @@
 import { Ev, type EventArgument, type EventSink } from "../sim/event.js";
 import type { Sim } from "../sim/sim.js";
+import { H_TOO_HARD } from "../irqchip/xics/constants.js";
 import { Samples } from "./samples.js";
 import type { VcpuState } from "./vcpu-state.js";
 
-const SPURIOUS = 1023;
+/** Of a hypercall that real mode has left to virtual mode. */
+const LEFT = H_TOO_HARD;
 
 /** What the meter has to know to tell one interrupt's events from others. */
 export interface MeterTargets {
@@ -16,6 +18,8 @@ export interface MeterTargets {
   /** VFIO's indexes of the interrupts, and the INTIDs that the guest sees for them, in the same order. */
   readonly indexes: readonly number[];
   readonly guestIntids: readonly number[];
+  /** What an acknowledge returns when there is nothing. */
+  readonly spuriousNumber: number;
   readonly triggerEventfds: readonly number[];
   readonly resampleEventfds: readonly number[];
   /** The vCPU that takes the interrupts: its id, and where it is now. */
@@ -48,6 +52,9 @@ export class Meter implements EventSink {
   /** Of the interrupts that met the vCPU in each state: how many, and their latency. */
   readonly metBy: Record<VcpuState, number> = { resident: 0, runnable: 0, blocked: 0 };
   readonly latencyBy: Readonly<Record<VcpuState, Samples>> = { resident: new Samples(), runnable: new Samples(), blocked: new Samples() };
+  /** Power: hypercalls that the guest made, and those of them that real mode served without an exit. */
+  hypercalls = 0;
+  realModeHypercalls = 0;
   wakeups = 0;
   contextSwitches = 0;
   spuriousAcknowledges = 0;
@@ -69,7 +76,7 @@ export class Meter implements EventSink {
     this.endedAt = this.assertedAt.slice();
   }
 
-  event(sim: Sim, _id: number, _cause: number, kind: number, a?: EventArgument, b?: EventArgument, c?: EventArgument): void {
+  event(sim: Sim, _id: number, _cause: number, kind: number, a?: EventArgument, b?: EventArgument, c?: EventArgument, d?: EventArgument): void {
     switch (kind) {
       case Ev.device_raise:
         this.raised(sim, Number(b));
@@ -98,7 +105,11 @@ export class Meter implements EventSink {
       case Ev.kvm_exit:
         if (Number(a) !== this.targets.vcpu) break;
         this.exits++;
+        if (b === "SYSCALL") this.hypercalls++;
         this.exitsByReason.set(b ?? "", (this.exitsByReason.get(b ?? "") ?? 0) + 1);
+        break;
+      case Ev.kvm_hcall:
+        if (Number(a) === this.targets.vcpu && d === "real" && c !== LEFT) this.finishedInRealMode();
         break;
       case Ev.kvm_userspace_exit:
         if (Number(a) === this.targets.vcpu) this.userExits++;
@@ -136,6 +147,11 @@ export class Meter implements EventSink {
     }
   }
 
+  private finishedInRealMode(): void {
+    this.hypercalls++;
+    this.realModeHypercalls++;
+  }
+
   private raised(sim: Sim, index: number): void {
     const place = this.targets.indexes.indexOf(index);
     if (this.assertedAt[place] >= 0) return;
@@ -157,7 +173,7 @@ export class Meter implements EventSink {
   }
 
   private acknowledged(sim: Sim, intid: number): void {
-    if (intid === SPURIOUS) {
+    if (intid === this.targets.spuriousNumber) {
       this.spuriousAcknowledges++;
       return;
     }

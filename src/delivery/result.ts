@@ -18,6 +18,7 @@ export const mechanismResultSchema = z.strictObject({
   applicable: z.boolean(),
   why: z.string().nullable().describe("why it does not fit; null when it does"),
   apicv: z.boolean().nullable().describe("x86: the processor delivers virtual interrupts (APIC virtualisation); null on other boards and where the mechanism does not fit"),
+  realMode: z.boolean().nullable().describe("Power: KVM serves hypercalls of the interrupt controller in real mode where it can; null on other boards and where the mechanism does not fit"),
   irqs: z.array(z.int()).describe("the device's interrupts that it served in this run"),
   raised: whole("conditions set in the device"),
   delivered: whole("handler runs of the guest that found a condition"),
@@ -45,6 +46,8 @@ export const mechanismResultSchema = z.strictObject({
     .nullable()
     .describe("by where its vCPU was when an interrupt came: on a CPU, where GICv4's vPE is resident; waiting for one; asleep"),
   notificationsPerInterrupt: perInterrupt("posted-interrupt notifications by the remapping hardware (x86)"),
+  hypercallsPerInterrupt: perInterrupt("hypercalls of the guest (Power)"),
+  realModeHypercallsPerInterrupt: perInterrupt("those of them that KVM finished in real mode, without an exit"),
   latencyNs: distributionSchema,
   eoiToUnmaskNs: distributionSchema,
 });

@@ -1,5 +1,6 @@
 import { isDirect, isX86, type MechanismName } from "../board/assign.js";
 import type { Interrupt } from "../board/board.js";
+import { isPower } from "../board/power.js";
 import { Workload } from "../device/workload.js";
 import { EventfdFile } from "../host/eventfd.js";
 import { reads } from "../sim/access.js";
@@ -12,6 +13,8 @@ import { armMachine, armStage } from "./arm-stage.js";
 import type { BoardMachine, DeviceLine, Machine, PcMachine } from "./machine.js";
 import { DELIVERY_MECHANISMS } from "./mechanisms/all.js";
 import { Meter } from "./meter.js";
+import type { PowerMachine } from "./power-machine.js";
+import { powerMachine, powerStage } from "./power-stage.js";
 import type { DeliveryRequest } from "./request.js";
 import type { MechanismResult } from "./result.js";
 import { shareCpus, type Sharing } from "./sharing.js";
@@ -50,17 +53,23 @@ export class Delivery {
     /** The lines that this mechanism serves, in the order of `interrupts`. */
     readonly sources: readonly DeviceLine[],
     readonly apicv: boolean | null,
+    readonly realMode: boolean | null,
     private readonly sharing: Sharing,
   ) {}
 
   static prepare(request: DeliveryRequest, mechanism: MechanismName, interrupts: readonly Interrupt[]): Delivery {
     const asked = { request, mechanism, interrupts };
+    if (isPower(request.board)) return run(Delivery.startOnPower(powerMachine(asked), asked));
     if (isX86(request.board)) return run(Delivery.startOnPc(pcMachine(asked), asked));
     return run(Delivery.startOnArm(armMachine(asked), asked));
   }
 
   private static *startOnPc(machine: PcMachine, asked: StageRequest): Step<Delivery> {
     return yield* Delivery.start(yield* x86Stage(machine, asked), asked);
+  }
+
+  private static *startOnPower(machine: PowerMachine, asked: StageRequest): Step<Delivery> {
+    return yield* Delivery.start(yield* powerStage(machine, asked), asked);
   }
 
   private static *startOnArm(machine: Machine, asked: StageRequest): Step<Delivery> {
@@ -96,12 +105,13 @@ export class Delivery {
       isIpi: within(stage.ipis),
       indexes: wires.map((wire) => wire.index),
       guestIntids: stage.guestNumbers,
+      spuriousNumber: stage.spuriousNumber,
       triggerEventfds: triggers,
       resampleEventfds: resamples,
       vcpu: vmm.threads[0].vcpu.id,
       vcpuState: () => vcpuStateOf(machine.host, vmm.threads[0]),
     });
-    return new Delivery(machine, meter, sources, stage.apicv, sharing);
+    return new Delivery(machine, meter, sources, stage.apicv, stage.realMode, sharing);
   }
 
   /** Lets the device raise as the workload says, until everything is quiet. */
@@ -198,6 +208,7 @@ function resultOf(delivery: Delivery, mechanism: MechanismName, interrupts: read
     applicable: true,
     why: null,
     apicv: delivery.apicv,
+    realMode: delivery.realMode,
     irqs: interrupts.map((interrupt) => interrupt.index),
     raised,
     delivered,
@@ -222,6 +233,8 @@ function resultOf(delivery: Delivery, mechanism: MechanismName, interrupts: read
     itsCommandsPerInterrupt: per(meter.itsCommands),
     preemptionsPerInterrupt: per(meter.preemptions),
     byState: Object.fromEntries(VCPU_STATES.map((state) => [state, { interrupts: meter.metBy[state], latencyNs: modelled(meter.latencyBy[state].distribution()) }])) as MechanismResult["byState"],
+    hypercallsPerInterrupt: delivery.realMode === null ? null : per(meter.hypercalls),
+    realModeHypercallsPerInterrupt: delivery.realMode === null ? null : per(meter.realModeHypercalls),
     latencyNs: modelled(meter.latency.distribution()),
     eoiToUnmaskNs: modelled(meter.eoiToUnmask.distribution()),
   };

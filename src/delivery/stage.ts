@@ -25,12 +25,16 @@ export interface Stage {
   readonly wires: readonly Wire[];
   /** What the guest acknowledges for each wire. */
   readonly guestNumbers: readonly number[];
+  /** What an acknowledge returns when there is nothing. */
+  readonly spuriousNumber: number;
   /** Numbers of inter-processor interrupts at the host's controller. */
   readonly ipis: Range;
   /** Numbers of device interrupts there; null: each line's own. */
   readonly deviceNumbers: Range | null;
   /** x86: are virtual interrupts delivered by the processor? Null elsewhere. */
   readonly apicv: boolean | null;
+  /** Power: does KVM serve hypercalls of the interrupt controller in real mode? Null elsewhere. */
+  readonly realMode: boolean | null;
 }
 
 /** CPUs that host interrupts and the VMM take. */

@@ -44,6 +44,7 @@ export function rowsOf(comparison: Comparison): Row[] {
     per("exits per interrupt", (m) => m.exitsPerInterrupt),
     ...reasons.map((reason) => per(`  ${reason}`, (m) => (m.exitsByReason === null ? null : (m.exitsByReason[reason] ?? 0)))),
     per("  to user space", (m) => m.userExitsPerInterrupt),
+    ...(isPowerRun(comparison) ? [per("hypercalls", (m) => m.hypercallsPerInterrupt), per("  in real mode", (m) => m.realModeHypercallsPerInterrupt)] : []),
     per("IPIs", (m) => m.ipisPerInterrupt),
     per("host masks", (m) => m.hostMasksPerInterrupt),
     per("host unmasks", (m) => m.hostUnmasksPerInterrupt),
@@ -86,6 +87,10 @@ function stateRows({ mechanisms, workload }: Comparison): Row[] {
   ]);
 }
 
+function isPowerRun(comparison: Comparison): boolean {
+  return comparison.mechanisms.some((m) => m.realMode !== null);
+}
+
 function isX86Run(comparison: Comparison): boolean {
   return comparison.mechanisms.some((m) => m.apicv !== null);
 }
@@ -96,7 +101,7 @@ export function headLines(comparison: Comparison): string[] {
   const irqs = comparison.interrupts.map((i) => `interrupt ${i.index}: ${i.number === null ? "message" : `number ${i.number}`}${i.intid === null ? "" : `, INTID ${i.intid}`}, ${i.trigger}`);
   return [
     `${comparison.board}  ${comparison.device}  ${irqs.join("; ")}`,
-    `${w.interrupts} interrupts, ${w.ratePerSecond}/s in bursts of ${w.burst}, seed ${w.seed}; ${w.vcpus} vCPU${w.vcpus > 1 ? "s" : ""}, guest waits by ${w.wait}, ${w.accessesPerService} access${w.accessesPerService === 1 ? "" : "es"} and ${w.handlerNs} ns per handler${isX86Run(comparison) ? `, EOI by ${w.eoi}` : ""}`,
+    `${w.interrupts} interrupts, ${w.ratePerSecond}/s in bursts of ${w.burst}, seed ${w.seed}; ${w.vcpus} vCPU${w.vcpus > 1 ? "s" : ""}, guest waits by ${w.wait}, ${w.accessesPerService} access${w.accessesPerService === 1 ? "" : "es"} and ${w.handlerNs} ns per handler${isX86Run(comparison) ? `, EOI by ${w.eoi}` : ""}${isPowerRun(comparison) ? `, hypercalls in ${w.realMode ? "real mode where it can" : "virtual mode"}` : ""}`,
     `Counts come from the run and are exact; times are modelled under the cost profile ${comparison.profile}.`,
     ...sharingLines(comparison),
     ...(comparison.assumedIommu ? ["The tree names no IOMMU for this device: one is assumed (--assume-iommu)."] : []),

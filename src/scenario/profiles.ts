@@ -1,3 +1,4 @@
+import { PRIMITIVES } from "../sim/cost.js";
 import type { CostProfile } from "./profile.js";
 
 /** A figure in CPU cycles at `gigahertz`. */
@@ -114,10 +115,19 @@ function xeon2016(): CostProfile {
   };
 }
 
+/** Nobody has published the parts of an interrupt's way through KVM on POWER8: counts alone say something. */
+function power8(): CostProfile {
+  const unmeasured = free(`${NO_FIGURE} for KVM on POWER8`);
+  const each = PRIMITIVES.map((primitive) => [primitive, unmeasured] as const);
+  return { name: "power8", machine: "POWER8 with KVM: no figure is published", primitives: { ...(Object.fromEntries(each) as CostProfile["primitives"]), guestHandler: UNPUBLISHED.guestHandler } };
+}
+
 /** The profiles that come with virq. */
-export const COST_PROFILES: readonly CostProfile[] = [xgene2016(), arndale2014(), xeon2016()];
+export const COST_PROFILES: readonly CostProfile[] = [xgene2016(), arndale2014(), xeon2016(), power8()];
 
 /** Charged where nobody names a profile. */
 export const DEFAULT_PROFILE = "xgene-2016";
+/** The same on a Power board. */
+export const DEFAULT_POWER_PROFILE = "power8";
 /** The same on an x86 board. */
 export const DEFAULT_X86_PROFILE = "xeon-2016";

@@ -17,7 +17,7 @@ export const workloadSchema = z
     cpus: count(1, 512).optional().describe("physical CPUs that the vCPUs share by turns; without it vCPU 0 has one for itself and the others the rest of the board"),
     sliceNs: count(10_000, 1_000_000_000).default(3_000_000).describe("how long a thread keeps a shared CPU while others wait, nanoseconds"),
     others: z.enum(["halt", "spin"]).default("halt").describe("what the other vCPUs do: halt, or keep their CPUs busy"),
-    wait: z.enum(["spin", "wfi", "hlt"]).default("spin").describe("what the vCPU that takes the interrupts does between them: spins, or halts, which is WFI on Arm and HLT on x86"),
+    wait: z.enum(["spin", "wfi", "hlt", "cede"]).default("spin").describe("what the vCPU that takes the interrupts does between them: spins, or halts, which is WFI on Arm, HLT on x86 and H_CEDE on Power"),
     accessesPerService: count(1, 1000).default(1).describe("device register accesses in the guest's handler"),
     handlerNs: z.number().min(0).max(1e9).default(500).describe("the handler's own work, nanoseconds"),
     eoi: z
@@ -25,6 +25,7 @@ export const workloadSchema = z
       .default("xapic")
       .describe("x86: how the guest ends an interrupt: the local APIC's register by MMIO or by MSR, KVM's paravirtual way where it is offered, or the PIC's port"),
     apicv: z.boolean().default(false).describe("x86: the processor delivers virtual interrupts, in every mechanism; posted needs it and has it anyway"),
+    realMode: z.boolean().default(false).describe("Power: KVM HV on the metal: hypercalls of the interrupt controller are served in real mode, without an exit where that is possible; else every one leaves the guest, as under KVM PR"),
     eoiMode: z.union([z.literal(0), z.literal(1)]).default(0).describe("1: the guest drops priority and deactivates separately"),
   })
   .describe("What the device does and what the guest does about it");

@@ -90,7 +90,7 @@ const VOCABULARY = {
   kvm_userspace_exit: ["vcpu", "reason", "ret"],
   vgic_lr: ["vcpu", "index", "intid", "state"],
   its_command: ["opcode", "device", "event", "code"],
-  kvm_hcall: ["vcpu", "number", "status"],
+  kvm_hcall: ["vcpu", "number", "status", "mode"],
   xics_icp: ["server", "before", "xisrBefore", "after", "xisrAfter"],
   xics_deliver: ["irq", "priority", "server", "admitted"],
   xics_reject: ["irq", "by"],

@@ -1,9 +1,9 @@
 // powerpc's asm/kvm.h: XICS and MPIC devices (xics.md 1, 5, 6; mpic.md 1, 3). Bit numbers of u64 words are given in the
 // high half where the name ends in _HI.
 
-import { _IOW, _IOWR } from "./ioctl.js";
+import { _IOR, _IOW, _IOWR } from "./ioctl.js";
 import { KVMIO } from "./kvm.js";
-import { bytes, struct, u32 } from "./struct.js";
+import { bytes, struct, u32, u64, u64s } from "./struct.js";
 // KVM_IRQ_LINE levels besides 0 and 1.
 export const KVM_INTERRUPT_SET = 0xffff_ffff;
 export const KVM_INTERRUPT_UNSET = 0xffff_fffe;
@@ -34,6 +34,24 @@ export const KVM_DEV_MPIC_GRP_MISC = 1;
 export const KVM_DEV_MPIC_BASE_ADDR = 0;
 export const KVM_DEV_MPIC_GRP_REGISTER = 2;
 export const KVM_DEV_MPIC_GRP_IRQ_ACTIVE = 3;
+
+export const kvm_regs = struct("kvm_regs", 392, {
+  pc: u64(0),
+  cr: u64(8),
+  ctr: u64(16),
+  lr: u64(24),
+  xer: u64(32),
+  msr: u64(40),
+  srr0: u64(48),
+  srr1: u64(56),
+  pid: u64(64),
+  sprg: u64s(72, 8),
+  gpr: u64s(136, 32),
+});
+export const KVM_GET_REGS = _IOR(KVMIO, 0x81, kvm_regs.size);
+export const KVM_SET_REGS = _IOW(KVMIO, 0x82, kvm_regs.size);
+/** External interrupts are taken: the low half of MSR, and of SRR1. */
+export const MSR_EE = 1 << 15;
 
 // The interface proposed in February 2013 and never merged (xics.md 3, 4). Numbers of requests, type and capability are
 // virq's: the thread's could not be recovered.

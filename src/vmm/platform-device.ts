@@ -1,6 +1,6 @@
 import type { Step } from "../sim/step.js";
 import { KVM_DEV_TYPE_VFIO, KVM_DEV_VFIO_DEVICE, KVM_DEV_VFIO_DEVICE_FORWARD_IRQ, KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD } from "../uapi/kvm.js";
-import { VFIO_REGION_INFO_FLAG_MMAP, VFIO_TYPE1v2_IOMMU } from "../uapi/vfio.js";
+import { VFIO_REGION_INFO_FLAG_MMAP } from "../uapi/vfio.js";
 import { KvmDevice } from "./kvm.js";
 import { must } from "./must.js";
 import { type OpenDevice, VfioContainer, VfioDevice, VfioGroup } from "./vfio.js";
@@ -43,8 +43,7 @@ export class AssignedDevice implements MmioHandler {
     const container = new VfioContainer(process, containerFd, args);
     const groupFile = new VfioGroup(process, groupFd, args);
     must(yield* groupFile.setContainer(containerFd), "VFIO_GROUP_SET_CONTAINER");
-    must(yield* container.setIommu(VFIO_TYPE1v2_IOMMU), "VFIO_SET_IOMMU");
-    must(yield* container.mapDma(vmm.ram.guest, vmm.ram.size, vmm.ram.user), "VFIO_IOMMU_MAP_DMA");
+    yield* vmm.openIommu(container);
     const fd = must(yield* groupFile.deviceFd(name), "VFIO_GROUP_GET_DEVICE_FD");
     const vfio = open(process, fd, args);
     const info = yield* vfio.regionInfo(0);
@@ -66,7 +65,7 @@ export class AssignedDevice implements MmioHandler {
     if (isMapped === this.isMapped || this.region.user < 0) return;
     this.isMapped = isMapped;
     const { slot, size, user } = this.region;
-    must(yield* this.vmm.vm.setMemory(slot, this.start, isMapped ? size : 0, user), "KVM_SET_USER_MEMORY_REGION of the device");
+    must(yield* this.vmm.setMemory(slot, this.start, isMapped ? size : 0, user), "KVM_SET_USER_MEMORY_REGION of the device");
   }
 
   *access(offset: number, size: number, isWrite: boolean, value: number): Step<number> {

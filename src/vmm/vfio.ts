@@ -7,11 +7,13 @@ import {
   VFIO_GROUP_SET_CONTAINER,
   VFIO_IOMMU_MAP_DMA,
   VFIO_IRQ_SET_ACTION_MASK,
+  VFIO_IOMMU_SPAPR_REGISTER_MEMORY,
   VFIO_IRQ_SET_ACTION_TRIGGER,
   VFIO_IRQ_SET_ACTION_UNMASK,
   VFIO_IRQ_SET_DATA_EVENTFD,
   VFIO_IRQ_SET_DATA_NONE,
   VFIO_SET_IOMMU,
+  vfio_iommu_spapr_register_memory,
   vfio_iommu_type1_dma_map,
   vfio_irq_info,
   vfio_irq_set,
@@ -41,6 +43,17 @@ export class VfioContainer extends Descriptor {
     layout.iova.setNumber(view, iova);
     layout.size_.setNumber(view, size);
     return yield* this.call(VFIO_IOMMU_MAP_DMA, layout.size);
+  }
+
+  /** SPAPR, version 2: memory that entries of the windows may lead to. */
+  *registerMemory(userAddress: number, size: number): Step<number> {
+    const { view } = this.args;
+    const layout = vfio_iommu_spapr_register_memory;
+    this.args.clear(layout.size);
+    layout.argsz.set(view, layout.size);
+    layout.vaddr.setNumber(view, userAddress);
+    layout.size_.setNumber(view, size);
+    return yield* this.call(VFIO_IOMMU_SPAPR_REGISTER_MEMORY, layout.size);
   }
 }
 

@@ -7,8 +7,10 @@ import type { Step } from "../sim/step.js";
 import { EFD_NONBLOCK } from "../uapi/eventfd.js";
 import { Arguments } from "./arguments.js";
 import { EventLoop } from "./event-loop.js";
-import { KvmSystem, KvmVm } from "./kvm.js";
+import { type GuestMessage, KvmSystem, KvmVm } from "./kvm.js";
 import { must } from "./must.js";
+import { VFIO_TYPE1v2_IOMMU } from "../uapi/vfio.js";
+import type { VfioContainer } from "./vfio.js";
 import { VmmVcpu } from "./vmm-vcpu.js";
 
 /** Where the VMM keeps things in its own address space. */
@@ -25,6 +27,13 @@ export interface MmioHandler {
   readonly size: number;
   /** The value read, or of a write; `offset` from `start`. */
   access(offset: number, size: number, isWrite: boolean, value: number): Step<number>;
+}
+
+/** An irqfd as it was assigned: descriptors of the VMM, `resample` -1 for a plain one. */
+export interface VmmIrqfd {
+  readonly trigger: number;
+  readonly gsi: number;
+  readonly resample: number;
 }
 
 /** What {@link VmmCore} begins with. */
@@ -46,7 +55,11 @@ export abstract class VmmCore {
   readonly threads: VmmVcpu[] = [];
   readonly mmio: MmioHandler[] = [];
   readonly kvm: KvmSystem;
-  readonly vm: KvmVm;
+  /** The VM that the guest is in. */
+  vm: KvmVm;
+  /** What irqfds there are: a VM that takes another's place gets the same. */
+  readonly irqfds: VmmIrqfd[] = [];
+  private readonly slots = new Map<number, { readonly guest: number; readonly size: number; readonly user: number }>();
   private nextSlot = RAM_SLOT + 1;
 
   /** @param mainCpu physical CPU of the main thread */
@@ -100,12 +113,51 @@ export abstract class VmmCore {
   }
 
   protected *mapRam(): Step<void> {
-    must(yield* this.vm.setMemory(RAM_SLOT, this.guestMap.ram, RAM_SIZE, USER.ram), "KVM_SET_USER_MEMORY_REGION");
+    must(yield* this.setMemory(RAM_SLOT, this.guestMap.ram, RAM_SIZE, USER.ram), "KVM_SET_USER_MEMORY_REGION");
+  }
+
+  /** A memory slot of the guest; size 0 deletes it. 0 or a negative errno. */
+  *setMemory(slot: number, guest: number, size: number, user: number): Step<number> {
+    const result = yield* this.vm.setMemory(slot, guest, size, user);
+    if (result < 0) return result;
+    if (size === 0) this.slots.delete(slot);
+    else this.slots.set(slot, { guest, size, user });
+    return 0;
+  }
+
+  /** All slots once more, in a VM that has none. */
+  protected *mapAgain(): Step<void> {
+    const slots = [...this.slots];
+    for (let i = 0; i < slots.length; i++) {
+      const [slot, { guest, size, user }] = slots[i];
+      must(yield* this.vm.setMemory(slot, guest, size, user), "KVM_SET_USER_MEMORY_REGION");
+    }
+  }
+
+  /** An irqfd, plain where `resample` is -1. 0 or a negative errno. */
+  *assignIrqfd(trigger: number, gsi: number, resample: number): Step<number> {
+    const result = yield* this.vm.assignIrqfd(trigger, gsi, resample);
+    if (result === 0) this.irqfds.push({ trigger, gsi, resample });
+    return result;
+  }
+
+  /** The guest's message, by the VMM itself. 0 or more, or a negative errno. */
+  *sendMessage(message: GuestMessage): Step<number> {
+    return yield* this.vm.signalMsi(message);
+  }
+
+  /** Lets devices reach the guest's RAM: the container's IOMMU, and RAM where the guest has it. */
+  *openIommu(container: VfioContainer): Step<void> {
+    must(yield* container.setIommu(VFIO_TYPE1v2_IOMMU), "VFIO_SET_IOMMU");
+    must(yield* container.mapDma(this.ram.guest, this.ram.size, this.ram.user), "VFIO_IOMMU_MAP_DMA");
   }
 
   /** Starts the vCPU threads; they run when the world does. */
   run(): void {
-    for (const thread of this.threads) this.host.sim.wake(thread, 0);
+    for (const thread of this.threads) {
+      thread.isStopped = false;
+      this.host.sim.wake(thread, 0);
+    }
   }
 
   /** A non-blocking eventfd of this process. */

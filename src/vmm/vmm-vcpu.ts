@@ -1,12 +1,16 @@
 import type { Process } from "../host/process.js";
 import type { VcpuCore } from "../kvm/vcpu-core.js";
 import { VcpuThread } from "../kvm/vcpu-thread.js";
+import type { Waitable } from "../sim/access.js";
 import type { Step } from "../sim/step.js";
 import { KVM_EXIT_MMIO, kvm_run } from "../uapi/kvm.js";
 import type { VmmCore } from "./vmm-core.js";
 
-/** A vCPU's thread in user space: runs it and lets its VMM emulate what comes back. */
-export class VmmVcpu extends VcpuThread {
+/** A vCPU's thread in user space: runs it and lets its VMM emulate what comes back. Open, to who waits for it, while it has stopped. */
+export class VmmVcpu extends VcpuThread implements Waitable {
+  /** It is out of KVM_RUN, with nothing left to complete, and stays there until it is woken. */
+  isStopped = true;
+
   constructor(
     vcpu: VcpuCore,
     process: Process,
@@ -19,6 +23,16 @@ export class VmmVcpu extends VcpuThread {
 
   /** MMIO is emulated and the vCPU runs on; so it does after other exits that the architecture knows. The rest ends the guest. */
   override *userspace(result: number): Step<boolean> {
+    const runsAgain = yield* this.serve(result);
+    this.isStopped = !runsAgain;
+    return runsAgain;
+  }
+
+  isOpen(): boolean {
+    return this.isStopped;
+  }
+
+  private *serve(result: number): Step<boolean> {
     if (result < 0) return this.vmm.runsAgain(result);
     const reason = this.process.memory.getU32(this.vcpu.runAddress + kvm_run.exit_reason.offset);
     if (reason !== KVM_EXIT_MMIO) return yield* this.vmm.handleExit(this, reason);

@@ -10,7 +10,7 @@ export const irqfdResample: DeliveryMechanism = {
   *wire(vmm: VmmCore, device: AssignedDevice, wire: Wire): Step<WiredEventfds> {
     const trigger = vmm.eventfd();
     const resample = vmm.eventfd();
-    must(yield* vmm.vm.assignIrqfd(trigger, vmm.gsiOf(wire.line), resample), "KVM_IRQFD");
+    must(yield* vmm.assignIrqfd(trigger, vmm.gsiOf(wire.line), resample), "KVM_IRQFD");
     must(yield* device.vfio.setTrigger(wire.index, trigger), "VFIO_DEVICE_SET_IRQS trigger");
     must(yield* device.vfio.setUnmaskEventfd(wire.index, resample), "VFIO_DEVICE_SET_IRQS unmask eventfd");
     return { trigger, resample };

@@ -9,7 +9,7 @@ export const irqfd: DeliveryMechanism = {
   name: "irqfd",
   *wire(vmm: VmmCore, device: AssignedDevice, wire: Wire): Step<WiredEventfds> {
     const trigger = vmm.eventfd();
-    must(yield* vmm.vm.assignIrqfd(trigger, vmm.gsiOf(wire.line), -1), "KVM_IRQFD");
+    must(yield* vmm.assignIrqfd(trigger, vmm.gsiOf(wire.line), -1), "KVM_IRQFD");
     must(yield* device.vfio.setTrigger(wire.index, trigger), "VFIO_DEVICE_SET_IRQS trigger");
     return { trigger, resample: -1 };
   },

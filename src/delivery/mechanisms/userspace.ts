@@ -40,7 +40,7 @@ class SendMessage implements ReadyHandler {
   ) {}
 
   *ready(): Step<void> {
-    must(yield* this.vmm.vm.signalMsi(this.message), "KVM_SIGNAL_MSI");
+    must(yield* this.vmm.sendMessage(this.message), "the guest's message");
   }
 }
 

@@ -21,6 +21,8 @@ export class PhysicalIcs {
   private readonly server: Uint32Array;
   private readonly priority: Uint8Array;
   private readonly status: Uint8Array;
+  /** Messages that wait for a resend. */
+  private rejectedMessages = 0;
 
   constructor(
     readonly first: number,
@@ -77,7 +79,10 @@ export class PhysicalIcs {
   rejected(irq: number): void {
     const i = irq - this.first;
     if (this.isLsi) this.status[i] &= ~SENT;
-    else this.status[i] |= REJECTED;
+    else if ((this.status[i] & REJECTED) === 0) {
+      this.status[i] |= REJECTED;
+      this.rejectedMessages++;
+    }
   }
 
   /** A level may be sent again, by the next resend. */
@@ -87,10 +92,12 @@ export class PhysicalIcs {
 
   /** Everything that waits is tried again, in the order of the numbers. */
   resend(): void {
+    if (!this.isLsi && this.rejectedMessages === 0) return;
     for (let i = 0; i < this.count; i++) {
       if (this.isLsi) this.sendLevel(i);
       else if ((this.status[i] & REJECTED) !== 0) {
         this.status[i] &= ~REJECTED;
+        this.rejectedMessages--;
         if (this.priority[i] !== MASKED) this.present(i);
       }
     }

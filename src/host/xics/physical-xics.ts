@@ -19,12 +19,15 @@ export class PhysicalXics implements CpuController {
   private readonly ports: (IrqPort | null)[];
   /** The wires to the threads, which they sample. */
   private readonly signalled: Uint8Array;
+  /** Wires that rose and whose ports have not heard of it. */
+  private readonly risen: Uint8Array;
 
   /** @param cpus threads; server n is thread n */
   constructor(readonly cpus: number) {
     this.icps = Array.from({ length: cpus }, () => new PhysicalIcp(this));
     this.ports = new Array<IrqPort | null>(cpus).fill(null);
     this.signalled = new Uint8Array(cpus);
+    this.risen = new Uint8Array(cpus);
   }
 
   /** Sources of one kind in a row; the machine's own, made before it runs. */
@@ -110,18 +113,28 @@ export class PhysicalXics implements CpuController {
     yield* this.signal();
   }
 
+  /** Is there such a source? A machine's are fixed. */
+  *hasSource(irq: number): Step<boolean> {
+    yield reads(this, "ICP");
+    return this.icsOf(irq) !== undefined;
+  }
+
   private icsOf(irq: number): PhysicalIcs | undefined {
     return this.ics.find((ics) => ics.has(irq));
   }
 
-  /** Every thread's wire, after a change; each port looks for itself. */
+  /** Every thread's wire, in one access with the change; then the ports of those that rose, each of which looks for itself. */
   private *signal(): Step<void> {
     for (let cpu = 0; cpu < this.cpus; cpu++) {
       const isHigh = this.icps[cpu].output;
-      const wasHigh = this.signalled[cpu] !== 0;
+      if (isHigh && this.signalled[cpu] === 0) this.risen[cpu] = 1;
       this.signalled[cpu] = isHigh ? 1 : 0;
+    }
+    for (let cpu = 0; cpu < this.cpus; cpu++) {
       const port = this.ports[cpu];
-      if (port !== null && isHigh && !wasHigh) yield* port.irq(true);
+      if (this.risen[cpu] === 0 || port === null) continue;
+      this.risen[cpu] = 0;
+      yield* port.irq(true);
     }
   }
 

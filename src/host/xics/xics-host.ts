@@ -1,34 +1,43 @@
 import type { Sim } from "../../sim/sim.js";
 import { run, type Step } from "../../sim/step.js";
 import { Host } from "../machine.js";
+import { InterruptFirmware, type MessageSources } from "./firmware.js";
+import { FirmwareMessages } from "./message-domain.js";
 import type { PhysicalXics } from "./physical-xics.js";
-import { BASE_PRIORITY, type SourceHandler, XicsCpu } from "./xics-cpu.js";
+import { SourceDomain } from "./source-domain.js";
+import { BASE_PRIORITY, XicsCpu } from "./xics-cpu.js";
 
-/** Nothing is mapped: the source is ended, and counts as one that nobody expected. */
-class Unexpected implements SourceHandler {
-  constructor(private readonly host: XicsHost) {}
-
-  *handle(cpu: number, xirr: number): Step<void> {
-    this.host.irqs.warn(0, `Unexpected interrupt (source ${xirr & 0xff_ffff})`);
-    yield* this.host.xics.endOfInterrupt(cpu, xirr);
-  }
-}
+const NO_MESSAGES: MessageSources = { first: 0, count: 0 };
 
 /** The host kernel of a POWER8 machine, which takes its interrupts from a XICS. */
 export class XicsHost extends Host {
-  /** @param sim has at least one clock per CPU of the XICS; one more, if there is one, is the hardware's */
+  readonly firmware: InterruptFirmware;
+  private readonly sources: SourceDomain;
+
+  /**
+   * @param sim has at least one clock per CPU of the XICS; one more, if there is one, is the hardware's
+   * @param messages the sources that firmware has for functions
+   */
   constructor(
     sim: Sim,
     readonly xics: PhysicalXics,
+    messages: MessageSources = NO_MESSAGES,
   ) {
     super(sim);
+    this.firmware = new InterruptFirmware(sim, xics, messages);
+    this.sources = new SourceDomain(this.irqs, xics, this.firmware);
+    if (messages.count > 0) this.msi = new FirmwareMessages(this.irqs, this.sources, this.firmware, xics);
     const all: XicsCpu[] = [];
-    const handler = new Unexpected(this);
     for (let cpu = 0; cpu < xics.cpus; cpu++) {
-      const one = new XicsCpu(sim, cpu, xics, handler, all);
+      const one = new XicsCpu(sim, cpu, xics, this.sources, all);
       all.push(one);
       this.addCpu(one);
       run(xics.setCppr(cpu, BASE_PRIORITY));
     }
+  }
+
+  /** The irq of a source and trigger type, mapped on first use; 0 where the type does not fit. */
+  *mapSource(source: number, type: number): Step<number> {
+    return yield* this.sources.map(source, type);
   }
 }

@@ -30,7 +30,6 @@ export const PPC_EXIT_NAMES: readonly string[] = ["", "EXTERNAL", "SYSCALL", "H_
 
 /** Where the processor goes to take an external interrupt. */
 export const EXTERNAL_VECTOR = 0x500;
-const MOST_NESTED = 64;
 
 /** The registers of one vCPU, as far as interrupts and hypercalls need them. */
 export class PpcRegisters implements HypercallRegisters {
@@ -42,10 +41,9 @@ export class PpcRegisters implements HypercallRegisters {
   epr = 0;
   /** MSR[EE]: external interrupts are taken. */
   isEnabled = false;
-  /** What the handlers interrupted, innermost last: guest software saves SRR0 and SRR1 on its stack. */
-  private readonly returns = new Float64Array(MOST_NESTED);
-  private readonly enabled = new Uint8Array(MOST_NESTED);
-  depth = 0;
+  /** SRR0, and of SRR1 the bit EE: what the handler interrupted. Software that enables interrupts in it saves them first. */
+  srr0 = 0;
+  wasEnabled = false;
 
   set(register: number, value: number): void {
     this.lo[register] = value | 0;
@@ -54,18 +52,16 @@ export class PpcRegisters implements HypercallRegisters {
 
   /** The processor takes an interrupt. */
   deliver(vector: number): void {
-    if (this.depth === MOST_NESTED) throw new Error("guest software nests interrupts without end");
-    this.returns[this.depth] = this.pc;
-    this.enabled[this.depth++] = this.isEnabled ? 1 : 0;
+    this.srr0 = this.pc;
+    this.wasEnabled = this.isEnabled;
     this.pc = vector;
     this.isEnabled = false;
   }
 
   /** rfid: back to what was interrupted. */
   interruptReturn(): void {
-    if (this.depth === 0) return;
-    this.pc = this.returns[--this.depth];
-    this.isEnabled = this.enabled[this.depth] === 1;
+    this.pc = this.srr0;
+    this.isEnabled = this.wasEnabled;
   }
 }
 

@@ -28,7 +28,7 @@ export function* handleHypercall(vcpu: PpcVcpu): Step<number> {
   if (number === H_RTAS) return yield* handleRtas(vcpu);
   if (!isXicsHypercall(number) || vcpu.irqType !== "xics") return toUserSpace(vcpu);
   const status = yield* xicsHypercall(vcpu, number);
-  if (vm.sim.tracing) vm.sim.emit(Ev.kvm_hcall, vcpu.id, number, status);
+  if (vm.sim.tracing) vm.sim.emit(Ev.kvm_hcall, vcpu.id, number, status, "virtual");
   regs.set(3, status);
   return CONTINUE;
 }
@@ -65,7 +65,7 @@ function* handleRtas(vcpu: PpcVcpu): Step<number> {
   if (words[1] >>> 0 >= RTAS_MAX_ARGS) return -EINVAL;
   const isServed = yield* arch.rtas.call(arch.xics, words);
   if (!isServed) return toUserSpace(vcpu);
-  if (vm.sim.tracing) vm.sim.emit(Ev.kvm_hcall, vcpu.id, H_RTAS, words[RTAS_ARGS + words[1]]);
+  if (vm.sim.tracing) vm.sim.emit(Ev.kvm_hcall, vcpu.id, H_RTAS, words[RTAS_ARGS + words[1]], "virtual");
   swapBytes(words);
   const isWritten = yield* vm.ram.writeWords(address, words, RTAS_WORDS);
   if (!isWritten) return -EFAULT;

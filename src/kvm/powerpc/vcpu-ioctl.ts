@@ -5,7 +5,7 @@ import { readIcpWord, writeIcpWord } from "../../irqchip/xics/device.js";
 import type { Step } from "../../sim/step.js";
 import { EBADF, EFAULT, EINVAL, ENXIO } from "../../uapi/errno.js";
 import * as K from "../../uapi/kvm.js";
-import { KVM_REG_PPC_ICP_STATE_HI, KVM_REG_PPC_ICP_STATE_LO } from "../../uapi/powerpc.js";
+import { KVM_GET_REGS, KVM_REG_PPC_ICP_STATE_HI, KVM_REG_PPC_ICP_STATE_LO, kvm_regs, KVM_SET_REGS, MSR_EE } from "../../uapi/powerpc.js";
 import { KvmDeviceFile } from "../device.js";
 import type { PpcVcpu } from "./vcpu.js";
 import { connectMpic } from "./mpic.js";
@@ -16,6 +16,7 @@ import { VcpuDescriptor } from "../vcpu-descriptor.js";
 const ENABLE_CAP = new UserArgument(K.kvm_enable_cap.size);
 const ONE_REG = new UserArgument(K.kvm_one_reg.size);
 const U64 = new UserArgument(8);
+const REGS = new UserArgument(kvm_regs.size);
 const MP_STATE = new UserArgument(K.kvm_mp_state.size);
 
 /** The descriptor of a vCPU on POWER. */
@@ -39,6 +40,11 @@ export class PpcVcpuFile extends VcpuDescriptor {
         return yield* oneReg(vcpu, process, argument, false);
       case K.KVM_SET_ONE_REG:
         return yield* oneReg(vcpu, process, argument, true);
+      case KVM_GET_REGS:
+        readRegs(vcpu);
+        return REGS.copyOut(process, argument) ? 0 : -EFAULT;
+      case KVM_SET_REGS:
+        return REGS.copyIn(process, argument) ? writeRegs(vcpu) : -EFAULT;
       case K.KVM_SET_SIGNAL_MASK:
         return signalMask(vcpu, process, argument);
       case K.KVM_GET_MP_STATE:
@@ -48,6 +54,30 @@ export class PpcVcpuFile extends VcpuDescriptor {
         return -EINVAL;
     }
   }
+}
+
+/** What is modelled of them: general registers, program counter, EE of MSR and of what an interrupt saved. The rest reads as 0. */
+function readRegs({ regs }: PpcVcpu): void {
+  const { view } = REGS;
+  new Uint8Array(view.buffer).fill(0);
+  kvm_regs.pc.setNumber(view, regs.pc);
+  kvm_regs.msr.setHalves(view, regs.isEnabled ? MSR_EE : 0, 0);
+  kvm_regs.srr0.setNumber(view, regs.srr0);
+  kvm_regs.srr1.setHalves(view, regs.wasEnabled ? MSR_EE : 0, 0);
+  for (let i = 0; i < kvm_regs.gpr.length; i++) kvm_regs.gpr[i].setHalves(view, regs.lo[i], regs.hi[i]);
+}
+
+function writeRegs({ regs }: PpcVcpu): number {
+  const { view } = REGS;
+  regs.pc = kvm_regs.pc.getNumber(view);
+  regs.isEnabled = (kvm_regs.msr.lo(view) & MSR_EE) !== 0;
+  regs.srr0 = kvm_regs.srr0.getNumber(view);
+  regs.wasEnabled = (kvm_regs.srr1.lo(view) & MSR_EE) !== 0;
+  for (let i = 0; i < kvm_regs.gpr.length; i++) {
+    regs.lo[i] = kvm_regs.gpr[i].lo(view);
+    regs.hi[i] = kvm_regs.gpr[i].hi(view);
+  }
+  return 0;
 }
 
 /** xics.md 5.2, mpic.md 3: a controller for a vCPU. */

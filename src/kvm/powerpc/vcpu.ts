@@ -151,7 +151,7 @@ export class PpcVcpu extends VcpuCore implements XicsVcpu, MpicVcpu {
     if (realMode === null || !realMode.handles(number)) return false;
     vm.sim.charge(Cost.guestAccess);
     const status = yield* realMode.hypercall(number, regs);
-    if (vm.sim.tracing) vm.sim.emit(Ev.kvm_hcall, this.id, number, status);
+    if (vm.sim.tracing) vm.sim.emit(Ev.kvm_hcall, this.id, number, status, "real");
     this.isTooHard = status === H_TOO_HARD;
     if (this.isTooHard) return false;
     regs.set(3, status);
