@@ -25,6 +25,7 @@ const NUMBERED = {
   "host-irq.md": ["K", [[1, 30]]],
   "gic.md": ["R", [[1, 57]]],
   "x86-irqchip.md": ["X", [[1, 28]]],
+  "vfio.md": ["23.", [[1, 30]]],
   "xics.md": ["R", [[1, 27]]],
   "mpic.md": ["M", [[1, 20]]],
 };
