@@ -33,6 +33,7 @@ export interface RunOptions {
   duration?: number;
   seed?: number;
   vcpus?: number;
+  targets?: number;
   cpus?: number;
   sliceNs?: number;
   others?: string;
@@ -70,6 +71,7 @@ export function addRunOptions(command: Command): Command {
     .option("--duration <ms>", "ends the run earlier, in virtual time", number)
     .option("--seed <n>", "seed of everything random", number)
     .option("--vcpus <n>", "vCPUs of the guest", number)
+    .option("--targets <n>", "vCPUs that take the interrupts, the first of them the first and so on", number)
     .option("--cpus <n>", "physical CPUs that the vCPUs share by turns", number)
     .option("--slice-ns <n>", "how long one keeps a shared CPU while others wait, nanoseconds", number)
     .option("--others <how>", "what the other vCPUs do: halt, or spin")
@@ -140,6 +142,7 @@ const WORKLOAD_OPTIONS = {
   durationMs: "duration",
   seed: "seed",
   vcpus: "vcpus",
+  targets: "targets",
   cpus: "cpus",
   sliceNs: "sliceNs",
   others: "others",

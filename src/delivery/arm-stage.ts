@@ -58,17 +58,18 @@ function messageWire(index: number, i: number): Wire {
 function software({ request, interrupts, mechanism }: StageRequest, version: 2 | 3, hasIts: boolean): GuestSoftware {
   const { workload, device } = request;
   const guestIntid = (i: number): number => (hasIts ? FIRST_LPI : FIRST_GUEST_SPI) + i;
-  const lpis: LpiSetup = { its: GUEST.its, tables: TABLES, deviceId: GUEST_DEVICE_ID, events: interrupts.length };
+  const lpis: LpiSetup = { its: GUEST.its, tables: TABLES, deviceId: GUEST_DEVICE_ID, events: interrupts.length, targets: workload.targets };
   return new GuestSoftware({
     gic: { version, distributor: GUEST.distributor, redistributors: GUEST.redistributors },
     base: GUEST.ram,
     ...(hasIts ? { lpis } : {}),
-    spis: hasIts ? [] : interrupts.map((interrupt, i) => ({ intid: guestIntid(i), trigger: isLevel(device, interrupt) ? "level" : "edge" })),
+    spis: hasIts ? [] : interrupts.map((interrupt, i) => ({ intid: guestIntid(i), trigger: isLevel(device, interrupt) ? "level" : "edge", target: i % workload.targets })),
     devices: interrupts.map(({ index }, i) =>
       binding(guestIntid(i), GUEST.devices + index * REGISTERS_STRIDE, { accessesPerService: workload.accessesPerService }),
     ),
     eoiMode: workload.eoiMode,
     idle: workload.wait === "spin" && mechanism !== "direct:blocked" ? "spin" : "wfi",
+    takers: workload.targets,
     othersIdle: workload.others === "spin" ? "spin" : "wfi",
     handlerNs: workload.handlerNs,
     vcpus: workload.vcpus,

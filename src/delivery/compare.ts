@@ -1,4 +1,4 @@
-import { assignmentOf, isLevel, isX86, type MechanismName, whyNot } from "../board/assign.js";
+import { assignmentOf, isLevel, isX86, type MechanismName, primaryGic, whyNot } from "../board/assign.js";
 import type { Interrupt } from "../board/board.js";
 import { isPower } from "../board/power.js";
 import type { EventSink } from "../sim/event.js";
@@ -99,10 +99,10 @@ function checkWorkload(request: DeliveryRequest): void {
 }
 
 function checkSharing({ board, workload }: DeliveryRequest): void {
-  const { cpus, others } = workload;
-  if (isPower(board) && (cpus !== undefined || others === "spin")) throw new PersonError(`${board.name} is a Power machine, whose other vCPUs cede: --cpus and --others are for Arm boards`);
-  if (isX86(board) && (cpus !== undefined || others === "spin"))
-    throw new PersonError(`${board.name} is a PC, whose other vCPUs wait for a start-up message: --cpus and --others are for Arm boards`);
+  const { cpus, others, targets, vcpus } = workload;
+  if (primaryGic(board) === null && (cpus !== undefined || others === "spin" || targets > 1))
+    throw new PersonError(`${board.name} has no GIC: --cpus, --others and --targets are for guests of Arm boards`);
+  if (targets > vcpus) throw new PersonError(`--targets ${targets}: the guest has ${vcpus} vCPU${vcpus === 1 ? "" : "s"} (--vcpus)`);
   const free = board.cpus.filter((cpu) => cpu.enabled).length - HOST_CPUS;
   if (cpus !== undefined && cpus > free)
     throw new PersonError(`${board.name} has ${Math.max(free, 0)} CPUs beside those that take host interrupts and the VMM: ask for fewer than ${cpus} with --cpus`);

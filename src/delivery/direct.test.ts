@@ -157,6 +157,26 @@ describe("64 vCPUs on 8 CPUs", () => {
     for (const mechanism of ["irqfd", "direct"] as const) expect(by(all, mechanism).latencyNs?.max).toBeLessThan(20_000);
   });
 
+  it("vectors of eight vCPUs: each vPE that wakes on another CPU is moved there by one VMOVP with its VSYNC, and nothing is lost on the way", () => {
+    const workload = { vcpus: 12, targets: 8, cpus: 6, others: "spin", wait: "wfi", ratePerSecond: 2000, interrupts: 400 } as const;
+    for (const seed of [1, 2, 3]) {
+      const result = by(compare(request(boardNamed("d05"), "fa:00.0", { ...workload, seed }, ["direct"], [0, 1, 2, 3, 4, 5, 6, 7])), "direct");
+      expect(result).toMatchObject({ lost: 0, spurious: 0, hostInterrupts: 0 });
+      expect(result.vpeMovesPerInterrupt).toBeGreaterThan(0);
+      expect(result.itsCommandsPerInterrupt).toBeCloseTo(2 * (result.vpeMovesPerInterrupt ?? 0), 6);
+    }
+  });
+
+  it("each of several vCPUs takes its own vectors", () => {
+    const trace = new TraceBuffer();
+    runOne(request(boardNamed("d05"), VF, { interrupts: 6, vcpus: 3, targets: 3 }, ["direct"], [0, 1, 2]), trace);
+    expect(trace.lines("guest_ack").sort()).toEqual(["guest_ack(0,8192)", "guest_ack(0,8192)", "guest_ack(1,8193)", "guest_ack(1,8193)", "guest_ack(2,8194)", "guest_ack(2,8194)"]);
+  });
+
+  it("as many vCPUs as there are can take interrupts", () => {
+    expect(() => d05({ targets: 2 })).toThrow("--targets 2: the guest has 1 vCPU (--vcpus)");
+  });
+
   it("which state is shown is then not the mechanism's to choose", () => {
     expect(by(shared({}, DIRECT), "direct:blocked").why).toMatch(/^with --cpus the turns of the vCPUs decide/);
   });

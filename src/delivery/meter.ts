@@ -22,9 +22,9 @@ export interface MeterTargets {
   readonly spuriousNumber: number;
   readonly triggerEventfds: readonly number[];
   readonly resampleEventfds: readonly number[];
-  /** The vCPU that takes the interrupts: its id, and where it is now. */
-  readonly vcpu: number;
-  vcpuState(): VcpuState;
+  /** Ids of the vCPUs that take the interrupts, the first of them the first and so on; and where one of these is now. */
+  readonly takers: readonly number[];
+  stateOf(taker: number): VcpuState;
 }
 
 /**
@@ -47,7 +47,7 @@ export class Meter implements EventSink {
   doorbells = 0;
   vpeMoves = 0;
   itsCommands = 0;
-  /** Times that the vCPU had to leave its CPU to another thread. */
+  /** Times that a taker had to leave its CPU to another thread. */
   preemptions = 0;
   /** Of the interrupts that met the vCPU in each state: how many, and their latency. */
   readonly metBy: Record<VcpuState, number> = { resident: 0, runnable: 0, blocked: 0 };
@@ -68,12 +68,13 @@ export class Meter implements EventSink {
   private readonly endedAt: Float64Array;
   /** By place: the state that the oldest unacknowledged assertion met. */
   private readonly met: VcpuState[] = [];
-  /** Where the vCPU was at the last change of threads. */
-  private lastState: VcpuState = "resident";
+  /** Where each taker was at the last change of threads. */
+  private readonly lastStates: VcpuState[];
 
   constructor(private readonly targets: MeterTargets) {
     this.assertedAt = new Float64Array(targets.guestIntids.length).fill(-1);
     this.endedAt = this.assertedAt.slice();
+    this.lastStates = targets.takers.map(() => "resident");
   }
 
   event(sim: Sim, _id: number, _cause: number, kind: number, a?: EventArgument, b?: EventArgument, c?: EventArgument, d?: EventArgument): void {
@@ -103,7 +104,7 @@ export class Meter implements EventSink {
         else if (this.targets.resampleEventfds.includes(Number(a))) this.resampleSignals++;
         break;
       case Ev.kvm_exit:
-        if (Number(a) !== this.targets.vcpu) break;
+        if (!this.targets.takers.includes(Number(a))) break;
         this.exits++;
         if (b === "SYSCALL") this.hypercalls++;
         this.exitsByReason.set(b ?? "", (this.exitsByReason.get(b ?? "") ?? 0) + 1);
@@ -112,7 +113,7 @@ export class Meter implements EventSink {
         if (Number(a) === this.targets.vcpu && d === "real" && c !== LEFT) this.finishedInRealMode();
         break;
       case Ev.kvm_userspace_exit:
-        if (Number(a) === this.targets.vcpu) this.userExits++;
+        if (this.targets.takers.includes(Number(a))) this.userExits++;
         break;
       case Ev.pi_notification:
         this.notifications++;
@@ -155,16 +156,18 @@ export class Meter implements EventSink {
   private raised(sim: Sim, index: number): void {
     const place = this.targets.indexes.indexOf(index);
     if (this.assertedAt[place] >= 0) return;
-    const state = this.targets.vcpuState();
+    const state = this.targets.stateOf(place % this.targets.takers.length);
     this.assertedAt[place] = sim.now();
     this.met[place] = state;
     this.metBy[state]++;
   }
 
   private switched(): void {
-    const state = this.targets.vcpuState();
-    if (this.lastState === "resident" && state === "runnable") this.preemptions++;
-    this.lastState = state;
+    for (let i = 0; i < this.lastStates.length; i++) {
+      const state = this.targets.stateOf(i);
+      if (this.lastStates[i] === "resident" && state === "runnable") this.preemptions++;
+      this.lastStates[i] = state;
+    }
   }
 
   private serviced(index: number, found: number): void {

@@ -27,7 +27,7 @@ export const mechanismResultSchema = z.strictObject({
   spurious: whole("acknowledges that returned the special id, and handler runs that found nothing to do"),
   hostInterrupts: whole("acknowledges of the device's interrupt on the physical controller"),
   ipisPerInterrupt: perInterrupt("acknowledges of inter-processor interrupts on the physical controller"),
-  exitsPerInterrupt: perInterrupt("returns from guest mode to the host, of the vCPU that takes the interrupts"),
+  exitsPerInterrupt: perInterrupt("returns from guest mode to the host, of the vCPUs that take the interrupts"),
   exitsByReason: z.record(z.string(), z.number()).nullable().describe("the same by reason, as KVM's tracepoint names it, per delivered interrupt"),
   userExitsPerInterrupt: perInterrupt("exits that return from KVM_RUN"),
   hostMasksPerInterrupt: perInterrupt("times the device's line was masked at the physical controller"),
@@ -40,7 +40,7 @@ export const mechanismResultSchema = z.strictObject({
   doorbellsPerInterrupt: perInterrupt("GICv4: doorbells that the host took"),
   vpeMovesPerInterrupt: perInterrupt("GICv4: changes of the redistributor that a vPE is mapped to"),
   itsCommandsPerInterrupt: perInterrupt("commands that the host's ITSs executed, SYNC and VSYNC among them"),
-  preemptionsPerInterrupt: perInterrupt("times that the vCPU had to leave its CPU to another thread"),
+  preemptionsPerInterrupt: perInterrupt("times that a vCPU that takes them had to leave its CPU to another thread"),
   byState: z
     .strictObject({ resident: metSchema, runnable: metSchema, blocked: metSchema })
     .nullable()

@@ -99,6 +99,7 @@ export class Delivery {
     yield* settle(machine.sim, sharing);
     const sources = wires.map(({ index }) => machine.lineOf(index));
     for (let i = 0; i < sources.length; i++) yield* machine.placeInterrupt(sources[i].irq);
+    const takers = vmm.threads.slice(0, asked.request.workload.targets);
     const meter = new Meter({
       irqs: sources.map((line) => line.irq),
       isDevice: stage.deviceNumbers === null ? (number) => sources.some((line) => line.intid === number) : within(stage.deviceNumbers),
@@ -108,8 +109,8 @@ export class Delivery {
       spuriousNumber: stage.spuriousNumber,
       triggerEventfds: triggers,
       resampleEventfds: resamples,
-      vcpu: vmm.threads[0].vcpu.id,
-      vcpuState: () => vcpuStateOf(machine.host, vmm.threads[0]),
+      takers: takers.map((thread) => thread.vcpu.id),
+      stateOf: (taker) => vcpuStateOf(machine.host, takers[taker]),
     });
     return new Delivery(machine, meter, sources, stage.apicv, stage.realMode, sharing);
   }

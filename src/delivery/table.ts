@@ -110,7 +110,7 @@ export function headLines(comparison: Comparison): string[] {
 
 /** Who shares CPUs with whom. */
 function sharingLines({ workload: w, mechanisms }: Comparison): string[] {
-  const busy = w.others === "spin" && w.vcpus > 1 ? "; the other vCPUs keep their CPUs busy" : "";
+  const busy = w.others === "spin" && w.vcpus > w.targets ? "; the other vCPUs keep their CPUs busy" : "";
   const has = (name: MechanismResult["mechanism"]): boolean => mechanisms.some((m) => m.applicable && m.mechanism === name);
   return [
     ...(w.cpus === undefined ? [] : [`The vCPUs have ${w.cpus} CPU${w.cpus === 1 ? "" : "s"} by turns of ${nanoseconds(w.sliceNs)}, those that slept first${busy}.`]),

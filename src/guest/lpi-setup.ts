@@ -1,8 +1,9 @@
 import { GITS_TRANSLATER } from "../arch/gic/gits.js";
+import { GICR_SIZE } from "../arch/gic/gicr.js";
 import { ITS_COMMAND_SIZE, ItsOp } from "../arch/gic/its-command.js";
 import type { Assembler } from "./op.js";
 
-/** The ITS of a guest, and a device whose events its driver maps: event i is LPI {@link FIRST_LPI} + i, on vCPU 0. */
+/** The ITS of a guest, and a device whose events its driver maps: event i is LPI {@link FIRST_LPI} + i. */
 export interface LpiSetup {
   /** Guest physical address of the ITS's frames. */
   readonly its: number;
@@ -11,6 +12,8 @@ export interface LpiSetup {
   readonly deviceId: number;
   /** Events of the device: at most 2,000. */
   readonly events: number;
+  /** vCPUs that take them, the first the first and so on; at most 8. Default 1. */
+  readonly targets?: number;
   /** Priority and enable bit of every LPI. */
   readonly configuration?: number;
 }
@@ -26,8 +29,10 @@ const QUEUE = 2 * PAGE;
 const PROPERTIES = 3 * PAGE;
 const PENDING = 4 * PAGE;
 const EVENTS = 5 * PAGE;
+/** Of the vCPUs from the second on. */
+const MORE_PENDING = 6 * PAGE;
 /** Bytes that the tables take. */
-export const LPI_TABLES = 6 * PAGE;
+export const LPI_TABLES = 13 * PAGE;
 
 const GICR_CTLR = 0x0;
 const GICR_PROPBASER = 0x70;
@@ -47,11 +52,14 @@ const CONFIGURATION = 0xa1;
 
 /** What a kernel does at boot and a driver when it asks for its vectors: tables, EnableLPIs, MAPD, MAPC, a MAPTI for each event. */
 export function writeLpis(code: Assembler, redistributor: number, setup: LpiSetup): void {
-  const { its, tables, events, configuration = CONFIGURATION } = setup;
+  const { its, tables, events, targets = 1, configuration = CONFIGURATION } = setup;
   for (let lpi = 0; lpi < events; lpi += 4) code.store(tables + PROPERTIES + lpi, Math.imul(configuration, 0x0101_0101));
-  storeLong(code, redistributor + GICR_PROPBASER, tables + PROPERTIES + ID_BITS, 0);
-  storeLong(code, redistributor + GICR_PENDBASER, tables + PENDING, 0);
-  code.store(redistributor + GICR_CTLR, ENABLE_LPIS);
+  for (let vcpu = 0; vcpu < targets; vcpu++) {
+    const frame = redistributor + vcpu * GICR_SIZE;
+    storeLong(code, frame + GICR_PROPBASER, tables + PROPERTIES + ID_BITS, 0);
+    storeLong(code, frame + GICR_PENDBASER, tables + (vcpu === 0 ? PENDING : MORE_PENDING + (vcpu - 1) * PAGE), 0);
+    code.store(frame + GICR_CTLR, ENABLE_LPIS);
+  }
   storeLong(code, its + GITS_BASER0, tables + DEVICES, VALID);
   storeLong(code, its + GITS_BASER1, tables + COLLECTIONS, VALID);
   storeLong(code, its + GITS_CBASER, tables + QUEUE + QUEUE_PAGES, VALID);
@@ -60,12 +68,12 @@ export function writeLpis(code: Assembler, redistributor: number, setup: LpiSetu
 }
 
 /** The queue's words; the result is where it ends. */
-function writeCommands(code: Assembler, { tables, deviceId, events }: LpiSetup): number {
+function writeCommands(code: Assembler, { tables, deviceId, events, targets = 1 }: LpiSetup): number {
   const commands: (readonly number[])[] = [
     [ItsOp.MAPD, deviceId, bitsOf(events) - 1, 0, tables + EVENTS, VALID],
-    [ItsOp.MAPC, 0, 0, 0, 0, VALID],
   ];
-  for (let event = 0; event < events; event++) commands.push([ItsOp.MAPTI, deviceId, event, FIRST_LPI + event, 0, 0]);
+  for (let vcpu = 0; vcpu < targets; vcpu++) commands.push([ItsOp.MAPC, 0, 0, 0, vcpu | (vcpu << 16), VALID]);
+  for (let event = 0; event < events; event++) commands.push([ItsOp.MAPTI, deviceId, event, FIRST_LPI + event, event % targets, 0]);
   commands.push([ItsOp.SYNC]);
   commands.forEach((words, i) => words.forEach((word, at) => code.store(tables + QUEUE + ITS_COMMAND_SIZE * i + 4 * at, word | 0)));
   return ITS_COMMAND_SIZE * commands.length;

@@ -29,7 +29,7 @@ export interface GuestSoftwareOptions {
   /** Guest physical address of the program; default 0x4000_0000. */
   readonly base?: number;
   readonly spis?: readonly SpiSetup[];
-  /** GICv3 with an ITS: the events of a device, all on vCPU 0. */
+  /** GICv3 with an ITS: the events of a device. */
   readonly lpis?: LpiSetup;
   /** PPIs that every vCPU enables. */
   readonly ppis?: readonly number[];
@@ -38,7 +38,9 @@ export interface GuestSoftwareOptions {
   readonly eoiMode?: 0 | 1;
   /** What a vCPU does between interrupts. Default "spin". */
   readonly idle?: "spin" | "wfi";
-  /** What every vCPU but the first does; default as `idle`. Several spinning on one CPU would fight for it. */
+  /** vCPUs that idle as `idle` says, the first ones; default 1. */
+  readonly takers?: number;
+  /** What every other vCPU does; default as `idle`. Several spinning on one CPU would fight for it. */
   readonly othersIdle?: "spin" | "wfi";
   /** The handler's own work, nanoseconds; by default the profile's. */
   readonly handlerNs?: number;
@@ -88,8 +90,8 @@ export class GuestSoftware {
 }
 
 function writeBoot(code: Assembler, options: GuestSoftwareOptions, vcpu: number, vectors: Label): void {
-  const { eoiMode = 0, idle: firstIdle = "spin", othersIdle = firstIdle } = options;
-  const idle = vcpu === 0 ? firstIdle : othersIdle;
+  const { eoiMode = 0, idle: takersIdle = "spin", takers = 1, othersIdle = takersIdle } = options;
+  const idle = vcpu < takers ? takersIdle : othersIdle;
   code.setVectors(vectors);
   if (vcpu === 0) writeDistributor(code, options);
   writePrivate(code, options, vcpu);

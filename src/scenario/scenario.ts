@@ -14,10 +14,11 @@ export const workloadSchema = z
     durationMs: z.number().positive().optional().describe("ends the run earlier, in virtual time"),
     seed: z.int().min(0).max(0xffff_ffff).default(1),
     vcpus: count(1, 512).default(1),
+    targets: count(1, 8).default(1).describe("vCPUs that take the interrupts: the first of them the first, and so on"),
     cpus: count(1, 512).optional().describe("physical CPUs that the vCPUs share by turns; without it vCPU 0 has one for itself and the others the rest of the board"),
     sliceNs: count(10_000, 1_000_000_000).default(3_000_000).describe("how long a thread keeps a shared CPU while others wait, nanoseconds"),
     others: z.enum(["halt", "spin"]).default("halt").describe("what the other vCPUs do: halt, or keep their CPUs busy"),
-    wait: z.enum(["spin", "wfi", "hlt", "cede"]).default("spin").describe("what the vCPU that takes the interrupts does between them: spins, or halts, which is WFI on Arm, HLT on x86 and H_CEDE on Power"),
+    wait: z.enum(["spin", "wfi", "hlt", "cede"]).default("spin").describe("what a vCPU that takes interrupts does between them: spins, or halts, which is WFI on Arm, HLT on x86 and H_CEDE on Power"),
     accessesPerService: count(1, 1000).default(1).describe("device register accesses in the guest's handler"),
     handlerNs: z.number().min(0).max(1e9).default(500).describe("the handler's own work, nanoseconds"),
     eoi: z
