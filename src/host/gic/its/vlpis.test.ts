@@ -73,6 +73,26 @@ describe.each(["v4.0", "v4.1"] as const)("vLPIs, %s", (hw) => {
     expect(machine.gic.vlpis(0).misuses).toBe(1);
   });
 
+  it("a redistributor that takes its time is Dirty until it is done, or until the second look; a write under Dirty is counted", () => {
+    const machine = mapped(hw);
+    const dirtyAndPendingLast = (): number => (run(machine.gic.readGicr(0, VLPI_BASE + 0x7c, 4)) >>> 28) & 3;
+    machine.int(2, 7);
+    let asked = 0;
+    machine.gic.vlpis(0).parseLater(() => void asked++);
+    machine.schedule(0, 3);
+    expect([asked, machine.virtualIar(0), dirtyAndPendingLast() & 1]).toEqual([1, NOTHING, 1]);
+    run(machine.gic.settleVlpis(0));
+    expect([dirtyAndPendingLast() & 1, machine.virtualIar(0)]).toEqual([0, 8200]);
+    machine.virtualEoi(0, 8200);
+    machine.int(2, 7);
+    expect(machine.deschedule(0, 3)).toBe(false); // under Dirty PendingLast says nothing yet
+    expect(dirtyAndPendingLast()).toBe(2);
+    expect(machine.gic.vlpis(0).misuses).toBe(0);
+    machine.schedule(0, 3);
+    machine.deschedule(0, 3);
+    expect(machine.gic.vlpis(0).misuses).toBe(1);
+  });
+
   it("a configuration byte counts from INV on, VINVALL looks at all", () => {
     const machine = mapped(hw);
     machine.ram.setU8(VPROP + 8, 0xa2);
