@@ -9,6 +9,7 @@ import { entryAfterCheck } from "./exhibits/entry-after-check.js";
 import { entryBehindDiscard } from "./exhibits/entry-behind-discard.js";
 import { entryWhileParsing } from "./exhibits/entry-while-parsing.js";
 import { eoiOfMovedInterrupt } from "./exhibits/eoi-of-moved-interrupt.js";
+import { eoiThatTellsNobody } from "./exhibits/eoi-that-tells-nobody.js";
 import { forwardWhileSignalling } from "./exhibits/forward-while-signalling.js";
 import { hangUpAndDeassign } from "./exhibits/hang-up-and-deassign.js";
 import { injectionAfterDeassign } from "./exhibits/injection-after-deassign.js";
@@ -42,7 +43,7 @@ import { unmaskOnAccessWedge } from "./exhibits/unmask-on-access-wedge.js";
 import { vmappInsideVpe } from "./exhibits/vmapp-inside-vpe.js";
 import { waitForgotten } from "./exhibits/wait-forgotten.js";
 
-/** The museum, from the core outwards: irqfds and resamplers, the IOAPIC, VMMs, forwarding, vCPUs, the vGIC, its ITS, direct injection. */
+/** The museum, from the core outwards: irqfds and resamplers, the IOAPIC, VMMs, forwarding, vCPUs, the vGIC, its ITS, direct injection, the XICS. */
 export const EXHIBITS: readonly Exhibit[] = [
   resamplerWithoutGrace,
   deassertPerMember,
@@ -86,4 +87,5 @@ export const EXHIBITS: readonly Exhibit[] = [
   entryWhileParsing,
   leftWhileParsing,
   vmappInsideVpe,
+  eoiThatTellsNobody,
 ];

@@ -192,6 +192,7 @@ export const HAZARDS = {
   settleAfterAck: "M15: what has ended is in service until its acknowledge listeners were told",
   quietPriority: "M20: a write of IVPR does not update its source",
   // the museum's own
+  eoiTellsNobody: "H_EOI does not tell the acknowledge listeners",
   signalNoTrigger: "an unmask of INTx signals the trigger without asking whether there is one",
   endByCount: "a VMM ends its interrupts by a request with their number, where 0 has to stand",
   unmaskOnAccess: "a VMM takes any trapped access to a device's registers for the end of its interrupt",

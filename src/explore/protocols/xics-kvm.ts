@@ -50,6 +50,24 @@ export const plainIrqfdOnLevel: Protocol = {
   },
 };
 
+export const resampledLevel: Protocol = {
+  name: "resampled-level-on-xics",
+  title: "A resampling irqfd raises a level once, and its guest serves it: it is taken, at most once more than it was raised, and no more.",
+  source: "xics.md 13.2",
+  about: ["xics_deliver", "xics_eoi", "resampler_notify"],
+  program(hazards = {}) {
+    const stage = new PaprStage(hazards);
+    const { m } = stage;
+    stage.open(LSI, 0x105);
+    const [trigger, resample] = [m.eventfd(), m.eventfd()];
+    run(m.irqfd(trigger, LSI, K.KVM_IRQFD_FLAG_RESAMPLE, resample));
+    const one = stage.place(8, (view) => view.setUint32(0, 1, true));
+    const guest = stage.guest();
+    const contexts = [new Thread("device", "hardirq", () => m.process.write(trigger, one, 8)), new Thread("vcpu0", "vcpu", () => guest.drain())];
+    return stage.program(contexts, () => (guest.taken.length > 2 ? `one interrupt is taken ${guest.taken.length} times: nobody lowers its line` : null));
+  },
+};
+
 export const releaseAgainstEoi: Protocol = {
   name: "release-against-eoi",
   title: "User space closes the device while a vCPU ends an interrupt: nothing is used after it was freed.",

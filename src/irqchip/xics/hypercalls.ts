@@ -129,7 +129,7 @@ function* eoi(xics: Xics, icp: Icp, xirr: number): Step<number> {
   if (sim.hazards.ackBeforeEnd) yield* acks.notifyAcked(0, irq);
   const isEnded = yield* endSource(xics, icp, irq, xics.virtualMode);
   if (!isEnded) return H_PARAMETER;
-  if (!sim.hazards.ackBeforeEnd) yield* acks.notifyAcked(0, irq);
+  if (!sim.hazards.ackBeforeEnd && !sim.hazards.eoiTellsNobody) yield* acks.notifyAcked(0, irq);
   return H_SUCCESS;
 }
 
