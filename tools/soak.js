@@ -3,6 +3,7 @@ import { soakBoards } from "./soak/boards.js";
 import { soakIts } from "./soak/its.js";
 import { soakExplore } from "./soak/explore.js";
 import { soakVfio } from "./soak/vfio.js";
+import { soakXics } from "./soak/xics.js";
 
-const parts = [await soakBoards(), await soakIts(), await soakVfio(), await soakExplore()];
+const parts = [await soakBoards(), await soakIts(), await soakVfio(), await soakXics(), await soakExplore()];
 process.exitCode = parts.every(Boolean) ? 0 : 1;

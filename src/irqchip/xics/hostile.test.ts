@@ -6,10 +6,13 @@ import { EFAULT, EINVAL, ENOENT } from "../../uapi/errno.js";
 import { H_EOI, H_IPI, H_IPOLL, H_PARAMETER } from "./constants.js";
 import { inspectXics } from "./inspection.js";
 import { Papr } from "./papr.fixture.js";
+import { soakXics } from "./xics.soak.js";
 
 const H_RTAS = 0xf000;
 const TWO32 = 0x1_0000_0000;
 const TOKEN = 0x2000;
+const CALLS = 1_500;
+const PATIENCE = 120_000;
 
 const stateOf = (p: Papr): string => JSON.stringify(inspectXics(p.m.xics, true));
 
@@ -144,4 +147,14 @@ describe("a VMM's bad arguments", () => {
       { numRuns: 150 },
     );
   });
+});
+
+describe("a hostile guest and a hostile VMM (`node tools/soak/xics.js` has 300,000 calls)", () => {
+  it("every call answers what is specified, and what is refused changes nothing", () => {
+    const { calls, refusals, faults } = soakXics(CALLS, 7);
+    expect([calls, faults]).toEqual([CALLS, []]);
+    // Each way there is to be refused was tried.
+    const ways = ["H_0x64", "H_0x6c", "H_0x70", "ibm,set-xive", "ibm,get-xive", "ibm,int-off", "ibm,int-on", "SET", "SET_SOURCES", "GET_SOURCES", "ICP", "LINE", "ATTR"];
+    expect(ways.filter((way) => ![...refusals.keys()].some((name) => name.startsWith(`${way} `)))).toEqual([]);
+  }, PATIENCE);
 });
