@@ -42,6 +42,8 @@ export class ReferenceModel {
   private readonly blocks = new Map<number, Source[]>();
   /** GSIs whose listeners were told, in order. */
   readonly acked: number[] = [];
+  /** Resample signals by GSI, of those that have a resampling irqfd. */
+  readonly resampled = new Map<number, number>();
 
   connect(server: number): void {
     this.servers.set(server, { cppr: 0, mfrr: MASKED, pending: MASKED, xisr: 0, needResend: false, out: false, ee: false, map: new Set() });
@@ -227,6 +229,11 @@ export class ReferenceModel {
     }
     if (source.p) this.deliver(irq, false);
     this.acked.push(irq);
+    const signals = this.resampled.get(irq);
+    if (signals !== undefined) {
+      this.line(irq, false); // 13.2 (a), behind the presentation
+      this.resampled.set(irq, signals + 1);
+    }
     return SUCCESS;
   }
 
