@@ -24,6 +24,7 @@ export * as mman from "./uapi/mman.js";
 export * as powerpc from "./uapi/powerpc.js";
 export * as iommufd from "./uapi/iommufd.js";
 export * as vfio from "./uapi/vfio.js";
+export * as vfioDraft from "./uapi/vfio-draft.js";
 export * as vfioXen from "./uapi/vfio-xen.js";
 
 // Boards.
@@ -142,7 +143,7 @@ export { XenMsiDomain } from "./host/xen/msi-domain.js";
 export { V2mDomain, V2mFrame } from "./host/v2m.js";
 export type { VfioPciDevice, VfioPciOptions } from "./vfio/backends/pci/device.js";
 export { VfioPciDriver } from "./vfio/backends/pci/driver.js";
-export { VfioPlatformDriver } from "./vfio/backends/platform.js";
+export { VfioPlatformDriver, type VfioPlatformOptions } from "./vfio/backends/platform.js";
 export { VfioXenPciDriver } from "./vfio/backends/xen/driver.js";
 export { SpaprBackend } from "./vfio/iommu/spapr.js";
 export { Type1Backend } from "./vfio/iommu/type1.js";
@@ -150,6 +151,7 @@ export { XenIommuBackend } from "./vfio/iommu/xen.js";
 export { DmaLog, LoggedDma } from "./vfio/migration/dma-log.js";
 export { BROKEN, type MigrationDriver } from "./vfio/migration/migration.js";
 export { draft2011 } from "./vfio/draft2011/group-file.js";
+export { VFIO_PROFILES, type VfioProfile, type VfioProfileName } from "./vfio/profiles.js";
 export { type NewVfioAbi, Vfio, type VfioAbi, type VfioOptions } from "./vfio/vfio.js";
 
 // KVM, guests, a reference VMM.

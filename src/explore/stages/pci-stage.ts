@@ -97,7 +97,7 @@ export class PciStage extends VfioStage {
     const { reserved = [X86_HOLE], apertureEnd = 0x7f_ffff_ffffn, isMsiIsolated = true } = options;
     machine.host.msi = new RemappingStub(this, options);
     this.root = new PciRoot(machine.host, this.smmu);
-    const geometry = { apertureEnd, isMsiIsolated, ...(options.tce ? { tce: options.tce } : {}) };
+    const geometry = { apertureEnd, isMsiIsolated, hasDmaOwnership: options.hasDmaOwnership ?? true, canNest: options.canNest ?? true, ...(options.tce ? { tce: options.tce } : {}) };
     this.pciGroup = new IommuGroup(sim, 12, { reserved, ...geometry });
     const groupB = options.separateGroups ? new IommuGroup(sim, 13, { reserved: options.reservedOfB ?? reserved, ...geometry }) : this.pciGroup;
     const bus5 = this.root.addBus(5, false);

@@ -15,7 +15,7 @@ import type { Sim } from "../../sim/sim.js";
 import { run, type Step } from "../../sim/step.js";
 import { EFD_NONBLOCK } from "../../uapi/eventfd.js";
 import * as uapi from "../../uapi/vfio.js";
-import { VfioPlatformDriver } from "../../vfio/backends/platform.js";
+import { VfioPlatformDriver, type VfioPlatformOptions } from "../../vfio/backends/platform.js";
 import { Type1Backend, type Type1Options } from "../../vfio/iommu/type1.js";
 import { Vfio, type VfioOptions } from "../../vfio/vfio.js";
 
@@ -63,6 +63,7 @@ export interface VfioStageOptions extends Type1Options {
   reserved?: readonly ReservedRegion[];
   /** Linux before 5.19. */
   hasDmaOwnership?: boolean;
+  canNest?: boolean;
   /** The groups are a Power machine's. */
   tce?: TceGeometry;
   /** Number of the platform devices' group; default 12. */
@@ -70,6 +71,7 @@ export interface VfioStageOptions extends Type1Options {
   hazards?: Partial<Hazards> | undefined;
   /** Module parameters of vfio and iommufd. */
   core?: VfioOptions;
+  platform?: VfioPlatformOptions;
 }
 
 /**
@@ -99,9 +101,9 @@ export class VfioStage {
     this.sim = sim;
     this.sysfs = new Sysfs(sim);
     this.vfio = new Vfio(host, this.nodes, options.core);
-    this.driver = new VfioPlatformDriver(this.vfio);
-    const { reserved = [X86_HOLE], apertureEnd = 0x7f_ffff_ffffn, isMsiIsolated = true, hasDmaOwnership = true } = options;
-    this.group = new IommuGroup(sim, options.group ?? 12, { reserved, apertureEnd, isMsiIsolated, hasDmaOwnership });
+    this.driver = new VfioPlatformDriver(this.vfio, "vfio-platform", options.platform);
+    const { reserved = [X86_HOLE], apertureEnd = 0x7f_ffff_ffffn, isMsiIsolated = true, hasDmaOwnership = true, canNest = true } = options;
+    this.group = new IommuGroup(sim, options.group ?? 12, { reserved, apertureEnd, isMsiIsolated, hasDmaOwnership, canNest });
     const { group, reset, registers } = this;
     this.smmu = new Smmu(sim, options.smmu ?? "smmuv3");
     const resources = [

@@ -62,6 +62,8 @@ export interface IommuGroupOptions {
   enforcesCoherency?: boolean;
   /** No member can forge another's messages (vfio.md 20.1); default true. */
   isMsiIsolated?: boolean;
+  /** The IOMMU's driver can make a domain the second of two stages; default true. */
+  canNest?: boolean;
 }
 
 /**
@@ -82,6 +84,7 @@ export class IommuGroup {
   readonly isCoherent: boolean;
   readonly enforcesCoherency: boolean;
   readonly isMsiIsolated: boolean;
+  readonly canNest: boolean;
   readonly tce: TceGeometry | null;
   readonly hasDmaOwnership: boolean;
   /** The member devices, as far as they say which driver they have. */
@@ -106,6 +109,7 @@ export class IommuGroup {
     this.isCoherent = options.isCoherent ?? true;
     this.enforcesCoherency = options.enforcesCoherency ?? true;
     this.isMsiIsolated = options.isMsiIsolated ?? true;
+    this.canNest = options.canNest ?? true;
     this.tce = options.tce ?? null;
     this.hasDmaOwnership = options.hasDmaOwnership ?? true;
   }

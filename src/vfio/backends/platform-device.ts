@@ -51,11 +51,12 @@ export class VfioPlatformDevice extends VfioDevice {
     private readonly device: PlatformDevice,
     group: VfioGroup,
     private readonly resetRequired: boolean,
+    requestsAtTrigger: boolean,
   ) {
     super(vfio, device.name, group, vfio.newSetLock());
     this.igate = new Mutex(vfio.sim, "vfio_platform.igate");
     this.regions = device.resources.map((resource, index) => new PlatformRegion(resource, index));
-    this.irqs = device.irqs.map((irq, index) => new PlatformIrq(vfio.host, virqfdsOf(vfio.host), this.igate, device.name, index, irq));
+    this.irqs = device.irqs.map((irq, index) => new PlatformIrq(vfio.host, virqfdsOf(vfio.host), this.igate, device.name, index, irq, requestsAtTrigger));
   }
 
   protected override *openDevice(): Step<number> {

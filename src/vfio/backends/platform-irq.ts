@@ -55,6 +55,8 @@ export class PlatformIrq implements IrqAction, ForwardableIrq {
     private readonly deviceName: string,
     readonly index: number,
     readonly irq: number,
+    /** Profile v5: the line is the host's until a trigger is set (vfio.md 16.3). */
+    private readonly requestsAtTrigger = false,
   ) {
     const desc = host.desc(irq);
     if (desc === null) throw new Error(`${deviceName}: interrupt ${index} is irq ${irq}, which the host does not have`);
@@ -74,14 +76,18 @@ export class PlatformIrq implements IrqAction, ForwardableIrq {
     yield* this.irqlock.lock();
     this.masked = false;
     yield* this.irqlock.unlock();
-    this.requestError = yield* this.host.requestIrq(this.irq, this, Irqf.NO_AUTOEN, `vfio-irq[${this.irq}](${this.deviceName})`, this);
+    this.requestError = this.requestsAtTrigger ? 0 : yield* this.request();
+  }
+
+  private *request(): Step<number> {
+    return yield* this.host.requestIrq(this.irq, this, Irqf.NO_AUTOEN, `vfio-irq[${this.irq}](${this.deviceName})`, this);
   }
 
   /** Last close: on return no handler runs, and nothing is signalled any more. */
   *close(): Step<void> {
     yield* this.maskSlot.disable();
     yield* this.unmaskSlot.disable();
-    if (this.requestError === 0) yield* this.host.freeIrq(this.irq, this);
+    if (this.requestsAtTrigger ? this.hasTrigger : this.requestError === 0) yield* this.host.freeIrq(this.irq, this);
     yield* this.lock.lock();
     if (this.hasTrigger) this.host.sim.emit(Ev.vfio_signaling, this.deviceName, this.index, 0);
     this.hasTrigger = false;
@@ -196,6 +202,7 @@ export class PlatformIrq implements IrqAction, ForwardableIrq {
     yield* this.chooseHandler();
     yield writes(this, "trigger");
     this.trigger = context;
+    if (this.requestsAtTrigger) return yield* this.takeLine(context);
     this.hasTrigger = true;
     this.host.sim.emit(Ev.vfio_signaling, this.deviceName, this.index, 1);
     // A forwarded interrupt that its guest holds is active: only a mask ends it, and disabling is lazy (host-irq.md 1.7).
@@ -204,8 +211,27 @@ export class PlatformIrq implements IrqAction, ForwardableIrq {
     return 0;
   }
 
+  /** The host's line for this trigger; what was masked before stays so. */
+  private *takeLine(context: EventfdContext): Step<number> {
+    const result = yield* this.request();
+    if (result !== 0) {
+      yield writes(this, "trigger");
+      this.trigger = null;
+      yield* context.put();
+      return result;
+    }
+    this.hasTrigger = true;
+    this.host.sim.emit(Ev.vfio_signaling, this.deviceName, this.index, 1);
+    yield* this.irqlock.lock();
+    const { masked } = this;
+    yield* this.irqlock.unlock();
+    if (!masked) yield* this.host.enableIrq(this.irq);
+    return 0;
+  }
+
   private *dropTrigger(): Step<void> {
-    yield* this.host.disableIrq(this.irq);
+    if (this.requestsAtTrigger) yield* this.host.freeIrq(this.irq, this);
+    else yield* this.host.disableIrq(this.irq);
     this.hasTrigger = false;
     this.host.sim.emit(Ev.vfio_signaling, this.deviceName, this.index, 0);
     yield writes(this, "trigger");

@@ -8,12 +8,15 @@ import { VfioPlatformDevice } from "./platform-device.js";
 export interface VfioPlatformOptions {
   /** The module parameter: devices without a reset method are refused. Default true. */
   resetRequired?: boolean;
+  /** Linux before 6.9 (profile v5): a line is requested when its trigger is set, not when the device is opened. Default false. */
+  requestsAtTrigger?: boolean;
 }
 
 /** The drivers vfio-platform and vfio-amba (vfio.md 2.2, 16): bound by driver_override alone. */
 export class VfioPlatformDriver extends HostDriver {
   override readonly managesDma = true;
   private readonly resetRequired: boolean;
+  private readonly requestsAtTrigger: boolean;
   private readonly devices: VfioPlatformDevice[] = [];
 
   constructor(
@@ -23,6 +26,7 @@ export class VfioPlatformDriver extends HostDriver {
   ) {
     super(name);
     this.resetRequired = options.resetRequired ?? true;
+    this.requestsAtTrigger = options.requestsAtTrigger ?? false;
   }
 
   override matches(): boolean {
@@ -35,7 +39,7 @@ export class VfioPlatformDriver extends HostDriver {
     if (this.resetRequired && device.reset === null) return -ENOENT;
     const vfioGroup = yield* this.vfio.join(device.group);
     if (typeof vfioGroup === "number") return vfioGroup;
-    const vfioDevice = new VfioPlatformDevice(this.vfio, device, vfioGroup, this.resetRequired);
+    const vfioDevice = new VfioPlatformDevice(this.vfio, device, vfioGroup, this.resetRequired, this.requestsAtTrigger);
     yield* this.vfio.show(vfioDevice);
     this.devices.push(vfioDevice);
     return 0;

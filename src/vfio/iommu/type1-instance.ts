@@ -46,6 +46,7 @@ export class Type1Instance implements IommuInstance, DmaSpace {
     private readonly sim: Sim,
     private readonly backend: Type1Backend,
     readonly isV2: boolean,
+    private readonly isNesting: boolean,
   ) {
     this.lock = new Mutex(sim, "vfio_iommu.lock");
     this.available = backend.dmaEntryLimit;
@@ -99,6 +100,7 @@ export class Type1Instance implements IommuInstance, DmaSpace {
   private checkGroup(group: IommuGroup): number {
     for (let i = 0; i < this.dmas.length; i++) if (this.dmas.at(i).hasInvalidVaddr) return -EBUSY;
     if (this.groups().includes(group)) return -EINVAL;
+    if (this.isNesting && !group.canNest) return -EINVAL;
     // What was mapped before may lie where this group's messages or holes are (host-irq.md K24).
     const looks = !this.sim.hazards.attachWithoutLook;
     for (let i = 0; i < this.dmas.length && looks; i++) {
