@@ -145,6 +145,7 @@ describe("what v5 has and has not", () => {
       expect(world.setIrqs(d, 0, EVENTFD | TRIGGER, 0, 1, F)).toBe(0);
       expect(world.take(F)).toBe(-EAGAIN);
       expect(world.setIrqs(d, 0, NONE | UNMASK, 0, 1)).toBe(0);
+      world.settle();
       expect(world.take(F)).toBe(1);
       world.line(false);
       expect(world.setIrqs(d, 0, NONE | MASK, 0, 1)).toBe(0);
