@@ -87,7 +87,8 @@ export class PlatformIrq implements IrqAction, ForwardableIrq {
   *close(): Step<void> {
     yield* this.maskSlot.disable();
     yield* this.unmaskSlot.disable();
-    if (this.requestsAtTrigger ? this.hasTrigger : this.requestError === 0) yield* this.host.freeIrq(this.irq, this);
+    const hasLine = this.requestsAtTrigger ? yield* this.hasTriggerNow() : this.requestError === 0;
+    if (hasLine) yield* this.host.freeIrq(this.irq, this);
     yield* this.lock.lock();
     if (this.hasTrigger) this.host.sim.emit(Ev.vfio_signaling, this.deviceName, this.index, 0);
     this.hasTrigger = false;
@@ -96,6 +97,13 @@ export class PlatformIrq implements IrqAction, ForwardableIrq {
     const { trigger } = this;
     this.trigger = null;
     if (trigger !== null) yield* trigger.put();
+  }
+
+  private *hasTriggerNow(): Step<boolean> {
+    yield* this.lock.lock();
+    const { hasTrigger } = this;
+    yield* this.lock.unlock();
+    return hasTrigger;
   }
 
   // --- in interrupt context ---
