@@ -46,7 +46,11 @@ export class VfioGroup {
   *open(process: Process): Step<number> {
     if (!process.hasFreeDescriptor()) return -EMFILE;
     const file = yield* this.openFile(process);
-    return typeof file === "number" ? file : process.install(file);
+    if (typeof file === "number") return file;
+    const fd = process.install(file);
+    // Another thread has taken the last descriptor meanwhile.
+    if (fd < 0) yield* file.put();
+    return fd;
   }
 
   /** Its one file, or -ENODEV, -EPERM, -EBUSY in this order (4.2). */
