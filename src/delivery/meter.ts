@@ -110,7 +110,7 @@ export class Meter implements EventSink {
         this.exitsByReason.set(b ?? "", (this.exitsByReason.get(b ?? "") ?? 0) + 1);
         break;
       case Ev.kvm_hcall:
-        if (Number(a) === this.targets.vcpu && d === "real" && c !== LEFT) this.finishedInRealMode();
+        if (this.targets.takers.includes(Number(a)) && d === "real" && c !== LEFT) this.finishedInRealMode();
         break;
       case Ev.kvm_userspace_exit:
         if (this.targets.takers.includes(Number(a))) this.userExits++;

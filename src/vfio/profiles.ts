@@ -1,6 +1,7 @@
 import type { IommuGroupOptions } from "../host/iommu/group.js";
 import type { VfioPciOptions } from "./backends/pci/device.js";
 import type { VfioPlatformOptions } from "./backends/platform.js";
+import { draft2011 } from "./draft2011/group-file.js";
 import type { Type1Options } from "./iommu/type1.js";
 import type { VfioOptions } from "./vfio.js";
 
@@ -24,6 +25,6 @@ const MODERN: VfioProfile = { core: {}, pci: {}, platform: {}, type1: {}, group:
 export const VFIO_PROFILES: Readonly<Record<VfioProfileName, VfioProfile>> = {
   modern: MODERN,
   v5: { core: {}, pci: { releasesIntxLine: true }, platform: { requestsAtTrigger: true }, type1: { offersNesting: true }, group: { hasDmaOwnership: false } },
-  draft2011: { ...MODERN, core: { abi: "draft2011" }, group: { hasDmaOwnership: false } },
+  draft2011: { ...MODERN, core: { abi: draft2011 }, group: { hasDmaOwnership: false } },
   fwd2014: MODERN,
 };
