@@ -6,18 +6,18 @@ interface BeyondDpor {
   readonly reason: string;
 }
 
-const VCPU = "a whole vCPU with its timer and its host's CPU, hundreds of steps: depth first, the orders that differ early come last";
-const LINE = "a line, its handler, its guest and two more threads: depth first, the orders that differ early come last";
-const LPI = "an ITS's commands, two CPUs' handlers and a move: depth first, the orders that differ early come last";
+const LATE = "depth first, the last steps' orders come first: it differs from the first order before the 40th of a hundred steps, to which 150,000 executions do not come back";
+const LPI = "an ITS's commands, two CPUs' handlers and a move: not in 400,000 executions; depth first, the orders that differ early come last";
 
-/** Found by the preemption-bounded search, and by the reduction not within {@link DPOR_EXECUTIONS}. */
+/**
+ * Found by the preemption-bounded search, and by the reduction not within {@link DPOR_EXECUTIONS}. No dependence is missed in them:
+ * in what is found, steps that the reduction takes for independent may change places, and the same comes of it.
+ */
 export const BEYOND_DPOR: readonly BeyondDpor[] = [
-  { id: "host-irq.md K5", protocol: "automask-against-guest", reason: LINE },
-  { id: "host-irq.md K16", protocol: "inject-into-running-vcpu", reason: VCPU },
-  { id: "host-irq.md K18", protocol: "inject-into-halted-vcpu", reason: VCPU },
+  { id: "host-irq.md K5", protocol: "automask-against-guest", reason: LATE },
   { id: "host-irq.md K21", protocol: "lpi-against-move", reason: LPI },
   { id: "host-irq.md K21", protocol: "lpi-against-move-and-enable", reason: LPI },
 ];
 
 /** Executions within which the reduction finds all others. */
-export const DPOR_EXECUTIONS = 3_000;
+export const DPOR_EXECUTIONS = 5_000;

@@ -1,3 +1,4 @@
+import { reads, writes } from "../../sim/access.js";
 import type { Process } from "../../host/process.js";
 import { Ev } from "../../sim/event.js";
 import type { Mutex } from "../../sim/lock.js";
@@ -55,7 +56,11 @@ export class ForwardedIrqs {
     if (file instanceof VfioDeviceFile) {
       const request = { device: file.device, index, subindex, gsi };
       const { lookUpOutsideMutex } = this.vm.hazards;
-      let isKnown = lookUpOutsideMutex && this.find(request) !== null;
+      let isKnown = false;
+      if (lookUpOutsideMutex) {
+        yield reads(this, "nodes");
+        isKnown = this.find(request) !== null;
+      }
       yield* this.mutex.lock(); // 5
       if (!lookUpOutsideMutex) isKnown = this.find(request) !== null; // under the same hold as the insertion (H39)
       result = isKnown ? -EEXIST : yield* this.forwardLocked(request);
@@ -72,6 +77,7 @@ export class ForwardedIrqs {
     const holdsReference = !this.vm.hazards.shareDeviceReference || this.nodes.every((node) => node.device !== device);
     if (holdsReference) device.get(); // 6
     const result = yield* this.hook(irq, request);
+    if (this.vm.hazards.lookUpOutsideMutex) yield writes(this, "nodes"); // what the mutex orders otherwise
     if (result === 0) this.nodes.push({ device, index, subindex, gsi, irq, holdsReference });
     else if (holdsReference) yield* device.put(); // 15
     return result;
