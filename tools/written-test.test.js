@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -16,20 +16,56 @@ symlinkSync(root, join(project, "node_modules/virq"));
 symlinkSync(realpathSync(join(root, "node_modules/vitest")), join(project, "node_modules/vitest"));
 writeFileSync(join(project, "package.json"), JSON.stringify({ name: "project", type: "module" }));
 
-const vitest = () => spawnSync(process.execPath, ["node_modules/vitest/vitest.mjs", "run", "lost.test.js"], { cwd: project, encoding: "utf8", env: { ...process.env, NO_COLOR: "1" } });
+/** A module of a person's own, with a property of theirs. */
+writeFileSync(
+  join(project, "mine.mjs"),
+  `import { CoreStage, Raise } from "virq/stepped";
+export const protocols = [
+  {
+    name: "two-signals", title: "A device signals twice.", source: "a test",
+    program(hazards) {
+      const stage = new CoreStage(hazards);
+      const fd = stage.eventfd();
+      stage.assign(fd, 5);
+      return stage.program([new Raise(stage.driver(fd)), new Raise(stage.driver(fd))]);
+    },
+  },
+];
+const made = () => ({ name: "silent", sentence: "", hears: ["irqfd_inject"], hear: () => "it injects" });
+export const properties = [{ name: "silent", sentence: "Nothing is injected.", make: made }];
+`,
+);
+cpSync(join(root, "examples/explore/first-event.yaml"), join(project, "first-event.yaml"));
+cpSync(join(root, "examples/explore/midway-resample.yaml"), join(project, "midway-resample.yaml"));
 
-it("a written test fails with the violation, and passes once the rule is in force", () => {
-  const { status, stdout } = spawnSync(process.execPath, [virq, "explore", "assign-against-signal", "--without", "sampleBeforeInsert", "--write-test", "lost.test.js"], { cwd: project, encoding: "utf8" });
-  expect([status, stdout]).toEqual([1, expect.stringContaining("lost.test.js fails with it")]);
-  const text = readFileSync(join(project, "lost.test.js"), "utf8");
+const explored = (...args) => spawnSync(process.execPath, [virq, "explore", ...args], { cwd: project, encoding: "utf8" });
+const vitest = (...files) => spawnSync(process.execPath, ["node_modules/vitest/vitest.mjs", "run", ...files], { cwd: project, encoding: "utf8", env: { ...process.env, NO_COLOR: "1" } });
+
+/** What is explored, and what it finds, in order: the last has no rule that is switched off. */
+const ROWS = [
+  ["builtin", ["assign-against-signal", "--without", "sampleBeforeInsert"], /an event of eventfd \d+ was never injected as GSI 5/],
+  ["file", ["first-event.yaml", "--without", "sampleBeforeInsert"], /at least 1 kvm_set_irq\(gsi=5, level=1\): there were 0/],
+  ["machine", ["midway-resample.yaml", "--without", "unmaskByChip", "--property", "masks-balance"], /the interrupt of fff50000.ethernet 0 is masked, and nobody will unmask it/],
+  ["module", ["two-signals", "--module", "mine.mjs", "--property", "silent"], /it injects/],
+];
+const MENDED = ROWS.slice(0, -1);
+
+it("a written test fails with the violation, whatever was explored, and passes once the rule is in force", () => {
+  for (const [name, args, message] of ROWS) {
+    const { status, stdout, stderr } = explored(...args, "--write-test", `${name}.test.js`);
+    expect([name, status, stdout, stderr]).toEqual([name, 1, expect.stringContaining(`${name}.test.js fails with it`), ""]);
+    expect(stdout).toMatch(message);
+  }
   const failed = vitest();
-  expect([failed.status, failed.stdout + failed.stderr]).toEqual([1, expect.stringMatching(/an event of eventfd \d+ was never injected as GSI 5/)]);
-  writeFileSync(join(project, "lost.test.js"), text.replace('const off = ["sampleBeforeInsert"];', "const off = [];"));
-  const passed = vitest();
-  expect([passed.status, passed.stdout]).toEqual([0, expect.stringMatching(/1 passed/)]);
-}, 120_000);
+  expect([failed.status, failed.stdout]).toEqual([1, expect.stringMatching(new RegExp(`Tests +${ROWS.length} failed \\(${ROWS.length}\\)`))]);
+  for (const [, , message] of ROWS) expect(failed.stdout + failed.stderr).toMatch(message);
+  for (const [name] of MENDED) writeFileSync(join(project, `${name}.test.js`), readFileSync(join(project, `${name}.test.js`), "utf8").replace(/^const off = .*$/m, "const off = [];"));
+  const passed = vitest(...MENDED.map(([name]) => `${name}.test.js`));
+  expect([passed.status, passed.stdout]).toEqual([0, expect.stringMatching(new RegExp(`Tests +${MENDED.length} passed`))]);
+}, 600_000);
 
 it("does not write over a file", () => {
-  const { status, stderr } = spawnSync(process.execPath, [virq, "explore", "assign-against-signal", "--write-test", "lost.test.js"], { cwd: project, encoding: "utf8" });
-  expect([status, stderr]).toEqual([2, "virq: --write-test lost.test.js: it exists: name another file, or remove it\n"]);
+  writeFileSync(join(project, "there.test.js"), "");
+  const { status, stderr } = explored("assign-against-signal", "--write-test", "there.test.js");
+  expect([status, stderr]).toEqual([2, "virq: --write-test there.test.js: it exists: name another file, or remove it\n"]);
 });

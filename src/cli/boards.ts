@@ -10,7 +10,7 @@ import { loadBoard } from "../node/load-board.js";
 import { boardText, deviceText } from "./boards-text.js";
 import { type BoardList, type BoardOutput } from "./boards-schema.js";
 import { addGicv4Option } from "./gicv4-option.js";
-import { given } from "./given.js";
+import { given } from "../node/given.js";
 import { addPciOption, withPciFunctions } from "./pci-option.js";
 import { table } from "./table.js";
 

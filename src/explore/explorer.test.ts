@@ -1,6 +1,4 @@
 import { describe, expect, it } from "vitest";
-import { reads, shared, writes } from "../sim/access.js";
-import { Context } from "../sim/context.js";
 import { Ev } from "../sim/event.js";
 import { KernelList, ListLink } from "../sim/list.js";
 import { Mutex } from "../sim/lock.js";
@@ -11,55 +9,14 @@ import { run, STRAIGHT, type Step } from "../sim/step.js";
 import { WorkItem, WorkQueue } from "../sim/workqueue.js";
 import { explore, replay } from "./explorer.js";
 import type { Property } from "./property.js";
+import { counter } from "./search.fixture.js";
+import { Cell, Task } from "./small.fixture.js";
 import { parseSchedule, printSchedule } from "./schedule.js";
 import type { Scenario } from "./trial.js";
 
-class Task extends Context {
-  constructor(
-    name: string,
-    private readonly program: () => Step<void>,
-  ) {
-    super(name, "user", 0);
-  }
-  override *body(): Step<void> {
-    yield* this.program();
-  }
-}
-
-class Cell {
-  value = 0;
-  *get(): Step<number> {
-    yield reads(this, "value");
-    return this.value;
-  }
-  *set(value: number): Step<void> {
-    yield writes(this, "value");
-    this.value = value;
-  }
-  *silent(): Step<void> {
-    this.value++;
-  }
-}
-shared(Cell, "value");
-
 const ok = (): null => null;
 
-/** Two contexts that add one by reading and writing. */
-function counter(isLocked: boolean): Scenario {
-  return () => {
-    const sim = new Sim();
-    const cell = new Cell();
-    const lock = new Mutex(sim, "counter");
-    const task = (name: string): Task =>
-      new Task(name, function* () {
-        if (isLocked) yield* lock.lock();
-        const value = yield* cell.get();
-        yield* cell.set(value + 1);
-        if (isLocked) yield* lock.unlock();
-      });
-    return { sim, contexts: [task("one"), task("two")], check: ok, end: () => (cell.value === 2 ? null : `the count is ${cell.value}, not 2`) };
-  };
-}
+const counting = (isLocked: boolean): Scenario => () => counter(2, isLocked).program();
 
 /** Writers of `counts[i]` accesses, each to a cell of its own. */
 function writers(counts: readonly number[]): Scenario {
@@ -126,7 +83,7 @@ class Once extends WorkItem {
 
 describe.runIf(STRAIGHT)("the explorer in the straight build", () => {
   it("says which build to use", () => {
-    expect(() => explore(counter(true))).toThrow(PersonError);
+    expect(() => explore(counting(true))).toThrow(PersonError);
   });
 });
 
@@ -168,26 +125,26 @@ describe.skipIf(STRAIGHT)("the explorer", () => {
   });
 
   it("finds a lost update with one preemption, and none with a lock", () => {
-    const found = explore(counter(false));
+    const found = explore(counting(false));
     expect(found).toMatchObject({ verdict: "violation", message: "the count is 1, not 2" });
     if (found.verdict !== "violation") throw new Error("unreachable");
     expect(found.schedule).toBe("a2b3a");
     expect(found.trace.map((line) => line.replace(/ src\/\S+/, ""))).toEqual([
-      "one: reads Cell.value",
-      "two: reads Cell.value",
-      "two: writes Cell.value",
-      "one: writes Cell.value",
+      "task 0: reads Cell.value",
+      "task 1: reads Cell.value",
+      "task 1: writes Cell.value",
+      "task 0: writes Cell.value",
     ]);
-    expect(explore(counter(true), { preemptions: Infinity })).toMatchObject({ verdict: "ok", exhausted: true });
-    expect(explore(counter(false), { preemptions: 0 })).toEqual({ verdict: "ok", interleavings: 2, exhausted: true });
+    expect(explore(counting(true), { preemptions: Infinity })).toMatchObject({ verdict: "ok", exhausted: true });
+    expect(explore(counting(false), { preemptions: 0 })).toEqual({ verdict: "ok", interleavings: 2, exhausted: true });
   });
 
   it("replays a schedule to the same violation, goes on where it ends, and refuses one that does not fit", () => {
-    expect(replay(counter(false), "a2b3a")).toMatchObject({ verdict: "violation", message: "the count is 1, not 2", schedule: "a2b3a" });
-    expect(replay(counter(false), "a2b2")).toMatchObject({ verdict: "violation", schedule: "a2b3a" });
-    expect(replay(counter(false), "")).toMatchObject({ verdict: "ok" });
-    expect(() => replay(counter(false), "a4")).toThrow(PersonError);
-    expect(() => replay(counter(false), "z")).toThrow("nobody of this letter");
+    expect(replay(counting(false), "a2b3a")).toMatchObject({ verdict: "violation", message: "the count is 1, not 2", schedule: "a2b3a" });
+    expect(replay(counting(false), "a2b2")).toMatchObject({ verdict: "violation", schedule: "a2b3a" });
+    expect(replay(counting(false), "")).toMatchObject({ verdict: "ok" });
+    expect(() => replay(counting(false), "a4")).toThrow(PersonError);
+    expect(() => replay(counting(false), "z")).toThrow("nobody of this letter");
   });
 
   it("runs every interleaving of independent writers once: their number is the multinomial", () => {

@@ -2,7 +2,7 @@ import type { Replay, Report } from "../../explore/search.js";
 import { version } from "../version.js";
 import type { Task } from "./explore.js";
 import type { ExploreCommandOptions } from "./options.js";
-import { isFile } from "./protocol-source.js";
+import { isFile } from "../../node/explore/protocol-source.js";
 import type { ExploreOutput } from "./schema.js";
 import { executionOf, shownJson, shownText } from "./shown.js";
 import { subjectJson, subjectText } from "./subject.js";

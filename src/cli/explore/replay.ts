@@ -5,7 +5,7 @@ import { PersonError } from "../../sim/person-error.js";
 import { version } from "../version.js";
 import { builtinProtocols } from "../../explore/catalogue.js";
 import type { ReplayCommandOptions } from "./options.js";
-import { loadSubject } from "./protocol-source.js";
+import { loadSubject } from "../../node/explore/protocol-source.js";
 import type { ReplayOutput } from "./schema.js";
 import { executionOf, shownAgain, shownJson, shownText } from "./shown.js";
 import { subjectJson, subjectText, switchesOf } from "./subject.js";

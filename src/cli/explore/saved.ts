@@ -6,7 +6,7 @@ import { SEARCH_STRATEGIES } from "../../scenario/exploration.js";
 import type { HazardName } from "../../sim/hazards.js";
 import { PersonError } from "../../sim/person-error.js";
 import { version } from "../version.js";
-import type { ProtocolSource } from "./protocol-source.js";
+import type { ProtocolSource } from "../../node/explore/protocol-source.js";
 
 const whole = z.int().min(0);
 

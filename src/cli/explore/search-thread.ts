@@ -2,7 +2,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { searchInParallel } from "../../node/explore/parallel.js";
 import type { Report, SearchOptions } from "../../explore/search.js";
 import { PersonError } from "../../sim/person-error.js";
-import { loadProtocol, type ProtocolSource } from "./protocol-source.js";
+import { loadProtocol, type ProtocolSource } from "../../node/explore/protocol-source.js";
 
 /** What the thread of a search is started with. */
 export interface SearchStart {
@@ -23,7 +23,7 @@ async function main({ source, options, workers, stop }: SearchStart, tell: (mess
   let told = performance.now();
   try {
     const protocol = await loadProtocol(source);
-    const loader = new URL("./protocol-source.js", import.meta.url).href;
+    const loader = new URL("../../node/explore/protocol-source.js", import.meta.url).href;
     const report = await searchInParallel(protocol, { loader, source }, options, workers, ({ executions, open }) => {
       const now = performance.now();
       if (now - told > EVERY_MS) {

@@ -3,7 +3,7 @@ import type { Report, SearchOptions } from "../../explore/search.js";
 import { PersonError } from "../../sim/person-error.js";
 import { INTERRUPTED } from "../interrupted.js";
 import { Progress } from "../progress.js";
-import type { ProtocolSource } from "./protocol-source.js";
+import type { ProtocolSource } from "../../node/explore/protocol-source.js";
 import type { SearchMessage, SearchStart } from "./search-thread.js";
 import { grouped } from "./words.js";
 

@@ -2,7 +2,7 @@ import type { Protocol } from "../../explore/protocol.js";
 import { HAZARDS, type HazardName } from "../../sim/hazards.js";
 import { heading } from "../table.js";
 import { ruleNamed } from "../../explore/catalogue.js";
-import type { ProtocolSource } from "./protocol-source.js";
+import type { ProtocolSource } from "../../node/explore/protocol-source.js";
 import { wrapped } from "./words.js";
 
 /** What was asked about, as `--json` shows it. */

@@ -1,15 +1,17 @@
 import { dirname, relative, resolve } from "node:path";
 import { columns } from "../../explore/columns.js";
-import type { Replay } from "../../explore/search.js";
-import { PersonError } from "../../sim/person-error.js";
+import { type Replay, search } from "../../explore/search.js";
+import { isFile, type ProtocolSource } from "../../node/explore/protocol-source.js";
 import { version } from "../version.js";
 import type { Task } from "./explore.js";
-import { isFile, isWholeMachine, type ProtocolSource } from "./protocol-source.js";
 import { executionOf } from "./shown.js";
 
+/** Executions that a written test may make before it finds what it is about. */
+const PATIENCE = 100_000;
+
 /**
- * A vitest file for an installed virq that fails with this violation: it searches the program with no more preemptions than
- * the violation needs. It passes when the program is mended, or when the list of rules switched off is emptied.
+ * A vitest file for an installed virq that fails with this violation. It passes when the program is mended, or when the list of
+ * rules switched off is emptied.
  *
  * @param file where it will stand
  */
@@ -17,43 +19,70 @@ export function testText(task: Task, violation: Replay, file: string): string {
   const { source, protocol, off } = task;
   const { steps } = task.search;
   const message = violation.message ?? "";
-  const { imports, lines, subject } = subjectLines(source, file);
-  const asked = source.properties.map((property) => `() => ruleProperty(${JSON.stringify(property)})`);
-  const names = ["search", ...imports, ...(asked.length > 0 ? ["asking", "ruleProperty"] : [])].sort();
-  const limits = `preemptions: ${violation.preemptions}${steps === undefined ? "" : `, steps: ${steps}`}`;
+  const { name, lines } = isFoundAnew(task, violation) ? searching(violation, steps) : replaying(violation, steps);
+  const { head, here, subject } = subjectOf(source, file);
   return `// Written by virq ${version()}: ${message.replaceAll("\n", " ")}
 //
 ${commented(columns(executionOf(violation)))}
 //
 // The same, hop by hop: virq replay ${violation.schedule}
-import { expect, it } from "vitest";
-import { ${names.join(", ")} } from "virq/stepped";
-${lines.join("\n")}
-
+${head}import { expect, it } from "vitest";
+import { loadProtocol, ${name} } from "virq/stepped/node";
+${here}
 /** Rules of the kernel that are switched off. */
 const off = ${JSON.stringify(off)};
 
-it(${JSON.stringify(`${protocol.name}: ${message}`)}, () => {
-  const protocol = ${asked.length > 0 ? `asking(${subject}, [${asked.join(", ")}])` : subject};
-  const { violation } = search(protocol, { off, strategy: "preemption", ${limits} });
-  expect(violation?.message, violation && \`virq replay \${violation.schedule}\`).toBe(undefined);
+it(${JSON.stringify(`${protocol.name}: ${message}`)}, async () => {
+  const protocol = await loadProtocol(${subject});
+${lines.map((line) => `  ${line}`).join("\n")}
 }, 600_000);
 `;
 }
 
-/** How a file without virq's command line comes by the program. */
-function subjectLines({ subject, module }: ProtocolSource, file: string): { imports: string[]; lines: string[]; subject: string } {
-  const from = (path: string): string => {
-    const way = relative(dirname(resolve(file)), resolve(path)).replaceAll("\\", "/");
-    return way.startsWith(".") ? way : `./${way}`;
+/** Does the bounded search come to it, with no more preemptions than it has? */
+function isFoundAnew({ protocol, off, search: { strategy, steps } }: Task, { preemptions }: Replay): boolean {
+  if (strategy === undefined || strategy === "preemption") return true;
+  return search(protocol, { off, preemptions, executions: PATIENCE, shrink: false, ...(steps === undefined ? {} : { steps }) }).verdict === "violation";
+}
+
+interface Asking {
+  /** What it imports. */
+  readonly name: string;
+  readonly lines: readonly string[];
+}
+
+const stepsOf = (steps: number | undefined, before: string): string => (steps === undefined ? "" : `, ${before}${steps}`);
+
+function searching({ preemptions }: Replay, steps: number | undefined): Asking {
+  return {
+    name: "search",
+    lines: [
+      `const { violation } = search(protocol, { off, strategy: "preemption", preemptions: ${preemptions}, executions: 1_000_000${stepsOf(steps, "steps: ")} });`,
+      "expect(violation?.message, violation && `virq replay ${violation.schedule}`).toBe(undefined);",
+    ],
   };
-  if (isFile(subject)) {
-    if (isWholeMachine(subject)) throw new PersonError(`--write-test ${file}: ${subject} is a whole machine, which needs the command line to be built; replay its schedule instead`);
-    const read = `const scenario = new URL(${JSON.stringify(from(subject))}, import.meta.url);`;
-    return { imports: ["readExploration", "threadsProtocol"], lines: ['import { readFileSync } from "node:fs";', "", read], subject: `threadsProtocol(readExploration(readFileSync(scenario, "utf8"), ${JSON.stringify(subject)}), ${JSON.stringify(subject)})` };
-  }
-  if (module !== null) return { imports: [], lines: [`import { protocols } from ${JSON.stringify(from(module))};`], subject: `protocols.find(({ name }) => name === ${JSON.stringify(subject)})` };
-  return { imports: ["protocolNamed"], lines: [], subject: `protocolNamed(${JSON.stringify(subject)})` };
+}
+
+function replaying({ schedule }: Replay, steps: number | undefined): Asking {
+  return {
+    name: "replaySchedule",
+    lines: [
+      "// This order alone: a search comes to it too late. Where the program has other steps it does not fit, and says so: explore again.",
+      `const { message } = replaySchedule(protocol, off, ${JSON.stringify(schedule)}${stepsOf(steps, "")});`,
+      "expect(message).toBe(null);",
+    ],
+  };
+}
+
+/** What {@link loadProtocol} takes, with paths from where the file will stand. */
+function subjectOf({ subject, module, properties }: ProtocolSource, file: string): { head: string; here: string; subject: string } {
+  const paths = [isFile(subject) ? subject : null, module].filter((path) => path !== null);
+  const from = (path: string): string => `here(${JSON.stringify(relative(dirname(resolve(file)), resolve(path)).replaceAll("\\", "/"))})`;
+  const parts = [`subject: ${isFile(subject) ? from(subject) : JSON.stringify(subject)}`, `module: ${module === null ? "null" : from(module)}`, `properties: ${JSON.stringify(properties)}`];
+  if (paths.length === 0) return { head: "", here: "", subject: `{ ${parts.join(", ")} }` };
+  const head = 'import { fileURLToPath } from "node:url";\n';
+  const here = "\nconst here = (path) => fileURLToPath(new URL(path, import.meta.url));\n";
+  return { head, here, subject: `{ ${parts.join(", ")} }` };
 }
 
 const commented = (text: string): string => text.split("\n").map((line) => `// ${line}`.trimEnd()).join("\n");

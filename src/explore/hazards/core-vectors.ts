@@ -1,4 +1,4 @@
-import { IrqBypassConsumer, IrqBypassProducer, irqBypassOf } from "../../host/irqbypass.js";
+import { irqBypassOf } from "../../host/irqbypass.js";
 import { AckNotifier, registerAckNotifier, unregisterAckNotifier } from "../../kvm/notifiers.js";
 import type { Vm } from "../../kvm/vm.js";
 import type { Hazards } from "../../sim/hazards.js";
@@ -7,6 +7,7 @@ import { EIO } from "../../uapi/errno.js";
 import { KVM_IRQFD_FLAG_RESAMPLE as RESAMPLE } from "../../uapi/kvm.js";
 import { explore } from "../explorer.js";
 import { CoreStage } from "../stages/core-stage.js";
+import { LoggedConsumer, LoggedProducer } from "../stages/logged-bypass.js";
 import { Thread } from "../stages/threads.js";
 import { entry, EOI, X86Machine } from "../stages/x86-machine.js";
 import { shown } from "./cases.js";
@@ -45,60 +46,16 @@ export function vector40(hazards: Partial<Hazards>): string | null {
   return shown(() => [taken.length, m.count(r1), m.ioapic(vm, PIN).irr], [0, 1, 0]);
 }
 
-class Logged extends IrqBypassConsumer {
-  constructor(private readonly log: string[]) {
-    super();
-  }
-
-  override *addProducer(): Step<number> {
-    this.log.push("c.add");
-    return -EIO;
-  }
-
-  override *delProducer(): Step<void> {
-    this.log.push("c.del");
-  }
-
-  override *stop(): Step<void> {
-    this.log.push("c.stop");
-  }
-
-  override *start(): Step<void> {
-    this.log.push("c.start");
-  }
-}
-
-class LoggedProducer extends IrqBypassProducer {
-  constructor(private readonly log: string[]) {
-    super(7);
-  }
-
-  override *addConsumer(): Step<number> {
-    this.log.push("p.add");
-    return 0;
-  }
-
-  override *delConsumer(): Step<void> {
-    this.log.push("p.del");
-  }
-
-  override *stop(): Step<void> {
-    this.log.push("p.stop");
-  }
-
-  override *start(): Step<void> {
-    this.log.push("p.start");
-  }
-}
-
 /** Vector 94: a consumer that refuses ends the connection, and what was stopped is started. */
 export function vector94(hazards: Partial<Hazards>): string | null {
   const stage = new CoreStage(hazards);
   const manager = irqBypassOf(stage.sim);
   const key = stage.context(stage.eventfd());
   const log: string[] = [];
+  const consumer = new LoggedConsumer(log);
+  consumer.answer = -EIO;
   run(manager.registerProducer(new LoggedProducer(log), key));
-  const answer = run(manager.registerConsumer(new Logged(log), key));
+  const answer = run(manager.registerConsumer(consumer, key));
   return shown(() => [answer, ...log], [-EIO, "p.stop", "c.stop", "p.add", "c.add", "p.del", "c.start", "p.start"]);
 }
 

@@ -4,7 +4,7 @@ import { Arguments } from "../../vmm/arguments.js";
 import { type GsiRoute, KvmVm } from "../../vmm/kvm.js";
 import { MessageVector, type RouteOwner } from "../../vmm/message-vector.js";
 import { must } from "../../vmm/must.js";
-import type { Property } from "../property.js";
+import { MessageSent } from "../properties/message-sent.js";
 import type { Protocol } from "../protocol.js";
 import { CoreStage } from "../stages/core-stage.js";
 import { Raise, Thread } from "../stages/threads.js";
@@ -36,23 +36,6 @@ class OneVector implements RouteOwner {
   *maskAndUnmask(): Step<void> {
     yield* this.vector.mask();
     yield* this.vector.unmask();
-  }
-}
-
-/** The device signals once: a message goes to the guest, whoever consumed the signal. */
-class MessageSent implements Property {
-  readonly name = "message-sent";
-  readonly sentence = "a message that the device signalled reaches the guest's controller";
-  readonly hears = ["kvm_msi_set_irq"] as const;
-  private isSent = false;
-
-  hear(): null {
-    this.isSent = true;
-    return null;
-  }
-
-  end(): string | null {
-    return this.isSent ? null : "the signal was consumed and no message sent: the interrupt is lost";
   }
 }
 

@@ -1,4 +1,5 @@
 import { KVM_IRQ_ROUTING_IRQCHIP, KVM_IRQ_ROUTING_MSI, KVM_SET_GSI_ROUTING } from "../../uapi/kvm.js";
+import { MessageSent } from "../properties/message-sent.js";
 import { NoInterruptLost } from "../properties/no-interrupt-lost.js";
 import { type RoutedMessage, WholeRoutes } from "../properties/whole-routes.js";
 import type { Heard, Property } from "../property.js";
@@ -56,27 +57,10 @@ export const assignMessageAgainstSignal: Protocol = {
     stage.setRoutes(message(BEFORE));
     const fd = stage.eventfd();
     return stage.program([stage.irqfdCall("assign", { fd, gsi: GSI }), new Raise(stage.driver(fd))], {
-      properties: [new NoInterruptLost(), new WholeRoutes([MESSAGES[0]]), new Sent()],
+      properties: [new NoInterruptLost(), new WholeRoutes([MESSAGES[0]]), new MessageSent()],
     });
   },
 };
-
-/** What is counted as injected went out as a message. */
-class Sent implements Property {
-  readonly name = "sent";
-  readonly sentence = "an event of an irqfd whose GSI leads to a message is sent as one";
-  readonly hears = ["kvm_msi_set_irq"] as const;
-  private isSent = false;
-
-  hear(): null {
-    this.isSent = true;
-    return null;
-  }
-
-  end(): string | null {
-    return this.isSent ? null : "H3: the event was consumed, and no message sent";
-  }
-}
 
 export const assignAgainstReroute: Protocol = {
   name: "assign-against-reroute",

@@ -7,11 +7,11 @@ import type { Property } from "../../explore/property.js";
 import type { Protocol } from "../../explore/protocol.js";
 import { isRule, ruleProperty } from "../../explore/rule.js";
 import { threadsProtocol } from "../../explore/threads-protocol.js";
-import { readText } from "../../node/read-text.js";
+import { readText } from "../read-text.js";
 import { type ExplorationFile, readExploration, type SearchSettings } from "../../scenario/exploration.js";
 import { readScenario } from "../../scenario/scenario.js";
 import { PersonError } from "../../sim/person-error.js";
-import { requestOf } from "../run-options.js";
+import { requestOf } from "../delivery-request.js";
 import { propertyNamed, protocolNamed } from "../../explore/catalogue.js";
 import type { PropertyMaker } from "../../explore/properties/index.js";
 
@@ -40,11 +40,14 @@ interface Extras {
 export const isFile = (subject: string): boolean => /\.ya?ml$/i.test(subject) || /[/\\]/.test(subject);
 
 /** Does a scenario file describe a board and its device, rather than a protocol? */
-export const isWholeMachine = (file: string): boolean => hasBoard(readText(file));
-
 const hasBoard = (text: string): boolean => /^board\s*:/m.test(text);
 
-/** For a worker: the same protocol as {@link loadSubject}'s. */
+/**
+ * The same protocol as {@link loadSubject}'s: a built-in one by its name, a person's own by its module, or that of a scenario file.
+ * Paths are absolute, or from the working directory.
+ *
+ * @throws PersonError when a file, a protocol, a property or a rule is not there or is wrong
+ */
 export async function loadProtocol(source: ProtocolSource): Promise<Protocol> {
   return (await loadSubject(source)).protocol;
 }
