@@ -9,8 +9,13 @@ const virq = fileURLToPath(new URL("../bin/virq.js", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "virq-stop-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A search that would take hours, and Ctrl-C after each of so many milliseconds. */
-function interrupted(args, ms) {
+/** A search that would take hours, and Ctrl-C after each of so many milliseconds; later, on a machine so busy that virq does not listen yet. */
+async function interrupted(args, ms) {
+  const ended = await signalled(args, ms);
+  return ended.status === null ? interrupted(args, ms.map((each) => 2 * each)) : ended;
+}
+
+function signalled(args, ms) {
   return new Promise((done) => {
     const child = spawn(process.execPath, [virq, "explore", ...args], { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
     let [out, err] = ["", ""];
