@@ -62,6 +62,8 @@ protocols.push(
   wrong("check-throws", () => ({ ...one(), check: boom })),
   wrong("end-throws", () => ({ ...one(), end: boom })),
   wrong("program-throws", boom),
+  wrong("end-counts", () => ({ ...one(), end: () => 5 })),
+  wrong("nobody", () => ({ ...one(), contexts: [] })),
   wrong("no-program", () => ({})),
 );
 export const properties = [
@@ -229,6 +231,9 @@ describe("a wrong request is one sentence, status 2", () => {
     [["explore", "assign-against-signal", "--module", bare], /^virq: --module .*bare\.mjs: it exports neither "protocols" nor "properties"$/],
     [["explore", "lost-update", "--module", mine, "--property", "throws"], /^virq: property throws: its hear\(\) threw TypeError: no such field$/],
     [["explore", "assign-against-signal", "--property", "progress"], /^virq: the property progress needs of a program its vCPUs: a protocol of your own asks it by new Progress\(vcpus\) among its program's properties$/],
+    [["explore", "end-counts", "--module", mine], /^virq: protocol end-counts: its end\(\) answered 5: null where all is well, else a sentence$/],
+    [["explore", "nobody", "--module", mine], /^virq: protocol nobody: its program\(\) has no contexts: nothing would run$/],
+    [["explore", file("empty.yaml", "contexts: {}\n")], /contexts is empty: nothing would run/],
     [["explore", "check-throws", "--module", mine], /^virq: protocol check-throws: its check\(\) threw Error: boom$/],
     [["explore", "check-throws", "--module", mine, "--workers", "2"], /^virq: protocol check-throws: its check\(\) threw Error: boom$/],
     [["explore", "end-throws", "--module", mine], /^virq: protocol end-throws: its end\(\) threw Error: boom$/],

@@ -21,11 +21,14 @@ export function asking(protocol: Protocol, makers: readonly (() => Property)[]):
 
 /** A protocol of a person's own, whose methods may throw: that is said of it, and is no finding. */
 export function carefully(protocol: Protocol): Protocol {
-  const ask = <T>(what: string, answer: () => T): T => asked(`protocol ${protocol.name}`, what, answer);
+  const whose = `protocol ${protocol.name}`;
+  const ask = <T>(what: string, answer: () => T): T => asked(whose, what, answer);
+  const judged = (what: string, answer: () => string | null): string | null => verdict(whose, what, answer);
   return {
     ...protocol,
     program(hazards) {
       const program = ask("program()", () => protocol.program(hazards));
+      if (isProgram(program) && program.contexts.length === 0) throw new PersonError(`protocol ${protocol.name}: its program() has no contexts: nothing would run`);
       if (!isProgram(program)) throw new PersonError(`protocol ${protocol.name}: its program() gives no { sim, contexts, check() }`);
       const { sim, contexts, properties = [], before = [] } = program;
       return {
@@ -33,8 +36,8 @@ export function carefully(protocol: Protocol): Protocol {
         contexts,
         properties: properties.map((property) => careful(property)),
         before,
-        check: () => ask("check()", () => program.check()),
-        end: () => ask("end()", () => program.end?.() ?? null),
+        check: () => judged("check()", () => program.check()),
+        end: () => judged("end()", () => program.end?.() ?? null),
         outcome: () => ask("outcome()", () => program.outcome?.() ?? ""),
       };
     },
@@ -56,9 +59,16 @@ function asked<T>(whose: string, what: string, answer: () => T): T {
   }
 }
 
+/** @throws PersonError where it is neither null nor a sentence */
+function verdict(whose: string, what: string, answer: () => string | null): string | null {
+  const said: unknown = asked(whose, what, answer);
+  if (said === null || typeof said === "string") return said;
+  throw new PersonError(`${whose}: its ${what} answered ${String(said)}: null where all is well, else a sentence`);
+}
+
 /** A property of a person's own may throw: that is said of it, and is no finding. */
 function careful(property: Property): Property {
-  const ask = (what: string, answer: () => string | null): string | null => asked(`property ${property.name}`, what, answer);
+  const ask = (what: string, answer: () => string | null): string | null => verdict(`property ${property.name}`, what, answer);
   const { name, sentence, hears, anyOrder } = property;
   return {
     name,

@@ -55,6 +55,7 @@ export const explorationSchema = z
     ...searchFields,
   })
   .refine((each) => (each.protocol === undefined) !== (each.contexts === undefined), "name either a protocol, or contexts")
+  .refine((each) => each.contexts === undefined || Object.keys(each.contexts).length > 0, "contexts is empty: nothing would run")
   .refine((each) => each.protocol === undefined || Object.keys(each.irqfds).length === 0, "a protocol brings its own irqfds: leave irqfds out")
   .describe("A virq exploration: a protocol or a few threads, what must hold, and how to search");
 /** What an exploration file says, defaults filled in. */
