@@ -2,12 +2,16 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
 import { LAYERS, layeringFaults } from "./layers.js";
-import { linkFaults, linksOf } from "./links.js";
+import { linkFaults, linksOf, tableFaults } from "./links.js";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 
 it("every link of the project's pages leads somewhere", () => {
   expect(linkFaults(root)).toEqual([]);
+});
+
+it("every test that a table of vectors names is there", () => {
+  expect(tableFaults(root)).toEqual([]);
 });
 
 it("the walk of src/README.md passes through the layers in both directions", () => {

@@ -25,7 +25,7 @@ export interface Difference {
   readonly got: string;
 }
 
-/** A difference that the table declares (x86-known.ts), and the step and fields that met it. */
+/** A difference that the table declares (x86/known.ts), and the step and fields that met it. */
 export interface KnownMet {
   readonly name: string;
   readonly flavour: Flavour;

@@ -4,7 +4,7 @@ import type { X86Call } from "./vector.js";
 
 export type Make = (choose: Chooser) => X86Call;
 
-// Calls of generated sequences but those that the guest makes (x86-guest-calls.ts): they mostly mean something, sometimes nothing.
+// Calls of generated sequences but those that the guest makes (guest-calls.ts): they mostly mean something, sometimes nothing.
 
 export const EVENTFDS = ["e0", "e1", "e2", "e3"];
 export const RESAMPLEFDS = ["r0", "r1"];

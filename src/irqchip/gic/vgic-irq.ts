@@ -65,7 +65,7 @@ export class VgicIrq {
   owner: object | null = null;
   /** A list register holds it now. */
   onLr = false;
-  /** LPI: users, and the list that it is on (lpis.ts). */
+  /** LPI: users, and the list that it is on (its/lpis.ts). */
   pins = 1;
 
   /** The ap_list that it is on, and its place there; by that list's lock. */

@@ -44,7 +44,7 @@ export const NO_GUEST: GuestCpu = new Nothing();
 
 /**
  * One virtual CPU of an arm64 VM: registers, timers, and what its interrupt controller adds to KVM_RUN (host-irq.md 3,
- * 4). What happens to it is in kick.ts (from outside), vcpu-run.ts and arm64-run.ts (KVM_RUN), halt.ts, timer.ts,
+ * 4). What happens to it is in ../kick.ts (from outside), ../vcpu-run.ts and run.ts (KVM_RUN), ../halt.ts, timer.ts,
  * mmio-exit.ts and psci.ts.
  */
 export class Vcpu extends VcpuCore {

@@ -74,7 +74,7 @@ const NO_X86_GUEST: X86GuestCpu = new Nothing();
 
 /**
  * One virtual CPU of an x86 VM: registers, pending and injected events (x86-irqchip.md 7.4, 14.2), and its local APIC
- * unless the mode is none. Event injection is in x86-events.ts, KVM_RUN in vcpu-run.ts and x86-run.ts.
+ * unless the mode is none. Event injection is in events.ts, KVM_RUN in ../vcpu-run.ts and run.ts.
  */
 export class VcpuX86 extends VcpuCore implements X86Vcpu, InitTarget {
   declare readonly stat: X86VcpuStats;
