@@ -1,19 +1,9 @@
 import { readFileSync } from "node:fs";
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { backendComparisonSchema } from "../delivery/backends/result.js";
-import { main } from "./main.js";
+import { virq } from "./command.fixture.js";
 
-afterEach(() => vi.restoreAllMocks());
-
-async function virq(...args: string[]): Promise<{ status: number; out: string; err: string }> {
-  let [out, err] = ["", ""];
-  vi.spyOn(process.stdout, "write").mockImplementation((text) => ((out += String(text)), true));
-  vi.spyOn(process.stderr, "write").mockImplementation((text) => ((err += String(text)), true));
-  const status = await main(["node", "virq", ...args]);
-  vi.restoreAllMocks();
-  return { status, out, err };
-}
 
 describe("virq compare --backend", () => {
   it("without a board takes one that has all three", async () => {

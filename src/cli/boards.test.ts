@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { builtinBoard, BUILTIN_BOARD_NAMES } from "../board/builtin.js";
 import { type Board } from "../board/board.js";
@@ -13,19 +13,10 @@ import { describe as describeTree, readBoard } from "../board/read-board.js";
 import { boardJson } from "./boards.js";
 import { boardsOutput } from "./boards-schema.js";
 import { boardText } from "./boards-text.js";
-import { main } from "./main.js";
+import { virq } from "./command.fixture.js";
 
 const folder = mkdtempSync(join(tmpdir(), "virq-boards-"));
-afterEach(() => vi.restoreAllMocks());
 process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
-
-async function virq(...args: string[]): Promise<{ status: number; out: string; err: string }> {
-  let [out, err] = ["", ""];
-  vi.spyOn(process.stdout, "write").mockImplementation((text) => ((out += String(text)), true));
-  vi.spyOn(process.stderr, "write").mockImplementation((text) => ((err += String(text)), true));
-  const status = await main(["node", "virq", ...args]);
-  return { status, out, err };
-}
 
 function file(name: string, bytes: Uint8Array): string {
   const path = join(folder, name);

@@ -2,28 +2,20 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { conformanceFile } from "../conform/vector.js";
 import { KNOWN_DIFFERENCES } from "../conform/x86/known.js";
 import { conformKnownOutput } from "./conform-known.js";
 import { conformOutput } from "./conform-schema.js";
-import { main } from "./main.js";
+import { virq } from "./command.fixture.js";
 
 const recorded = fileURLToPath(new URL("../../../test/conformance/qemu-gicv3.json.gz", import.meta.url));
 const recordedKvm = fileURLToPath(new URL("../../../test/conformance/kvm-x86-irq.json.gz", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "virq-conform-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-afterEach(() => vi.restoreAllMocks());
 
-async function virq(...args: string[]): Promise<{ status: number; out: string; err: string }> {
-  let [out, err] = ["", ""];
-  vi.spyOn(process.stdout, "write").mockImplementation((text) => ((out += String(text)), true));
-  vi.spyOn(process.stderr, "write").mockImplementation((text) => ((err += String(text)), true));
-  const status = await main(["node", "virq", "conform", ...args]);
-  vi.restoreAllMocks();
-  return { status, out, err };
-}
+const conform = (...args: string[]): ReturnType<typeof virq> => virq("conform", ...args);
 
 const step = { op: "sysRead", reg: "ICC_PMR_EL1", cpu: 0 };
 const wrong = join(folder, "wrong.json");
@@ -46,33 +38,33 @@ describe("virq conform", () => {
     [[wrong, "--steps", "60"], /^virq: --steps 60: it does nothing without --diff --random N/],
     [[empty], /empty.json has no vectors: name a file that has some$/m],
   ])("a request that means nothing is refused in one sentence, status 2: %j", async (args, sentence) => {
-    const { status, out, err } = await virq(...args);
+    const { status, out, err } = await conform(...args);
     expect([status, out]).toEqual([2, ""]);
     expect(err).toMatch(sentence);
     expect(err.trimEnd().split("\n")).toHaveLength(1);
   });
 
   it("prints a line for each vector and the counts last; status 0 when all agree", async () => {
-    const { status, out } = await virq(recorded, "--target", "physical");
+    const { status, out } = await conform(recorded, "--target", "physical");
     const lines = out.trimEnd().split("\n");
     expect([status, lines.length, lines.slice(-2)]).toEqual([0, 169, ["2386 answers compared", "167 passed, 0 failed, 0 skipped"]]);
     expect(lines[0]).toBe("passed   qemu-gicv3-gicd-reset-0  distributor registers after reset");
   });
 
   it("shows the first step that differs; status 1", async () => {
-    const { status, out } = await virq(wrong);
+    const { status, out } = await conform(wrong);
     expect([status, out]).toEqual([1, "FAILED   pmr  step 0: cpu 0 reads ICC_PMR_EL1: expected 0xf8, got 0x0\n1 answer compared\n0 passed, 1 failed, 0 skipped\n"]);
   });
 
   it("--only takes the vectors named; one that is not there is refused", async () => {
-    const { out } = await virq(recorded, "--target", "physical", "--only", "qemu-gicv3-vtimer-0", "--only", "qemu-gicv3-preempt-1");
+    const { out } = await conform(recorded, "--target", "physical", "--only", "qemu-gicv3-vtimer-0", "--only", "qemu-gicv3-preempt-1");
     expect(out).toMatch(/\n2 passed, 0 failed, 0 skipped\n$/);
-    const { status, err } = await virq(recorded, "--only", "nothing");
+    const { status, err } = await conform(recorded, "--only", "nothing");
     expect([status, err]).toEqual([2, `virq: --only nothing: ${recorded} has no vector of this id\n`]);
   });
 
   it("--json keeps to its schema", async () => {
-    const { status, out } = await virq(wrong, "--json");
+    const { status, out } = await conform(wrong, "--json");
     expect([status, conformOutput.parse(JSON.parse(out)).failed]).toEqual([1, 1]);
   });
 
@@ -82,7 +74,7 @@ describe("virq conform", () => {
     ["qemu-lapic", 582, 46],
     ["qemu-gicv3", 2386, 179],
   ])("says of %s how many of its answers are the kernel's own", async (name, answers, kvmAnswers) => {
-    const { status, out } = await virq(fileURLToPath(new URL(`../../../test/conformance/${name}.json.gz`, import.meta.url)), "--json");
+    const { status, out } = await conform(fileURLToPath(new URL(`../../../test/conformance/${name}.json.gz`, import.meta.url)), "--json");
     expect([status, conformOutput.parse(JSON.parse(out))]).toMatchObject([0, { failed: 0, skipped: 0, answers, kvmAnswers }]);
   });
 
@@ -99,45 +91,45 @@ describe("virq conform", () => {
       guest({ do: "in8", port: 0x20 }, { value: 0x84 }),
     ];
     writeFileSync(file, JSON.stringify([{ id: "poll", title: "poll", kind: "pic", flavour: "any", steps }]));
-    expect((await virq(file)).status).toBe(0);
-    expect(await virq(file, "--compat", "linux-6.1")).toMatchObject({ status: 1, out: expect.stringContaining("step 6: guest do=in8 port=32: expected value 132, got value 4") });
+    expect((await conform(file)).status).toBe(0);
+    expect(await conform(file, "--compat", "linux-6.1")).toMatchObject({ status: 1, out: expect.stringContaining("step 6: guest do=in8 port=32: expected value 132, got value 4") });
   });
 
   it("--compat takes every release that the model knows, and says so of another", async () => {
-    expect((await virq(recordedKvm, "--compat", "linux-6.18", "--only", "line-001")).status).toBe(0);
-    expect(await virq(recordedKvm, "--compat", "linux-7.3")).toEqual({ status: 2, out: "", err: "virq: --compat linux-7.3: newest, linux-2026, or a release from linux-3.9 to linux-6.18 is wanted\n" });
-    expect(await virq(recorded, "--target", "virtual", "--compat", "linux-6.4")).toMatchObject({ status: 2, err: "virq: --compat linux-6.4: of Arm's controllers the model knows newest and linux-6.1; give one of them\n" });
+    expect((await conform(recordedKvm, "--compat", "linux-6.18", "--only", "line-001")).status).toBe(0);
+    expect(await conform(recordedKvm, "--compat", "linux-7.3")).toEqual({ status: 2, out: "", err: "virq: --compat linux-7.3: newest, linux-2026, or a release from linux-3.9 to linux-6.18 is wanted\n" });
+    expect(await conform(recorded, "--target", "virtual", "--compat", "linux-6.4")).toMatchObject({ status: 2, err: "virq: --compat linux-6.4: of Arm's controllers the model knows newest and linux-6.1; give one of them\n" });
   });
 
   it("a model of an older kernel that fails is told by which known difference", async () => {
-    const { status, out } = await virq(recordedKvm, "--compat", "linux-6.3", "--only", "resample-014");
+    const { status, out } = await conform(recordedKvm, "--compat", "linux-6.3", "--only", "resample-014");
     expect([status, out]).toEqual([1, expect.stringMatching(/^FAILED   resample-014 {2}step \d+: .*\(known: unmaskAsksResampler; version, kernels before 6\.4: .*\)\nknown {4}1 steps of 1 vectors: unmaskAsksResampler/)]);
   });
 
   it("a file of which nothing ran is no success: one sentence, status 2", async () => {
-    const { status, err } = await virq(recordedKvm, "--only", "pvm-001", "--only", "pvm-002");
+    const { status, err } = await conform(recordedKvm, "--only", "pvm-001", "--only", "pvm-002");
     expect([status, err]).toEqual([2, expect.stringMatching(/^virq: .*kvm-x86-irq\.json\.gz: nothing of it ran, all 2 vectors were skipped, the first \(pvm-001\) because: seen only on kvm-pvm, .*; choose other vectors, or another --target\n$/)]);
   });
 
   it("--known prints the table of known differences, which docs/known-differences.md has, too", async () => {
-    const { status, out } = await virq("--known");
+    const { status, out } = await conform("--known");
     expect([status, out.match(/^ {2}reason /gm)?.length]).toEqual([0, KNOWN_DIFFERENCES.length]);
     expect(readFileSync(new URL("../../../docs/known-differences.md", import.meta.url), "utf8")).toContain(out);
-    const { out: json } = await virq("--known", "--json");
+    const { out: json } = await conform("--known", "--json");
     expect(conformKnownOutput.parse(JSON.parse(json)).map(({ name }) => name)).toEqual(KNOWN_DIFFERENCES.map(({ name }) => name));
-    expect((await virq("--known", wrong)).err).toBe(`virq: --known: it prints a table, and reads no file: leave ${wrong} out\n`);
-    expect((await virq("--known", "--diff")).err).toMatch(/^virq: --diff true: it does nothing with --known/);
+    expect((await conform("--known", wrong)).err).toBe(`virq: --known: it prints a table, and reads no file: leave ${wrong} out\n`);
+    expect((await conform("--known", "--diff")).err).toMatch(/^virq: --diff true: it does nothing with --known/);
   });
 
   it("a file that cannot be read or a target that does not exist is one sentence and status 2", async () => {
-    expect(await virq(join(folder, "none.json"))).toMatchObject({ status: 2, out: "", err: `virq: ${join(folder, "none.json")}: cannot be read (ENOENT)\n` });
-    expect((await virq(wrong, "--target", "bare")).status).toBe(2);
+    expect(await conform(join(folder, "none.json"))).toMatchObject({ status: 2, out: "", err: `virq: ${join(folder, "none.json")}: cannot be read (ENOENT)\n` });
+    expect((await conform(wrong, "--target", "bare")).status).toBe(2);
   });
 
   it("a target of the other architecture is one sentence and status 2", async () => {
-    expect(await virq(recorded, "--target", "model")).toEqual({ status: 2, out: "", err: `virq: --target model: it takes x86 vectors, and ${recorded} has none; leave --target out\n` });
+    expect(await conform(recorded, "--target", "model")).toEqual({ status: 2, out: "", err: `virq: --target model: it takes x86 vectors, and ${recorded} has none; leave --target out\n` });
     const pic = fileURLToPath(new URL("../../../test/conformance/qemu-pic.json.gz", import.meta.url));
-    expect((await virq(pic, "--target", "virtual")).status).toBe(2);
+    expect((await conform(pic, "--target", "virtual")).status).toBe(2);
   });
 
   it.each([

@@ -1,21 +1,12 @@
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { comparisonSchema } from "../delivery/result.js";
 import { realBoardsHere, realPath, WHY_SKIPPED } from "../board/fdt.fixture.js";
-import { main } from "./main.js";
+import { virq } from "./command.fixture.js";
 
 const EXAMPLE = fileURLToPath(new URL("../../../examples/d05-direct-injection.yaml", import.meta.url));
 const ALL = ["userspace", "userspace+eoi", "irqfd", "irqfd+resample", "forward", "direct", "direct:runnable", "direct:blocked"];
-afterEach(() => vi.restoreAllMocks());
-
-async function virq(...args: string[]): Promise<{ status: number; out: string; err: string }> {
-  let [out, err] = ["", ""];
-  vi.spyOn(process.stdout, "write").mockImplementation((text) => ((out += String(text)), true));
-  vi.spyOn(process.stderr, "write").mockImplementation((text) => ((err += String(text)), true));
-  const status = await main(["node", "virq", ...args]);
-  return { status, out, err };
-}
 
 const cells = (out: string, label: string): string[] => out.split("\n").find((line) => line.startsWith(`${label}  `))?.trim().split(/ {2,}/).slice(1) ?? [];
 

@@ -1,22 +1,13 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, it, vi } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { exploreListOutput, exploreOutput, museumOutput, replayOutput } from "./explore/schema.js";
-import { main } from "./main.js";
+import { virq } from "./command.fixture.js";
 
 const folder = mkdtempSync(join(tmpdir(), "virq-explore-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-async function virq(...args: string[]): Promise<{ status: number; out: string; err: string }> {
-  let [out, err] = ["", ""];
-  vi.spyOn(process.stdout, "write").mockImplementation((text) => ((out += String(text)), true));
-  vi.spyOn(process.stderr, "write").mockImplementation((text) => ((err += String(text)), true));
-  const status = await main(["node", "virq", ...args]);
-  vi.restoreAllMocks();
-  return { status, out, err };
-}
 
 function file(name: string, text: string): string {
   const path = join(folder, name);

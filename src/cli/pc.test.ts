@@ -1,21 +1,12 @@
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { comparisonSchema } from "../delivery/result.js";
-import { main } from "./main.js";
+import { virq } from "./command.fixture.js";
 
 const folder = mkdtempSync(join(tmpdir(), "virq-pc-"));
-afterEach(() => vi.restoreAllMocks());
 process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
-
-async function virq(...args: string[]): Promise<{ status: number; out: string; err: string }> {
-  let [out, err] = ["", ""];
-  vi.spyOn(process.stdout, "write").mockImplementation((text) => ((out += String(text)), true));
-  vi.spyOn(process.stderr, "write").mockImplementation((text) => ((err += String(text)), true));
-  const status = await main(["node", "virq", ...args]);
-  return { status, out, err };
-}
 
 describe("the built-in PC on the command line", () => {
   it("compare needs no device: pin and message of the NVMe-class function, under the x86 profile", async () => {

@@ -1,15 +1,6 @@
-import { describe, expect, it, vi } from "vitest";
-import { main } from "./main.js";
+import { describe, expect, it } from "vitest";
+import { virq } from "./command.fixture.js";
 import { pciFunction } from "./pci-option.js";
-
-async function virq(...args: string[]): Promise<{ status: number; out: string; err: string }> {
-  let [out, err] = ["", ""];
-  vi.spyOn(process.stdout, "write").mockImplementation((text) => ((out += String(text)), true));
-  vi.spyOn(process.stderr, "write").mockImplementation((text) => ((err += String(text)), true));
-  const status = await main(["node", "virq", ...args]);
-  vi.restoreAllMocks();
-  return { status, out, err };
-}
 
 describe("--pci", () => {
   it("says a function in one word", () => {
