@@ -2,6 +2,7 @@
 // kick, the guest's own exits and its program: what x86-irqfd.js measures of an x86 VM. Every cycle looks whether its
 // interrupt came, ended and, by level, was sampled again.
 import { itsScene } from "./its.js";
+import { AT_HAND, path } from "./measure.js";
 
 const from = (name) => import(new URL(`../dist/straight/${name}.js`, import.meta.url).href);
 const [{ ArmMachine }, K, { run }] = await Promise.all(["explore/stages/arm-machine", "uapi/kvm", "sim/step"].map(from));
@@ -42,7 +43,7 @@ function spi(config) {
 }
 
 /** A message to an LPI, whose translation the ITS's cache knows or does not. */
-export function lpiCycle({ isCached }) {
+function lpiCycle({ isCached }) {
   const { m, fd, vm, dist } = itsScene({});
   const trigger = m.eventfd();
   m.route(fd, [{ gsi: MESSAGE_GSI, type: K.KVM_IRQ_ROUTING_MSI, flags: K.KVM_MSI_VALID_DEVID, words: [TRANSLATER, 0, 0, 0] }]);
@@ -66,7 +67,7 @@ export function lpiCycle({ isCached }) {
 }
 
 /** An edge SPI. */
-export function edgeCycle() {
+function edgeCycle() {
   const { m, fd, serve } = spi("edge");
   const trigger = m.eventfd();
   m.irqfd(fd, trigger, GSI);
@@ -78,7 +79,7 @@ export function edgeCycle() {
 }
 
 /** A level SPI: the end lowers the line and signals the resamplefd. */
-export function levelCycle() {
+function levelCycle() {
   const { m, fd, serve } = spi("level");
   const [trigger, resample] = [m.eventfd(), m.eventfd()];
   m.irqfd(fd, trigger, GSI, K.KVM_IRQFD_FLAG_RESAMPLE, resample);
@@ -91,3 +92,11 @@ export function levelCycle() {
     if (told.signals !== signals + 1 || irq.lineLevel) throw new Error("the level cycle does not come round");
   };
 }
+
+/** @type {import("./measure.js").Scenes} */
+export const scenes = {
+  level: (note) => path(note, "level cycle with resample, vGICv3, eventfd to resamplefd", levelCycle(), { budget: 500, remark: AT_HAND }),
+  edge: (note) => path(note, "edge by irqfd, vGICv3, eventfd to EOI", edgeCycle(), { budget: 250, remark: AT_HAND }),
+  lpi: (note) => path(note, "MSI to an LPI by irqfd, eventfd to EOI", lpiCycle({ isCached: true }), { budget: 250, remark: AT_HAND }),
+  uncached: (note) => path(note, "  translation not remembered", lpiCycle({ isCached: false }), { budget: 600, remark: AT_HAND }),
+};

@@ -1,5 +1,7 @@
 // Direct injection (GICv4) of a device's message into a resident vPE, from the write to GITS_TRANSLATER to the guest's EOI:
 // ITS tables in host memory, pending and configuration tables, virtual CPU interface. Every cycle looks that its vLPI came.
+import { path, perCall } from "./measure.js";
+
 const from = (name) => import(new URL(`../dist/straight/${name}.js`, import.meta.url).href);
 const [{ Sim }, { ItsHost }, { ItsVm, ItsVpe, vlpiProperties }, { allocateVcpuIrqs }, { VlpiCommand }, { schedule }, { irqActivate }] = await Promise.all(
   ["sim/sim", "host/its/its-host", "host/its/its-vm", "host/its/vpes", "host/its/vlpis", "host/its/residency", "host/irq/state"].map(from),
@@ -28,7 +30,7 @@ class Card {
  *
  * @returns the cycle: one message of each event in turn, taken and ended
  */
-export function directCycle({ cpus = 1, events = 1, perDevice = events } = {}) {
+function directCycle({ cpus = 1, events = 1, perDevice = events } = {}) {
   const its = ItsHost.create(new Sim({ cpus: cpus + 1 }), cpus, { hw: "v4.0" });
   const { driver, gic, host, msi } = its;
   const vm = new ItsVm(driver.nodes.length);
@@ -61,3 +63,12 @@ export function directCycle({ cpus = 1, events = 1, perDevice = events } = {}) {
     next = next + 1 === messages.length ? 0 : next + 1;
   };
 }
+
+/** @type {import("./measure.js").Scenes} */
+export const scenes = {
+  direct: (note) => path(note, "message injected directly into a resident vPE, to the EOI", directCycle(), { budget: 120 }),
+  many(note) {
+    const cycle = directCycle({ cpus: 256, events: 222 * 256, perDevice: 256 });
+    note("  of 56,832 events in turn, 256 on each of 222 devices; 256 vPEs", perCall(cycle), "ns", { remark: "every LPI but those of the doorbells" });
+  },
+};

@@ -1,16 +1,14 @@
-// `npm run bench -- explore`, or `node --expose-gc bench/explore.js`: how fast the explorer is, what the reduction saves,
-// what a second worker brings, and what a long search keeps. CPU time, so that others on the machine count little; the
-// two workers are measured by the clock, and mean something only where two cores are idle.
-import { execFileSync } from "node:child_process";
-import { loadavg } from "node:os";
+// How fast the explorer is, what the reduction saves, what a second worker brings, and what a long search keeps. CPU time, so
+// that others on the machine count little; the two workers are measured by the clock, and mean something only where two cores
+// are idle.
 import { performance } from "node:perf_hooks";
-import { fileURLToPath } from "node:url";
+import { hundredth } from "./measure.js";
 
 const from = (name) => import(new URL(`../dist/stepped/${name}.js`, import.meta.url).href);
-const { search } = await from("explore/search");
+const { search, setUp } = await from("explore/search");
 const { PROTOCOLS } = await from("explore/protocols/index");
 const { searchInParallel } = await from("node/explore/parallel");
-const loader = new URL("./protocol.js", import.meta.url).href;
+const loader = new URL("./explore-protocol.js", import.meta.url).href;
 const { loadProtocol } = await import(loader);
 const named = (name) => PROTOCOLS.find((protocol) => protocol.name === name);
 
@@ -26,14 +24,15 @@ function timed(protocol, options) {
 /** Executions after which the count of the full program is given up. */
 const FULL = 200_000;
 
-const round = (value) => (value < 100 ? Math.round(value * 100) / 100 : Math.round(value));
+/** Two digits behind the point matter below a hundred alone. */
+const round = (value) => (value < 100 ? hundredth(value) : Math.round(value));
 
 function speed(note) {
   const irqfd = timed(named("deassign-against-signal"), { preemptions: 2, executions: 15_000 });
-  note("explored, steps per second: deassign against two signals", round(irqfd.steps / irqfd.seconds), "/s", "at least 300000");
+  note("explored, steps per second: deassign against two signals", round(irqfd.steps / irqfd.seconds), "/s", { atLeast: 300_000 });
   const signal = timed(loadProtocol("signal-by-message"), { strategy: "random", executions: 30_000 });
   const steps = signal.steps / signal.executions;
-  note(`explored, executions per second: one signal to a message, ${steps} steps`, round(signal.executions / signal.seconds), "/s", "at least 20000");
+  note(`explored, executions per second: one signal to a message, ${steps} steps`, round(signal.executions / signal.seconds), "/s", { atLeast: 20_000 });
 }
 
 function reduction(note) {
@@ -42,7 +41,7 @@ function reduction(note) {
   const reduced = search(small, { strategy: "dpor", executions: 1_000_000 });
   note(`irqfd-life-small, every order${plain.exhausted ? "" : " (not all)"}`, plain.executions, "");
   note("  one of each class", reduced.executions, "");
-  note("  so many times fewer", round(plain.executions / (reduced.executions + reduced.blocked)), "", "at least 50");
+  note("  so many times fewer", round(plain.executions / (reduced.executions + reduced.blocked)), "", { atLeast: 50 });
   const ended = search(named("leave-against-signal"), { strategy: "dpor", executions: FULL });
   note(`leave-against-signal, one of each class${ended.exhausted ? "" : ": more than"}`, ended.executions, "");
   const full = search(named("irqfd-life"), { strategy: "dpor", executions: FULL });
@@ -63,24 +62,19 @@ async function parallel(note) {
     return (performance.now() - began) / 1000;
   };
   const [one, two] = [await seconds(1), await seconds(2)];
-  note("  two threads, times one, by the clock", round(one / two), "", "at least 1.7 where two cores are idle");
+  note("  two threads, times one, by the clock", round(one / two), "", { atLeast: 1.7, remark: "where two cores are idle" });
 }
 
-/** In a process of its own: this one has everything that was measured before. */
+/** The most resident memory of a process that makes a million executions and nothing else. */
 function memory(note) {
-  const most = Number(execFileSync(process.execPath, [fileURLToPath(new URL("./explore-memory.js", import.meta.url))], { encoding: "utf8" }));
-  note("memory while a million executions are made", round(most / 2 ** 20), "MiB", "less than 300");
+  const { coordinator } = setUp(loadProtocol("signal-by-message"), { strategy: "random", executions: 1_000_000 });
+  let most = 0;
+  coordinator.runAll(({ executions }) => {
+    most = Math.max(most, process.memoryUsage.rss());
+    return executions < 1_000_000;
+  });
+  note("memory while a million executions are made", round(most / 2 ** 20), "MiB", { budget: 300 });
 }
 
-/** @param {(what: string, value: number, unit: string, target?: string) => void} note */
-export async function exploreFigures(note) {
-  memory(note);
-  speed(note);
-  reduction(note);
-  await parallel(note);
-}
-
-if (import.meta.filename === process.argv[1]) {
-  await exploreFigures((what, value, unit, target) => console.log(`${what.padEnd(70)} ${String(value).padStart(9)} ${unit.padEnd(4)} ${target ?? ""}`.trimEnd()));
-  console.log(`load of the machine ${round(loadavg()[0])}`);
-}
+/** @type {import("./measure.js").Scenes} */
+export const scenes = { memory, speed, reduction, parallel };

@@ -1,4 +1,7 @@
-// Messages of a guest with an ITS: the whole way by an eventfd, and how the ITS bears every LPI that there is.
+// Messages of a guest with an ITS: the whole way by an eventfd, and how the ITS bears every LPI that there is, 224 events on
+// each of 256 devices.
+import { milliseconds, path, perCall, tenth, WHOLE_GUEST } from "./measure.js";
+
 const from = (name) => import(new URL(`../dist/straight/${name}.js`, import.meta.url).href);
 const [{ GicV3 }, { GicHost }, { KvmModule }, { KvmNode }, { Arm64 }, { DeviceNodes }, { Vmm, GUEST }, { GuestSoftware }, lpis, { Sim }, { run }, { ArmMachine }, A, K, { BusKind }] = await Promise.all(
   ["host/gic/gicv3", "host/gic/gic-host", "kvm/arm64/module", "kvm/system", "kvm/arm64/arm64", "host/device-nodes", "vmm/vmm", "guest/software", "guest/lpi-setup", "sim/sim", "sim/step", "explore/stages/arm-machine", "uapi/arm", "uapi/kvm", "kvm/io-bus"].map(from),
@@ -7,7 +10,7 @@ const DEVICE = 8;
 const GSI = 1000;
 
 /** A VMM with a guest of one vCPU that spins; a signal of the eventfd runs until the guest has ended its LPI. */
-export function lpiCycle({ isCached }) {
+function lpiCycle({ isCached }) {
   const sim = new Sim({ cpus: 4 });
   const gic = new GicV3({ cpus: 3, listRegisters: 4 });
   gic.boot();
@@ -110,7 +113,7 @@ export function itsScene({ vcpus = 1, devices = 1, events = 1 }) {
 }
 
 /** A message, from KVM's callback on, to the end of the LPI, of each event in turn; the vCPU enters its guest and leaves it for it. */
-export function messageCycle(size) {
+function messageCycle(size) {
   const { vm, dist, devices, events } = itsScene(size);
   const { armIrqchip } = vm;
   dist.enabled = true;
@@ -134,7 +137,7 @@ export function messageCycle(size) {
 }
 
 /** INV, MOVI, INT, CLEAR, MOVI, DISCARD, MAPTI, INV, of each event in turn: half a queue of them for each call of `round`. */
-export function commandRounds() {
+function commandRounds() {
   const scene = itsScene({ vcpus: 2, devices: 256, events: 224 });
   const { process, store, queue } = scene;
   const each = QUEUE_BYTES / 32;
@@ -158,14 +161,11 @@ export function commandRounds() {
 }
 
 /** Saves and restores everything that can be mapped: milliseconds of CPU time of each, least of some runs. */
-export function saveAndRestore() {
+function saveAndRestore() {
   const { control, savePending, store, dist } = itsScene({ devices: 256, events: 224 });
   const least = { save: Infinity, restore: Infinity };
   const timed = (name, act) => {
-    const begin = process.cpuUsage();
-    act();
-    const { user, system } = process.cpuUsage(begin);
-    least[name] = Math.min(least[name], (user + system) / 1000);
+    least[name] = Math.min(least[name], milliseconds(act));
   };
   const ok = (error) => {
     if (error !== 0) throw new Error(`a save or restore answers ${error}`);
@@ -185,7 +185,7 @@ export function saveAndRestore() {
 }
 
 /** Bytes for each mapped event and for each LPI, with all of them mapped and every translation remembered; counted, not guessed. */
-export function memoryOfAll() {
+function memoryOfAll() {
   const { vm, dist, devices, events } = itsScene({ devices: 256, events: 224 });
   dist.enabled = false;
   const message = { addressHi: 0, addressLo: ITS + 0x1_0040, data: 0, flags: 1, devid: 0 };
@@ -200,3 +200,28 @@ export function memoryOfAll() {
   const count = devices * events;
   return { perEvent: (entries + its.cache.bytes) / count, perLpi: dist.lpis.bytes / count };
 }
+
+/** @type {import("./measure.js").Scenes} */
+export const scenes = {
+  lpi: (note) => path(note, "MSI to an LPI by irqfd, to the guest's EOI", lpiCycle({ isCached: true }), { budget: 250, remark: WHOLE_GUEST }),
+  uncached: (note) => path(note, "  translation not remembered", lpiCycle({ isCached: false }), { budget: 600, remark: WHOLE_GUEST }),
+  scaling(note) {
+    const small = perCall(messageCycle({}));
+    note("MSI to an LPI, message to EOI, 1 vCPU and 1 event", small, "ns");
+    note("  512 vCPUs, 57,344 events in turn", perCall(messageCycle({ vcpus: 512, devices: 256, events: 224 })), "ns", { budget: Math.round(1.5 * small) });
+  },
+  commands(note) {
+    const { round, commands } = commandRounds();
+    note("ITS commands, 57,344 events mapped, of each", Math.round(perCall(round, 300) / commands), "ns", { budget: 500 });
+  },
+  tables(note) {
+    const { save, restore } = saveAndRestore();
+    note("ITS tables of 57,344 events and pending tables, save", tenth(save), "ms", { budget: 60 });
+    note("  restore", tenth(restore), "ms", { budget: 60 });
+  },
+  memory(note) {
+    const { perEvent, perLpi } = memoryOfAll();
+    note("memory for each mapped event, its translation remembered", tenth(perEvent), "B", { budget: 64 });
+    note("  for each LPI", tenth(perLpi), "B", { budget: 16 });
+  },
+};

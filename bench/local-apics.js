@@ -1,4 +1,6 @@
 // Local APICs by themselves: messages, posted interrupts, and how delivery grows with the number of targets.
+import { path, perCall, tenth } from "./measure.js";
+
 const VECTOR = 0x41;
 /** KVM_X2APIC_API_USE_32BIT_IDS */
 const USE_32BIT_IDS = 1;
@@ -37,7 +39,7 @@ class Hardware {
 }
 
 /** A device's message meets a posted remapping entry: PIR, ON, notification; the vCPU syncs, takes and ends. */
-export function postedCycle() {
+function postedCycle() {
   const h = apics({ cpus: 4 });
   const { descriptor } = post(h, new FakePort()).all[0].posted;
   const lapic = h.at(0);
@@ -59,7 +61,7 @@ export function postedCycle() {
  * Among `cpus` local APICs: a message to the first `targets` of them by their logical ids, and a broadcast. xAPICs in the
  * flat model, at most 7 targets, as 8 are a broadcast; x2APICs in one cluster, at most 16.
  */
-export function multicast({ cpus, x2apic, targets }) {
+function multicast({ cpus, x2apic, targets }) {
   const h = apics({ cpus, x2apic });
   if (!x2apic) for (let cpu = 0; cpu < targets; cpu++) h.write(cpu, 0xd0, 1 << (24 + cpu));
   const { set } = h;
@@ -72,3 +74,26 @@ export function multicast({ cpus, x2apic, targets }) {
   if (multicast.some() !== targets || multicast.all() !== cpus) throw new Error(`not ${targets} and all of ${cpus} accepted`);
   return multicast;
 }
+
+/** Targets that stay as the machine grows, and that grow in a machine that stays: the cost goes with the targets alone. */
+const MULTICASTS = [
+  ...[2, 8, 64, 255].map((cpus) => ({ cpus, x2apic: false, targets: 2 })),
+  ...[2, 64, 1024].map((cpus) => ({ cpus, x2apic: true, targets: 2 })),
+  ...[1, 4, 7].map((targets) => ({ cpus: 255, x2apic: false, targets })),
+  ...[1, 4, 16].map((targets) => ({ cpus: 1024, x2apic: true, targets })),
+];
+const BROADCASTS = [...[8, 64, 255].map((cpus) => ({ cpus, x2apic: false, targets: 1 })), { cpus: 1024, x2apic: true, targets: 1 }];
+
+/** @type {import("./measure.js").Scenes} */
+export const scenes = {
+  posted: (note) => path(note, "message posted by its remapping entry, to the EOI", postedCycle(), { budget: 100 }),
+  multicast(note) {
+    for (const scale of MULTICASTS) {
+      const { cpus, x2apic, targets } = scale;
+      const ns = perCall(multicast(scale).some);
+      note(`message to ${targets} of ${cpus} ${x2apic ? "x2APICs" : "xAPICs"} by logical id`, ns, "ns", { remark: `${tenth(ns / targets)} ns each` });
+    }
+    for (const scale of BROADCASTS)
+      note(`broadcast to ${scale.cpus} ${scale.x2apic ? "x2APICs" : "xAPICs"}, for each`, tenth(perCall(multicast(scale).all, 4000) / scale.cpus), "ns");
+  },
+};

@@ -1,4 +1,6 @@
 // VFIO's figures (issue 7, 6): what a user waits for when it maps memory and sets up interrupts, and what a device pays for a page.
+import { hundredth, median, milliseconds, tenth } from "./measure.js";
+
 const GIB = 2 ** 30;
 const RAM = 0x1_0000_0000;
 const ARGUMENTS = 0x1000;
@@ -7,23 +9,16 @@ const WALKS = 2_000_000;
 const PARTS =
   "explore/stages/pci-stage host/process sim/sim host/gic/gic-host host/gic/gicv3 host/its/its-host host/xen/msi-domain host/xen/physical-irqs host/xen/event-channels host/smmu host/iommu/group host/device-nodes host/sysfs host/driver-binding host/eventfd host/pci/pci-root host/pci/pci-device device/pci/bar device/pci/function device/pci/capabilities vfio/vfio vfio/iommu/type1 vfio/backends/pci/driver";
 
-const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
 const at = (path) => new URL(`../dist/straight/${path}.js`, import.meta.url).href;
 
-/** Median milliseconds of CPU time of `runs` calls. */
-function milliseconds(call, runs = 7) {
-  const all = [];
-  for (let i = 0; i < runs; i++) {
-    const begin = process.cpuUsage();
-    call();
-    const { user, system } = process.cpuUsage(begin);
-    all.push((user + system) / 1000);
-  }
-  return Math.round(median(all) * 100) / 100;
+/** The parts of the built library that the scenes are made of, under their own names. */
+async function library() {
+  const [stage, process_, ...rest] = await Promise.all(PARTS.split(" ").map((name) => import(at(name))));
+  return { PciStage: stage.PciStage, ...Object.assign({}, process_, ...rest) };
 }
 
 /** A container with type 1 version 2, and a process with 4 GiB of memory in pages of a size. */
-function mapper({ PciStage }, { Process }, pageSize) {
+function mapper({ PciStage, Process }, pageSize) {
   const world = new PciStage();
   const c = world.open("/dev/vfio/vfio");
   world.setContainer(world.open("/dev/vfio/12"), c);
@@ -101,65 +96,70 @@ function vectors(parts, domain) {
   return { set: () => setIrqs(0x24, VECTORS), clear: () => setIrqs(0x21, 0) };
 }
 
-/** Rows for SET_IRQS: the budget is for warm code, as everywhere; what a process's first call costs, compilers included, is told beside it. */
-function vectorFigures(parts, domain, what, budget) {
-  const irqs = vectors(parts, domain);
-  const first = milliseconds(irqs.set, 1);
+/** SET_IRQS: the budget is for warm code, as everywhere; what a process's first call costs, compilers included, is told beside it. */
+async function setIrqs(note, domain, what, budget) {
+  const irqs = vectors(await library(), domain);
+  const first = milliseconds(irqs.set);
   for (let i = 0; i < 60; i++) {
     irqs.set();
     irqs.clear();
   }
   const [enables, sets, clears] = [[], [], []];
   for (let i = 0; i < 31; i++) {
-    enables.push(milliseconds(irqs.set, 1));
-    sets.push(milliseconds(irqs.set, 1));
-    clears.push(milliseconds(irqs.clear, 1));
+    enables.push(milliseconds(irqs.set));
+    sets.push(milliseconds(irqs.set));
+    clears.push(milliseconds(irqs.clear));
   }
-  return [
-    [`SET_IRQS of ${VECTORS} MSI-X vectors${what}, other eventfds for all`, median(sets), "ms", budget],
-    ["  the one that allocates their host interrupts", median(enables), "ms", budget],
-    ["  the one that ends them", median(clears), "ms", budget],
-    ["  the first in this process, compilers' threads included", first, "ms"],
-  ];
+  note(`SET_IRQS of ${VECTORS} MSI-X vectors${what}, other eventfds for all`, hundredth(median(sets)), "ms", { budget });
+  note("  the one that allocates their host interrupts", hundredth(median(enables)), "ms", { budget });
+  note("  the one that ends them", hundredth(median(clears)), "ms", { budget });
+  note("  the first in this process, compilers' threads included", hundredth(first), "ms");
 }
 
-/** Rows of a figure, its value, its unit and what the issue asks for. */
-export async function vfioFigures() {
-  const [stage, process_, ...rest] = await Promise.all(PARTS.split(" ").map((name) => import(at(name))));
-  const parts = Object.assign({}, process_, ...rest);
-  const rows = [...vectorFigures(parts, "xen", "", 2), ...vectorFigures(parts, "its", " behind an ITS, 8 commands for each", undefined)];
-  for (const [what, pageSize, budget] of [["4 KiB", 4096, 60], ["2 MiB", 2 ** 21, 1]]) {
-    const { map, unmap } = mapper(stage, process_, pageSize);
-    const maps = [];
-    for (let i = 0; i < 9; i++) {
-      maps.push(milliseconds(() => map(0x1_0000_0000, GIB), 1));
-      unmap(0x1_0000_0000, GIB);
-    }
-    rows.push([`MAP_DMA of 1 GiB in ${what} pages`, median(maps), "ms", budget]);
+async function mapDma(note, what, pageSize, budget) {
+  const { map, unmap } = mapper(await library(), pageSize);
+  const maps = [];
+  for (let i = 0; i < 9; i++) {
+    maps.push(milliseconds(() => map(0x1_0000_0000, GIB)));
+    unmap(0x1_0000_0000, GIB);
   }
-  const { map, unmap, world } = mapper(stage, process_, 4096);
-  const [quarter, whole] = [GIB, 4 * GIB].map((size) => {
-    const all = [];
-    for (let i = 0; i < 7; i++) {
-      map(0x1_0000_0000, size);
-      all.push(milliseconds(() => unmap(0x1_0000_0000, size), 1));
-    }
-    return median(all);
-  });
-  rows.push(["UNMAP_DMA of 262,144 pages", quarter, "ms"], ["UNMAP_DMA of 1,048,576 pages", whole, "ms", `${Math.round(400 * quarter) / 100}, 4 times as much`]);
-  map(0x1_0000_0000, GIB);
-  const domain = world.pciGroup.current();
-  const { mappedBytes, tableBytes } = domain.usage();
-  rows.push(["memory of the tables, a page of 4 KiB", Math.round((tableBytes / (mappedBytes / 4096)) * 100) / 100, "B", 16]);
-  let [place, sum] = [1, 0];
-  const walks = () => {
-    for (let i = 0; i < WALKS; i++) {
-      place = (Math.imul(place, 1103515245) + 12345) & 0x3fff_ffff;
-      sum += domain.walk(1, place);
-    }
-  };
-  walks();
-  rows.push(["DMA translation, any page of 1 GiB", Math.round((milliseconds(walks, 5) / WALKS) * 1e7) / 10, "ns", 40]);
-  if (sum === 0) throw new Error("nothing was translated");
-  return rows;
+  note(`MAP_DMA of 1 GiB in ${what} pages`, hundredth(median(maps)), "ms", { budget });
 }
+
+/** @type {import("./measure.js").Scenes} */
+export const scenes = {
+  setIrqs: (note) => setIrqs(note, "xen", "", 2),
+  "setIrqs, its": (note) => setIrqs(note, "its", " behind an ITS, 8 commands for each"),
+  "4 KiB": (note) => mapDma(note, "4 KiB", 4096, 60),
+  "2 MiB": (note) => mapDma(note, "2 MiB", 2 ** 21, 1),
+  async unmapDma(note) {
+    const { map, unmap } = mapper(await library(), 4096);
+    const [quarter, whole] = [GIB, 4 * GIB].map((size) => {
+      const all = [];
+      for (let i = 0; i < 7; i++) {
+        map(0x1_0000_0000, size);
+        all.push(milliseconds(() => unmap(0x1_0000_0000, size)));
+      }
+      return hundredth(median(all));
+    });
+    note("UNMAP_DMA of 262,144 pages", quarter, "ms");
+    note("UNMAP_DMA of 1,048,576 pages", whole, "ms", { remark: `4 times as much is ${hundredth(4 * quarter)}` });
+  },
+  async translation(note) {
+    const { map, world } = mapper(await library(), 4096);
+    map(0x1_0000_0000, GIB);
+    const domain = world.pciGroup.current();
+    const { mappedBytes, tableBytes } = domain.usage();
+    note("memory of the tables, a page of 4 KiB", hundredth(tableBytes / (mappedBytes / 4096)), "B", { budget: 16 });
+    let [place, sum] = [1, 0];
+    const walks = () => {
+      for (let i = 0; i < WALKS; i++) {
+        place = (Math.imul(place, 1103515245) + 12345) & 0x3fff_ffff;
+        sum += domain.walk(1, place);
+      }
+    };
+    walks();
+    note("DMA translation, any page of 1 GiB", tenth((median(Array.from({ length: 5 }, () => milliseconds(walks))) / WALKS) * 1e6), "ns", { budget: 40 });
+    if (sum === 0) throw new Error("nothing was translated");
+  },
+};

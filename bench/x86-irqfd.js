@@ -1,5 +1,7 @@
 // An irqfd of an x86 VM from the signal of its eventfd to the guest's EOI, without the guest's own exits. Every cycle looks
 // whether its interrupt came and ended.
+import { path } from "./measure.js";
+
 const from = (name) => import(new URL(`../dist/straight/${name}.js`, import.meta.url).href);
 const { KvmMachine } = await from("explore/stages/kvm-machine");
 const { X86 } = await from("kvm/x86/x86");
@@ -39,7 +41,7 @@ function serve(apic) {
  * Eventfd, irqfd, its worker, pin, local APIC, acknowledge, EOI, resampler, de-assert, resamplefd.
  * @param pin below 16 it is a line of the PICs too, which are told of every change
  */
-export function levelCycle(pin) {
+function levelCycle(pin) {
   const { m, fd, arch, vcpu, apic } = machine();
   const { ioapic } = arch;
   ioapic.mmioWrite(vcpu, IOREGSEL, 4, 0x10 + 2 * pin, 0);
@@ -58,7 +60,7 @@ export function levelCycle(pin) {
 }
 
 /** Eventfd, irqfd, its cached route, local APIC, acknowledge, EOI: all in the call that signals. */
-export function messageCycle() {
+function messageCycle() {
   const { m, fd, apic } = machine();
   const trigger = m.eventfd();
   m.route(fd, [{ gsi: MESSAGE_GSI, type: K.KVM_IRQ_ROUTING_MSI, words: [MESSAGES, 0, VECTOR] }]);
@@ -69,3 +71,10 @@ export function messageCycle() {
     serve(apic);
   };
 }
+
+/** @type {import("./measure.js").Scenes} */
+export const scenes = {
+  level: (note) => path(note, "level cycle with resample, IOAPIC", levelCycle(20), { budget: 400, kernel: "8000-15000 ns" }),
+  pic: (note) => path(note, "level cycle with resample, IOAPIC and PIC", levelCycle(11), { budget: 400, kernel: "8000-15000 ns" }),
+  message: (note) => path(note, "message by irqfd, to the EOI", messageCycle(), { budget: 150 }),
+};

@@ -1,4 +1,6 @@
 // The XICS by itself: what arrives by irqfd and ends by H_EOI, IPIs, and all sources there can be.
+import { median, milliseconds, path, perCall, tenth } from "./measure.js";
+
 const from = (name) => import(new URL(`../dist/straight/${name}.js`, import.meta.url).href);
 const { PaprMachine } = await from("conform/papr-machine");
 const { virtualHypercall } = await from("irqchip/xics/hypercalls");
@@ -12,7 +14,7 @@ const H_XIRR = 0x74;
 const LEVEL = 0x100;
 const FIRST = 16;
 const LAST = 0xfffff;
-export const SOURCES = LAST - FIRST + 1;
+const SOURCES = LAST - FIRST + 1;
 const PER_CALL = 64;
 const HIGHEST_OF_BATCH = 0x1001;
 
@@ -40,7 +42,7 @@ function expected(what, found, wanted) {
 }
 
 /** A message by irqfd, its H_XIRR and H_EOI, at each of the servers in turn. */
-export function messageCycle(servers = 1) {
+function messageCycle(servers = 1) {
   const { m, hypercall } = machine(servers);
   const events = m.cpus.map((_, server) => {
     m.setSource(0x1000 + server, 5, server);
@@ -60,7 +62,7 @@ export function messageCycle(servers = 1) {
 }
 
 /** A level by a resampling irqfd: two presentations and two resample signals, as the kernel has it (xics.md 13.2). */
-export function levelCycle() {
+function levelCycle() {
   const { m, hypercall } = machine(1);
   m.setSource(0x1010, 5 | LEVEL, 0);
   const [trigger, resample] = [m.eventfd(), m.eventfd()];
@@ -78,7 +80,7 @@ export function levelCycle() {
 }
 
 /** H_IPI to another vCPU; there H_XIRR, H_IPI(0xff) and H_EOI, as Linux does. */
-export function ipiCycle() {
+function ipiCycle() {
   const { m, hypercall } = machine(2);
   const [from, to] = m.cpus.map(({ vcpu }) => vcpu);
   return () => {
@@ -90,8 +92,8 @@ export function ipiCycle() {
   };
 }
 
-/** All sources there can be: milliseconds (of `now`) to set and to get them all, bytes that one takes. */
-export function everySource(now) {
+/** All sources there can be: milliseconds of CPU time to set and to get them all, bytes that one takes. */
+function everySource() {
   const record = new DataView(new ArrayBuffer(520));
   const each = (call, chip) => {
     for (let irq = FIRST; irq <= LAST; irq += PER_CALL) {
@@ -107,11 +109,6 @@ export function everySource(now) {
       record.setUint32(12 + 8 * i, hi, true);
     }
   };
-  const timed = (call, chip) => {
-    const begin = now();
-    each(call, chip);
-    return now() - begin;
-  };
   const sets = [];
   const gets = [];
   let bytes = 0;
@@ -121,20 +118,19 @@ export function everySource(now) {
     words(5);
     globalThis.gc?.();
     const before = process.memoryUsage();
-    sets.push(timed(setSources, chip));
+    sets.push(milliseconds(() => each(setSources, chip)));
     globalThis.gc?.();
     const after = process.memoryUsage();
     // What an earlier run left is given back at some later time, and would count against this one.
     if (run === 0) bytes = (after.heapUsed + after.arrayBuffers - before.heapUsed - before.arrayBuffers) / SOURCES;
-    gets.push(timed(getSources, chip));
+    gets.push(milliseconds(() => each(getSources, chip)));
     expected("a word", m.getSource(HIGHEST_OF_BATCH), "0x0000000500000000");
   }
-  const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
   return { set: median(sets), get: median(gets), bytes };
 }
 
 /** A lowered priority with one source waiting in one block, all others existing. */
-export function scanCycle() {
+function scanCycle() {
   const { m, xics, hypercall } = machine(1);
   for (let irq = 0x400; irq < 0x100000; irq += 0x400) m.setSource(irq, 0xff, 0);
   m.setSource(0x80001, 5, 0);
@@ -148,3 +144,22 @@ export function scanCycle() {
     hypercall(vcpu, H_EOI, xirr, 0);
   };
 }
+
+/** @type {import("./measure.js").Scenes} */
+export const scenes = {
+  message: (note) => path(note, "message by irqfd, to H_EOI, XICS", messageCycle(), { budget: 200 }),
+  level: (note) => path(note, "level cycle with resample, two presentations, XICS", levelCycle(), { budget: 350 }),
+  ipi: (note) => path(note, "IPI round, XICS", ipiCycle(), { budget: 150 }),
+  servers(note) {
+    const few = perCall(messageCycle(1));
+    note("message by irqfd, 1 server", few, "ns");
+    for (const servers of [256, 1024]) note(`message by irqfd, ${servers} servers in turn`, perCall(messageCycle(servers)), "ns", { budget: Math.round(1.5 * few) });
+  },
+  scan: (note) => note("scan of 1,023 blocks, one of them flagged, and its interrupt", perCall(scanCycle()), "ns"),
+  sources(note) {
+    const { set, get, bytes } = everySource();
+    note(`SET_SOURCES of all ${SOURCES.toLocaleString("en")}`, Math.round(set), "ms", { budget: 120 });
+    note(`GET_SOURCES of all ${SOURCES.toLocaleString("en")}`, Math.round(get), "ms", { budget: 80 });
+    note("  of each source, memory", tenth(bytes), "B", { budget: 24 });
+  },
+};
