@@ -136,7 +136,8 @@ export abstract class VirtualInterfaceBase implements VirtualInterface {
     if (dropped === IDLE_PRIORITY) return;
     const index = this.findActive(iar);
     if (index < 0) {
-      if (iar < LPI && !this.isEoiSplit && !this.isVsgi(iar)) this.countEoi();
+      if (iar >= LPI || this.isEoiSplit || this.isVsgi(iar)) return;
+      this.countEoi();
     } else if (!this.isEoiSplit || iar >= LPI) {
       const own = this.groupOf(index);
       if (this.endsGroup(group, own) && this.rules.preemption(this.priorityOf(index), own) === dropped) yield* this.finish(index);
