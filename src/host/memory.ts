@@ -28,6 +28,8 @@ export interface Area {
   /** For "device": the registers, and the offset of `start` in them. */
   readonly region: DeviceRegion | null;
   readonly regionOffset: number;
+  /** The mmap that made it, whole: what another mmap makes at the same addresses is other memory. */
+  readonly made: { readonly start: number; readonly end: number };
 }
 
 export interface AreaOptions {
@@ -93,7 +95,8 @@ export class AddressSpace {
     if (this.areas.some((a) => a.start < start + length && start < a.end)) return false;
     const { writable = true, pageSize = PAGE, region = null, regionOffset = 0 } = options;
     const kind = region === null ? "ram" : "device";
-    this.areas.push({ start, end: start + length, writable, pageSize, kind, region, regionOffset });
+    const made = { start, end: start + length };
+    this.areas.push({ ...made, writable, pageSize, kind, region, regionOffset, made });
     return true;
   }
 

@@ -4,6 +4,7 @@ import type { Sim } from "../../sim/sim.js";
 import type { Step } from "../../sim/step.js";
 import { E2BIG, EBUSY, EINVAL, ENODEV, EPERM, ESRCH } from "../../uapi/errno.js";
 import type { Process } from "../process.js";
+import { RangeList } from "../range-list.js";
 import { EventChannels } from "./event-channels.js";
 import { PhysicalIrqs } from "./physical-irqs.js";
 
@@ -18,7 +19,7 @@ export interface XenOptions {
   readonly callerDomain?: number;
   /** Bits of a machine address; default 46. */
   readonly physicalBits?: number;
-  /** The machine frame behind a page of a process; default one after the other, from frame 0x100000 on. */
+  /** The machine frame behind a page of a process; default each mmap's one after the other, from frame 0x100000 on. */
   readonly frameOf?: (process: Process, address: number) => number;
   /** May these frames be given to guests? Default: all that a process has pinned (vfio.md 21.3, virq's choice). */
   readonly iomemPermission?: (mfn: number) => boolean;
@@ -26,27 +27,61 @@ export interface XenOptions {
   readonly mappingResult?: (gfn: number, count: number) => number;
 }
 
+/** Frames of a guest, one after the other, that are as many of the machine. */
+interface FrameRun {
+  readonly gfn: number;
+  readonly end: number;
+  readonly mfn: number;
+}
+
 /** A guest: what it sees of machine memory. */
 export class XenGuest {
-  /** Machine frame by guest frame. */
-  private readonly p2m = new Map<number, number>();
+  private readonly p2m = new RangeList<number, FrameRun>(
+    (run) => run.gfn,
+    (run) => run.end,
+  );
 
   constructor(readonly id: number) {}
 
+  /** What the frames were before is forgotten; runs that go on in both spaces are one. */
   *setFrames(gfn: number, mfn: number, count: number): Step<void> {
     yield writes(this, "p2m");
-    for (let i = 0; i < count; i++) this.p2m.set(gfn + i, mfn + i);
+    this.forget(gfn, gfn + count);
+    let run: FrameRun = { gfn, end: gfn + count, mfn };
+    for (const beside of this.p2m.in(gfn - 1, gfn + count + 1)) {
+      if (beside.mfn - beside.gfn !== mfn - gfn) continue;
+      this.p2m.remove(beside);
+      run = { gfn: Math.min(run.gfn, beside.gfn), end: Math.max(run.end, beside.end), mfn: Math.min(run.mfn, beside.mfn) };
+    }
+    this.p2m.add(run);
   }
 
   *clearFrames(gfn: number, count: number): Step<void> {
     yield writes(this, "p2m");
-    for (let i = 0; i < count; i++) this.p2m.delete(gfn + i);
+    this.forget(gfn, gfn + count);
+  }
+
+  private forget(gfn: number, end: number): void {
+    for (const run of this.p2m.in(gfn, end)) {
+      this.p2m.remove(run);
+      if (run.gfn < gfn) this.p2m.add({ ...run, end: gfn });
+      if (run.end > end) this.p2m.add({ gfn: end, end: run.end, mfn: run.mfn + end - run.gfn });
+    }
+  }
+
+  /** The machine's frame behind the guest's, -1 without one: for tests and dumps. */
+  *machineFrame(gfn: number): Step<number> {
+    yield reads(this, "p2m");
+    const run = this.p2m.firstIn(gfn, gfn + 1);
+    return run === undefined ? -1 : run.mfn + gfn - run.gfn;
   }
 
   /** Frames that the guest has been given, for tests and dumps. */
   *frames(): Step<number> {
     yield reads(this, "p2m");
-    return this.p2m.size;
+    let frames = 0;
+    for (const { gfn, end } of this.p2m.all()) frames += end - gfn;
+    return frames;
   }
 }
 shared(XenGuest, "p2m");
@@ -60,7 +95,8 @@ export class XenHypervisor {
   readonly pirqs: PhysicalIrqs;
   private readonly guests = new Map<number, XenGuest>();
   private readonly owners = new Map<string, number>();
-  private readonly nextFrames = new Map<Process, Map<number, number>>();
+  /** First frame of each piece of memory that anybody asked for. */
+  private readonly firstFrames = new WeakMap<object, number>();
   private nextFrame = 0x10_0000;
 
   constructor(
@@ -81,15 +117,19 @@ export class XenHypervisor {
     return (this.options.callerDomain ?? DOM0) === DOM0;
   }
 
-  /** The machine frame behind a page of a process. */
+  /** The machine frame behind a page that a process has mapped: a page that is mapped anew is another one. */
   frameOf(process: Process, address: number): number {
     if (this.options.frameOf !== undefined) return this.options.frameOf(process, address);
-    let frames = this.nextFrames.get(process);
-    if (frames === undefined) this.nextFrames.set(process, (frames = new Map()));
-    const page = Math.floor(address / PAGE);
-    let frame = frames.get(page);
-    if (frame === undefined) frames.set(page, (frame = this.nextFrame++));
-    return frame;
+    const area = process.memory.areaAt(address);
+    if (area === null) throw new Error(`no page at 0x${address.toString(16)}`);
+    const { made } = area;
+    let first = this.firstFrames.get(made);
+    if (first === undefined) {
+      first = this.nextFrame;
+      this.nextFrame += Math.ceil((made.end - made.start) / PAGE);
+      this.firstFrames.set(made, first);
+    }
+    return first + Math.floor((address - made.start) / PAGE);
   }
 
   /** DOMCTL test_assign_device (45): -EBUSY where another guest has it. */

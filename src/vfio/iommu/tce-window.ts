@@ -1,5 +1,6 @@
 import type { IommuDomain } from "../../host/iommu/domain.js";
 import type { PinnedPages } from "../../host/memory.js";
+import { RangeList } from "../../host/range-list.js";
 import type { Step } from "../../sim/step.js";
 
 /** The memory behind entries that one call made: pinned by the call, or registered before it. */
@@ -11,9 +12,19 @@ export interface TceBacking {
   released(): void;
 }
 
+/** Entries that lead to the same, one after the other: numbers of a window's pages. */
+interface TceRun {
+  readonly first: number;
+  readonly end: number;
+  readonly backing: TceBacking;
+}
+
 /** One DMA window: a table of translation control entries, by number of its pages (vfio.md 18). */
 export class TceWindow {
-  private readonly entries = new Map<number, TceBacking>();
+  private readonly entries = new RangeList<number, TceRun>(
+    (run) => run.first,
+    (run) => run.end,
+  );
   readonly pageSize: bigint;
 
   constructor(
@@ -40,7 +51,7 @@ export class TceWindow {
     yield* this.clear(domain, iova, size);
     const first = this.indexOf(iova);
     const count = Number(size / this.pageSize);
-    for (let i = 0; i < count; i++) this.entries.set(first + i, backing);
+    this.entries.add({ first, end: first + count, backing });
     backing.entries += count;
     yield* domain.map({ iova, size, pages: backing.pages, offset, isReadable, isWritable });
   }
@@ -48,12 +59,14 @@ export class TceWindow {
   *clear(domain: IommuDomain, iova: bigint, size: bigint): Step<void> {
     yield* domain.unmap(iova, size);
     const first = this.indexOf(iova);
-    const count = Number(size / this.pageSize);
-    for (let i = 0; i < count && this.entries.size > 0; i++) {
-      const backing = this.entries.get(first + i);
-      if (backing === undefined) continue;
-      this.entries.delete(first + i);
-      if (--backing.entries === 0) backing.released();
+    const end = first + Number(size / this.pageSize);
+    for (let run = this.entries.firstIn(first, end); run !== undefined; run = this.entries.firstIn(first, end)) {
+      const { backing } = run;
+      this.entries.remove(run);
+      if (run.first < first) this.entries.add({ first: run.first, end: first, backing });
+      if (run.end > end) this.entries.add({ first: end, end: run.end, backing });
+      backing.entries -= Math.min(run.end, end) - Math.max(run.first, first);
+      if (backing.entries === 0) backing.released();
     }
   }
 

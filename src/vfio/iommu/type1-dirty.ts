@@ -81,7 +81,6 @@ export function* dirtyPages(instance: Type1Instance, process: Process, address: 
 function report({ unit, tracksDirtyPages, dmas }: DmaSpace, process: Process, wanted: { iova: bigint; size: bigint; bitmap: Bitmap }): number {
   const { iova, size, bitmap } = wanted;
   if (!tracksDirtyPages || bitmap.pageSize !== unit || ((iova | size) & (unit - 1n)) !== 0n || dmas.isCut(iova, size)) return -EINVAL;
-  for (let i = dmas.firstIn(iova, size); i >= 0 && i < dmas.length && dmas.at(i).iova < iova + size; i++)
-    if (!markDirty(process, bitmap, iova, dmas.at(i))) return -EFAULT;
+  for (const dma of dmas.in(iova, iova + size)) if (!markDirty(process, bitmap, iova, dma)) return -EFAULT;
   return 0;
 }

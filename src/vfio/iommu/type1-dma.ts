@@ -1,5 +1,6 @@
 import type { PinnedPages } from "../../host/memory.js";
 import type { Process } from "../../host/process.js";
+import { RangeList } from "../../host/range-list.js";
 import type { Mutex } from "../../sim/lock.js";
 import type { Step } from "../../sim/step.js";
 import { EFAULT, ENOMEM } from "../../uapi/errno.js";
@@ -35,7 +36,7 @@ export interface DmaSpace {
   /** The mapping becomes visible to devices: 0, or a negative errno with nothing of it left. */
   insert(dma: Type1Dma): Step<number>;
   /** No DMA reaches the pages any more when they are unpinned. */
-  remove(i: number): Step<void>;
+  remove(dma: Type1Dma): Step<void>;
 }
 
 /** Pages pinned for a mapping, and what they count. */
@@ -79,37 +80,22 @@ export function unpinPages(dma: Type1Dma): void {
   dma.process.lockedMemory -= dma.lockedBytes;
 }
 
-/** The mappings of an instance, in ascending order of address. */
-export class DmaList {
-  private readonly all: Type1Dma[] = [];
-
-  get length(): number {
-    return this.all.length;
-  }
-
-  at(i: number): Type1Dma {
-    return this.all[i];
-  }
-
-  /** Index of the first mapping that touches [iova, iova + size), -1 where none does. */
-  firstIn(iova: bigint, size: bigint): number {
-    const found = this.all.findIndex((dma) => dma.iova + dma.size > iova);
-    return found >= 0 && this.all[found].iova < iova + size ? found : -1;
+/** The mappings of an instance. */
+export class DmaList extends RangeList<bigint, Type1Dma> {
+  constructor() {
+    super(
+      (dma) => dma.iova,
+      (dma) => dma.iova + dma.size,
+    );
   }
 
   /** Does a mapping lie across the first or the last address of the range? */
   isCut(iova: bigint, size: bigint): boolean {
-    const end = iova + size;
-    const across = (address: bigint): boolean => this.all.some((dma) => dma.iova < address && address < dma.iova + dma.size);
-    return across(iova) || across(end);
+    return this.isAcross(iova) || this.isAcross(iova + size);
   }
 
-  add(dma: Type1Dma): void {
-    const at = this.all.findIndex((each) => each.iova > dma.iova);
-    this.all.splice(at < 0 ? this.all.length : at, 0, dma);
-  }
-
-  remove(i: number): void {
-    this.all.splice(i, 1);
+  private isAcross(address: bigint): boolean {
+    const dma = this.firstIn(address, address + 1n);
+    return dma !== undefined && dma.iova < address;
   }
 }

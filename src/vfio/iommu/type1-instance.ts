@@ -98,13 +98,12 @@ export class Type1Instance implements IommuInstance, DmaSpace {
 
   /** vfio.md 17.3, 1 to 6. */
   private checkGroup(group: IommuGroup): number {
-    for (let i = 0; i < this.dmas.length; i++) if (this.dmas.at(i).hasInvalidVaddr) return -EBUSY;
+    const dmas = this.dmas.all();
+    if (dmas.some((dma) => dma.hasInvalidVaddr)) return -EBUSY;
     if (this.groups().includes(group)) return -EINVAL;
     if (this.isNesting && !group.canNest) return -EINVAL;
     // What was mapped before may lie where this group's messages or holes are (host-irq.md K24).
-    const looks = !this.sim.hazards.attachWithoutLook;
-    for (let i = 0; i < this.dmas.length && looks; i++) {
-      const dma = this.dmas.at(i);
+    for (const dma of this.sim.hazards.attachWithoutLook ? [] : dmas) {
       if (dma.iova + dma.size - 1n > group.apertureEnd) return -EINVAL;
       if (group.reserved.some((region) => excludes(region) && dma.iova <= region.end && region.start < dma.iova + dma.size)) return -EINVAL;
     }
@@ -117,7 +116,8 @@ export class Type1Instance implements IommuInstance, DmaSpace {
     let attached = this.domains.find((each) => each.domain.iommu === group.iommu && each.domain.enforcesCoherency === group.enforcesCoherency);
     if (attached === undefined) {
       attached = { domain: group.newDomain(), groups: [] };
-      for (let i = 0; i < this.dmas.length; i++) yield* attached.domain.map(this.dmas.at(i));
+      const dmas = this.dmas.all();
+      for (let i = 0; i < dmas.length; i++) yield* attached.domain.map(dmas[i]);
       this.domains.push(attached);
     }
     attached.groups.push(group);
@@ -132,7 +132,7 @@ export class Type1Instance implements IommuInstance, DmaSpace {
       attached.groups.splice(attached.groups.indexOf(group), 1);
       yield* group.attach(null);
       if (attached.groups.length === 0) {
-        if (this.domains.length === 1) while (this.dmas.length > 0) yield* this.remove(this.dmas.length - 1);
+        if (this.domains.length === 1) yield* this.removeAll();
         this.domains.splice(this.domains.indexOf(attached), 1);
       }
       this.recompute();
@@ -160,17 +160,20 @@ export class Type1Instance implements IommuInstance, DmaSpace {
     return 0;
   }
 
-  *remove(i: number): Step<void> {
-    const dma = this.dmas.at(i);
+  *remove(dma: Type1Dma): Step<void> {
     for (let d = 0; d < this.domains.length; d++) yield* this.domains[d].domain.unmap(dma.iova, dma.size);
-    this.dmas.remove(i);
+    this.dmas.remove(dma);
     this.available++;
     unpinPages(dma);
   }
 
+  private *removeAll(): Step<void> {
+    for (let dma = this.dmas.last; dma !== undefined; dma = this.dmas.last) yield* this.remove(dma);
+  }
+
   *release(): Step<void> {
     yield* this.lock.lock();
-    while (this.dmas.length > 0) yield* this.remove(this.dmas.length - 1);
+    yield* this.removeAll();
     yield* this.lock.unlock();
   }
 }

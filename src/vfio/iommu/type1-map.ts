@@ -41,9 +41,8 @@ function checkRequest({ flags, vaddr, iova, size }: Request, unit: bigint): numb
 
 /** A process that took over another's descriptors gives its own address of the memory, and the account moves to it. */
 function updateVaddr(instance: DmaSpace, process: Process, { vaddr, iova, size }: Request): number {
-  const found = instance.dmas.firstIn(iova, size);
-  if (found < 0) return -ENOENT;
-  const dma = instance.dmas.at(found);
+  const dma = instance.dmas.firstIn(iova, iova + size);
+  if (dma === undefined) return -ENOENT;
   if (!dma.hasInvalidVaddr || dma.iova !== iova || dma.size !== size) return -EINVAL;
   if (dma.process !== process) {
     if (!mayLock(process, dma.lockedBytes)) return -ENOMEM;
@@ -57,7 +56,7 @@ function updateVaddr(instance: DmaSpace, process: Process, { vaddr, iova, size }
 }
 
 function* insert(instance: DmaSpace, process: Process, { flags, vaddr, iova, size }: Request): Step<number> {
-  if (instance.dmas.firstIn(iova, size) >= 0) return -EEXIST;
+  if (instance.dmas.firstIn(iova, iova + size) !== undefined) return -EEXIST;
   if (instance.available === 0) return -ENOSPC;
   if (!isInside(instance.ranges, iova, size)) return -EINVAL;
   const isWritable = (flags & VFIO_DMA_MAP_FLAG_WRITE) !== 0;

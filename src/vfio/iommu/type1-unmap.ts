@@ -10,7 +10,7 @@ import {
 } from "../../uapi/vfio.js";
 import { UserArgument } from "../../host/user-argument.js";
 import { LAST_IOVA } from "./iova-ranges.js";
-import type { DmaSpace } from "./type1-dma.js";
+import type { DmaSpace, Type1Dma } from "./type1-dma.js";
 import { type Bitmap, decodeBitmap, isBitmapLargeEnough, markDirty } from "./type1-dirty.js";
 
 const KNOWN = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP | VFIO_DMA_UNMAP_FLAG_ALL | VFIO_DMA_UNMAP_FLAG_VADDR;
@@ -78,31 +78,28 @@ function* walk(instance: DmaSpace, process: Process, { flags, bitmap }: Request,
   if ((flags & VFIO_DMA_UNMAP_FLAG_VADDR) !== 0) return invalidate(instance, iova, end);
   let unmapped = 0n;
   for (;;) {
-    const first = dmas.firstIn(iova, end - iova);
-    if (first < 0) break;
-    const dma = dmas.at(first);
+    const dma = dmas.firstIn(iova, end);
     // v1: a mapping that begins before the range ends the walk; one that begins in it goes whole.
-    if (dma.iova < iova) break;
+    if (dma === undefined || dma.iova < iova) break;
     if (bitmap !== null && !markDirty(process, bitmap, iova, dma)) return -EFAULT;
     unmapped += dma.size;
-    yield* instance.remove(first);
+    yield* instance.remove(dma);
   }
   return unmapped;
 }
 
 /** Marks without unmapping; one that is marked already takes this call's marks back. */
 function invalidate(instance: DmaSpace, iova: bigint, end: bigint): bigint | number {
-  const { dmas } = instance;
-  const first = dmas.firstIn(iova, end - iova);
+  const marked: Type1Dma[] = [];
   let size = 0n;
-  for (let i = first; i >= 0 && i < dmas.length && dmas.at(i).iova < end; i++) {
-    const dma = dmas.at(i);
+  for (const dma of instance.dmas.in(iova, end)) {
     if (!instance.isV2 && dma.iova < iova) break;
     if (dma.hasInvalidVaddr) {
-      for (let marked = first; marked < i; marked++) dmas.at(marked).hasInvalidVaddr = false;
+      for (const each of marked) each.hasInvalidVaddr = false;
       return -EINVAL;
     }
     dma.hasInvalidVaddr = true;
+    marked.push(dma);
     size += dma.size;
   }
   return size;

@@ -52,16 +52,18 @@ export class XenIommuBackend implements IommuBackend {
   }
 }
 
-/** Frames that lie one behind the other in both spaces, in one call's measure. */
+/** Frames that lie one behind the other in both spaces. */
 interface Run {
   readonly gfn: number;
   readonly mfn: number;
-  readonly count: number;
+  count: number;
 }
 
 class XenIommuInstance implements IommuInstance, DmaSpace {
   readonly lock: Mutex;
   readonly dmas = new DmaList();
+  /** The frames that each mapping was made of: what is there when it goes may be other memory. */
+  private readonly runs = new Map<Type1Dma, readonly Run[]>();
   readonly unit = BigInt(PAGE);
   readonly isV2 = true;
   readonly tracksDirtyPages = false;
@@ -134,61 +136,81 @@ class XenIommuInstance implements IommuInstance, DmaSpace {
     this.groups.splice(this.groups.indexOf(group), 1);
     this.ranges = this.groups.length === 0 ? [] : commonRanges(this.groups);
     yield* group.attach(null);
-    if (this.groups.length === 0) while (this.dmas.length > 0) yield* this.remove(this.dmas.length - 1);
+    if (this.groups.length === 0) yield* this.removeAll();
     yield* this.lock.unlock();
   }
 
   /** Call by call; one that fails takes back those before it, the last first, and no part of the mapping is left. */
   *insert(dma: Type1Dma): Step<number> {
     const runs = this.runsOf(dma);
-    let done = 0;
-    let result = 0;
-    while (done < runs.length && result === 0) {
-      const { gfn, mfn, count } = runs[done];
-      result = yield* this.xen.memoryMapping(this.target, gfn, mfn, count, true);
-      if (result === 0) done++;
-    }
+    const done = { frames: 0 };
+    const result = yield* this.mapRuns(runs, done);
     if (result !== 0) {
-      yield* this.unmapRuns(runs, done);
+      yield* this.unmapRuns(runs, done.frames);
       return result;
     }
     if (this.domain !== null) yield* this.domain.map(dma);
     this.dmas.add(dma);
+    this.runs.set(dma, runs);
     this.available--;
     return 0;
   }
 
-  private *unmapRuns(runs: readonly Run[], count: number): Step<void> {
-    for (let i = count - 1; i >= 0; i--) yield* this.xen.memoryMapping(this.target, runs[i].gfn, runs[i].mfn, runs[i].count, false);
+  /** In calls of at most 64 frames; `done` counts the frames of those that succeeded. */
+  private *mapRuns(runs: readonly Run[], done: { frames: number }): Step<number> {
+    for (let i = 0; i < runs.length; i++) {
+      const { gfn, mfn, count } = runs[i];
+      for (let at = 0; at < count; at += MAX_FRAMES) {
+        const frames = Math.min(MAX_FRAMES, count - at);
+        const result = yield* this.xen.memoryMapping(this.target, gfn + at, mfn + at, frames, true);
+        if (result !== 0) return result;
+        done.frames += frames;
+      }
+    }
+    return 0;
   }
 
-  /** Guest frames ascending; a run ends where the machine's frames do not go on, or a call is full. */
+  /** The first `frames` of the runs, the last call's first. */
+  private *unmapRuns(runs: readonly Run[], frames: number): Step<void> {
+    let before = runs.reduce((sum, { count }) => sum + count, 0);
+    for (let i = runs.length - 1; i >= 0; i--) {
+      const { gfn, mfn, count } = runs[i];
+      before -= count;
+      for (let at = count - 1 - ((count - 1) % MAX_FRAMES); at >= 0; at -= MAX_FRAMES)
+        if (before + at < frames) yield* this.xen.memoryMapping(this.target, gfn + at, mfn + at, Math.min(MAX_FRAMES, count - at), false);
+    }
+  }
+
+  /** Guest frames ascending; a run ends where the machine's frames do not go on. */
   private runsOf({ iova, process, pages }: Type1Dma): Run[] {
     const runs: Run[] = [];
     const first = Number(iova) / PAGE;
-    for (let i = 0; i < pages.length / PAGE; ) {
+    for (let i = 0; i < pages.length / PAGE; i++) {
       const mfn = this.xen.frameOf(process, pages.start + i * PAGE);
-      let count = 1;
-      while (count < MAX_FRAMES && i + count < pages.length / PAGE && this.xen.frameOf(process, pages.start + (i + count) * PAGE) === mfn + count) count++;
-      runs.push({ gfn: first + i, mfn, count });
-      i += count;
+      const last = runs.at(-1);
+      if (last !== undefined && mfn === last.mfn + last.count) last.count++;
+      else runs.push({ gfn: first + i, mfn, count: 1 });
     }
     return runs;
   }
 
-  *remove(i: number): Step<void> {
-    const dma = this.dmas.at(i);
-    const runs = this.runsOf(dma);
+  *remove(dma: Type1Dma): Step<void> {
+    const runs = this.runs.get(dma) ?? [];
+    this.runs.delete(dma);
     if (this.domain !== null) yield* this.domain.unmap(dma.iova, dma.size);
-    yield* this.unmapRuns(runs, runs.length);
-    this.dmas.remove(i);
+    yield* this.unmapRuns(runs, dma.pages.length / PAGE);
+    this.dmas.remove(dma);
     this.available++;
     unpinPages(dma);
   }
 
+  private *removeAll(): Step<void> {
+    for (let dma = this.dmas.last; dma !== undefined; dma = this.dmas.last) yield* this.remove(dma);
+  }
+
   *release(): Step<void> {
     yield* this.lock.lock();
-    while (this.dmas.length > 0) yield* this.remove(this.dmas.length - 1);
+    yield* this.removeAll();
     yield* this.lock.unlock();
   }
 }

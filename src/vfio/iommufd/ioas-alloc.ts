@@ -1,13 +1,12 @@
+import type { RangeList } from "../../host/range-list.js";
 import { EINVAL, ENOSPC, EOVERFLOW } from "../../uapi/errno.js";
 import { type IovaRange, isInside, LAST_IOVA } from "../iommu/iova-ranges.js";
+import type { IoasArea } from "./ioas-area.js";
 
 const PAGE = 4096n;
 const WHOLE: readonly IovaRange[] = [{ start: PAGE, end: LAST_IOVA - PAGE }];
 
-interface Taken {
-  readonly iova: bigint;
-  readonly length: bigint;
-}
+type Areas = RangeList<bigint, IoasArea>;
 
 /** What an address is looked for: `near` gives its place in a page, and the alignment that large pages like. */
 export interface IovaWish {
@@ -25,7 +24,7 @@ export function isAllowed(ranges: readonly IovaRange[], iova: bigint, length: bi
  * The lowest address that is free, allowed and not reserved, never 0 (iopt_alloc_iova): as aligned as the memory is, but not
  * more than the length. -EOVERFLOW, -EINVAL, -ENOSPC.
  */
-export function allocateIova(ranges: readonly IovaRange[], allowed: readonly IovaRange[], taken: readonly Taken[], wish: IovaWish): bigint {
+export function allocateIova(ranges: readonly IovaRange[], allowed: readonly IovaRange[], taken: Areas, wish: IovaWish): bigint {
   const { near, length } = wish;
   if (length === 0n || length >= LAST_IOVA / 2n) return BigInt(-EOVERFLOW);
   let alignment = 1n;
@@ -42,10 +41,10 @@ export function allocateIova(ranges: readonly IovaRange[], allowed: readonly Iov
   return BigInt(-ENOSPC);
 }
 
-function firstFree(start: bigint, end: bigint, taken: readonly Taken[], fit: { length: bigint; alignment: bigint; inPage: bigint }): bigint {
+function firstFree(start: bigint, end: bigint, taken: Areas, fit: { length: bigint; alignment: bigint; inPage: bigint }): bigint {
   const place = (from: bigint): bigint => ((from + fit.alignment - 1n) & -fit.alignment) | fit.inPage;
   let at = place(start);
-  for (const area of taken) {
+  for (const area of taken.in(at, end)) {
     if (area.iova >= at + fit.length) break;
     if (area.iova + area.length > at) at = place(area.iova + area.length);
   }

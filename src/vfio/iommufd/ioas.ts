@@ -1,5 +1,6 @@
 import type { IommuDomain } from "../../host/iommu/domain.js";
 import type { IommuGroup } from "../../host/iommu/group.js";
+import { RangeList } from "../../host/range-list.js";
 import { guarded } from "../../sim/access.js";
 import { Mutex } from "../../sim/lock.js";
 import type { Sim } from "../../sim/sim.js";
@@ -29,7 +30,10 @@ export interface IoasRequest {
 /** One I/O address space of an iommufd (vfio.md 19; drivers/iommu/iommufd/io_pagetable.c): areas, and the domains that have them. */
 export class Ioas {
   readonly lock: Mutex;
-  private areas: IoasArea[] = [];
+  private readonly areas = new RangeList<bigint, IoasArea>(
+    (area) => area.iova,
+    (area) => area.iova + area.length,
+  );
   private hwpts: Hwpt[] = [];
   private allowed: readonly IovaRange[] = [];
   private hasLargePages = true;
@@ -114,8 +118,7 @@ export class Ioas {
     const area: IoasArea = { iova: wanted, length, pages, offset, isReadable: request.isReadable, isWritable: request.isWritable };
     const result = yield* this.enterIn(area, this.hwpts);
     if (result !== 0) return result;
-    const at = this.areas.findIndex((each) => each.iova > wanted);
-    this.areas.splice(at < 0 ? this.areas.length : at, 0, area);
+    this.areas.add(area);
     request.iova = wanted;
     return 0;
   }
@@ -124,7 +127,7 @@ export class Ioas {
     if ((iova & unit) !== 0n) return -EINVAL;
     if (iova + length - 1n > LAST_IOVA) return -EOVERFLOW;
     if (!isAllowed(this.ranges, iova, length)) return -EINVAL;
-    return this.areas.some((area) => area.iova < iova + length && iova < area.iova + area.length) ? -EEXIST : 0;
+    return this.areas.firstIn(iova, iova + length) === undefined ? 0 : -EEXIST;
   }
 
   /** The area becomes visible to domains, all or none: 0, -EFAULT, -ENOMEM. */
@@ -152,23 +155,23 @@ export class Ioas {
   *unmap(iova: bigint, last: bigint, unmapped: { bytes: bigint }): Step<number> {
     unmapped.bytes = 0n;
     for (;;) {
-      const at = this.areas.findIndex((area) => area.iova + area.length > iova && area.iova <= last);
-      if (at < 0) return unmapped.bytes > 0n ? 0 : -ENOENT;
-      const area = this.areas[at];
+      const area = this.areas.firstIn(iova, last + 1n);
+      if (area === undefined) return unmapped.bytes > 0n ? 0 : -ENOENT;
       if (area.iova < iova || area.iova + area.length - 1n > last) return -ENOENT;
       yield* this.leaveFrom(area, this.hwpts);
-      this.areas.splice(at, 1);
+      this.areas.remove(area);
       unmapped.bytes += area.length;
     }
   }
 
   /** Lock held. Areas that hold both an address and the one before it become two (type 1 without v2). */
   cut(address: bigint): void {
-    const at = this.areas.findIndex((area) => area.iova < address && address < area.iova + area.length);
-    if (at < 0) return;
-    const area = this.areas[at];
+    const area = this.areas.firstIn(address, address + 1n);
+    if (area === undefined || area.iova === address) return;
     const head = address - area.iova;
-    this.areas.splice(at, 1, { ...area, length: head }, { ...area, iova: address, length: area.length - head, offset: area.offset + head });
+    this.areas.remove(area);
+    this.areas.add({ ...area, length: head });
+    this.areas.add({ ...area, iova: address, length: area.length - head, offset: area.offset + head });
     for (let i = 0; i < this.hwpts.length; i++) area.pages.take();
   }
 
@@ -179,8 +182,8 @@ export class Ioas {
     const end = iova + length;
     let at = iova;
     const parts: IoasArea[] = [];
-    for (const area of this.areas) {
-      if (area.iova > at || area.iova + area.length <= at || at === end) continue;
+    for (const area of this.areas.in(iova, end)) {
+      if (area.iova > at) break;
       const stop = area.iova + area.length < end ? area.iova + area.length : end;
       parts.push({ ...area, iova: at, length: stop - at, offset: area.offset + (at - area.iova) });
       at = stop;
@@ -203,7 +206,7 @@ export class Ioas {
     const unit = this.alignmentWith(group) - 1n;
     const holes = group.reserved.filter(excludes);
     const isFree = (start: bigint, end: bigint): boolean => end <= group.apertureEnd && !holes.some((hole) => hole.start <= end && start <= hole.end);
-    for (const { iova, length, pages, offset } of this.areas)
+    for (const { iova, length, pages, offset } of this.areas.all())
       if (((iova | length | (pages.vaddr + offset)) & unit) !== 0n || !isFree(iova, iova + length - 1n)) return false;
     return this.allowed.every((range) => isFree(range.start, range.end));
   }
@@ -212,10 +215,11 @@ export class Ioas {
     let hwpt = this.hwpts.find(({ domain }) => domain.iommu === group.iommu && domain.enforcesCoherency === group.enforcesCoherency);
     if (hwpt === undefined) {
       hwpt = { id: newId(), domain: group.newDomain(this.hasLargePages), groups: [] };
-      for (let i = 0; i < this.areas.length; i++) {
-        const result = yield* this.enterIn(this.areas[i], [hwpt]);
+      const areas = this.areas.all();
+      for (let i = 0; i < areas.length; i++) {
+        const result = yield* this.enterIn(areas[i], [hwpt]);
         if (result === 0) continue;
-        for (let filled = 0; filled < i; filled++) yield* this.leaveFrom(this.areas[filled], [hwpt]);
+        for (let filled = 0; filled < i; filled++) yield* this.leaveFrom(areas[filled], [hwpt]);
         return result;
       }
       this.hwpts.push(hwpt);
@@ -232,7 +236,8 @@ export class Ioas {
     if ((yield* group.current()) === hwpt.domain) yield* group.attach(null);
     const isLast = hwpt.groups.length === 0;
     if (isLast) {
-      for (let i = 0; i < this.areas.length; i++) yield* this.leaveFrom(this.areas[i], [hwpt]);
+      const areas = this.areas.all();
+      for (let i = 0; i < areas.length; i++) yield* this.leaveFrom(areas[i], [hwpt]);
       this.hwpts.splice(this.hwpts.indexOf(hwpt), 1);
     }
     yield* this.lock.unlock();
