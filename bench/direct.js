@@ -33,7 +33,7 @@ class Card {
 function directCycle({ cpus = 1, events = 1, perDevice = events } = {}) {
   const its = ItsHost.create(new Sim({ cpus: cpus + 1 }), cpus, { hw: "v4.0" });
   const { driver, gic, host, msi } = its;
-  const vm = new ItsVm(driver.nodes.length);
+  const vm = new ItsVm(host.sim, driver.nodes.length);
   vm.vpes = Array.from({ length: cpus }, () => new ItsVpe(host.sim));
   if (allocateVcpuIrqs(driver, vm) !== 0) throw new Error("no vPEs");
   const messages = [];

@@ -48,20 +48,22 @@ export function* setSources(chip: SourceController, record: DataView): Step<numb
   return 0;
 }
 
-/** KVM_IRQCHIP_GET_SOURCES (4.3): every source of the range must exist; else -ENOENT, and no word of the record changes. */
+/**
+ * KVM_IRQCHIP_GET_SOURCES (4.3): every source of the range must exist; else -ENOENT, and the words of the record mean nothing:
+ * the caller's are left as they are.
+ */
 export function* getSources(chip: SourceController, record: DataView): Step<number> {
   const irq = kvm_irq_sources.irq.get(record);
   const count = kvm_irq_sources.nr_irqs.get(record);
   const refused = checkRange(chip, irq, count);
   if (refused !== 0) return refused;
   const word = new SourceWord();
-  const words = new Int32Array(2 * count);
   for (let i = 0; i < count; i++) {
     const result = yield* chip.getSource(irq + i, word);
     if (result !== 0) return result;
-    words[2 * i] = word.lo;
-    words[2 * i + 1] = word.hi;
+    const at = kvm_irq_sources.words.offset + 8 * i;
+    record.setInt32(at, word.lo, true);
+    record.setInt32(at + 4, word.hi, true);
   }
-  for (let i = 0; i < words.length; i++) record.setInt32(kvm_irq_sources.words.offset + 4 * i, words[i], true);
   return 0;
 }
