@@ -20,6 +20,7 @@ const SCHEMAS = [
   ["explore-list.schema.json", "cli/explore/schema.js", "exploreListOutput", "output"],
   ["museum.schema.json", "cli/explore/schema.js", "museumOutput", "output"],
   ["replay.schema.json", "cli/explore/schema.js", "replayOutput", "output"],
+  ["vfio.schema.json", "cli/vfio/schema.js", "vfioOutput", "output"],
   ["exploration.schema.json", "scenario/exploration.js", "explorationSchema", "input"],
   ["conformance-file.schema.json", "conform/vector.js", "conformanceFile", "output"],
   ["kvm-conformance-file.schema.json", "conform/x86/vector.js", "kvmConformanceFile", "output", "ref"],

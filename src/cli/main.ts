@@ -8,6 +8,7 @@ import { addExploreCommand, addMuseumCommand, addReplayCommand } from "./explore
 import { INTERRUPTED, Interrupted } from "./interrupted.js";
 import { addRunCommand } from "./run.js";
 import { version } from "./version.js";
+import { addVfioCommand } from "./vfio.js";
 
 export { watchOutput } from "./output.js";
 
@@ -21,6 +22,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   addReplayCommand(program);
   addMuseumCommand(program);
   addConformCommand(program);
+  addVfioCommand(program);
   try {
     await program.parseAsync(argv as string[]);
     return 0;

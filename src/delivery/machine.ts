@@ -3,7 +3,7 @@ import { isolationOf } from "../board/isolation.js";
 import type { LineDevice } from "../device/line-device.js";
 import { clocksOf, connectPin, hostFromBoard } from "../host/board-host.js";
 import { DeviceNodes } from "../host/device-nodes.js";
-import { Bus } from "../host/driver-binding.js";
+import { Bus, type HostDevice } from "../host/driver-binding.js";
 import { IommuGroup, type IommuGroupOptions, type ReservedRegion, SW_MSI_REGION } from "../host/iommu/group.js";
 import type { GicHost } from "../host/gic/gic-host.js";
 import { connectPin as connectGsi, x86HostFromBoard } from "../host/x86/board-host.js";
@@ -51,6 +51,9 @@ export interface DeviceLine {
 /** One board at run time: host kernel with KVM and VFIO, and the device under study, bound to VFIO. */
 export abstract class BoardMachine {
   readonly nodes = new DeviceNodes();
+  readonly sysfs: Sysfs;
+  /** The device's bus. */
+  readonly bus: Bus;
 
   /** Powered on; {@link boot} follows. */
   protected constructor(
@@ -58,7 +61,11 @@ export abstract class BoardMachine {
     readonly host: Host,
     private readonly hardware: Hardware,
     private readonly reserved: ReservedRegion,
-  ) {}
+  ) {
+    this.sysfs = new Sysfs(host.sim);
+    this.bus = new Bus(hardware.bus);
+    this.sysfs.addBus(this.bus);
+  }
 
   get sim(): Sim {
     return this.host.sim;
@@ -76,10 +83,21 @@ export abstract class BoardMachine {
 
   /** Loads KVM and VFIO, and binds the device to its VFIO driver. */
   *boot(): Step<void> {
+    yield* this.load();
+    yield* this.bind();
+  }
+
+  /** Loads KVM and VFIO: what the board's conditions ask for (board/assign.ts). The device is there, and has no driver. */
+  *load(): Step<HostDevice> {
     yield* this.loadKvm();
     const group = new IommuGroup(this.sim, this.group, this.groupOptions());
     const device = yield* this.hardware.plug(group);
-    yield* this.bind(device, group);
+    const vfio = new Vfio(this.host, this.nodes);
+    vfio.registerIommu(this.iommuBackend(group));
+    this.bus.addDevice(device);
+    this.bus.addDriver(this.hardware.makeDriver(vfio));
+    this.sysfs.addGroup(group);
+    return device;
   }
 
   /** Registers /dev/kvm. */
@@ -93,19 +111,21 @@ export abstract class BoardMachine {
     return { iommu: group?.iommu ?? "assumed", reserved: [this.reserved], isMsiIsolated };
   }
 
-  /** What an administrator types (vfio.md 2.7), and loads: what the board's conditions ask for (board/assign.ts). */
-  private *bind(device: Parameters<Bus["addDevice"]>[0], group: IommuGroup): Step<void> {
-    const { bus: busName, driver } = this.hardware;
-    const bus = new Bus(busName);
-    const vfio = new Vfio(this.host, this.nodes);
-    vfio.registerIommu(this.iommuBackend(group));
-    bus.addDevice(device);
-    bus.addDriver(this.hardware.makeDriver(vfio));
-    const sysfs = new Sysfs(this.sim);
-    sysfs.addBus(bus);
-    sysfs.addGroup(group);
-    must(yield* sysfs.write(`/sys/bus/${busName}/devices/${device.name}/driver_override`, `${driver}\n`), "driver_override");
-    must(yield* sysfs.write(`/sys/bus/${busName}/drivers_probe`, `${device.name}\n`), "drivers_probe");
+  /** What an administrator types (vfio.md 2.7). */
+  private *bind(): Step<void> {
+    const { bus, driver, name } = this.hardware;
+    must(yield* this.sysfs.write(`/sys/bus/${bus}/devices/${name}/driver_override`, `${driver}\n`), "driver_override");
+    must(yield* this.sysfs.write(`/sys/bus/${bus}/drivers_probe`, `${name}\n`), "drivers_probe");
+  }
+
+  /** The VFIO driver of the device's bus. */
+  get driverName(): string {
+    return this.hardware.driver;
+  }
+
+  /** What raises an interrupt of the device, by the board's index. */
+  sourceOf(index: number): LineDevice | undefined {
+    return this.hardware.sources.get(index);
   }
 
   /** The module that an administrator loads for containers. */
@@ -123,7 +143,7 @@ export abstract class BoardMachine {
 
   /** An interrupt of the device; a message has numbers once it is wired. */
   lineOf(index: number): DeviceLine {
-    const source = this.hardware.sources.get(index);
+    const source = this.sourceOf(index);
     if (source === undefined) throw new Error(`interrupt ${index} has no line`);
     return { index, ...this.hardware.numbers(index), source };
   }

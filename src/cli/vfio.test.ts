@@ -1,0 +1,91 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { virq } from "./command.fixture.js";
+import { type VfioOutput, vfioOutput } from "./vfio/schema.js";
+
+const folder = mkdtempSync(join(tmpdir(), "virq-vfio-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function script(...lines: string[]): string {
+  const file = join(folder, "session.txt");
+  writeFileSync(file, lines.join("\n"));
+  return file;
+}
+
+async function session(lines: readonly string[], ...options: string[]): Promise<VfioOutput["lines"]> {
+  const { status, out } = await virq("vfio", script(...lines), "--json", ...options);
+  expect(status).toBe(0);
+  return vfioOutput.parse(JSON.parse(out)).lines;
+}
+
+const BUS = "/sys/bus/pci";
+const NAME = "0000:01:00.0";
+
+describe("virq vfio", () => {
+  it.each(["pc", "d05", "pseries"])("assign and release are the steps of vfio.md 2.7 and their reverse: on %s the device interrupts, and is its host driver's again (21.5, point 12)", async (board) => {
+    const { status, out } = await virq("vfio", "--board", board, "--json");
+    expect(status).toBe(0);
+    const { lines } = vfioOutput.parse(JSON.parse(out));
+    const results = new Map(lines.map(({ line, result }) => [line, result]));
+    expect(lines.filter(({ result }) => typeof result === "string" && result.startsWith("-"))).toEqual([]);
+    expect(results.get("count trigger")).toBe(1);
+    expect(lines.find(({ line }) => line === "ioctl group GET_STATUS")?.fields).toEqual({ flags: "VIABLE" });
+    expect(lines.at(-1)?.result).toBe("/sys/bus/pci/drivers/native");
+  });
+
+  it("is a verb a step: what fails says its errno, and the next goes on", async () => {
+    const answers = await session([
+      "g = open /dev/vfio/1 # no driver of VFIO's has it yet",
+      `echo vfio-pci > ${BUS}/devices/${NAME}/driver_override`,
+      `echo ${NAME} > ${BUS}/devices/${NAME}/driver/unbind`,
+      `echo ${NAME} > ${BUS}/drivers_probe`,
+      `cat ${BUS}/devices/${NAME}/driver_override`,
+      "g = open /dev/vfio/1",
+      `ioctl g GET_DEVICE_FD ${NAME}`,
+      "ioctl g VFIO_GROUP_SET_CONTAINER g",
+      "ioctl 77 RESET",
+      "m = memory 8192",
+      "poke m 4 0x1234",
+      "peek m 2",
+      "peek 4096 2",
+    ]);
+    expect(answers.map(({ result }) => result)).toEqual(["-ENOENT", 9, 13, 13, "vfio-pci", 0, "-EINVAL", "-EBADFD", "-EBADF", 0x1000_0000, 4, "0x1234", "-EFAULT"]);
+  });
+
+  it("a line that has to wait does so while the others go on, and says so; what nobody ends waits for ever, exit status 1", async () => {
+    const unbind = `echo ${NAME} > ${BUS}/drivers/vfio-pci/unbind`;
+    const answers = await session(["assign", unbind, "close trigger", "close device"]);
+    const line = answers.find((each) => each.line === unbind);
+    expect([line?.result, line?.passedBy]).toEqual([13, 2]);
+    const { status, out } = await virq("vfio", script("assign", unbind));
+    expect([status, out.split("\n").at(-2)]).toEqual([1, "  = waits for ever"]);
+  });
+
+  it("registers and configuration space are read and written where GET_REGION_INFO says", async () => {
+    const answers = await session(["assign", "read device 0x70000000000 2", "read device 0x70000000004 2", "ioctl device GET_REGION_INFO index=7"]);
+    expect(answers.slice(-3).map(({ result }) => result)).toEqual(["0x8086", "0x0006", 0]);
+    expect(answers.at(-1)?.fields).toMatchObject({ flags: "READ|WRITE", offset: "0x70000000000" });
+  });
+
+  it.each([
+    [["bind x"], 'line 1: "bind" is no verb'],
+    [["", "ioctl 0 GET_STATE"], 'line 2: "GET_STATE" is no request'],
+    [["echo x /sys"], 'echo is written "echo [TEXT] > PATH"'],
+    [["ioctl d RESET"], 'line 1: "d" is no number, and no line before it that succeeded has that name'],
+    [["ioctl 0 IOMMU_MAP_DMA address=0"], "gives none of its fields argsz, flags, vaddr, iova, size a value"],
+    [["ioctl 0 GET_IRQ_INFO index=0x100000000"], "does not fit"],
+    [["memory 0"], "from 1 to"],
+    [["raise 99"], "has no interrupt 99"],
+  ])("%j is refused with the place, exit status 2", async (lines, sentence) => {
+    const { status, err } = await virq("vfio", script(...lines));
+    expect([status, err.split("\n").length]).toEqual([2, 2]);
+    expect(err).toContain(sentence);
+  });
+
+  it("--list names every verb and every request", async () => {
+    const { out } = await virq("vfio", "--list");
+    for (const name of ["assign, release", "echo [TEXT] > PATH", "VFIO_DEVICE_SET_IRQS argsz flags index start count", "IOMMU_IOAS_MAP"]) expect(out).toContain(name);
+  });
+});

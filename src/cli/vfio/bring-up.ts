@@ -1,0 +1,75 @@
+import type { Device } from "../../board/board.js";
+
+/** What the composite verbs need to know. */
+export interface Subject {
+  /** The device's bus and name in /sys, and its group's number. */
+  readonly bus: string;
+  readonly name: string;
+  readonly group: number;
+  /** The VFIO driver, and the name of its IOMMU backend's type. */
+  readonly driver: string;
+  readonly iommu: "TYPE1v2" | "SPAPR_TCE";
+  readonly device: Device;
+}
+
+const GUEST_MEMORY = 0x10_0000;
+
+/** What management software does to give a device to a VMM, and the VMM until interrupts come (vfio.md 2.7). */
+export function assignment({ bus, name, group, driver, iommu, device }: Subject): readonly string[] {
+  const sys = `/sys/bus/${bus}`;
+  return [
+    `echo ${name} > ${sys}/devices/${name}/driver/unbind`,
+    `echo ${driver} > ${sys}/devices/${name}/driver_override`,
+    `echo ${name} > ${sys}/drivers_probe`,
+    `readlink ${sys}/devices/${name}/iommu_group`,
+    `ls /sys/kernel/iommu_groups/${group}/devices`,
+    "container = open /dev/vfio/vfio",
+    "ioctl container GET_API_VERSION",
+    `ioctl container CHECK_EXTENSION ${iommu}`,
+    `group = open /dev/vfio/${group}`,
+    "ioctl group GET_STATUS",
+    "ioctl group SET_CONTAINER container",
+    `ioctl container SET_IOMMU ${iommu}`,
+    ...memory(iommu),
+    `device = ioctl group GET_DEVICE_FD ${name}`,
+    "ioctl device GET_INFO",
+    "ioctl device GET_REGION_INFO index=0",
+    ...interrupts(bus, device),
+  ];
+}
+
+function memory(iommu: Subject["iommu"]): readonly string[] {
+  const map = `ioctl container IOMMU_MAP_DMA flags=READ|WRITE vaddr=ram iova=0 size=${GUEST_MEMORY}`;
+  return [`ram = memory ${GUEST_MEMORY}`, ...(iommu === "SPAPR_TCE" ? ["ioctl container IOMMU_ENABLE"] : []), map];
+}
+
+/** The first interrupt: a pin, a line, or the first vector, which needs memory and bus mastering on. */
+function interrupts(bus: string, device: Device): readonly string[] {
+  if (device.interrupts.length === 0) return ["ioctl device RESET"];
+  const index = bus !== "pci" ? 0 : device.interrupts[0].kind !== "msi" ? 0 : (device.pci?.msiVectors ?? 1) > 1 ? 2 : 1;
+  return [
+    `ioctl device GET_IRQ_INFO index=${index}`,
+    "ioctl device RESET",
+    ...(bus === "pci" ? [`write device 0x70000000004 2 6`] : []),
+    "trigger = eventfd",
+    `ioctl device SET_IRQS flags=DATA_EVENTFD|ACTION_TRIGGER index=${index} start=0 count=1 data=trigger`,
+    `raise ${device.interrupts[0].index}`,
+    "count trigger",
+  ];
+}
+
+/** The reverse: the device is its host driver's again. */
+export function release({ bus, name, driver, device }: Subject): readonly string[] {
+  const sys = `/sys/bus/${bus}`;
+  return [
+    ...(device.interrupts.length === 0 ? [] : ["close trigger"]),
+    "close device",
+    "ioctl group UNSET_CONTAINER",
+    "close group",
+    "close container",
+    `echo ${name} > ${sys}/drivers/${driver}/unbind`,
+    `echo > ${sys}/devices/${name}/driver_override`,
+    `echo ${name} > ${sys}/drivers_probe`,
+    `readlink ${sys}/devices/${name}/driver`,
+  ];
+}

@@ -1,0 +1,90 @@
+import * as iommufd from "../../uapi/iommufd.js";
+import type { StructInfo } from "../../uapi/struct.js";
+import * as vfio from "../../uapi/vfio.js";
+import * as xen from "../../uapi/vfio-xen.js";
+
+/** What a request takes besides its descriptor. */
+export type Argument =
+  | { readonly kind: "none" }
+  /** A number, or one of some names. */
+  | { readonly kind: "value"; readonly names: Names }
+  | { readonly kind: "descriptor" }
+  | { readonly kind: "string" }
+  | { readonly kind: "structure"; readonly info: StructInfo; readonly flags: Names };
+
+export type Names = Readonly<Record<string, number>>;
+
+export interface Request {
+  /** As in the kernel's headers: VFIO_GROUP_GET_STATUS. */
+  readonly name: string;
+  readonly number: number;
+  readonly argument: Argument;
+}
+
+/** Constants of the headers by what follows a prefix. */
+function constants(module: object, prefix: string): Names {
+  const found: Record<string, number> = {};
+  for (const [name, value] of Object.entries(module)) if (name.startsWith(prefix) && typeof value === "number") found[name.slice(prefix.length)] = value;
+  return found;
+}
+
+/** SPAPR_TCE for VFIO_SPAPR_TCE_IOMMU. */
+const EXTENSIONS: Names = Object.fromEntries(Object.entries(constants(vfio, "VFIO_")).map(([name, value]) => [name.replace(/_IOMMU$/, ""), value]));
+const NO_FLAGS: Names = {};
+const none: Argument = { kind: "none" };
+const structure = (info: StructInfo, flags: Names = NO_FLAGS): Argument => ({ kind: "structure", info, flags });
+const FEATURES = { ...constants(vfio, "VFIO_DEVICE_FEATURE_"), ...constants(vfio, "VFIO_DEVICE_STATE_") };
+const SET_IRQS = constants(vfio, "VFIO_IRQ_SET_");
+const MAP = constants(vfio, "VFIO_DMA_MAP_FLAG_");
+const UNMAP = constants(vfio, "VFIO_DMA_UNMAP_FLAG_");
+const DIRTY = constants(vfio, "VFIO_IOMMU_DIRTY_PAGES_FLAG_");
+
+const ARGUMENTS: Readonly<Record<string, Argument>> = {
+  VFIO_GET_API_VERSION: none,
+  VFIO_CHECK_EXTENSION: { kind: "value", names: EXTENSIONS },
+  VFIO_SET_IOMMU: { kind: "value", names: EXTENSIONS },
+  VFIO_IOMMU_GET_INFO: structure(vfio.vfio_iommu_type1_info, constants(vfio, "VFIO_IOMMU_INFO_")),
+  VFIO_IOMMU_SPAPR_TCE_GET_INFO: structure(vfio.vfio_iommu_spapr_tce_info, constants(vfio, "VFIO_IOMMU_SPAPR_INFO_")),
+  VFIO_IOMMU_MAP_DMA: structure(vfio.vfio_iommu_type1_dma_map, MAP),
+  VFIO_IOMMU_UNMAP_DMA: structure(vfio.vfio_iommu_type1_dma_unmap, UNMAP),
+  VFIO_IOMMU_DIRTY_PAGES: structure(vfio.vfio_iommu_type1_dirty_bitmap, DIRTY),
+  VFIO_IOMMU_ENABLE: none,
+  VFIO_IOMMU_DISABLE: none,
+  VFIO_IOMMU_SPAPR_REGISTER_MEMORY: structure(vfio.vfio_iommu_spapr_register_memory),
+  VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY: structure(vfio.vfio_iommu_spapr_register_memory),
+  VFIO_IOMMU_SPAPR_TCE_CREATE: structure(vfio.vfio_iommu_spapr_tce_create),
+  VFIO_IOMMU_SPAPR_TCE_REMOVE: structure(vfio.vfio_iommu_spapr_tce_remove),
+  VFIO_GROUP_GET_STATUS: structure(vfio.vfio_group_status, constants(vfio, "VFIO_GROUP_FLAGS_")),
+  VFIO_GROUP_SET_CONTAINER: { kind: "descriptor" },
+  VFIO_GROUP_UNSET_CONTAINER: none,
+  VFIO_GROUP_GET_DEVICE_FD: { kind: "string" },
+  VFIO_DEVICE_GET_INFO: structure(vfio.vfio_device_info, constants(vfio, "VFIO_DEVICE_FLAGS_")),
+  VFIO_DEVICE_GET_REGION_INFO: structure(vfio.vfio_region_info, constants(vfio, "VFIO_REGION_INFO_FLAG_")),
+  VFIO_DEVICE_GET_IRQ_INFO: structure(vfio.vfio_irq_info, { ...constants(vfio, "VFIO_IRQ_INFO_"), ...constants(xen, "VFIO_IRQ_INFO_") }),
+  VFIO_DEVICE_SET_IRQS: structure(vfio.vfio_irq_set, { ...SET_IRQS, ...constants(vfio, "VFIO_PCI_") }),
+  VFIO_DEVICE_RESET: none,
+  VFIO_DEVICE_GET_PCI_HOT_RESET_INFO: structure(vfio.vfio_pci_hot_reset_info, constants(vfio, "VFIO_PCI_HOT_RESET_FLAG_")),
+  VFIO_DEVICE_PCI_HOT_RESET: structure(vfio.vfio_pci_hot_reset),
+  VFIO_DEVICE_IOEVENTFD: structure(vfio.vfio_device_ioeventfd),
+  VFIO_DEVICE_FEATURE: structure(vfio.vfio_device_feature, FEATURES),
+  VFIO_DEVICE_BIND_IOMMUFD: structure(vfio.vfio_device_bind_iommufd, constants(vfio, "VFIO_DEVICE_BIND_FLAG_")),
+  VFIO_DEVICE_ATTACH_IOMMUFD_PT: structure(vfio.vfio_device_attach_iommufd_pt),
+  VFIO_DEVICE_DETACH_IOMMUFD_PT: structure(vfio.vfio_device_detach_iommufd_pt),
+  IOMMU_DESTROY: structure(iommufd.iommu_destroy),
+  IOMMU_IOAS_ALLOC: structure(iommufd.iommu_ioas_alloc),
+  IOMMU_IOAS_MAP: structure(iommufd.iommu_ioas_map, constants(iommufd, "IOMMU_IOAS_MAP_")),
+  IOMMU_IOAS_COPY: structure(iommufd.iommu_ioas_copy, constants(iommufd, "IOMMU_IOAS_MAP_")),
+  IOMMU_IOAS_UNMAP: structure(iommufd.iommu_ioas_unmap),
+  IOMMU_IOAS_IOVA_RANGES: structure(iommufd.iommu_ioas_iova_ranges),
+  IOMMU_OPTION: structure(iommufd.iommu_option, constants(iommufd, "IOMMU_OPTION_")),
+  IOMMU_VFIO_IOAS: structure(iommufd.iommu_vfio_ioas, constants(iommufd, "IOMMU_VFIO_IOAS_")),
+};
+
+const NUMBERS: Names = { ...constants(vfio, ""), ...constants(iommufd, "") };
+
+export const REQUESTS: readonly Request[] = Object.entries(ARGUMENTS).map(([name, argument]) => ({ name, number: NUMBERS[name], argument }));
+
+/** What a request may be called: its name, or what is left without VFIO_, VFIO_GROUP_ or VFIO_DEVICE_. */
+const called = (request: Request): readonly string[] => [request.name, ...["VFIO_", "VFIO_GROUP_", "VFIO_DEVICE_"].filter((prefix) => request.name.startsWith(prefix)).map((prefix) => request.name.slice(prefix.length))];
+
+export const requestCalled = (name: string): Request | undefined => REQUESTS.find((request) => called(request).includes(name));
