@@ -1,3 +1,4 @@
+import { livelockInTurn } from "./endless.js";
 import type { Budget, Found, Job, Outcome, Strategy } from "./strategy.js";
 
 /** Units that a round has at most. It is the same whoever runs them, so that what is found is too. */
@@ -42,8 +43,13 @@ export class Coordinator<U, O extends Outcome<U>> {
     private readonly limit: number,
   ) {}
 
-  /** Starts from the beginning. */
+  /**
+   * Starts from the beginning. What is to search everything looks first at the one order in which contexts that make way for
+   * each other for ever would do so: it lies far from those that are interrupted seldom.
+   */
   begin(): void {
+    if (this.strategy.isExhaustive) this.found = livelockInTurn(this.job);
+    if (this.found !== null) this.totals.executions++;
     this.queue.push(...(this.strategy.begin(0, this.job) ?? []));
   }
 

@@ -1,3 +1,4 @@
+import { hearing } from "../sim/access.js";
 import { current } from "../sim/context.js";
 import { Ev, EVENT_NAMES, type EventArgument, type EventName, type EventSink } from "../sim/event.js";
 import type { Sim } from "../sim/sim.js";
@@ -47,6 +48,16 @@ export class Ear implements EventSink {
     if (this.hears[kind] === 0) return;
     this.listening.heard(this.hears[kind], this.minds[kind]);
     const heard: Heard = { name, context: current().name, args: args.filter((arg) => arg !== undefined) };
-    for (const property of this.properties) if (property.hears?.includes(name)) this.broken ??= property.hear?.(heard) ?? null;
+    for (const property of this.properties) if (property.hears?.includes(name)) this.broken ??= tellOne(property, heard);
+  }
+}
+
+/** @throws PersonError where it looks at state that contexts share */
+function tellOne(property: Property, heard: Heard): string | null {
+  hearing(property.name);
+  try {
+    return property.hear?.(heard) ?? null;
+  } finally {
+    hearing(null);
   }
 }

@@ -1,5 +1,6 @@
-import { inTurn } from "./strategy.js";
-import type { Trial } from "./trial.js";
+import { IN_TURN } from "./schedule.js";
+import { type Found, inTurn, type Job } from "./strategy.js";
+import { Trial } from "./trial.js";
 
 /** Steps that a fair schedule has to come to an end, however few an execution may make. */
 const PATIENCE = 5_000;
@@ -37,4 +38,17 @@ export function endless(trial: Trial, steps: number): void {
   }
   const [all, verb] = [[...movers].sort().join(" and "), movers.size === 1 ? "goes" : "go"];
   trial.violation = `${LIVELOCK}after ${before} steps no end within ${patience} more in which every context has its turn: ${all} ${verb} round`;
+}
+
+/** The execution in which every context has its turn from the first step on: null where it ends, or breaks another rule. */
+export function livelockInTurn({ scenario, steps }: Job): Found | null {
+  const trial = new Trial(scenario, { rounds: null });
+  let seat = -1;
+  for (let movable = trial.movable(); movable !== 0 && trial.violation === null && trial.steps < steps; movable = trial.movable()) {
+    seat = inTurn(movable, seat);
+    trial.move(seat, false);
+  }
+  if (trial.steps >= steps) endless(trial, steps);
+  const { violation } = trial;
+  return violation !== null && isLivelock(violation) ? { message: violation, choices: [IN_TURN] } : null;
 }

@@ -13,7 +13,8 @@ export const bit = (number: number): number => 1 << (number & 31);
 
 /**
  * What one step did that others can see: two steps commute unless these {@link conflicts | conflict}. The access that it
- * announced; and what shows only when it runs: the contexts that it woke, the properties that heard it, the clocks.
+ * announced; and what shows only when it runs: the contexts that it woke, the properties that heard it, the clocks, the memory that
+ * it freed or came to.
  */
 export class Footprint {
   /** An {@link AccessKind}; -1 for the step that enters a context. */
@@ -22,7 +23,8 @@ export class Footprint {
   object: object | null = null;
   /** What of it a step counts, and no other kind of step shares with such. */
   field = "";
-  /** It counted, and used up what there was. */
+  /** It counted: what that added, as far as the object tells, and did it use up what there was? */
+  added = 0;
   usesUp = 0;
   /** What the accessed object looks at besides itself: read. */
   also: object | null = null;
@@ -38,10 +40,21 @@ export class Footprint {
   hears = 0;
   minds = 0;
   clock: ClockUse = ClockUse.NOT;
+  /** Lifetimes by their number: of what it came to, and of what it freed or altered (sim/lifetime.ts). */
+  readonly looks: number[] = [];
+  readonly alters: number[] = [];
+  /** Those of which it took a reference, and gave one back. */
+  readonly raises: number[] = [];
+  readonly lowers: number[] = [];
 
-  /** What shows when the step has run: did it use up what it counted? */
+  private remainedBefore = 0;
+
+  /** What shows when the step has run: what has become of what it counted? */
   ran(): void {
-    if (this.kind === AccessKind.COUNT && (remainingOf(this.object) ?? 1) <= 0) this.usesUp = 1;
+    if (this.kind !== AccessKind.COUNT) return;
+    const remains = remainingOf(this.object) ?? 1;
+    this.added = remains - this.remainedBefore;
+    if (remains <= 0) this.usesUp = 1;
   }
 
   /** What is known before the step runs. */
@@ -49,7 +62,9 @@ export class Footprint {
     this.kind = access === null ? -1 : access.kind;
     this.object = access === null ? null : objectOf(access);
     this.field = access === null ? "" : access.field;
+    this.added = 0;
     this.usesUp = 0;
+    this.remainedBefore = this.kind === AccessKind.COUNT ? (remainingOf(this.object) ?? 1) : 0;
     this.also = access === null ? null : ((access.object as Partial<RestsOn>).restsOn ?? null);
     this.enters = access === null ? bit(task.number) : 0;
     this.wakes = 0;
@@ -59,6 +74,10 @@ export class Footprint {
     this.hears = 0;
     this.minds = 0;
     this.clock = ClockUse.NOT;
+    this.looks.length = 0;
+    this.alters.length = 0;
+    this.raises.length = 0;
+    this.lowers.length = 0;
   }
 
   /** Takes over what another run of the same step showed. */
@@ -70,12 +89,17 @@ export class Footprint {
     this.hears = seen.hears;
     this.minds = seen.minds;
     this.clock = seen.clock;
+    this.added = seen.added;
     this.usesUp = seen.usesUp;
+    this.looks.push(...seen.looks);
+    this.alters.push(...seen.alters);
+    this.raises.push(...seen.raises);
+    this.lowers.push(...seen.lowers);
   }
 
   /** May somebody else find something changed by it? */
   get changes(): boolean {
-    return !isRead(this.kind) || (this.wakes | this.cancels | this.ends) !== 0 || this.clock === ClockUse.WRITTEN;
+    return !isRead(this.kind) || (this.wakes | this.cancels | this.ends | this.alters.length) !== 0 || this.clock === ClockUse.WRITTEN;
   }
 
   /** Did it look at what no access announces: who is idle, what time it is? */
@@ -97,9 +121,12 @@ const remainingOf = (object: object | null): number | undefined => (object as Pa
 
 const isRead = (kind: number): boolean => kind === AccessKind.READ || kind === AccessKind.BLOCK;
 
-/** Does `a` count what `b` does not look at? */
-const isCounted = (a: Footprint, b: Footprint): boolean =>
-  a.kind === AccessKind.COUNT && (a.usesUp | b.usesUp) === 0 && (b.kind === AccessKind.COUNT || (b.field !== a.field && b.kind !== AccessKind.BLOCK));
+/** Does `a` count what `b` does not look at, or counts the same way? Who raises may come behind the last who lowers, and find nothing. */
+function isCounted(a: Footprint, b: Footprint): boolean {
+  if (a.kind !== AccessKind.COUNT || (a.usesUp | b.usesUp) !== 0) return false;
+  if (b.kind === AccessKind.COUNT) return a.added * b.added >= 0;
+  return b.field !== a.field && b.kind !== AccessKind.BLOCK;
+}
 
 /** Has a count that `done` made left so little that `next`, made after it, uses it up? */
 export function leavesLast(done: Footprint, next: Footprint): boolean {
@@ -129,7 +156,22 @@ function effectsConflict(a: Footprint, b: Footprint): boolean {
   return (a.clock | b.clock) === ClockUse.WRITTEN && a.clock !== ClockUse.NOT && b.clock !== ClockUse.NOT;
 }
 
+/**
+ * What was freed, or altered, and what came to it; references that are taken against those that are given back, of which the
+ * last may come first, whoever holds one: so two takes commute, and two returns where neither is the last.
+ */
+function lifetimesConflict(a: Footprint, b: Footprint): boolean {
+  if (a.alters.length > 0 && (meet(a.alters, b.looks) || meet(a.alters, b.alters))) return true;
+  if (b.alters.length > 0 && meet(b.alters, a.looks)) return true;
+  return (a.raises.length > 0 && meet(a.raises, b.lowers)) || (b.raises.length > 0 && meet(b.raises, a.lowers));
+}
+
+function meet(some: readonly number[], others: readonly number[]): boolean {
+  for (let i = 0; i < others.length; i++) if (some.includes(others[i])) return true;
+  return false;
+}
+
 /** Is the order of two steps of different contexts to be told apart? */
 export function conflicts(a: Footprint, b: Footprint): boolean {
-  return objectsConflict(a, b) || effectsConflict(a, b);
+  return objectsConflict(a, b) || effectsConflict(a, b) || lifetimesConflict(a, b);
 }

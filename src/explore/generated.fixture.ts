@@ -1,10 +1,12 @@
 import { type Countable, counts, writes } from "../sim/access.js";
 import { Context } from "../sim/context.js";
+import { Lifetime } from "../sim/lifetime.js";
+import { KernelList, ListLink } from "../sim/list.js";
 import { Ev } from "../sim/event.js";
 import { Mutex, Spinlock } from "../sim/lock.js";
 import { Sim } from "../sim/sim.js";
 import { Srcu } from "../sim/srcu.js";
-import type { Step } from "../sim/step.js";
+import { run, type Step } from "../sim/step.js";
 import { WorkItem, WorkQueue } from "../sim/workqueue.js";
 import { SUSPECT } from "./circle.js";
 import type { Property } from "./property.js";
@@ -15,9 +17,11 @@ import type { Scenario } from "./trial.js";
 const SCAN = SUSPECT + 8;
 
 /** What a task may do; each with two small numbers. A scan is left to programs of few steps besides. */
-export const OPS = ["get", "set", "swap", "locked", "spinlocked", "try", "wait", "queue", "flush", "drain", "wake", "rouse", "cancel", "ask", "section", "grace", "emit", "nap", "flag", "flagged", "put", "poke"] as const;
+export const OPS = ["get", "set", "swap", "locked", "spinlocked", "try", "wait", "queue", "flush", "drain", "wake", "rouse", "cancel", "ask", "section", "grace", "emit", "nap", "flag", "flagged", "put", "raise", "take", "poke", "visit", "free"] as const;
+/** Of lists that are read in a section or outside of any; more steps than the others. */
+export const LIST_OPS = ["walk", "unlink", "snip", "append"] as const;
 export interface Op {
-  readonly name: (typeof OPS)[number] | "scan";
+  readonly name: (typeof OPS)[number] | (typeof LIST_OPS)[number] | "scan";
   readonly a: number;
   readonly b: number;
 }
@@ -55,9 +59,10 @@ class Nameless {
   }
 }
 
-/** An object with references; who drops the last one writes to a cell. */
+/** An object with references; who drops the last one writes to a cell. Who comes later finds it freed, and goes on. */
 class Held implements Countable {
   value = 0;
+  private readonly lifetime = new Lifetime("held");
 
   constructor(
     private readonly cell: Cell,
@@ -66,9 +71,30 @@ class Held implements Countable {
 
   *put(): Step<boolean> {
     yield counts(this, "remaining");
-    if (this.remaining === 0 || --this.remaining > 0) return false;
+    if (this.remaining === 0) return false;
+    this.lifetime.lower(--this.remaining);
+    if (this.remaining > 0) return false;
+    this.lifetime.free();
     yield* this.cell.add(100);
     return true;
+  }
+
+  /** Takes a reference, by an access that announces it. */
+  *raise(): Step<string> {
+    yield counts(this, "remaining");
+    return this.take();
+  }
+
+  /** The same by one that announces something else. */
+  take(): string {
+    if (!this.lifetime.isAlive()) return "freed";
+    this.lifetime.raise(this.remaining++);
+    return "held";
+  }
+
+  /** Looks whether it is alive. */
+  visit(): string {
+    return this.lifetime.isAlive() ? "alive" : "freed";
   }
 
   /** What it finds there, and whether it is alive. */
@@ -91,8 +117,16 @@ class Ground {
   readonly log: string[][] = [];
   readonly flag = new Nameless();
   readonly heard: number[] = [];
+  /** Freed by whoever comes first. */
+  readonly blobs = [new Lifetime("blob"), new Lifetime("blob")];
+  readonly list = new KernelList<number>();
+  readonly links = [0, 1].map((key) => new ListLink(key));
   readonly helper = new Helper("helper", () => this.help());
   private helped = 0;
+
+  constructor() {
+    for (const link of this.links) run(this.list.addTail(link));
+  }
 
   private *help(): Step<void> {
     this.helped++;
@@ -103,6 +137,7 @@ class Ground {
   *act({ name, a, b }: Op, log: string[]): Step<void> {
     const { sim, cells, mutexes, spinlock, queue, items, srcu, held } = this;
     const cell = cells[a];
+    if (LIST_OPS.some((each) => each === name)) return yield* this.actOnList(name, a, b, log);
     if (name === "get") log.push(`${yield* cell.get()}`);
     else if (name === "set") yield* cell.set(b + 1);
     else if (name === "swap") log.push(`${yield* cell.swap(b, b + 1)}`);
@@ -142,8 +177,38 @@ class Ground {
     } else if (name === "grace") yield* srcu.synchronize();
     else if (name === "put") log.push(`${yield* held[a].put()}`);
     else if (name === "poke") log.push(yield* held[a].poke());
+    else if (name === "raise") log.push(yield* held[a].raise());
+    else if (name === "take" || name === "visit") {
+      yield* cells[b].get();
+      log.push(name === "take" ? held[a].take() : `${held[a].visit()} ${this.blobs[a].isAlive()}`);
+    } else if (name === "free") {
+      yield* cells[b].get();
+      if (this.blobs[a].isAlive()) this.blobs[a].free();
+    }
     else if (name === "emit") sim.emit(Ev.kvm_set_irq, a, b, 0);
     else sim.wake(this.helper, 10 * (a + 1)); // a timer: its time is the clock's when it fires
+  }
+
+  /** `a`: which element; `b`: in a section, or behind a grace period. */
+  private *actOnList(name: Op["name"], a: number, b: number, log: string[]): Step<void> {
+    const { list, links, srcu, mutexes } = this;
+    if (name === "walk") {
+      const section = b === 1 ? yield* srcu.readLock() : -1;
+      let seen = "";
+      for (let at = yield* list.first(); at !== null; at = yield* list.next(links[at])) seen += at;
+      log.push(seen);
+      if (section >= 0) yield* srcu.readUnlock(section);
+      return;
+    }
+    if (name !== "snip") yield* mutexes[0].lock();
+    const isOn = list.has(links[a]);
+    if (name === "append" && !isOn) yield* list.addTail(links[a]);
+    if (name !== "append" && isOn) yield* list.remove(links[a]);
+    log.push(`${isOn} ${list.isEmpty()}`);
+    if (name !== "snip") yield* mutexes[0].unlock();
+    if (name !== "unlink" || !isOn) return;
+    if (b === 1) yield* srcu.synchronize();
+    links[a].poison();
   }
 
   outcome(): string {

@@ -1,4 +1,5 @@
 import { numberContexts } from "../sim/context.js";
+import { numberLifetimes } from "../sim/lifetime.js";
 import { printSchedule } from "./schedule.js";
 import { type Scenario, Trial } from "./trial.js";
 
@@ -32,7 +33,7 @@ export class Rounds {
   }
 
   private tryOut(made: readonly number[], seat: number, period: number): number {
-    const numbers = numberContexts();
+    const numbers = [numberContexts(), numberLifetimes()] as const;
     // Lock orders of the execution that asks need no keeping: this one sees the same, from the same steps.
     const trial = new Trial(this.scenario, { rounds: null });
     for (const choice of made) trial.move(choice, false);
@@ -47,8 +48,9 @@ export class Rounds {
     return this.after(Infinity, numbers);
   }
 
-  private after(answer: number, numbers: number): number {
-    numberContexts(numbers);
+  private after(answer: number, [contexts, lifetimes]: readonly [number, number]): number {
+    numberContexts(contexts);
+    numberLifetimes(lifetimes);
     return answer;
   }
 }

@@ -1,5 +1,6 @@
 import { announce, beginDriving, clearAnnouncement, describeAccess, endDriving } from "../sim/access.js";
 import { BOOT, type Context, ContextState, numberContexts, setCurrent, type Task } from "../sim/context.js";
+import { type LifetimeWatch, numberLifetimes, watchLifetimes } from "../sim/lifetime.js";
 import { forgetLockOrder, lockKept } from "../sim/lock.js";
 import { PersonError } from "../sim/person-error.js";
 import type { Sim, SimWatch } from "../sim/sim.js";
@@ -53,7 +54,7 @@ export interface Followers {
  * One execution of a program, driven one access at a time. Actors are numbered in the order in which they appear:
  * the program's own first. Entering a context, from its wake to its first access, is a step of its own.
  */
-export class Trial implements SimWatch {
+export class Trial implements SimWatch, LifetimeWatch {
   readonly actors: Actor[] = [];
   readonly program: Program;
   /** What went wrong; the trial is over then. */
@@ -74,6 +75,7 @@ export class Trial implements SimWatch {
     if (STRAIGHT) throw new PersonError("interleavings exist in the stepped build only: import from virq/stepped");
     forgetLockOrder();
     numberContexts();
+    numberLifetimes();
     this.recorder = recorder ?? null;
     this.rounds = rounds;
     this.program = scenario();
@@ -118,6 +120,7 @@ export class Trial implements SimWatch {
     if (this.made.at(-1) !== index) actor.trail.forget();
     this.made.push(index);
     const before = setCurrent(actor.task);
+    const watcher = watchLifetimes(this);
     const driver = beginDriving(false);
     try {
       this.perform(actor, index);
@@ -127,6 +130,7 @@ export class Trial implements SimWatch {
       this.violation = error instanceof Error ? `${error.constructor.name}: ${error.message}` : String(error);
     } finally {
       endDriving(driver);
+      watchLifetimes(watcher);
       clearAnnouncement();
       setCurrent(before);
     }
@@ -138,7 +142,7 @@ export class Trial implements SimWatch {
   /** Others that went round may find what this step changed; and the one that made it may go round itself. */
   private followRounds(actor: Actor, index: number, print: Footprint): void {
     if (this.rounds === null) return;
-    if (print.changes) for (const other of this.actors) if (other !== actor && other.circle?.isTouchedBy(print.object)) other.goOn();
+    if (print.changes) for (const other of this.actors) if (other !== actor && other.circle !== null && (print.alters.length > 0 || other.circle.isTouchedBy(print.object))) other.goOn();
     const { trail, circle } = actor;
     if (print.looksAround) trail.looksAround = true;
     if (circle !== null && !trail.repeats(circle.period, 1)) actor.goOn();
@@ -246,6 +250,22 @@ export class Trial implements SimWatch {
     this.print.clock |= ClockUse.WRITTEN;
   }
 
+  looked(lifetime: number): void {
+    note(this.print.looks, lifetime);
+  }
+
+  altered(lifetime: number): void {
+    note(this.print.alters, lifetime);
+  }
+
+  raised(lifetime: number): void {
+    note(this.print.raises, lifetime);
+  }
+
+  lowered(lifetime: number): void {
+    note(this.print.lowers, lifetime);
+  }
+
   /** Properties heard an event of the running step. */
   heard(hears: number, minds: number): void {
     this.print.hears |= hears;
@@ -253,9 +273,13 @@ export class Trial implements SimWatch {
   }
 }
 
+function note(lifetimes: number[], lifetime: number): void {
+  if (!lifetimes.includes(lifetime)) lifetimes.push(lifetime);
+}
+
 /** A lock, or a reader section, that a context kept when it ended: nobody else can leave it. */
 function kept({ context: { name }, task }: Actor): string | null {
   const lock = lockKept(task);
   if (lock !== null) return `LockError: ${name} has ended and holds ${lock}`;
-  return task.sectionCount === 0 ? null : `LockError: ${name} has ended inside a reader section`;
+  return task.sections.length === 0 ? null : `LockError: ${name} has ended inside a reader section`;
 }

@@ -2,7 +2,7 @@ import { block, type Countable, counts, reads, writes } from "../sim/access.js";
 import { current } from "../sim/context.js";
 import { Cost } from "../sim/cost.js";
 import { Ev } from "../sim/event.js";
-import { UseAfterFree } from "../sim/list.js";
+import { Lifetime } from "../sim/lifetime.js";
 import { OnePerWorld } from "../sim/one-per-world.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
@@ -46,6 +46,7 @@ export class EventfdContext implements Countable {
   private low: number;
   private high = 0;
   private references = 1;
+  private readonly lifetime: Lifetime;
 
   constructor(
     readonly sim: Sim,
@@ -56,10 +57,12 @@ export class EventfdContext implements Countable {
     this.low = initialCount | 0;
     this.isSemaphore = (flags & EFD_SEMAPHORE) !== 0;
     this.waiters = new WaitQueueHead(sim, "eventfd");
+    this.lifetime = new Lifetime("eventfd", this.id);
+    this.lifetime.spans(this, this.waiters.lock);
   }
 
   get isAlive(): boolean {
-    return this.references > 0;
+    return this.lifetime.isAlive();
   }
 
   get remaining(): number {
@@ -73,15 +76,17 @@ export class EventfdContext implements Countable {
 
   /** Takes one more reference. */
   get(): void {
-    this.assertAlive();
+    this.lifetime.raise(this.references);
     this.references++;
   }
 
   /** Drops a reference; the last one frees the context. */
   *put(): Step<void> {
     yield counts(this, "references");
-    this.assertAlive();
-    if (--this.references === 0) giveId(this.sim, this.id);
+    this.lifetime.lower(--this.references);
+    if (this.references > 0) return;
+    this.lifetime.free();
+    giveId(this.sim, this.id);
   }
 
   /**
@@ -89,7 +94,7 @@ export class EventfdContext implements Countable {
    * sleeps, never fails; refused from inside an eventfd's wake-up of the same thread (kvm-irq-core.md 1.4, H32).
    */
   *signal(extraMask = 0): Step<void> {
-    this.assertAlive();
+    this.lifetime.touch();
     const thread = current();
     if (thread.eventfdDepth > 0) {
       this.sim.emit(Ev.eventfd_refused, this.id);
@@ -99,7 +104,7 @@ export class EventfdContext implements Countable {
     if (this.sim.tracing) this.sim.emit(Ev.eventfd_signal, this.id);
     yield* this.waiters.lock.lock();
     yield writes(this, "count");
-    this.assertAlive();
+    this.lifetime.touch();
     this.signals++;
     if (this.low !== -1) this.low = (this.low + 1) | 0;
     else if (this.high !== -1) {
@@ -160,10 +165,6 @@ export class EventfdContext implements Countable {
     if (high !== -1 || (low >>> 0) < 0xffff_fffe) mask |= EPOLLOUT;
     if (high === -1 && low === -1) mask |= EPOLLERR;
     return mask;
-  }
-
-  private assertAlive(): void {
-    if (this.references === 0) throw new UseAfterFree(`the freed eventfd ${this.id} is used by ${current().name}`);
   }
 }
 block(EventfdContext, "low", "high");

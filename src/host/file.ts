@@ -1,5 +1,6 @@
 import { EINVAL, ENODEV, ENOTTY } from "../uapi/errno.js";
 import { type Countable, counts } from "../sim/access.js";
+import { Lifetime } from "../sim/lifetime.js";
 import type { Step } from "../sim/step.js";
 import type { PollTable } from "./poll.js";
 import type { Process } from "./process.js";
@@ -13,11 +14,17 @@ export const STILL_INSIDE = 0x4000_0000;
  */
 export abstract class File implements Countable {
   private references = 1;
+  /** Of its memory: it ends behind the release. */
+  private readonly lifetime = new Lifetime("file");
   /** What the file is, for messages: "eventfd", "kvm-vm", "vfio-device". */
   abstract readonly kind: string;
 
+  constructor() {
+    this.lifetime.spans(this);
+  }
+
   get isAlive(): boolean {
-    return this.references > 0;
+    return this.lifetime.isAlive() && this.references > 0;
   }
 
   get remaining(): number {
@@ -26,14 +33,17 @@ export abstract class File implements Countable {
 
   /** Takes one more reference. */
   get(): void {
-    if (this.references === 0) throw new Error(`a released ${this.kind} is used`);
+    this.lifetime.raise(this.references);
     this.references++;
   }
 
   /** Drops a reference; the last one releases the file. */
   *put(): Step<void> {
     yield counts(this, "references");
-    if (--this.references === 0) yield* this.release();
+    this.lifetime.lower(--this.references);
+    if (this.references > 0) return;
+    yield* this.release();
+    this.lifetime.free();
   }
 
   *release(): Step<void> {}

@@ -1,6 +1,6 @@
 import { guarded, reads } from "../sim/access.js";
 import { Ev } from "../sim/event.js";
-import { UseAfterFree } from "../sim/list.js";
+import { UseAfterFree } from "../sim/lifetime.js";
 import { Mutex } from "../sim/lock.js";
 import { OnePerWorld } from "../sim/one-per-world.js";
 import type { Sim } from "../sim/sim.js";

@@ -16,7 +16,7 @@ export class IdentityRouting extends RoutingTable {
 
   /** An entry never changes: one that makes room for another is let go. */
   override routesOf(gsi: number): readonly Route[] {
-    this.assertAlive();
+    this.lifetime.touch();
     const slot = gsi & (KEPT - 1);
     const known = this.kept[slot];
     if (known !== undefined && known[0].gsi === gsi) return known;
@@ -30,7 +30,7 @@ export class IdentityRouting extends RoutingTable {
   }
 
   override gsiOf(_chip: number, pin: number): number {
-    this.assertAlive();
+    this.lifetime.touch();
     return pin;
   }
 }

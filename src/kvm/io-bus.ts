@@ -1,7 +1,7 @@
 import type { IrqchipVcpu, MmioBus, MmioDevice } from "../irqchip/contract.js";
 import type { PioBus, PioDevice } from "../irqchip/x86/contract.js";
 import { reads, shared, writes } from "../sim/access.js";
-import { UseAfterFree } from "../sim/list.js";
+import { Lifetime } from "../sim/lifetime.js";
 import type { Step } from "../sim/step.js";
 import { ENOENT, ENOMEM, ENOSPC } from "../uapi/errno.js";
 import type { Ioeventfd } from "./ioeventfd.js";
@@ -39,7 +39,7 @@ export abstract class BusDevice {
 
 /** The devices of a bus, in the order in which they are tried; replaced as a whole, read under srcu. */
 class BusArray {
-  isFreed = false;
+  readonly lifetime = new Lifetime("I/O bus array");
   constructor(readonly devices: readonly BusDevice[]) {}
 
   /** A new array with the device in front of the first that must come after it. */
@@ -114,7 +114,7 @@ export class IoBus {
     yield writes(this, "array");
     this.array = next;
     if (!this.vm.hazards.freeBusEarly) yield* this.vm.srcu.synchronize();
-    old.isFreed = true;
+    old.lifetime.free();
   }
 
   /** A guest's write, inside srcu: true if a device took it, else it is user space's. */
@@ -153,7 +153,7 @@ export class IoBus {
     const { array } = this;
     this.array = null;
     if (array === null) return;
-    array.isFreed = true;
+    array.lifetime.free();
     for (let i = 0; i < array.devices.length; i++) yield* array.devices[i].destroy();
   }
 
@@ -164,7 +164,7 @@ export class IoBus {
 shared(IoBus, "array");
 
 function alive(array: BusArray): BusArray {
-  if (array.isFreed) throw new UseAfterFree("a freed I/O bus array is walked");
+  array.lifetime.touch();
   return array;
 }
 

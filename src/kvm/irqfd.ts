@@ -6,7 +6,8 @@ import { type PollTable, WaitEntry, type WaitQueue } from "../host/poll.js";
 import type { Process } from "../host/process.js";
 import { guarded, reads, shared, writes } from "../sim/access.js";
 import { Ev } from "../sim/event.js";
-import { ListLink, UseAfterFree } from "../sim/list.js";
+import { Lifetime } from "../sim/lifetime.js";
+import { ListLink } from "../sim/list.js";
 import { allowBothOrders } from "../sim/lock.js";
 import { SeqCount } from "../sim/srcu.js";
 import type { Step } from "../sim/step.js";
@@ -34,9 +35,10 @@ export type DeactivateReason = "deassign" | "hangup" | "release";
 
 /** An eventfd that raises a GSI (kvm-irq-core.md 2). The wait entry is the irqfd itself: its callback is ctx K. */
 export class Irqfd extends WaitEntry implements PollTable {
+  private readonly lifetime: Lifetime;
   /** On the VM's list of active irqfds. */
-  readonly link: ListLink<Irqfd> = new ListLink<Irqfd>(this);
-  readonly resamplerLink: ListLink<Irqfd> = new ListLink<Irqfd>(this);
+  readonly link: ListLink<Irqfd>;
+  readonly resamplerLink: ListLink<Irqfd>;
   /** The single route of the GSI, or type 0; writers hold irqfds.lock. */
   readonly route = new CachedRoute();
   /** What the callback took of {@link route}; only ever used under the eventfd's lock. */
@@ -50,7 +52,6 @@ export class Irqfd extends WaitEntry implements PollTable {
   producer: IrqBypassProducer | null = null;
   /** "Active" of 2.2: on the list. Read by the callback without irqfds.lock. */
   isActive = false;
-  private isFreed = false;
   /** 0, or -EBUSY from the insertion of AS11 (b). */
   private insertResult = 0;
 
@@ -62,6 +63,10 @@ export class Irqfd extends WaitEntry implements PollTable {
     readonly resamplefd: EventfdContext | null,
   ) {
     super();
+    this.lifetime = new Lifetime("irqfd of GSI", gsi);
+    this.link = new ListLink<Irqfd>(this, this.lifetime);
+    this.resamplerLink = new ListLink<Irqfd>(this, this.lifetime);
+    this.lifetime.spans(this, this.route, this.routeSeq, this.inject, this.shutdown);
     const { bypass } = vm.arch;
     this.consumer = bypass === null ? null : new IrqfdConsumer(this, bypass);
   }
@@ -192,25 +197,13 @@ export class Irqfd extends WaitEntry implements PollTable {
     yield* this.resamplefd.signal();
   }
 
-  /** Its shutdown is queued or running; freed, it has left that behind, whether or not the worker has looked up. */
-  get isShuttingDown(): boolean {
-    return !this.isFreed && (this.shutdown.pending || this.shutdown.running);
-  }
-
   /** SH7 and the end of a failed assign. */
   free(): void {
-    this.assertAlive();
-    this.isFreed = true;
-    this.link.poison();
-    this.resamplerLink.poison();
+    this.lifetime.free();
   }
 
   assertAlive(): void {
-    if (this.isFreed) this.refuse();
-  }
-
-  private refuse(): never {
-    throw new UseAfterFree(`the freed irqfd of GSI ${this.gsi} is used`);
+    this.lifetime.touch();
   }
 }
 shared(Irqfd, "isActive");

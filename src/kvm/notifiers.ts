@@ -1,14 +1,21 @@
 import { reads } from "../sim/access.js";
 import { Ev } from "../sim/event.js";
+import { Lifetime } from "../sim/lifetime.js";
 import { KernelList, ListLink } from "../sim/list.js";
 import { type Step, STRAIGHT } from "../sim/step.js";
 import type { Vm } from "./vm.js";
 
 /** Told when the guest has acknowledged an interrupt of one GSI (kvm-irq-core.md 5.1). */
 export abstract class AckNotifier {
-  readonly ackLink: ListLink<AckNotifier> = new ListLink<AckNotifier>(this);
+  readonly ackLink: ListLink<AckNotifier>;
 
-  constructor(readonly gsi: number) {}
+  /** @param lifetime of what embeds it */
+  constructor(
+    readonly gsi: number,
+    protected readonly lifetime = new Lifetime("acknowledge notifier of GSI", gsi),
+  ) {
+    this.ackLink = new ListLink<AckNotifier>(this, lifetime);
+  }
 
   /** Runs inside irq_srcu, with no chip lock held. */
   abstract acked(): Step<void>;

@@ -1,6 +1,7 @@
 import { reads } from "../sim/access.js";
 import { Ev } from "../sim/event.js";
-import { KernelList, ListLink, UseAfterFree } from "../sim/list.js";
+import { Lifetime } from "../sim/lifetime.js";
+import { KernelList, ListLink } from "../sim/list.js";
 import type { Step } from "../sim/step.js";
 import type { Irqfd } from "./irqfd.js";
 import { AckNotifier, registerAckNotifier, unlinkAckNotifier, unregisterAckNotifier } from "./notifiers.js";
@@ -22,19 +23,20 @@ export function resampleSource(vm: Vm): number {
 export class Resampler extends AckNotifier {
   /** Newest first; writers under resampler_lock, readers under irq_srcu. */
   readonly members = new KernelList<Irqfd>();
-  readonly link: ListLink<Resampler> = new ListLink<Resampler>(this);
-  private isFreed = false;
+  readonly link: ListLink<Resampler>;
 
   constructor(
     private readonly vm: Vm,
     gsi: number,
   ) {
-    super(gsi);
+    super(gsi, new Lifetime("resampler of GSI", gsi));
+    this.link = new ListLink<Resampler>(this, this.lifetime);
+    this.lifetime.spans(this, this.members);
   }
 
   /** The guest acknowledged the interrupt: AK3, AK4. Deassert before any notification, and once (H14, H15). */
   override *acked(): Step<void> {
-    this.assertAlive();
+    this.lifetime.touch();
     const isEarly = this.vm.hazards.notifyBeforeDeassert;
     if (isEarly) yield* this.notifyMembers();
     yield* setIrq(this.vm, resampleSource(this.vm), this.gsi, 0, false); // AK3
@@ -44,7 +46,7 @@ export class Resampler extends AckNotifier {
   /** AK4: every member once, whoever asserted. */
   *notifyMembers(): Step<void> {
     const section = yield* this.vm.irqSrcu.readLock();
-    this.assertAlive();
+    this.lifetime.touch();
     let member = yield* this.members.first();
     while (member !== null) {
       if (this.vm.hazards.deassertPerMember) yield* setIrq(this.vm, resampleSource(this.vm), this.gsi, 0, false);
@@ -56,19 +58,8 @@ export class Resampler extends AckNotifier {
 
   /** After its grace period: every later touch is reported (H12). */
   free(): void {
-    this.assertAlive();
-    this.isFreed = true;
-    this.link.poison();
-    this.ackLink.poison();
+    this.lifetime.free();
     this.vm.sim.emit(Ev.resampler_free, this.gsi);
-  }
-
-  private assertAlive(): void {
-    if (this.isFreed) this.refuse();
-  }
-
-  private refuse(): never {
-    throw new UseAfterFree(`the freed resampler of GSI ${this.gsi} is used`);
   }
 }
 

@@ -1,4 +1,4 @@
-import { UseAfterFree } from "../sim/list.js";
+import { Lifetime } from "../sim/lifetime.js";
 import { EINVAL } from "../uapi/errno.js";
 import {
   KVM_IRQ_ROUTING_HV_SINT,
@@ -34,7 +34,7 @@ export class RoutingTable {
   private readonly reverse: Int32Array;
   private readonly chips: number;
   private readonly pinsPerChip: number;
-  private isFreed = false;
+  protected readonly lifetime = new Lifetime("routing table");
 
   protected constructor(
     vm: Vm,
@@ -110,7 +110,7 @@ export class RoutingTable {
 
   /** The entries of a GSI (u32), in the user's order. */
   routesOf(gsi: number): readonly Route[] {
-    this.assertAlive();
+    this.lifetime.touch();
     if (gsi >= this.size) return NO_ROUTES;
     return this.asked[gsi] ?? this.decode(gsi);
   }
@@ -135,22 +135,13 @@ export class RoutingTable {
 
   /** The GSI of a pin, -1 where none leads there. */
   gsiOf(chip: number, pin: number): number {
-    this.assertAlive();
+    this.lifetime.touch();
     return chip < this.chips && pin < this.pinsPerChip ? this.reverse[chip * this.pinsPerChip + pin] : -1;
   }
 
   /** After its grace period, or at VM destruction: any later look is reported (H26). */
   free(): void {
-    this.assertAlive();
-    this.isFreed = true;
-  }
-
-  protected assertAlive(): void {
-    if (this.isFreed) this.refuse();
-  }
-
-  private refuse(): never {
-    throw new UseAfterFree("a freed routing table is looked at");
+    this.lifetime.free();
   }
 }
 

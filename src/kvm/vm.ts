@@ -4,6 +4,7 @@ import type { ItsDriver } from "../host/its/its-driver.js";
 import type { Process } from "../host/process.js";
 import type { AckListener, ArmIrqchip, ArmIrqchipVm, GuestRam, IrqchipVcpu, MmioBus } from "../irqchip/contract.js";
 import { type Countable, counts, shared, writes } from "../sim/access.js";
+import { Lifetime } from "../sim/lifetime.js";
 import { Mutex, Spinlock } from "../sim/lock.js";
 import type { Sim } from "../sim/sim.js";
 import { Srcu } from "../sim/srcu.js";
@@ -84,6 +85,7 @@ export class Vm implements ArmIrqchipVm, AckListener, Countable {
   isDead = false;
   isDestroyed = false;
   private references = 1;
+  private readonly lifetime = new Lifetime("VM");
 
   constructor(
     readonly host: KvmHost,
@@ -111,6 +113,9 @@ export class Vm implements ArmIrqchipVm, AckListener, Countable {
     this.haltPollMaxNs = host.haltPollMaxNs;
     this.arch = arch.createVm(this);
     this.routing = this.arch.createRouting?.() ?? RoutingTable.empty(this);
+    const { irqfds, notifiers, buses } = this;
+    this.lifetime.spans(this, this.lock, this.slotsLock, this.irqLock, this.irqSrcu, this.srcu);
+    this.lifetime.spans(irqfds, irqfds.lock, irqfds.resamplerLock, irqfds.active, irqfds.resamplers, notifiers, notifiers.mask, buses);
   }
 
   /** The Arm in-kernel interrupt controller; null before it is created and on other architectures. */
@@ -124,13 +129,17 @@ export class Vm implements ArmIrqchipVm, AckListener, Countable {
 
   /** Takes one more reference: a descriptor, or a user in flight. */
   get(): void {
+    this.lifetime.raise(this.references);
     this.references++;
   }
 
   /** Drops a reference; the last one destroys the VM. */
   *put(): Step<void> {
     yield counts(this, "references");
-    if (--this.references === 0) yield* this.destroy();
+    this.lifetime.lower(--this.references);
+    if (this.references > 0) return;
+    yield* this.destroy();
+    this.lifetime.free();
   }
 
   /** What every VM, vCPU and device request tests first: 0 or -EIO (kvm-irq-core.md 0.3). */

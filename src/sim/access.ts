@@ -1,4 +1,6 @@
 import { current } from "./context.js";
+import { touchWhole } from "./lifetime.js";
+import { PersonError } from "./person-error.js";
 import { POINT_SITES } from "./point-sites.js";
 import { STRAIGHT } from "./step.js";
 
@@ -38,7 +40,10 @@ export interface Waitable {
   readonly watches?: object;
 }
 
-/** An object with references: steps that {@link counts | count} them are in no order, but for the one that drops the last. */
+/**
+ * An object with references: steps that {@link counts | count} them are in no order, but for the one that drops the last, and
+ * for one that takes a reference against one that drops one.
+ */
 export interface Countable {
   readonly remaining: number;
 }
@@ -47,8 +52,15 @@ let announced: Access | null = null;
 let driving = 0;
 let isCompleting = false;
 
+/** @throws UseAfterFree where it is an access to what is freed */
 export function announce(access: Access): void {
   announced = access;
+  touchWhole(access.object);
+  if (access.kind === AccessKind.BLOCK) touchWatched(access.object as Waitable);
+}
+
+function touchWatched({ watches }: Waitable): void {
+  if (watches !== undefined) touchWhole(watches);
 }
 
 export function clearAnnouncement(): void {
@@ -87,7 +99,7 @@ export function point(kind: AccessKind, object: object, field: string, site: num
     latest.object = object;
     latest.field = field;
     latest.site = site;
-    announced = latest;
+    announce(latest);
     return null;
   }
   const access = { kind, object, field, site };
@@ -106,7 +118,8 @@ export function writes(object: object, field: string, site = 0): Access | null {
 }
 
 /**
- * Announces that a number in `object[field]` is raised or lowered: such steps may come in any order. They look at no other
+ * Announces that a number in `object[field]` is raised or lowered: such steps may come in any order, or all that raise and all
+ * that lower where the object is {@link Countable}. They look at no other
  * field of the object, and at this number only to see that it is used up, which a {@link Countable} says.
  */
 export function counts(object: object, field: string, site = 0): Access | null {
@@ -127,6 +140,13 @@ export function describeAccess(access: Access): string {
 
 /** An access that no point announced, or state touched without the lock that protects it: a bug of virq's. */
 export class SilentAccess extends Error {}
+
+let hearer: string | null = null;
+
+/** From now on the property of that name is told an event, in the middle of somebody's step: it may look at nothing else. Null: no longer. */
+export function hearing(property: string | null): void {
+  hearer = property;
+}
 
 /** Anything whose holder can be asked for: what {@link guarded} checks. */
 export interface Guard {
@@ -184,16 +204,24 @@ interface Slots {
   [slot: symbol]: unknown;
 }
 
+/** A property's look at state is in no order with other contexts' steps: a reduction would merge away the orders in which it sees another. */
+function refuseHearer(type: Constructor, field: string): void {
+  if (hearer === null) return;
+  throw new PersonError(`property ${hearer}: its hear() looks at ${type.name}.${field}: it may go by events alone, and looks at state in check() or end()`);
+}
+
 function intercept(type: Constructor, field: string, check: (object: object, kind: AccessKind) => void): void {
   const slot = Symbol(field);
   Object.defineProperty(type.prototype, field, {
     configurable: true,
     enumerable: true,
     get(this: Slots) {
+      refuseHearer(type, field);
       if (driving > 0) check(this, AccessKind.READ);
       return this[slot];
     },
     set(this: Slots, value: unknown) {
+      refuseHearer(type, field);
       if (driving > 0 && slot in this) check(this, AccessKind.WRITE);
       this[slot] = value;
     },

@@ -10,8 +10,6 @@ export const enum ContextState {
 /** The kinds of things that can really run at once (design, section 4, rule 6; kvm-irq-core.md 0.4). */
 export type ContextKind = "user" | "vcpu" | "worker" | "hardirq" | "hardware" | "timer" | "boot";
 
-const SECTIONS = 16;
-
 let created = 0;
 
 /** Numbers the contexts created from now on from `first`: an explorer calls it before it builds a world. Returns the next one's number before. */
@@ -43,9 +41,9 @@ export class Task {
   spins = 0;
   /** Depth of eventfd wake-ups this thread is inside (kvm-irq-core.md 1.4). */
   eventfdDepth = 0;
-  /** Open SRCU reader sections, innermost last; the stepped build alone keeps them. */
-  readonly sections: (object | null)[] = new Array<object | null>(SECTIONS).fill(null);
-  sectionCount = 0;
+  /** Open SRCU reader sections, in the order in which they were entered: their domains, and what each was given. The stepped build alone keeps them. */
+  readonly sections: object[] = [];
+  readonly sectionIndices: number[] = [];
   /** Locks held, in the order in which they were taken; the stepped build alone keeps them. */
   readonly locks: { readonly lockClass: string }[] = [];
 

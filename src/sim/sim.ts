@@ -180,13 +180,18 @@ export class Sim {
     yield* this.runUntil(timeNs);
   }
 
+  /** Whoever may block says so here, also where nothing is to be waited for: under a spinlock it must not. */
+  mightSleep(): void {
+    if (this.spinlocksHeld() > 0) throw new Deadlock(`${current().name} would sleep with a spinlock held`);
+  }
+
   /**
    * The one way to block inside a step: other ready contexts run, nested, in time order, until `what` is open. Under
    * an explorer the context is suspended instead, and announces that before it looks: the look is an access like others.
    */
   *wait(what: Waitable): Step<void> {
     const waiter = current();
-    if (this.spinlocksHeld() > 0) throw new Deadlock(`${waiter.name} would sleep with a spinlock held`);
+    this.mightSleep();
     if (!STRAIGHT && this.explored) yield blocked(what);
     while (!what.isOpen()) {
       if (!this.explored) {

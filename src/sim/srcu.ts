@@ -26,35 +26,40 @@ export class Srcu {
     yield counts(this, "epoch");
     const section = this.epoch & (EPOCHS - 1);
     this.open[section]++;
-    if (!STRAIGHT) this.noteEntry();
+    if (!STRAIGHT) this.noteEntry(section);
     return section;
   }
 
+  /** Leaves the section that {@link readLock} gave, by the context that entered it; sections may be left in any order. */
   *readUnlock(section: number): Step<void> {
     yield counts(this, "epoch");
-    if (!STRAIGHT) this.noteExit();
+    if (!STRAIGHT) this.noteExit(section);
     this.open[section]--;
   }
 
-  private noteEntry(): void {
-    const context = current();
-    context.sections[context.sectionCount++] = this;
+  private noteEntry(section: number): void {
+    const { sections, sectionIndices } = current();
+    sections.push(this);
+    sectionIndices.push(section);
   }
 
-  private noteExit(): void {
-    const context = current();
-    if (context.sectionCount === 0 || context.sections[--context.sectionCount] !== this)
-      throw new LockError(`${context.name} leaves an ${this.domain} section that is not its innermost`);
+  private noteExit(section: number): void {
+    const { name, sections, sectionIndices } = current();
+    if (!sections.includes(this)) throw new LockError(`${name} leaves a section of ${this.domain} and is in none`);
+    let at = sections.length - 1;
+    while (at >= 0 && (sections[at] !== this || sectionIndices[at] !== section)) at--;
+    if (at < 0) throw new LockError(`${name} leaves a section of ${this.domain} with ${section}, which is not what it was given when it entered`);
+    sections.splice(at, 1);
+    sectionIndices.splice(at, 1);
   }
 
   /**
-   * Blocks for a grace period. From inside a section of this domain it would wait for itself: reported (H33), in the
-   * straight build as the deadlock that it is.
+   * Blocks for a grace period, and may so even where no reader is inside. From inside a section of this domain it would wait
+   * for itself: reported (H33), in the straight build as the deadlock that it is.
    */
   *synchronize(): Step<void> {
-    const context = current();
-    for (let i = 0; i < context.sectionCount; i++)
-      if (context.sections[i] === this) throw new LockError(`${context.name} waits for ${this.domain} inside its own reader section`);
+    if (this.heldByCurrent()) throw new LockError(`${current().name} waits for ${this.domain} inside its own reader section`);
+    this.sim.mightSleep();
     this.sim.emit(Ev.srcu_wait, this.domain);
     yield writes(this, "epoch");
     const grace = new GracePeriod(this, this.open, this.epoch);
@@ -65,7 +70,7 @@ export class Srcu {
 
   /** Is the running context inside a section of this domain? */
   heldByCurrent(): boolean {
-    return current().sections.slice(0, current().sectionCount).includes(this);
+    return current().sections.includes(this);
   }
 
   private oldestOpen(): number {

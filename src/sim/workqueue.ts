@@ -1,6 +1,7 @@
 import { block, reads, type Waitable, writes } from "./access.js";
 import { Context, current } from "./context.js";
 import { Cost } from "./cost.js";
+import { touchWhole } from "./lifetime.js";
 import type { Sim } from "./sim.js";
 import type { Step } from "./step.js";
 
@@ -66,6 +67,7 @@ export class WorkQueue extends Context {
   /** False if the item was pending already. */
   *queue(item: WorkItem): Step<boolean> {
     yield writes(this, "items");
+    touchWhole(item);
     if (item.pending) return false;
     item.pending = true;
     item.runsAsked++;
@@ -84,6 +86,7 @@ export class WorkQueue extends Context {
     this.working = true;
     while (this.firstItem !== null && !this.held) {
       const item = this.firstItem;
+      touchWhole(item);
       this.firstItem = item.nextItem;
       if (this.firstItem === null) this.lastItem = null;
       this.cause = item.cause;
@@ -102,7 +105,9 @@ export class WorkQueue extends Context {
 
   /** Waits for every run of `item` that was queued before now. */
   *flush(item: WorkItem): Step<void> {
+    this.sim.mightSleep();
     yield reads(this, "items");
+    touchWhole(item);
     const until = item.runsAsked;
     if (item.runsDone >= until) return;
     yield* this.sim.wait(new Flush(this, item, until));
@@ -110,6 +115,7 @@ export class WorkQueue extends Context {
 
   /** Waits for everything queued before now. */
   *drain(): Step<void> {
+    this.sim.mightSleep();
     yield reads(this, "items");
     const until = this.asked;
     if (this.done >= until) return;

@@ -58,7 +58,8 @@ export function shown(actual: () => unknown, expected: unknown): string | null {
 function forgetHeld(task: Task): void {
   task.locks.length = 0;
   task.spins = 0;
-  task.sectionCount = 0;
+  task.sections.length = 0;
+  task.sectionIndices.length = 0;
 }
 
 function jsonOf(actual: () => unknown): string {

@@ -149,7 +149,7 @@ export class CoreStage extends KvmMachine {
 
   /** I9 at the end. */
   private balance(contexts: readonly Context[]): string | null {
-    const open = [...contexts, this.events, this.irqfdCleanup].find(({ task }) => task.sectionCount + task.spins + task.eventfdDepth > 0);
+    const open = [...contexts, this.events, this.irqfdCleanup].find(({ task }) => task.sections.length + task.spins + task.eventfdDepth > 0);
     return open === undefined ? null : `I9: ${open.name} ends inside a section, a spinlock or a wake-up`;
   }
 

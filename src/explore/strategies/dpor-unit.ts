@@ -2,10 +2,28 @@ import { z } from "zod";
 import { Footprint } from "../footprint.js";
 import type { Outcome } from "../strategy.js";
 
+const lifetimes = z.array(z.number().int().nonnegative());
+
+const effects = z.object({
+  wakes: z.number(),
+  cancels: z.number(),
+  asks: z.number(),
+  ends: z.number(),
+  hears: z.number(),
+  minds: z.number(),
+  clock: z.number(),
+  added: z.number(),
+  usesUp: z.number(),
+  looks: lifetimes,
+  alters: lifetimes,
+  raises: lifetimes,
+  lowers: lifetimes,
+});
+
 const sibling = z.object({
   seat: z.number().int().nonnegative(),
   /** What its step was seen to do besides its access; null before it has run. */
-  effects: z.object({ wakes: z.number(), cancels: z.number(), asks: z.number(), ends: z.number(), hears: z.number(), minds: z.number(), clock: z.number(), usesUp: z.number() }).nullable(),
+  effects: effects.nullable(),
 });
 /** A choice at a node of the tree. */
 export type Sibling = z.infer<typeof sibling>;
@@ -44,8 +62,8 @@ export interface DporOutcome extends Outcome<DporUnit> {
 }
 
 export function effectsOf(print: Footprint): NonNullable<Sibling["effects"]> {
-  const { wakes, cancels, asks, ends, hears, minds, clock, usesUp } = print;
-  return { wakes, cancels, asks, ends, hears, minds, clock, usesUp };
+  const { wakes, cancels, asks, ends, hears, minds, clock, added, usesUp, looks, alters, raises, lowers } = print;
+  return { wakes, cancels, asks, ends, hears, minds, clock, added, usesUp, looks: [...looks], alters: [...alters], raises: [...raises], lowers: [...lowers] };
 }
 
 export function footprintOf(effects: NonNullable<Sibling["effects"]>): Footprint {

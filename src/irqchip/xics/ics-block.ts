@@ -1,5 +1,5 @@
 import { guarded, shared, writes } from "../../sim/access.js";
-import { UseAfterFree } from "../../sim/list.js";
+import { Lifetime } from "../../sim/lifetime.js";
 import { Spinlock } from "../../sim/lock.js";
 import type { Sim } from "../../sim/sim.js";
 import type { Step } from "../../sim/step.js";
@@ -28,23 +28,25 @@ export class IcsBlock {
   readonly kind = new Uint8Array(SOURCES_PER_BLOCK);
   /** One above the highest index that exists: nothing above it was ever presented. */
   end = 0;
-  private isFreed = false;
+  private readonly lifetime: Lifetime;
 
   constructor(
     sim: Sim,
     readonly id: number,
   ) {
     this.lock = new Spinlock(sim, "ics.lock");
+    this.lifetime = new Lifetime("block of XICS sources", id);
+    this.lifetime.spans(this, this.lock, this.maskedPending, this.resend);
   }
 
   /** Its device is released: whoever still holds it would touch freed memory. */
   *free(): Step<void> {
     yield writes(this, "kind");
-    this.isFreed = true;
+    this.lifetime.free();
   }
 
   assertAlive(): void {
-    if (this.isFreed) throw new UseAfterFree(`block ${this.id} of the XICS is used after its device was released`);
+    this.lifetime.touch();
   }
 }
 shared(IcsBlock, "pq", "kind", "end");

@@ -1,0 +1,112 @@
+import { current } from "./context.js";
+import { STRAIGHT } from "./step.js";
+
+/** A freed object was reached: what a use after free is here. */
+export class UseAfterFree extends Error {}
+
+/** Hears what a step does to memory besides the access that it announced: what a reduction needs to tell which steps commute. */
+export interface LifetimeWatch {
+  /** The step would have found another state, had the memory been freed, or altered, before. */
+  looked(lifetime: number): void;
+  /** It freed the memory, or changed in it what no access announces. */
+  altered(lifetime: number): void;
+  /** It took a reference. */
+  raised(lifetime: number): void;
+  /** It gave one back. */
+  lowered(lifetime: number): void;
+}
+
+let watch: LifetimeWatch | null = null;
+
+/** From now on `next` hears of each step; null: nobody. Returns who did before. */
+export function watchLifetimes(next: LifetimeWatch | null): LifetimeWatch | null {
+  const before = watch;
+  watch = next;
+  return before;
+}
+
+let created = 0;
+
+/** Numbers the lifetimes that begin from now on from `first`, as {@link numberContexts} does contexts. Returns the next one's number before. */
+export function numberLifetimes(first = 0): number {
+  const before = created;
+  created = first;
+  return before;
+}
+
+const WITHIN = Symbol("lifetime");
+
+interface Part {
+  [WITHIN]?: Lifetime;
+}
+
+/**
+ * The time between the allocation of an object of the kernel's and its end, with all that lies in the same memory. The stepped
+ * build refuses every announced access to a part of what is freed; code that comes to the object by a pointer alone says so by
+ * {@link touch}. Freeing is no access point: the step that frees is in an order with all that touch.
+ */
+export class Lifetime {
+  /** The same in every run of one exploration: a lifetime begins in the step that makes its object. */
+  private readonly number = created++;
+  private isOver = false;
+
+  /** @param what with `name`, the object in a sentence: "eventfd", 3 */
+  constructor(
+    private readonly what: string,
+    private readonly name: string | number = "",
+  ) {}
+
+  /** These lie in the same memory: objects that accesses are announced on, locks, work items. */
+  spans(...parts: readonly object[]): void {
+    if (STRAIGHT) return;
+    for (const part of parts) (part as Part)[WITHIN] = this;
+  }
+
+  /** Is it still there? Who asks may come too late. */
+  isAlive(): boolean {
+    if (!STRAIGHT) watch?.looked(this.number);
+    return !this.isOver;
+  }
+
+  /** @throws UseAfterFree */
+  touch(): void {
+    if (!STRAIGHT) watch?.looked(this.number);
+    if (this.isOver) this.refuse("used");
+  }
+
+  /** The memory is given back. @throws UseAfterFree for a second time */
+  free(): void {
+    this.alter();
+    if (this.isOver) this.refuse("freed once more");
+    this.isOver = true;
+  }
+
+  /** Something in it changes that no access announces. */
+  alter(): void {
+    if (!STRAIGHT) watch?.altered(this.number);
+  }
+
+  /** A reference is taken, of `held` that there are. @throws UseAfterFree where the last one was given back */
+  raise(held: number): void {
+    if (!STRAIGHT) watch?.raised(this.number);
+    this.touch();
+    if (held === 0) this.refuse("used");
+  }
+
+  /** A reference is given back, and `left` remain. With the last one the object is nobody's; its end frees it. @throws UseAfterFree for one too many */
+  lower(left: number): void {
+    if (!STRAIGHT) watch?.lowered(this.number);
+    this.touch();
+    if (left < 0) this.refuse("given back once more");
+    if (left === 0) this.alter();
+  }
+
+  private refuse(how: string): never {
+    throw new UseAfterFree(`the freed ${`${this.what} ${this.name}`.trim()} is ${how} by ${current().name}`);
+  }
+}
+
+/** Somebody comes to `part`: does it lie in something freed? */
+export function touchWhole(part: object): void {
+  if (!STRAIGHT) (part as Part)[WITHIN]?.touch();
+}
