@@ -6,7 +6,8 @@ export { block, blocked, guarded, reads, shared, type Waitable, writes } from ".
 export { type CostTable, FREE_OF_COST, type Primitive, PRIMITIVES } from "./sim/cost.js";
 export { Ev, EVENT_ARGUMENTS, EVENT_NAMES, type EventArgument, type EventName, type EventSink, TraceBuffer, type TraceEvent } from "./sim/event.js";
 export { HAZARDS, type HazardName, type Hazards } from "./sim/hazards.js";
-export { KernelList, ListLink, UseAfterFree } from "./sim/list.js";
+export { Lifetime, UseAfterFree } from "./sim/lifetime.js";
+export { KernelList, ListLink } from "./sim/list.js";
 export { LockError, Mutex, Spinlock } from "./sim/lock.js";
 export { PersonError } from "./sim/person-error.js";
 export { Deadlock, Sim, type SimOptions } from "./sim/sim.js";

@@ -1,4 +1,5 @@
-import type { Step } from "../sim/step.js";
+import { freeWhole, Lifetime, touchWhole } from "../sim/lifetime.js";
+import { type Step, STRAIGHT } from "../sim/step.js";
 
 /** Bytes from which on a view pays; shorter copies allocate nothing. */
 const LONG = 512;
@@ -54,10 +55,13 @@ export class PinnedPages {
     readonly length: number,
     /** Of the smallest pages in it, bytes: so much lies together in physical memory. */
     readonly pageSize: number,
-  ) {}
+  ) {
+    if (!STRAIGHT) new Lifetime("pin of pages at", `0x${start.toString(16)}`).spans(this);
+  }
 
   /** The frame that holds the byte `offset` from the start; the byte is at `(start + offset) % 4096` in it. */
   frame(offset: number): DataView {
+    touchWhole(this);
     const address = this.start + offset;
     const page = Math.floor(address / PAGE);
     const known = this.frames.get(page);
@@ -130,6 +134,7 @@ export class AddressSpace {
 
   unpin(pin: PinnedPages): void {
     this.pins.delete(pin);
+    freeWhole(pin);
   }
 
   /** The page that holds an address, as bytes. */

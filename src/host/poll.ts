@@ -23,4 +23,6 @@ export interface WaitQueue {
   /** Priority-exclusive insertion: false when the first entry has the priority bit already. */
   addPriorityExclusive(entry: WaitEntry): Step<boolean>;
   removeEntry(entry: WaitEntry): Step<void>;
+  /** Lock held: takes the entry off; nothing happens where it is not queued. */
+  unlink(entry: WaitEntry): void;
 }

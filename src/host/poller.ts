@@ -43,7 +43,14 @@ export class PollItem extends WaitEntry implements PollTable {
     this.queueOfFile = null;
   }
 
+  /** The queue's lock is held. */
+  private forget(): void {
+    this.queueOfFile?.unlink(this);
+    this.queueOfFile = null;
+  }
+
   override *wake(mask: number): Step<number> {
+    if ((mask & EPOLLHUP) !== 0 && !this.file.isAlive) this.forget(); // its last reference has gone: what it waits on may follow
     if ((mask & (this.interest | EPOLLERR | EPOLLHUP)) === 0) return 0;
     yield* this.poller.list(this);
     yield* this.poller.wakeThread();

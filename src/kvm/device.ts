@@ -1,6 +1,7 @@
 import { File } from "../host/file.js";
 import type { Process } from "../host/process.js";
 import type { KvmDeviceOps } from "../irqchip/contract.js";
+import { Lifetime } from "../sim/lifetime.js";
 import type { Step } from "../sim/step.js";
 import { EFAULT, EMFILE, ENODEV, ENOTTY, EPERM } from "../uapi/errno.js";
 import {
@@ -26,21 +27,27 @@ export interface KvmDeviceType {
 
 /** A created device on its VM's list. */
 export class KvmDevice {
+  readonly lifetime: Lifetime;
+
   constructor(
     readonly vm: Vm,
     readonly ops: KvmDeviceOps,
-  ) {}
+  ) {
+    this.lifetime = new Lifetime("device", ops.name);
+  }
 
   /** Called for what is still on the list when the VM dies: types without release. An irqchip went with its architecture. */
   *destroy(): Step<void> {
     if (this.ops.destroy !== undefined && this.ops !== this.vm.arch.armIrqchip) yield* this.ops.destroy();
+    this.lifetime.free();
   }
 
   /** kvm.lock held: off the list, then the type's end of life. */
   *unlinkAndRelease(): Step<void> {
     this.vm.devices.splice(this.vm.devices.indexOf(this), 1);
-    if (this.ops.release !== undefined) yield* this.ops.release();
-    else yield* this.destroy();
+    if (this.ops.release === undefined) return yield* this.destroy();
+    yield* this.ops.release();
+    this.lifetime.free();
   }
 }
 
@@ -55,6 +62,7 @@ export class KvmDeviceFile extends File {
   override *ioctl(process: Process, request: number, argument: number): Step<number> {
     const refused = this.device.vm.admits(process);
     if (refused !== 0) return refused;
+    this.device.lifetime.touch();
     const { ops } = this.device;
     // Called through `ops`, which the accessors are methods of. A missing one is EPERM before the argument is copied.
     switch (request) {

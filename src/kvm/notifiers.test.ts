@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { current } from "../sim/context.js";
 import { run, STRAIGHT, type Step } from "../sim/step.js";
 import * as K from "../uapi/kvm.js";
 import { KVM_IRQCHIP_IOAPIC as IOAPIC } from "../uapi/x86.js";
@@ -88,7 +89,7 @@ describe("acknowledge notifiers", () => {
     run(registerAckNotifier(vm, new Suicidal(vm, 5)));
     expect(() => run(vm.notifyAcked(IOAPIC, 5))).toThrow(STRAIGHT ? "waits for GracePeriod and nothing else can run" : "inside its own reader section");
     // The section stays open on the context that died in it.
-    run(vm.irqSrcu.readUnlock(0));
+    run(vm.irqSrcu.readUnlock(current().sectionIndices.at(-1) ?? 0));
   });
 });
 

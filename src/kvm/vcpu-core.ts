@@ -2,6 +2,7 @@ import type { GuestMode, HostCpu } from "../host/cpu.js";
 import { shared, type Waitable, writes } from "../sim/access.js";
 import { type Context, current } from "../sim/context.js";
 import { Cost } from "../sim/cost.js";
+import { Lifetime } from "../sim/lifetime.js";
 import { allowAsleep, Mutex } from "../sim/lock.js";
 import type { Step } from "../sim/step.js";
 import { HaltPoll } from "./halt-poll.js";
@@ -83,6 +84,7 @@ export class ExitGate implements Waitable {
  */
 export abstract class VcpuCore implements VmVcpu, GuestMode {
   readonly mutex: Mutex;
+  readonly lifetime: Lifetime;
   readonly halt = new HaltPoll();
 
   mode = VcpuMode.OUTSIDE_GUEST_MODE;
@@ -116,6 +118,8 @@ export abstract class VcpuCore implements VmVcpu, GuestMode {
   ) {
     this.mutex = new Mutex(vm.sim, "vcpu.mutex");
     this.hostCpu = vm.host.cpus[0];
+    this.lifetime = new Lifetime("vCPU", id);
+    this.lifetime.spans(this, this.mutex, this.halt, this.exitGate, this.signals);
   }
 
   /** Names of KVM's tracepoint by exit reason. */

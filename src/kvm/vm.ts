@@ -32,8 +32,9 @@ export interface VmVcpu extends IrqchipVcpu {
   unpause(): Step<void>;
   /** KVM_IRQ_LINE of type CPU without an in-kernel controller: the IRQ (0) or FIQ (1) input. 0 or a negative errno. */
   interruptLine(fiq: boolean, level: boolean): Step<number>;
-  /** At VM destruction. */
+  /** At VM destruction; its memory ends behind that. */
   destroy(): Step<void>;
+  readonly lifetime: Lifetime;
 }
 
 /**
@@ -183,7 +184,10 @@ export class Vm implements ArmIrqchipVm, AckListener, Countable {
   }
 
   private *destroyVcpus(): Step<void> {
-    for (let i = 0; i < this.vcpus.length; i++) yield* this.vcpus[i].destroy();
+    for (let i = 0; i < this.vcpus.length; i++) {
+      yield* this.vcpus[i].destroy();
+      this.vcpus[i].lifetime.free();
+    }
   }
 }
 shared(Vm, "routing");

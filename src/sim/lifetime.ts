@@ -110,3 +110,8 @@ export class Lifetime {
 export function touchWhole(part: object): void {
   if (!STRAIGHT) (part as Part)[WITHIN]?.touch();
 }
+
+/** Frees what `part` lies in. */
+export function freeWhole(part: object): void {
+  if (!STRAIGHT) (part as Part)[WITHIN]?.free();
+}

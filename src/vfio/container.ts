@@ -2,6 +2,7 @@ import { File } from "../host/file.js";
 import type { Process } from "../host/process.js";
 import { reads, shared, writes } from "../sim/access.js";
 import type { Hazards } from "../sim/hazards.js";
+import { Lifetime } from "../sim/lifetime.js";
 import { Mutex } from "../sim/lock.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
@@ -20,6 +21,8 @@ export class VfioContainer {
   private readonly groups: VfioGroup[] = [];
   private instance: IommuInstance | null = null;
   private readonly hazards: Hazards;
+  private readonly lifetime = new Lifetime("container");
+  private isFileOpen = true;
 
   /** @param backends asked in the order of registration, latest first */
   constructor(
@@ -28,6 +31,16 @@ export class VfioContainer {
   ) {
     this.hazards = sim.hazards;
     this.lock = new Mutex(sim, "vfio_container.group_lock");
+    this.lifetime.spans(this, this.lock);
+  }
+
+  /** Its file is closed: it lives on with the groups that are in it. */
+  *fileReleased(): Step<void> {
+    yield* this.lock.lock();
+    this.isFileOpen = false;
+    const isLast = this.groups.length === 0;
+    yield* this.lock.unlock();
+    if (isLast) this.lifetime.free();
   }
 
   *ioctl(process: Process, request: number, argument: number): Step<number> {
@@ -121,7 +134,9 @@ export class VfioContainer {
       yield* this.setInstance(null);
       yield* instance.release();
     }
+    const isLast = !this.isFileOpen && this.groups.length === 0;
     yield* this.lock.unlock();
+    if (isLast) this.lifetime.free();
   }
 }
 shared(VfioContainer, "instance");
@@ -136,5 +151,9 @@ export class VfioContainerFile extends File {
 
   override *ioctl(process: Process, request: number, argument: number): Step<number> {
     return yield* this.container.ioctl(process, request, argument);
+  }
+
+  override *release(): Step<void> {
+    yield* this.container.fileReleased();
   }
 }

@@ -2,6 +2,7 @@ import type { File } from "../host/file.js";
 import type { Process } from "../host/process.js";
 import { guarded, type Waitable, writes } from "../sim/access.js";
 import { Context, current } from "../sim/context.js";
+import { Lifetime } from "../sim/lifetime.js";
 import type { Mutex } from "../sim/lock.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
@@ -19,6 +20,9 @@ import type { Migration } from "./migration/migration.js";
 import type { VfioGroup } from "./group.js";
 import type { Vfio } from "./vfio.js";
 
+/** The reference that it has to itself while it is registered. */
+const REGISTRATION = 1;
+
 /**
  * A device that a VFIO driver holds: what the core knows of it, whatever its bus (vfio.md 1.1, 5). Backends say how it
  * opens, closes and answers.
@@ -27,6 +31,8 @@ export abstract class VfioDevice implements ForwardingDevice {
   abstract readonly isPlatform: boolean;
   /** Held by open files and forwarding nodes; the registration is not counted. */
   private holders = 0;
+  /** Of its memory: until it is unregistered, and nobody holds it. */
+  private readonly lifetime: Lifetime;
   private openCount = 0;
   /** The VM that is told of the device, from its first open to its last close. */
   kvm: object | null = null;
@@ -48,7 +54,10 @@ export abstract class VfioDevice implements ForwardingDevice {
     readonly name: string,
     readonly group: VfioGroup,
     readonly setLock: Mutex,
-  ) {}
+  ) {
+    this.lifetime = new Lifetime("VFIO device", name);
+    this.lifetime.spans(this);
+  }
 
   /** First open: 0 or a negative errno, with nothing left behind. */
   protected abstract openDevice(): Step<number>;
@@ -107,12 +116,13 @@ export abstract class VfioDevice implements ForwardingDevice {
   }
 
   get(): void {
+    this.lifetime.raise(REGISTRATION + this.holders);
     this.holders++;
   }
 
   *put(): Step<void> {
     yield writes(this, "holders");
-    this.holders--;
+    this.lifetime.lower(REGISTRATION + --this.holders);
   }
 
   /** A file on the device, which takes over the caller's reference; or a negative errno. */
@@ -257,6 +267,7 @@ export abstract class VfioDevice implements ForwardingDevice {
     this.vfio.removeCdev(this);
     if (requester !== null) sim.cancel(requester);
     yield* this.vfio.leave(this.group);
+    this.lifetime.free();
   }
 }
 

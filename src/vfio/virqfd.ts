@@ -4,6 +4,7 @@ import type { Host } from "../host/machine.js";
 import type { Process } from "../host/process.js";
 import { guarded } from "../sim/access.js";
 import type { Hazards } from "../sim/hazards.js";
+import { Lifetime } from "../sim/lifetime.js";
 import { Spinlock } from "../sim/lock.js";
 import { OnePerWorld } from "../sim/one-per-world.js";
 import type { Sim } from "../sim/sim.js";
@@ -132,6 +133,7 @@ guarded(VirqfdSlot, (slot) => slot.queues.lock, "virqfd");
 
 /** One attached eventfd. */
 class Virqfd extends WaitEntry implements PollTable {
+  private readonly lifetime = new Lifetime("virqfd");
   readonly inject = new InjectWork(this);
   readonly shutdown = new ShutdownWork(this);
   private waiters: WaitQueue | null = null;
@@ -141,6 +143,7 @@ class Virqfd extends WaitEntry implements PollTable {
     private readonly context: EventfdContext,
   ) {
     super();
+    this.lifetime.spans(this, this.inject, this.shutdown);
   }
 
   *queue(waiters: WaitQueue): Step<void> {
@@ -150,6 +153,7 @@ class Virqfd extends WaitEntry implements PollTable {
 
   /** N signals since the last wake-up are one: the counter is drained here. */
   override *wake(mask: number): Step<number> {
+    this.lifetime.touch();
     if ((mask & EPOLLIN) !== 0) {
       yield* this.context.consume();
       yield* this.signalled();
@@ -159,6 +163,7 @@ class Virqfd extends WaitEntry implements PollTable {
   }
 
   *signalled(): Step<void> {
+    this.lifetime.touch();
     if ((yield* this.slot.onSignal()) && this.slot.wantsThread) yield* this.slot.queues.events.queue(this.inject);
   }
 
@@ -167,6 +172,7 @@ class Virqfd extends WaitEntry implements PollTable {
     if (this.waiters !== null) yield* this.waiters.removeEntry(this);
     yield* this.slot.queues.events.flush(this.inject);
     yield* this.context.put();
+    this.lifetime.free();
   }
 }
 

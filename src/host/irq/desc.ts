@@ -1,6 +1,7 @@
 import { guarded, shared } from "../../sim/access.js";
 import { current, type Task } from "../../sim/context.js";
 import { Ev } from "../../sim/event.js";
+import { Lifetime } from "../../sim/lifetime.js";
 import { Mutex, Spinlock } from "../../sim/lock.js";
 import type { Sim } from "../../sim/sim.js";
 import { type IrqChip, IrqData } from "./chip.js";
@@ -53,6 +54,7 @@ export class IrqActionEntry {
   next: IrqActionEntry | null = null;
   /** Its bit in threads_oneshot; 0 without a thread or ONESHOT. */
   threadMask = 0;
+  readonly lifetime: Lifetime;
   thread: IrqThread | null = null;
 
   constructor(
@@ -61,7 +63,10 @@ export class IrqActionEntry {
     public flags: number,
     readonly name: string,
     readonly devId: object | null,
-  ) {}
+  ) {
+    this.lifetime = new Lifetime("action", name);
+    this.lifetime.spans(this);
+  }
 }
 shared(IrqActionEntry, "next");
 

@@ -142,6 +142,7 @@ function* handlePercpu(desc: IrqDesc): Step<void> {
   if (entry !== null && desc.percpuEnabled[cpu]) {
     const { sim } = desc.table;
     sim.charge(Cost.irqHandler);
+    entry.lifetime.touch();
     const result = yield* entry.action.handler(desc.irq, entry.devId);
     sim.emit(Ev.irq_handler, desc.irq, result);
   } else {
@@ -173,6 +174,7 @@ function* runActions(desc: IrqDesc): Step<number> {
   let entry = desc.actions;
   while (entry !== null) {
     sim.charge(Cost.irqHandler);
+    entry.lifetime.touch();
     const one = yield* entry.action.handler(desc.irq, entry.devId);
     sim.emit(Ev.irq_handler, desc.irq, one);
     if (one === IrqReturn.WAKE_THREAD) yield* wakeIrqThread(desc, entry);

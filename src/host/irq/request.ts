@@ -188,6 +188,7 @@ export function* freeIrq(table: IrqTable, irq: number, devId: object | null): St
     yield* desc.lock.unlock();
   }
   yield* desc.requestMutex.unlock();
+  entry.lifetime.free();
   return entry.action;
 }
 

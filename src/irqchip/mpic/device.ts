@@ -187,6 +187,7 @@ export class MpicDevice implements KvmDeviceOps, MmioDevice, SourceController {
 
   *destroy(): Step<void> {
     yield* this.released.detach();
+    this.mpic.lifetime.free();
   }
 
   /** The word's parts, in the order in which a restore loses nothing (mpic.md 7): masked first, its mask last. */

@@ -1,6 +1,7 @@
 import { guarded } from "../../sim/access.js";
 import { Ev } from "../../sim/event.js";
 import type { Hazards } from "../../sim/hazards.js";
+import { Lifetime } from "../../sim/lifetime.js";
 import { Spinlock } from "../../sim/lock.js";
 import type { Step } from "../../sim/step.js";
 import {
@@ -58,6 +59,7 @@ export class MpicCpu {
  */
 export class Mpic {
   readonly lock: Spinlock;
+  readonly lifetime = new Lifetime("MPIC");
   readonly ivpr = ivprAfterReset();
   readonly idr = new Int32Array(MPIC_INTERRUPTS).fill(1);
   /** CPUs that are really targeted: only a write of IDR changes it, or an IPI (M1). */
@@ -86,6 +88,7 @@ export class Mpic {
     profile: MpicProfile = "strict",
   ) {
     this.lock = new Spinlock(vm.sim, "openpic.lock");
+    this.lifetime.spans(this, this.lock);
     this.hazards = vm.sim.hazards;
     this.isFixed = profile === "fixed";
     this.destination = new Int32Array(MPIC_INTERRUPTS).fill(this.isFixed ? 1 : 0, 0, MPIC_SOURCES);

@@ -36,7 +36,7 @@ export class IcsBlock {
   ) {
     this.lock = new Spinlock(sim, "ics.lock");
     this.lifetime = new Lifetime("block of XICS sources", id);
-    this.lifetime.spans(this, this.lock, this.maskedPending, this.resend);
+    this.lifetime.spans(this, this.lock, this.resend);
   }
 
   /** Its device is released: whoever still holds it would touch freed memory. */

@@ -1,6 +1,7 @@
 import { reads, shared, writes } from "../../sim/access.js";
 import { Ev } from "../../sim/event.js";
 import type { Hazards } from "../../sim/hazards.js";
+import { Lifetime } from "../../sim/lifetime.js";
 import { type Step, STRAIGHT } from "../../sim/step.js";
 import { EEXIST, EINVAL } from "../../uapi/errno.js";
 import { BLOCK_SHIFT, BLOCKS, INDEX_MASK, MASKED, PQ_PRESENTED, PQ_QUEUED, XICS_IPI } from "./constants.js";
@@ -33,8 +34,10 @@ export class Xics {
   readonly virtualMode: Presenter = new VirtualMode();
 
   private readonly hazards: Hazards;
+  private readonly lifetime = new Lifetime("XICS");
 
   constructor(readonly vm: XicsVm) {
+    this.lifetime.spans(this);
     this.hazards = vm.sim.hazards;
   }
 
@@ -95,6 +98,7 @@ export class Xics {
       this.blocks[id] = null;
       if (block !== null) yield* block.free();
     }
+    this.lifetime.free();
   }
 
   /**

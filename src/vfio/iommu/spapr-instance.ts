@@ -2,6 +2,7 @@ import type { IommuDomain } from "../../host/iommu/domain.js";
 import type { IommuGroup } from "../../host/iommu/group.js";
 import type { Process } from "../../host/process.js";
 import { guarded } from "../../sim/access.js";
+import { Lifetime } from "../../sim/lifetime.js";
 import { Mutex } from "../../sim/lock.js";
 import type { Sim } from "../../sim/sim.js";
 import type { Step } from "../../sim/step.js";
@@ -28,6 +29,7 @@ export interface Registered extends TceBacking {
 /** One container's windows (vfio.md 18). All of it is under `lock`. */
 export class SpaprInstance implements IommuInstance {
   readonly lock: Mutex;
+  private readonly lifetime = new Lifetime("SPAPR IOMMU of a container");
   windows: TceWindow[] = [];
   registered: Registered[] = [];
   isEnabled = false;
@@ -43,6 +45,7 @@ export class SpaprInstance implements IommuInstance {
     readonly isV2: boolean,
   ) {
     this.lock = new Mutex(sim, "tce_container.lock");
+    this.lifetime.spans(this, this.lock);
   }
 
   *checkExtension(extension: number): Step<number> {
@@ -184,6 +187,7 @@ export class SpaprInstance implements IommuInstance {
     for (const region of this.registered.splice(0)) this.forget(region);
     this.charge(-this.lockedBytes);
     yield* this.lock.unlock();
+    this.lifetime.free();
   }
 }
 guarded(SpaprInstance, (instance) => instance.lock, "windows", "registered", "isEnabled", "domain", "groups", "user", "lockedBytes");

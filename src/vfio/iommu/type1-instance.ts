@@ -2,6 +2,7 @@ import type { IommuDomain } from "../../host/iommu/domain.js";
 import type { IommuGroup } from "../../host/iommu/group.js";
 import type { Process } from "../../host/process.js";
 import { guarded } from "../../sim/access.js";
+import { Lifetime } from "../../sim/lifetime.js";
 import { Mutex } from "../../sim/lock.js";
 import type { Sim } from "../../sim/sim.js";
 import type { Step } from "../../sim/step.js";
@@ -34,6 +35,7 @@ interface Attached {
 /** One container's type1 state (vfio.md 17). All of it is under `lock`. */
 export class Type1Instance implements IommuInstance, DmaSpace {
   readonly lock: Mutex;
+  private readonly lifetime = new Lifetime("type 1 IOMMU of a container");
   readonly dmas = new DmaList();
   /** Mappings that may still be made. */
   available: number;
@@ -49,6 +51,7 @@ export class Type1Instance implements IommuInstance, DmaSpace {
     private readonly isNesting: boolean,
   ) {
     this.lock = new Mutex(sim, "vfio_iommu.lock");
+    this.lifetime.spans(this, this.lock);
     this.available = backend.dmaEntryLimit;
   }
 
@@ -175,6 +178,7 @@ export class Type1Instance implements IommuInstance, DmaSpace {
     yield* this.lock.lock();
     yield* this.removeAll();
     yield* this.lock.unlock();
+    this.lifetime.free();
   }
 }
 guarded(Type1Instance, (instance) => instance.lock, "available", "tracksDirtyPages", "ranges", "pageSizes", "domains");

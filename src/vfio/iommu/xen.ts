@@ -3,6 +3,7 @@ import type { IommuGroup } from "../../host/iommu/group.js";
 import type { Process } from "../../host/process.js";
 import { MAX_FRAMES, type XenHypervisor } from "../../host/xen/hypervisor.js";
 import { guarded } from "../../sim/access.js";
+import { Lifetime } from "../../sim/lifetime.js";
 import { Mutex } from "../../sim/lock.js";
 import type { Sim } from "../../sim/sim.js";
 import type { Step } from "../../sim/step.js";
@@ -61,6 +62,7 @@ interface Run {
 
 class XenIommuInstance implements IommuInstance, DmaSpace {
   readonly lock: Mutex;
+  private readonly lifetime = new Lifetime("Xen IOMMU of a container");
   readonly dmas = new DmaList();
   /** The frames that each mapping was made of: what is there when it goes may be other memory. */
   private readonly runs = new Map<Type1Dma, readonly Run[]>();
@@ -79,6 +81,7 @@ class XenIommuInstance implements IommuInstance, DmaSpace {
     private readonly target: number,
   ) {
     this.lock = new Mutex(sim, "vfio_iommu.lock");
+    this.lifetime.spans(this, this.lock);
   }
 
   *checkExtension(extension: number): Step<number> {
@@ -212,6 +215,7 @@ class XenIommuInstance implements IommuInstance, DmaSpace {
     yield* this.lock.lock();
     yield* this.removeAll();
     yield* this.lock.unlock();
+    this.lifetime.free();
   }
 }
 guarded(XenIommuInstance, (instance) => instance.lock, "available", "ranges", "groups", "domain");

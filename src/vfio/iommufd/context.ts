@@ -3,6 +3,7 @@ import { File } from "../../host/file.js";
 import type { IommuGroup } from "../../host/iommu/group.js";
 import type { Process } from "../../host/process.js";
 import { guarded } from "../../sim/access.js";
+import { Lifetime } from "../../sim/lifetime.js";
 import { Mutex } from "../../sim/lock.js";
 import type { Sim } from "../../sim/sim.js";
 import type { Step } from "../../sim/step.js";
@@ -32,6 +33,7 @@ export type IommufdObject = { readonly kind: "ioas"; readonly ioas: Ioas } | { r
 /** What one open of /dev/iommu has: objects by number, from 1 on (vfio.md 6, 19). It outlives its file while devices are bound. */
 export class IommufdContext {
   readonly lock: Mutex;
+  private readonly lifetime = new Lifetime("iommufd context");
   private readonly objects = new Map<number, IommufdObject>();
   private compat: Ioas | null = null;
   private isNoIommu = false;
@@ -45,6 +47,7 @@ export class IommufdContext {
     private readonly options: IommufdOptions,
   ) {
     this.lock = new Mutex(sim, "iommufd_ctx.lock");
+    this.lifetime.spans(this, this.lock);
   }
 
   /** Lock held: the lowest free number. */
@@ -77,6 +80,7 @@ export class IommufdContext {
     const object = this.objects.get(id);
     if (object?.kind === "ioas" && object.ioas === this.compat) this.compat = null;
     this.objects.delete(id);
+    if (object?.kind === "ioas") object.ioas.lifetime.free();
   }
 
   /** Lock held. */
@@ -127,6 +131,7 @@ export class IommufdContext {
     this.objects.delete(device.id);
     yield* this.lock.unlock();
     yield* device.group.releaseDeviceOwner();
+    device.lifetime.free();
   }
 
   /** By number of an address space or of a page table: the page table's number; -ENOENT, -EINVAL, or {@link Ioas.attach}'s. */
@@ -198,9 +203,11 @@ export class IommufdContext {
   /** The file is closed: devices hold it, so that none is bound. What is mapped goes. */
   *release(): Step<void> {
     yield* this.lock.lock();
+    for (const object of this.objects.values()) if (object.kind === "ioas") object.ioas.lifetime.free();
     this.objects.clear();
     this.compat = null;
     yield* this.lock.unlock();
+    this.lifetime.free();
   }
 }
 guarded(IommufdContext, (context) => context.lock, "compat", "isNoIommu");

@@ -1,4 +1,5 @@
 import type { IommuGroup } from "../../host/iommu/group.js";
+import { Lifetime } from "../../sim/lifetime.js";
 import type { Step } from "../../sim/step.js";
 import type { IommufdContext } from "./context.js";
 
@@ -6,22 +7,28 @@ import type { IommufdContext } from "./context.js";
 export class IommufdDevice {
   /** Changed under the context's lock. */
   isAttached = false;
+  readonly lifetime: Lifetime;
 
   constructor(
     readonly context: IommufdContext,
     readonly group: IommuGroup,
     readonly id: number,
-  ) {}
+  ) {
+    this.lifetime = new Lifetime("iommufd device", id);
+  }
 
   *attach(id: number): Step<number> {
+    this.lifetime.touch();
     return yield* this.context.attach(this, id);
   }
 
   *detach(): Step<void> {
+    this.lifetime.touch();
     yield* this.context.detach(this);
   }
 
   *unbind(): Step<void> {
+    this.lifetime.touch();
     yield* this.context.unbind(this);
   }
 }

@@ -2,6 +2,7 @@ import type { IommuDomain } from "../../host/iommu/domain.js";
 import type { IommuGroup } from "../../host/iommu/group.js";
 import { RangeList } from "../../host/range-list.js";
 import { guarded } from "../../sim/access.js";
+import { Lifetime } from "../../sim/lifetime.js";
 import { Mutex } from "../../sim/lock.js";
 import type { Sim } from "../../sim/sim.js";
 import type { Step } from "../../sim/step.js";
@@ -34,6 +35,7 @@ export class Ioas {
     (area) => area.iova,
     (area) => area.iova + area.length,
   );
+  readonly lifetime: Lifetime;
   private hwpts: Hwpt[] = [];
   private allowed: readonly IovaRange[] = [];
   private hasLargePages = true;
@@ -43,6 +45,8 @@ export class Ioas {
     readonly id: number,
   ) {
     this.lock = new Mutex(sim, "iommufd_ioas.lock");
+    this.lifetime = new Lifetime("address space", id);
+    this.lifetime.spans(this, this.lock);
   }
 
   /** Addresses and lengths are multiples of it: of the largest smallest page among the domains, 1 without a domain. Lock held. */

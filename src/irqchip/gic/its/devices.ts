@@ -1,3 +1,6 @@
+import { Lifetime } from "../../../sim/lifetime.js";
+import { STRAIGHT } from "../../../sim/step.js";
+
 /** Events of a page, and the two words of each: LPI (0: not mapped), collection slot + 1 (0: no collection). */
 const PAGE_SHIFT = 6;
 const PAGE_EVENTS = 1 << PAGE_SHIFT;
@@ -10,12 +13,15 @@ export const EVENT_ID_BITS = 16;
 export class ItsCollection {
   /** vcpu_id, -1 while it was named by a mapping only. */
   target = -1;
+  readonly lifetime: Lifetime;
 
   constructor(
     readonly id: number,
     /** Its place in {@link ItsCollections}: what interrupt translation entries refer to. */
     readonly slot: number,
-  ) {}
+  ) {
+    this.lifetime = new Lifetime("collection", id);
+  }
 }
 
 /** The collections of an ITS, in the order in which they were made. */
@@ -49,12 +55,19 @@ export class ItsCollections {
     this.free.push(collection.slot);
     this.byId.delete(collection.id);
     this.inOrder.splice(this.inOrder.indexOf(collection), 1);
+    collection.lifetime.free();
+  }
+
+  /** All of them end. */
+  removeAll(): void {
+    while (this.inOrder.length > 0) this.remove(this.inOrder[this.inOrder.length - 1]);
   }
 }
 
 /** A device of an ITS and its interrupt translation entries, one for each mapped event (gic-its.md B1). */
 export class ItsDevice {
   private readonly pages: (Int32Array | null)[] = [];
+  readonly lifetime: Lifetime;
 
   constructor(
     readonly id: number,
@@ -62,7 +75,9 @@ export class ItsDevice {
     readonly eventBits: number,
     /** Guest physical address of the interrupt translation table. */
     readonly itt: number,
-  ) {}
+  ) {
+    this.lifetime = new Lifetime("ITS device", id);
+  }
 
   get events(): number {
     return 2 ** this.eventBits;
@@ -81,6 +96,7 @@ export class ItsDevice {
   }
 
   map(event: number, intid: number, slot: number): void {
+    if (!STRAIGHT) this.lifetime.touch();
     const index = event >>> PAGE_SHIFT;
     while (this.pages.length <= index) this.pages.push(null);
     const page = (this.pages[index] ??= new Int32Array(PAGE_EVENTS * WORDS));
@@ -94,6 +110,7 @@ export class ItsDevice {
 
   /** The first mapped event from `event` on, -1 when there is none. */
   next(event: number): number {
+    if (!STRAIGHT) this.lifetime.touch();
     for (let index = event >>> PAGE_SHIFT; index < this.pages.length; index++) {
       const page = this.pages[index];
       if (page === null) continue;
@@ -109,6 +126,7 @@ export class ItsDevice {
   }
 
   private pageOf(event: number): Int32Array | null {
+    if (!STRAIGHT) this.lifetime.touch();
     const index = event >>> PAGE_SHIFT;
     return index < this.pages.length ? this.pages[index] : null;
   }

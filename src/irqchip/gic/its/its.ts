@@ -8,6 +8,7 @@ import {
 import { ITS_COMMAND_WORDS } from "../../../arch/gic/its-command.js";
 import type { Process } from "../../../host/process.js";
 import { block, guarded, writes } from "../../../sim/access.js";
+import { Lifetime } from "../../../sim/lifetime.js";
 import { Mutex } from "../../../sim/lock.js";
 import type { Step } from "../../../sim/step.js";
 import type { IrqchipVcpu, ArmIrqchipVm, KvmDeviceOps, MmioDevice } from "../../contract.js";
@@ -54,6 +55,7 @@ export class ItsTable {
  */
 export class Its implements KvmDeviceOps, MmioDevice {
   readonly name = "kvm-arm-vgic-its";
+  private readonly lifetime = new Lifetime("ITS");
   readonly cmdLock: Mutex;
   readonly itsLock: Mutex;
   /** Guest physical address of its frames; VGIC_ADDR_UNDEF before it is set. */
@@ -88,6 +90,7 @@ export class Its implements KvmDeviceOps, MmioDevice {
   ) {
     this.cmdLock = new Mutex(vm.sim, "its->cmd_lock");
     this.itsLock = new Mutex(vm.sim, "its->its_lock");
+    this.lifetime.spans(this, this.cmdLock, this.itsLock);
     this.cache = dist.lruTranslations ?? new TranslationCache(dist.lpis);
   }
 
@@ -136,6 +139,7 @@ export class Its implements KvmDeviceOps, MmioDevice {
     yield* freeAll(this);
     yield* this.itsLock.unlock();
     this.dist.itses.splice(this.dist.itses.indexOf(this), 1);
+    this.lifetime.free();
   }
 }
 guarded(Its, (its) => its.itsLock, "devices", "collections");

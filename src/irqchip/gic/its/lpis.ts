@@ -1,4 +1,5 @@
 import { block, writes } from "../../../sim/access.js";
+import { freeWhole, Lifetime, touchWhole } from "../../../sim/lifetime.js";
 import type { Sim } from "../../../sim/sim.js";
 import { type Step, STRAIGHT } from "../../../sim/step.js";
 import type { VgicCpu } from "../vgic-cpu.js";
@@ -73,12 +74,14 @@ export class Lpis {
   /** A list holds it from now on; the caller has a reference. */
   *pin(irq: VgicIrq): Step<void> {
     yield writes(this, "table");
+    touchWhole(irq);
     irq.pins++;
   }
 
   /** Drops a reference of {@link get}. */
   *put(irq: VgicIrq): Step<void> {
     yield writes(this, "table");
+    touchWhole(irq);
     if (irq.pins > 1) {
       irq.pins--;
       return;
@@ -91,6 +94,7 @@ export class Lpis {
   /** {@link put}, its lock held: nothing may be asked of it afterwards. */
   *unpin(irq: VgicIrq): Step<void> {
     yield writes(this, "table");
+    touchWhole(irq);
     if (--irq.pins > 0) return;
     const index = irq.intid - VGIC_MIN_LPI;
     this.live[index] = null;
@@ -98,6 +102,7 @@ export class Lpis {
     this.priority[index] = irq.priority;
     this.flags[index] = (irq.enabled ? ENABLED : 0) | (irq.pendingLatch ? LATCHED : 0);
     if (STRAIGHT) this.spare.push(irq);
+    else freeWhole(irq);
   }
 
   /** The first LPI from `intid` on, -1 when there is none: a walk over all of them. */
@@ -123,6 +128,7 @@ export class Lpis {
     const spare = this.spare.pop();
     if (spare !== undefined) spare.become(intid, target, state);
     const irq = spare ?? new VgicIrq(this.sim, intid, target, 3, state);
+    if (!STRAIGHT) new Lifetime("LPI", intid).spans(irq);
     this.live[index] = irq;
     return irq;
   }

@@ -1,4 +1,4 @@
-import type { Step } from "../../../sim/step.js";
+import { type Step, STRAIGHT } from "../../../sim/step.js";
 import type { Its } from "./its.js";
 import { ItsCollections, ItsDevice } from "./devices.js";
 import type { ItsCollection } from "./devices.js";
@@ -11,7 +11,9 @@ import type { VgicDist } from "../vgic-dist.js";
 
 /** The vCPU that a collection leads to, null where it leads nowhere. */
 export function targetOf(its: Its, collection: ItsCollection | null): VgicCpu | null {
-  return collection === null || collection.target < 0 ? null : its.dist.cpuByRdbase(collection.target);
+  if (collection === null) return null;
+  if (!STRAIGHT) collection.lifetime.touch();
+  return collection.target < 0 ? null : its.dist.cpuByRdbase(collection.target);
 }
 
 /** An LPI goes to another vCPU from its next look on; a pending one moves when the old vCPU prunes its list (B6.4). */
@@ -44,6 +46,7 @@ export function* freeDevice(its: Its, device: ItsDevice): Step<void> {
   its.devices.delete(device.id);
   for (let event = device.next(0); event >= 0; event = device.next(event + 1)) yield* releaseLpi(its.dist, device.intid(event));
   yield* forgetTranslations(its);
+  device.lifetime.free();
 }
 
 /** MAPC with V=0: entries keep their LPIs and have no collection any more, for good (B4.3). */
@@ -68,10 +71,12 @@ export function* freeDevices(its: Its): Step<void> {
   its.devices = new Map<number, ItsDevice>();
   for (let i = 0; i < all.length; i++) for (let event = all[i].next(0); event >= 0; event = all[i].next(event + 1)) yield* releaseLpi(its.dist, all[i].intid(event));
   yield* its.cache.invalidate();
+  for (const device of all) device.lifetime.free();
 }
 
 export function* freeCollections(its: Its): Step<void> {
   for (const device of its.devices.values()) for (let event = device.next(0); event >= 0; event = device.next(event + 1)) device.map(event, device.intid(event), -1);
+  its.collections.removeAll();
   its.collections = new ItsCollections();
   yield* its.cache.invalidate();
 }

@@ -6,6 +6,7 @@ import type { Host } from "../../../host/machine.js";
 import type { PciDevice } from "../../../host/pci/pci-device.js";
 import type { Process } from "../../../host/process.js";
 import { Ev } from "../../../sim/event.js";
+import { Lifetime } from "../../../sim/lifetime.js";
 import type { Step } from "../../../sim/step.js";
 import { EINVAL } from "../../../uapi/errno.js";
 import { VFIO_IRQ_SET_DATA_BOOL, VFIO_IRQ_SET_DATA_EVENTFD, VFIO_IRQ_SET_DATA_NONE, VFIO_PCI_MSI_IRQ_INDEX, VFIO_PCI_MSIX_IRQ_INDEX } from "../../../uapi/vfio.js";
@@ -21,6 +22,8 @@ export interface TableAccess {
 
 /** One vector that signals an eventfd. Its irq action: every message one signal, nothing masked, nothing merged. */
 class MsiContext extends IrqBypassProducer implements IrqAction {
+  readonly lifetime: Lifetime;
+
   constructor(
     private readonly host: Host,
     private readonly deviceName: string,
@@ -29,9 +32,12 @@ class MsiContext extends IrqBypassProducer implements IrqAction {
     readonly trigger: EventfdContext,
   ) {
     super(irq);
+    this.lifetime = new Lifetime("context of vector", vector);
+    this.lifetime.spans(this);
   }
 
   *handler(): Step<number> {
+    this.lifetime.touch();
     this.host.sim.emit(Ev.vfio_trigger, this.deviceName, this.vector);
     yield* this.trigger.signal();
     return IrqReturn.HANDLED;
@@ -151,6 +157,7 @@ export class MsiIrqs {
     yield* this.table.unlockAndRestore(command);
     if (result !== 0) {
       yield* trigger.put();
+      context.lifetime.free();
       return result;
     }
     // Without a bypass the eventfd delivers: a refusal is no failure (10.7).
@@ -169,6 +176,7 @@ export class MsiIrqs {
     yield* this.host.freeIrq(context.irq, context);
     yield* this.table.unlockAndRestore(command);
     yield* context.trigger.put();
+    context.lifetime.free();
   }
 
   /** 10.6. INTx is not enabled again by this. */
