@@ -224,7 +224,7 @@ export { asking } from "./explore/asking.js";
 export { type ColumnOptions, columns, type Execution, type Hop, type Lane, meetings, type Paint } from "./explore/columns.js";
 export { deliveryProtocol } from "./explore/delivery-protocol.js";
 export type { HazardCase, Impossible, ProgramTrap, Race, Reproduced, Trap } from "./explore/hazard-case.js";
-export { checkHazard, type HazardCheckOptions, type HazardReport } from "./explore/hazard-check.js";
+export { checkHazard, type HazardCheckOptions, type HazardReport, RuledSearches } from "./explore/hazard-check.js";
 export { BEYOND_DPOR, DPOR_EXECUTIONS } from "./explore/hazards/beyond-dpor.js";
 export { HAZARD_CASES } from "./explore/hazards/index.js";
 export type { Heard, Property } from "./explore/property.js";

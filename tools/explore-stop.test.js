@@ -34,7 +34,7 @@ function explored(args) {
 
 it.each([1, 2])("Ctrl-C says what was explored so far and how to go on, and the search goes on without repeating: %i threads", async (workers) => {
   const threads = ["--workers", String(workers)];
-  const { status, out, err } = await interrupted(["assign-against-signal-and-close", "--strategy", "dfs", "--limit", "1000000000", ...threads], [4000]);
+  const { status, out, err } = await interrupted(["assign-against-signal-and-close", "--strategy", "dfs", "--limit", "1000000000", ...threads], [1500]);
   expect([status, err]).toEqual([130, "stopping after what is under way; Ctrl-C again ends at once\n"]);
   expect(out).toMatch(/^Stopped\. No violation in [\d,]+ executions: .*\nvirq explore --resume virq-explore\.json goes on without repeating any\.$/m);
   const first = Number(/No violation in ([\d,]+)/.exec(out)?.[1].replaceAll(",", ""));
@@ -56,7 +56,7 @@ it("a second Ctrl-C ends what the first cannot: a program of one's own that goes
 class Round extends Context { *body() { for (;;); } }
 export const protocols = [{ name: "round", title: "It goes round.", source: "a test", program: () => ({ sim: new Sim(), contexts: [new Round("round", "user", 0)], check: () => null }) }];`,
   );
-  const { status, out, err } = await interrupted(["round", "--module", module], [4000, 6000]);
+  const { status, out, err } = await interrupted(["round", "--module", module], [1500, 2200]);
   expect([status, out, err]).toEqual([130, "", "stopping after what is under way; Ctrl-C again ends at once\n"]);
 }, 60_000);
 

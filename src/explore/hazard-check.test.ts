@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { STRAIGHT } from "../sim/step.js";
 import type { ProgramTrap, Race, Trap } from "./hazard-case.js";
-import { checkHazard } from "./hazard-check.js";
+import { checkHazard, RuledSearches } from "./hazard-check.js";
 import { HAZARD_CASES } from "./hazards/index.js";
 import { unforwardActive } from "./protocols/forwarding.js";
 import { lineAgainstPulse } from "./protocols/injection.js";
@@ -39,7 +39,15 @@ describe.skipIf(STRAIGHT)("a hazard's report", () => {
   });
 
   it("does not hold when the search with the rule is cut short", () => {
-    expect(checkHazard(lostFirstEvent, { limit: 200 })).toMatchObject({ absent: false, holds: false });
+    expect(checkHazard(lostFirstEvent, { limit: 200 })).toMatchObject({ absent: false, holds: false, fault: "the search with its rule did not end within 200 executions" });
+  });
+
+  it("counts the search with the rule although another hazard of the program has made it", () => {
+    const ruled = new RuledSearches(1_000_000);
+    const first = checkHazard(lostFirstEvent, { ruled });
+    expect(checkHazard(lostFirstEvent, { ruled })).toEqual(first);
+    expect(first).toEqual(checkHazard(lostFirstEvent));
+    expect(checkHazard({ ...lostFirstEvent, preemptions: 1 }, { ruled }).executions).toBeLessThan(first.executions);
   });
 
   it("of a kernel's outcome holds only when it is seen", () => {

@@ -8,7 +8,7 @@ import { PROTOCOLS } from "./protocols/index.js";
 import { assignAgainstSignal, assignAgainstSignalAndClose, signalInjectedOnce } from "./protocols/irqfd.js";
 
 const PATIENCE = 120_000;
-const EXECUTIONS = 600;
+const EXECUTIONS = 200;
 
 const MACHINES: readonly Protocol[] = Object.values(machines);
 

@@ -1,5 +1,5 @@
 import { missingFrom } from "../explore/about.js";
-import { search } from "../explore/search.js";
+import { type Report, search } from "../explore/search.js";
 import type { Citation, Exhibit } from "./exhibit.js";
 import type { Unreachable } from "./unreachable.js";
 
@@ -42,8 +42,9 @@ export interface Proof {
 const PATIENCE = 1_000_000;
 
 /** Searches an exhibit's program without its fix, then with it. Works in the stepped build only. */
-export function visit({ name, cite, protocol, off, bound }: Exhibit): Visit {
-  const without = search(protocol, { off: [off], preemptions: bound.preemptions, executions: bound.budget });
+export function visit(exhibit: Exhibit): Visit {
+  const { name, cite, protocol, bound } = exhibit;
+  const without = findWithoutFix(exhibit);
   const fixed = prove({ name, protocol, bound });
   return {
     name,
@@ -59,6 +60,9 @@ export function visit({ name, cite, protocol, off, bound }: Exhibit): Visit {
     fault: fixed.message,
   };
 }
+
+/** Searches an exhibit's program without its fix, within its budget. Works in the stepped build only. */
+export const findWithoutFix = ({ protocol, off, bound }: Exhibit): Report => search(protocol, { off: [off], preemptions: bound.preemptions, executions: bound.budget });
 
 /** Searches a program with every rule in force. Works in the stepped build only. */
 export function prove({ name, protocol, bound }: Pick<Unreachable, "name" | "protocol" | "bound">): Proof {
