@@ -71,7 +71,6 @@ export interface Setup {
   readonly job: Job;
   readonly first: FirstExecution;
   readonly coordinator: Coordinator<unknown, Outcome<unknown>>;
-  readonly guarantee: string | undefined;
 }
 
 export function setUp(protocol: Protocol, options: SearchOptions = {}): Setup {
@@ -85,7 +84,7 @@ export function setUp(protocol: Protocol, options: SearchOptions = {}): Setup {
   const first = new FirstExecution(job);
   if (resume === undefined) coordinator.begin();
   else readOpen(resume, protocol, off, settings, coordinator);
-  return { strategy: made, settings, job, first, coordinator, guarantee: coordinator.queue.length === 0 ? undefined : made.guarantee?.(coordinator.queue) };
+  return { strategy: made, settings, job, first, coordinator };
 }
 
 export function jobOf(protocol: Protocol, off: readonly HazardName[], steps: number): Job {
@@ -105,10 +104,11 @@ export function search(protocol: Protocol, options: SearchOptions = {}, goesOn: 
   return report(protocol, options, setup);
 }
 
-export function report(protocol: Protocol, options: SearchOptions, { strategy, settings, job, first, coordinator, guarantee }: Setup): Report {
+export function report(protocol: Protocol, options: SearchOptions, { strategy, settings, job, first, coordinator }: Setup): Report {
   const { totals, found, isDone, queue } = coordinator;
   const { executions, blocked, cut, steps } = totals;
   const bound = cut === 0 ? strategy.bound : `${strategy.bound}; ${cut} cut short after ${settings.steps} steps, in which somebody went round and others waited`;
+  const guarantee = strategy.guarantee?.();
   const base = { strategy: settings.strategy, bound, ...(guarantee === undefined ? {} : { guarantee }), executions, blocked, cut, steps };
   const off = options.off ?? [];
   if (found !== null) return { ...base, verdict: "violation", exhausted: false, violation: counterexample(protocol, off, job, found, options.shrink ?? true) };

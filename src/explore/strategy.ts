@@ -44,8 +44,8 @@ export interface Strategy<U, O extends Outcome<U> = Outcome<U>> {
   readonly name: StrategyName;
   /** A sentence: which executions it runs. */
   readonly bound: string;
-  /** What it promises, where that is not everything within its bound: PCT's probability. */
-  guarantee?(units: readonly U[]): string;
+  /** What it promises of the executions so far, where that is not everything within its bound: PCT's probability. */
+  guarantee?(): string;
   /** Does it end because everything within its bound has been run? */
   readonly isExhaustive: boolean;
   /** Units, as read from a file. */

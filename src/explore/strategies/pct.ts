@@ -1,7 +1,7 @@
 import type { Random } from "../../sim/random.js";
 import { lowest } from "../strategy.js";
 import type { Trial } from "../trial.js";
-import { type Chooser, type Range, Sampling } from "./random-walk.js";
+import { type Chooser, Sampling } from "./random-walk.js";
 
 /**
  * Probabilistic concurrency testing (Burckhardt, Kothari, Musuvathi, Nagarakatte: A randomized scheduler with
@@ -24,14 +24,15 @@ export class Pct extends Sampling {
     return `random priorities with ${this.depth - 1} random change${this.depth === 2 ? "" : "s"} of priority`;
   }
 
-  guarantee(units: readonly Range[]): string {
-    const [{ steps, contexts }] = units;
+  /** After the paper's theorem, whose k no execution exceeds: it grows with the longest that was seen. */
+  guarantee(): string {
+    const { steps, contexts, drawn } = this.extent;
     let orders = contexts;
     for (let i = 1; i < this.depth; i++) orders *= steps;
-    return `a bug that ${this.depth} ordering constraints expose shows in each execution with a probability of at least 1/${orders}: 1/(n*k^(d-1)) with n = ${contexts} contexts, k = ${steps} steps, d = ${this.depth}; as far as executions have no more of either`;
+    return `a bug that ${this.depth} ordering constraints expose shows in each execution drawn for k steps with a probability of at least 1/${orders}: 1/(n*k^(d-1)) with n = ${contexts} contexts, k = ${steps} steps, d = ${this.depth}; no execution so far had more of either, and ${drawn} ${drawn === 1 ? "was" : "were"} drawn for this k`;
   }
 
-  protected chooser(random: Random, { steps }: Range): Chooser {
+  protected chooser(random: Random, steps: number): Chooser {
     return new Priorities(random, steps, this.depth);
   }
 }

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { PersonError } from "../../sim/person-error.js";
 import { Random } from "../../sim/random.js";
 import { endless } from "../endless.js";
 import { Rounds } from "../rounds.js";
@@ -9,17 +10,33 @@ const range = z.object({
   /** Executions from the first, which is 0, to the one before the last. */
   from: z.number().int().nonnegative(),
   to: z.number().int().nonnegative(),
-  /** Steps and contexts of an execution, as far as known before. */
+  /** The most steps that an execution is known to have when the unit begins. */
   steps: z.number().int().positive(),
-  contexts: z.number().int().positive(),
 });
 /** Executions by their numbers: each has random numbers of its own. */
 export type Range = z.infer<typeof range>;
 
+const extent = z.object({
+  /** The most steps and contexts that an execution had. */
+  steps: z.number().int().positive(),
+  contexts: z.number().int().nonnegative(),
+  /** Executions that were drawn when that many steps were known. */
+  drawn: z.number().int().nonnegative(),
+});
+type Extent = z.infer<typeof extent>;
+
+/** What a unit brought, and how long its executions were. */
+interface SamplingOutcome extends Outcome<Range> {
+  extent: Extent;
+}
+
 /** Executions that one unit has. */
 const UNIT = 500;
-/** Units that wait, and behind them all the rest in one: more than a round takes, so that the rest is never under way. */
-const AHEAD = 48;
+/**
+ * Units that wait, and behind them all the rest in one: more than a round takes, so that the rest is never under way; and few,
+ * so that most begin with what others have learnt.
+ */
+const AHEAD = 18;
 
 /** Chooses who moves. */
 export interface Chooser {
@@ -28,11 +45,13 @@ export interface Chooser {
 }
 
 /** Executions that random choices make. The same seed makes the same ones. */
-export abstract class Sampling implements Strategy<Range> {
+export abstract class Sampling implements Strategy<Range, SamplingOutcome> {
   abstract readonly name: StrategyName;
   abstract readonly bound: string;
   readonly isExhaustive = false;
   readonly schema = range;
+  /** Of all executions so far. */
+  protected extent: Extent = { steps: 1, contexts: 0, drawn: 0 };
 
   /** @param executions how many */
   constructor(
@@ -40,13 +59,14 @@ export abstract class Sampling implements Strategy<Range> {
     protected readonly executions: number,
   ) {}
 
-  protected abstract chooser(random: Random, unit: Range): Chooser;
+  /** @param steps the most that an execution is known to have */
+  protected abstract chooser(random: Random, steps: number): Chooser;
 
   begin(phase: number, job: Job): Range[] | null {
     if (phase > 0) return null;
-    const { steps, contexts } = measure(job);
-    const units = [{ from: 0, to: this.executions, steps, contexts }];
-    divideRest(units);
+    this.extent = measure(job);
+    const units = [{ from: 0, to: this.executions, steps: this.extent.steps }];
+    this.divideRest(units);
     return units;
   }
 
@@ -54,18 +74,21 @@ export abstract class Sampling implements Strategy<Range> {
     return true;
   }
 
-  run(unit: Range, job: Job, budget: Budget): Outcome<Range> {
-    const outcome = newOutcome<Range>();
+  run(unit: Range, job: Job, budget: Budget): SamplingOutcome {
+    const known: Extent = { steps: unit.steps, contexts: 0, drawn: 0 };
+    const outcome: SamplingOutcome = { ...newOutcome<Range>(), extent: known };
     for (let at = unit.from; at < unit.to; at++) {
       if (outcome.executions + outcome.cut >= budget.executions || outcome.steps >= budget.steps) {
-        outcome.open = [{ ...unit, from: at }];
+        outcome.open = [{ from: at, to: unit.to, steps: known.steps }];
         break;
       }
       // Neighbours in a generator's seed must not be neighbours in what it gives.
       const random = new Random(Math.imul(this.seed, 0x9e3779b1) ^ Math.imul(at + 1, 0x85ebca6b));
-      const { trial, choices } = sample(job, this.chooser(random, unit));
+      const { trial, choices } = sample(job, this.chooser(random, known.steps));
       outcome[trial.isCut ? "cut" : "executions"]++;
       outcome.steps += trial.steps;
+      known.drawn++;
+      widen(known, { steps: choices.length, contexts: trial.actors.length, drawn: 0 });
       if (trial.violation === null) continue;
       outcome.found = { message: trial.violation, choices };
       break;
@@ -73,17 +96,36 @@ export abstract class Sampling implements Strategy<Range> {
     return outcome;
   }
 
-  merge(queue: Range[], at: number, _unit: Range, outcome: Outcome<Range>): void {
+  merge(queue: Range[], at: number, _unit: Range, outcome: SamplingOutcome): void {
+    widen(this.extent, outcome.extent);
     queue.splice(at, 0, ...outcome.open);
-    divideRest(queue);
+    this.divideRest(queue);
+  }
+
+  save(): Extent {
+    return { ...this.extent };
+  }
+
+  load(saved: unknown): void {
+    const parsed = extent.safeParse(saved);
+    if (!parsed.success) throw new PersonError("what the open search has learnt of its executions is damaged: begin anew");
+    this.extent = parsed.data;
+  }
+
+  private divideRest(queue: Range[]): void {
+    const { steps } = this.extent;
+    for (let rest = queue.at(-1); rest !== undefined && rest.to - rest.from > UNIT && queue.length < AHEAD; rest = queue.at(-1)) {
+      const from = rest.from + UNIT;
+      queue.splice(-1, 1, { ...rest, to: from, steps }, { ...rest, from, steps });
+    }
   }
 }
 
-function divideRest(queue: Range[]): void {
-  for (let rest = queue.at(-1); rest !== undefined && rest.to - rest.from > UNIT && queue.length < AHEAD; rest = queue.at(-1)) {
-    const from = rest.from + UNIT;
-    queue.splice(-1, 1, { ...rest, to: from }, { ...rest, from });
-  }
+/** Takes in what others have seen: where that is a longer execution, only what was drawn since counts. */
+function widen(known: Extent, { steps, contexts, drawn }: Extent): void {
+  known.contexts = Math.max(known.contexts, contexts);
+  if (steps > known.steps) Object.assign(known, { steps, drawn });
+  else if (steps === known.steps) known.drawn += drawn;
 }
 
 function sample(job: Job, chooser: Chooser): { trial: Trial; choices: number[] } {
@@ -103,15 +145,15 @@ function sample(job: Job, chooser: Chooser): { trial: Trial; choices: number[] }
 }
 
 /** Steps and contexts of the execution in which nobody is interrupted. */
-function measure(job: Job): { steps: number; contexts: number } {
+function measure(job: Job): Extent {
   let last = 0;
-  const { trial } = sample(job, {
+  const { trial, choices } = sample(job, {
     next(_trial, movable) {
       if ((movable & (1 << last)) === 0) last = lowest(movable);
       return last;
     },
   });
-  return { steps: Math.max(1, trial.steps), contexts: trial.actors.length };
+  return { steps: Math.max(1, choices.length), contexts: trial.actors.length, drawn: 0 };
 }
 
 /** At each step everybody who can move is as likely to. */
