@@ -43,15 +43,10 @@ export function writeOpen(protocol: Protocol, off: readonly HazardName[], settin
   return { ...open, checksum: checksumOf(open) };
 }
 
-/** Is it what {@link writeOpen} wrote? */
-export function isUndamaged(open: OpenSearch): boolean {
-  return open.checksum === checksumOf(open);
-}
-
-/** Of the text that it has as JSON, whatever the order of its fields. */
-function checksumOf(open: Omit<OpenSearch, "checksum">): string {
-  const fields = Object.entries(open).filter(([name, value]) => name !== "checksum" && value !== undefined);
-  return wordHash(JSON.stringify(fields.toSorted(([a], [b]) => (a < b ? -1 : 1))));
+/** Of the text that the fields have as JSON, in whatever order they come, but for a checksum among them. */
+export function checksumOf(fields: object): string {
+  const others = Object.entries(fields).filter(([name, value]) => name !== "checksum" && value !== undefined);
+  return wordHash(JSON.stringify(others.toSorted(([a], [b]) => (a < b ? -1 : 1))));
 }
 
 /** Fills the queue of a search from what one left open. A PersonError where it is another search's. */
@@ -59,7 +54,7 @@ export function readOpen(file: OpenSearch, protocol: Protocol, off: readonly Haz
   const parsed = openSearchSchema.safeParse(file);
   if (!parsed.success) throw new PersonError(`what is to be resumed is no open search: ${z.prettifyError(parsed.error).replace(/\s+/g, " ")}`);
   const open = parsed.data;
-  if (!isUndamaged(file)) throw new PersonError("the open search is damaged: it is not what was left open; begin anew");
+  if (file.checksum !== checksumOf(file)) throw new PersonError("the open search is damaged: it is not what was left open; begin anew");
   if (open.virq !== VERSION) throw new PersonError(`the open search was left by virq ${open.virq}, and this is ${VERSION}: begin anew`);
   if (open.program !== programHash(protocol, off)) throw new PersonError(`the open search is one of ${open.protocol} with other options: resume it with the options that it was begun with`);
   for (const name of ["strategy", "seed", "depth", "steps"] as const)

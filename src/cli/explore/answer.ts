@@ -2,7 +2,7 @@ import type { Replay, Report } from "../../explore/search.js";
 import { version } from "../version.js";
 import type { Task } from "./explore.js";
 import type { ExploreCommandOptions } from "./options.js";
-import { isFile } from "../../node/explore/protocol-source.js";
+import { replayTail } from "./replay-tail.js";
 import type { ExploreOutput } from "./schema.js";
 import { executionOf, shownJson, shownText } from "./shown.js";
 import { subjectJson, subjectText } from "./subject.js";
@@ -47,14 +47,4 @@ function cleanText({ report: { bound, guarantee, executions, blocked, exhausted 
   if (guarantee !== undefined) lines.push(`${guarantee}.`);
   if (saved !== null) lines.push(`virq explore --resume ${saved} goes on without repeating any.`);
   return lines.join("\n");
-}
-
-/** What a schedule needs beside it where it is not one of a built-in protocol with one rule off. */
-function replayTail({ source: { subject, module, properties }, off, search: { steps } }: Task): string {
-  const words = isFile(subject) || module !== null ? [subject] : [];
-  if (module !== null) words.push("--module", module);
-  if (off.length > 1) words.push("--without", off.join(","));
-  if (steps !== undefined) words.push("--steps", String(steps));
-  for (const property of properties) words.push("--property", property);
-  return words.map((word) => ` ${/^[\w./:@,+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`}`).join("");
 }

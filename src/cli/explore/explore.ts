@@ -5,11 +5,12 @@ import type { HazardName } from "../../sim/hazards.js";
 import type { SearchStrategy } from "../../scenario/exploration.js";
 import { PersonError } from "../../sim/person-error.js";
 import { given } from "../../node/given.js";
+import type { OpenSearch } from "../../explore/open-search.js";
 import type { Report, SearchOptions } from "../../explore/search.js";
 import { listJson, listText } from "./list.js";
-import type { ExploreCommandOptions } from "./options.js";
+import { type ExploreCommandOptions, LIMIT } from "./options.js";
 import { loadSubject, type ProtocolSource } from "../../node/explore/protocol-source.js";
-import { openedSearch, readSaved, savedText } from "./saved.js";
+import { readSaved, savedText } from "./saved.js";
 import { answerJson, answerText } from "./answer.js";
 import { searched } from "./searching.js";
 import { shownAgain } from "./shown.js";
@@ -18,9 +19,6 @@ import { testText } from "./write-test.js";
 
 /** Where Ctrl-C leaves a search when nobody said where. */
 const SAVED = "virq-explore.json";
-
-/** Executions that a search, and each that goes on with it, makes when nobody says how many. */
-const LIMIT = 100_000;
 
 /** What is searched, and how. */
 export interface Task {
@@ -79,7 +77,7 @@ async function resumed(subject: string | undefined, options: ExploreCommandOptio
     if (options[name] !== undefined) throw new PersonError(`--resume ${file}: a search goes on as it began: leave --${name} out`);
   const { protocol } = await loadSubject(saved);
   const off = switchesOf(saved.without);
-  const open = openedSearch(saved, file);
+  const open = saved.open as OpenSearch & typeof saved.open;
   const executions = options.limit ?? open.totals.executions + open.totals.blocked + (saved.search.executions ?? LIMIT);
   return { source: saved, protocol, off, search: { ...given(saved.search), off, resume: open, executions } };
 }

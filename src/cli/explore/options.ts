@@ -1,5 +1,8 @@
 import type { SearchStrategy } from "../../scenario/exploration.js";
 
+/** Executions that a search, and each that goes on with it, makes when nobody says how many. */
+export const LIMIT = 100_000;
+
 /** What a person says to `virq explore`. */
 export interface ExploreCommandOptions {
   readonly strategy?: SearchStrategy;

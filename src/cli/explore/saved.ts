@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { isUndamaged, type OpenSearch } from "../../explore/open-search.js";
+import { checksumOf, type OpenSearch } from "../../explore/open-search.js";
 import type { SearchOptions } from "../../explore/search.js";
 import { readText } from "../../node/read-text.js";
 import { SEARCH_STRATEGIES } from "../../scenario/exploration.js";
@@ -26,8 +26,10 @@ const savedSchema = z.strictObject({
     seed: whole.optional(),
   }),
   open: z.looseObject({}),
+  /** Of all of the above: what is asked beside the program's own properties is in no unit. */
+  checksum: z.string(),
 });
-export type Saved = z.infer<typeof savedSchema>;
+type Saved = z.infer<typeof savedSchema>;
 
 /** @throws PersonError when the file is none that {@link savedText} wrote, or another version's */
 export function readSaved(file: string): Saved {
@@ -41,18 +43,14 @@ export function readSaved(file: string): Saved {
   const result = savedSchema.safeParse(value);
   if (!result.success) throw new PersonError(`--resume ${file}: ${result.error.issues[0].path.join(".") || "the file"}: ${result.error.issues[0].message}; it is not what virq explore --save wrote`);
   if (result.data.virq !== version()) throw new PersonError(`--resume ${file}: virq ${result.data.virq} wrote it and this is ${version()}: its choices may mean something else; begin anew`);
+  if (result.data.checksum !== checksumOf(value as object))
+    throw new PersonError(`--resume ${file}: it was changed since virq explore --save wrote it, so that some of the search would be left out: begin anew`);
   return result.data;
-}
-
-/** @throws PersonError when it is not what was written */
-export function openedSearch({ open }: Saved, file: string): OpenSearch {
-  const opened = open as OpenSearch & Saved["open"];
-  if (!isUndamaged(opened)) throw new PersonError(`--resume ${file}: it was changed since virq explore --save wrote it, so that some of the search would be left out: begin anew`);
-  return opened;
 }
 
 export function savedText(searched: ProtocolSource & { without: readonly HazardName[]; search: SearchOptions }, open: OpenSearch): string {
   const { off: _off, resume: _resume, shrink: _shrink, ...search } = searched.search;
   const { subject, module, properties, without } = searched;
-  return `${JSON.stringify({ virq: version(), subject, module, properties, without, search, open })}\n`;
+  const saved = { virq: version(), subject, module, properties, without, search, open };
+  return `${JSON.stringify({ ...saved, checksum: checksumOf(saved) })}\n`;
 }
