@@ -3,7 +3,7 @@ import { STRAIGHT } from "../sim/step.js";
 import type { ProgramTrap, Race, Trap } from "./hazard-case.js";
 import { checkHazard, RuledSearches } from "./hazard-check.js";
 import { HAZARD_CASES } from "./hazards/index.js";
-import { unforwardActive } from "./protocols/forwarding.js";
+import { unforwardOneOfTwo } from "./protocols/forwarding.js";
 import { lineAgainstPulse } from "./protocols/injection.js";
 import { assignAgainstSignal } from "./protocols/irqfd.js";
 
@@ -32,7 +32,7 @@ describe.skipIf(STRAIGHT)("a hazard's report", () => {
   });
 
   it("of a race does not hold when the first execution shows it; of a trap, when it takes another", () => {
-    const trap: ProgramTrap = { kind: "trap", id: "", title: "", protocol: unforwardActive, off: "unmarkWithoutDeactivate", preemptions: 1 };
+    const trap: ProgramTrap = { kind: "trap", id: "", title: "", protocol: unforwardOneOfTwo, off: "shareDeviceReference", preemptions: 1 };
     expect(checkHazard(trap)).toMatchObject({ found: true, absent: true, holds: true, fault: null });
     expect(checkHazard({ ...trap, kind: "race" })).toMatchObject({ holds: false, fault: expect.stringMatching(/^it needs no race/) });
     expect(checkHazard({ ...lostFirstEvent, kind: "trap" })).toMatchObject({ holds: false, fault: expect.stringMatching(/^it is a race/) });

@@ -113,6 +113,7 @@ export const HAZARDS = {
   neverResample: "R36: a mapped line is not sampled at the fold",
   kickBeforeInsert: "R37: the vCPU is told before the interrupt is on its list",
   foldLevelPending: "R34: the fold keeps that a level interrupt was pending in its list register, as it does for an edge",
+  endWithoutSample: "R34: the line of a mapped interrupt, noted high while it was active, is not sampled when it has ended",
   foldOverLatch: "R35: the fold takes the list register's pending state, whatever was latched meanwhile",
   ignoreDir: "R50: a trapped DIR is not looked at",
   ignoreEoiCount: "R51: EOIcount is not looked at",

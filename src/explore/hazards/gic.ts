@@ -3,6 +3,7 @@ import { routeAgainstSignal } from "../protocols/ioapic.js";
 import * as kicks from "../protocols/kicks.js";
 import * as its from "../protocols/its.js";
 import { moveAgainstRoute, queueAgainstRoute } from "../protocols/vgic.js";
+import { timerSilencedInHandler } from "../protocols/vgic-fold.js";
 import { CasesOf, searched } from "./cases.js";
 import { DIRECT_HAZARDS } from "./gic-v4.js";
 import * as vgic from "./vgic-vectors.js";
@@ -22,6 +23,7 @@ const OTHERS: readonly HazardCase[] = [
   R.trap("R32", "IROUTER of an active interrupt", "moveActive", "gic.md vector VA73", vgic.vectorVA73),
   R.trap("R33", "ICACTIVER without halting", "activeWithoutHalt", "gic.md vector VA71", vgic.vectorVA71),
   R.trap("R34", "level dropped while pending in a list register", "foldLevelPending", "gic-v3.md A9.4", vgic.lineThatFell),
+  R.race("R34", "level dropped in the handler, after its line was noted high", timerSilencedInHandler, "endWithoutSample", 2),
   R.trap("R35", "edge while its list register is in use", "foldOverLatch", "gic.md vector VA62", vgic.vectorVA62),
   R.trap("R36", "mapped PPI not resampled", "neverResample", "gic.md vector VA63", vgic.vectorVA63),
   R.race("R37", "kick before the interrupt is listed", kicks.injectIntoRunningVcpu, "kickBeforeInsert", 1),

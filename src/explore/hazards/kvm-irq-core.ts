@@ -79,7 +79,7 @@ export const KVM_IRQ_CORE_HAZARDS: readonly HazardCase[] = [
   core.reproduced("H34", "close is not deassign", injection.closeAgainstWork, 1, "hang-up detaches asynchronously; only DE4 is a barrier"),
   core.race("H35", "coalesced triggers", injection.signalAgainstWork, "clearPendingLate", 2),
   core.race("H36", "forward while signalling is live", forwarding.forwardAgainstTrigger, "forwardWhileSignalling", 1),
-  core.trapIn("H37", "unforward while active in the guest", forwarding.unforwardActive, "unmarkWithoutDeactivate", 1),
+  core.race("H37", "unforward while active in the guest", forwarding.unforwardActive, "unmarkWithoutDeactivate", 2),
   core.trapIn("H38", "node without its own reference", forwarding.unforwardOneOfTwo, "shareDeviceReference", 1),
   core.race("H39", "two FORWARDs race", forwarding.forwardTwice, "lookUpOutsideMutex", 1),
   core.impossible(

@@ -35,17 +35,18 @@ export const forwardAgainstTrigger: Protocol = {
 
 export const unforwardActive: Protocol = {
   name: "unforward-active",
-  title: "An interrupt that is active in the guest ceases to be forwarded: it does not stay active, for nobody would end it.",
+  title: "An interrupt ceases to be forwarded while the guest is in its handler, leaves the guest and comes back, and ends it: it is completed, whichever comes first.",
   source: "kvm-irq-core.md 8.3, H37",
-  about: ["irq_forward"],
+  about: ["irq_forward", "writes Ichv3.LR"],
   program(hazards = {}) {
     const stage = new ForwardStage(hazards);
     stage.before(stage.forward("forward", FIRST));
-    run(stage.gic.setActive(0, stage.spi, true));
+    stage.guestTakes(FIRST);
+    const end = stage.guestEnds(FIRST);
     const unforward = stage.unforward("unforward", FIRST);
     return {
       sim: stage.sim,
-      contexts: [unforward],
+      contexts: [end, unforward],
       properties: [new ForwardingWhileQuiet()],
       check: () => null,
       end() {

@@ -1,6 +1,8 @@
 import { beginActiveAccess, clearActive, clearEnabled, endActiveAccess, setEnabled, writePriority } from "../../irqchip/gic/vgic-state.js";
 import { VgicConfig } from "../../irqchip/gic/vgic-irq.js";
-import type { Step } from "../../sim/step.js";
+import type { MappedIrqOps } from "../../irqchip/contract.js";
+import { reads, shared, writes } from "../../sim/access.js";
+import { run, type Step } from "../../sim/step.js";
 import type { Protocol } from "../protocol.js";
 import { Thread } from "../stages/threads.js";
 import { VgicStage } from "../stages/vgic-stage.js";
@@ -66,6 +68,70 @@ export const lineFallsBeforeFold: Protocol = {
       end() {
         const taken = stage.iar(0);
         return taken === NOTHING ? null : `the guest takes interrupt ${taken}, whose line fell before it could`;
+      },
+    };
+  },
+};
+
+const TIMER = 27;
+
+/** A timer that raises a level interrupt mapped to a physical one: its line is what KVM samples. */
+class Timer implements MappedIrqOps {
+  readonly swResample = false;
+  line = true;
+
+  *getInputLevel(): Step<boolean> {
+    yield reads(this, "line");
+    return this.line;
+  }
+
+  *silence(): Step<void> {
+    yield writes(this, "line");
+    this.line = false;
+  }
+}
+shared(Timer, "line");
+
+export const timerSilencedInHandler: Protocol = {
+  name: "timer-silenced-in-handler",
+  title: "A vCPU is preempted in the handler of its timer, which KVM looks at when the vCPU is loaded again; the handler silences the timer and ends the interrupt: it is not taken again.",
+  source: "gic-v3.md A9.4; gic.md R34",
+  about: ["vgic_update_irq_pending", "writes Timer.line", "writes Ichv3.LR"],
+  program(hazards = {}) {
+    const stage = new VgicStage({ ids: [0, 1], nrIrqs: 64, hazards });
+    stage.sim.traceTo(null);
+    const timer = new Timer();
+    const { vm, vgic } = stage;
+    const [vcpu] = vm.vcpus;
+    run(vgic.mapPhysicalIrq(0, TIMER, TIMER, timer));
+    stage.enable(TIMER);
+    run(stage.gic.setActive(0, TIMER, true));
+    stage.inject(TIMER, true, 0);
+    if (stage.iar(0) !== TIMER) throw new Error("the guest does not take its timer's interrupt");
+    // A preempted vCPU executes nothing: who has the mutex has the CPU.
+    function* handle(): Step<void> {
+      yield* vcpu.mutex.lock();
+      yield* timer.silence();
+      yield* vcpu.mutex.unlock();
+      yield* vcpu.mutex.lock();
+      yield* stage.vif(0).endOfInterrupt(1, TIMER);
+      yield* vcpu.mutex.unlock();
+    }
+    function* preempt(): Step<void> {
+      yield* vcpu.mutex.lock();
+      yield* vm.exit(vcpu);
+      if (yield* timer.getInputLevel()) yield* vgic.inject(0, TIMER, true, null);
+      yield* vm.enter(vcpu);
+      yield* vcpu.mutex.unlock();
+    }
+    return {
+      sim: stage.sim,
+      contexts: [new Thread("vcpu0's guest", "vcpu", handle), new Thread("vcpu0's thread, preempted", "vcpu", preempt)],
+      check: nothing,
+      end() {
+        stage.exit(0);
+        const taken = stage.iar(0);
+        return taken === NOTHING ? null : `the guest takes interrupt ${taken} once more, although its timer is silent`;
       },
     };
   },

@@ -1,9 +1,14 @@
+import { IchVmcr } from "../../arch/gic/gich.js";
+import type { Vgic } from "../../irqchip/gic/vgic.js";
+import { VGIC_NR_PRIVATE_IRQS } from "../../irqchip/gic/vgic-irq.js";
+import { setEnabled, writeDistEnable, writePriority } from "../../irqchip/gic/vgic-state.js";
 import type { Hazards } from "../../sim/hazards.js";
+import { run, type Step } from "../../sim/step.js";
 import * as K from "../../uapi/kvm.js";
 import * as V from "../../uapi/vfio.js";
 import { ArmMachine } from "./arm-machine.js";
 import { AssignedDevice } from "./assigned-device.js";
-import { ioctl, type Thread } from "./threads.js";
+import { ioctl, Thread } from "./threads.js";
 
 const SCRATCH = 0x4e000;
 const ARGUMENTS = 0x20000;
@@ -47,6 +52,38 @@ export class ForwardStage extends ArmMachine {
   trigger(name: string, eventfd: number): Thread {
     const words = [24, V.VFIO_IRQ_SET_DATA_EVENTFD | V.VFIO_IRQ_SET_ACTION_TRIGGER, 0, 0, 1, eventfd];
     return ioctl(name, this.process, this.device.fd, V.VFIO_DEVICE_SET_IRQS, this.placeWords(words));
+  }
+
+  /** The first interrupt has fired, and the guest on vCPU 0 is in its handler: active in both distributors, tied together by the list register. */
+  guestTakes({ gsi }: Forwarding): void {
+    const { dist } = this.guest;
+    const intid = gsi + VGIC_NR_PRIVATE_IRQS;
+    dist.cpus[0].vmcr = (0xf0 << IchVmcr.PMR_SHIFT) | IchVmcr.ENG1;
+    run(this.guest.load(0, 0));
+    run(writeDistEnable(dist, true, false));
+    run(writePriority(dist, this.irq(this.vmFd, intid), 0x80));
+    run(setEnabled(dist, this.irq(this.vmFd, intid), false));
+    run(this.gic.setActive(0, this.spi, true)); // the host has taken it, and left it active for the guest's end
+    run(this.guest.inject(-1, intid, true, null));
+    run(this.guest.flush(0));
+    const taken = run(this.gic.virtualInterface(0).acknowledge(1));
+    if (taken !== intid) throw new Error(`the guest takes ${taken}`);
+  }
+
+  /** vCPU 0 leaves its guest in the middle of that handler and comes back; then the handler ends the interrupt. */
+  guestEnds({ gsi }: Forwarding): Thread {
+    const { guest, gic } = this;
+    function* work(): Step<void> {
+      yield* guest.sync(0);
+      yield* guest.flush(0);
+      yield* gic.virtualInterface(0).endOfInterrupt(1, gsi + VGIC_NR_PRIVATE_IRQS);
+      yield* guest.sync(0);
+    }
+    return new Thread("vcpu0", "vcpu", work);
+  }
+
+  private get guest(): Vgic {
+    return this.vgic(this.vmFd);
   }
 
   /** Runs threads one after the other, before the race begins. */

@@ -30,13 +30,14 @@ export function* setPhysPending(dist: VgicDist, irq: VgicIrq, isPending: boolean
 
 /**
  * After a fold: the next rise of a mapped line must be seen, so the physical interrupt is deactivated once the line is
- * low (gic-v3.md A9.4, hazard R36). With software resampling: once the virtual one has ended.
+ * low (gic-v3.md A9.4, hazard R36). What was noted of the line while the interrupt was active is old when it has ended (Linux
+ * 3134cc8beb69). With software resampling: once the virtual one has ended.
  */
 export function* handleResampling(dist: VgicDist, irq: VgicIrq, wasDeactivated: boolean, isPending: boolean): Step<void> {
   if (!irq.isMappedLevel() || dist.hazards.neverResample) return;
   let resample = false;
   if (irq.needsSwResample()) resample = !(irq.active || irq.pendingLatch);
-  else if (isPending || (wasDeactivated && irq.lineLevel)) {
+  else if (isPending || (wasDeactivated && irq.lineLevel && !dist.hazards.endWithoutSample)) {
     irq.lineLevel = yield* physLineLevel(dist, irq);
     resample = !irq.lineLevel;
   }

@@ -1,18 +1,18 @@
-import { lineFallsBeforeFold } from "../../explore/protocols/vgic-fold.js";
+import { timerSilencedInHandler } from "../../explore/protocols/vgic-fold.js";
 import type { Exhibit } from "../exhibit.js";
 
 export const levelAfterFold: Exhibit = {
   name: "level-after-fold",
   title: "Delivered after the line has fallen",
-  year: 2017,
+  year: 2021,
   cite: [
-    { text: "Linux 8694e4da66a6, KVM: arm/arm64: Remove struct vgic_irq pending field", url: "https://git.kernel.org/torvalds/c/8694e4da66a6" },
+    { text: "Linux 3134cc8beb69, KVM: arm64: vgic: Resample HW pending state on deactivation", url: "https://git.kernel.org/torvalds/c/3134cc8beb69" },
     { text: "gic.md R34 and gic-v3.md A9.4 of the specification", url: null },
   ],
   story:
-    "A level interrupt waits in a list register; before the guest takes it, the device lowers its line and the vCPU leaves the guest. The list register still says pending. Written back as it is, the interrupt would be delivered once more although nobody asks for service. For an edge that is right, for the edge has been and must not be lost; for a level the line is what counts. KVM's rework of 2017 by Christoffer Dall keeps the two apart, the latch and the line, and computes pending from both when it is asked. A guest that takes the interrupt out of the list register before its vCPU has left may still find nothing to do: that much is allowed.",
-  rule: "An edge is remembered, a level is looked up.",
-  protocol: lineFallsBeforeFold,
-  off: "foldLevelPending",
+    "A guest is in the handler of its timer when its vCPU loses the CPU. Loaded again, KVM looks at the timer, finds its line still high and notes it: active and pending. The handler then programs the timer anew, the line falls, and it ends the interrupt. When the list register was folded back KVM sampled the line of a mapped interrupt only where the register said pending; this one was active and had ended, so the note stood, and the guest took an interrupt that nobody asked for. Raghavendra Rao Ananta found it in 2021 by a test of the timer whose vCPUs migrate from CPU to CPU; Marc Zyngier has the fold sample the line of what has ended, too.",
+  rule: "An edge is remembered, a level is looked up, and what was noted of it before is old.",
+  protocol: timerSilencedInHandler,
+  off: "endWithoutSample",
   bound: { preemptions: 2, budget: 100 },
 };
