@@ -5,6 +5,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { exploreListOutput, exploreOutput, museumOutput, replayOutput } from "./explore/schema.js";
 import { STRAIGHT } from "../sim/step.js";
+import { allJson } from "./explore/museum.js";
 import { virq } from "./command.fixture.js";
 
 // The command line is straight, and explores in the stepped build: in a stepped one it would do the same once more.
@@ -24,6 +25,9 @@ const stepped = new URL("../../stepped/index.js", import.meta.url).href;
 
 /** A saved search, as far as a test damages it. */
 interface Saved {
+  properties: string[];
+  without: string[];
+  search: { preemptions?: number };
   open: { units: { path: number[]; open: number[]; base: number }[]; totals: { phase: number } };
 }
 
@@ -57,6 +61,7 @@ protocols.push(
   wrong("check-throws", () => ({ ...one(), check: boom })),
   wrong("end-throws", () => ({ ...one(), end: boom })),
   wrong("program-throws", boom),
+  wrong("context-throws", () => { const world = new World(); return { sim: world.sim, contexts: [new Add("one", world), new (class extends Add { *body() { yield* super.body(); if (this.world.value === 2) boom(); } })("two", world)], check: () => null }; }),
   wrong("end-counts", () => ({ ...one(), end: () => 5 })),
   wrong("nobody", () => ({ ...one(), contexts: [] })),
   wrong("no-program", () => ({})),
@@ -123,6 +128,7 @@ described("virq explore", () => {
     for (const name of ["assign-against-signal", "sampleBeforeInsert", "dpor", "never EVENT after EVENT", "kvm_set_irq(gsi, level, source)"]) expect(out).toContain(name);
     const list = exploreListOutput.parse(JSON.parse((await virq("explore", "--list", "--json")).out));
     expect(list.protocols.length).toBeGreaterThan(8);
+    expect(list.scenarios.map(({ name }) => name)).toContain("midway-irqfd-resample");
     expect(list.strategies.map(({ name }) => name)).toEqual(["preemption", "dfs", "dpor", "pct", "random"]);
     for (const line of out.split("\n")) expect(line.length).toBeLessThanOrEqual(118);
   });
@@ -148,17 +154,20 @@ described("virq explore", () => {
     expect(second).toMatchObject({ verdict: "none", exhausted: true, resume: null, executions: whole.executions, steps: whole.steps });
   });
 
-  it.each<[string, (open: Saved["open"]) => void]>([
-    ["a choice", ({ units }) => (units[0].path[0] = 25)],
-    ["a seat", ({ units }) => (units[0].open = [-1, -1])],
-    ["the shared path", ({ units }) => (units[0].base = 999)],
-    ["the phase", ({ totals }) => (totals.phase = 99)],
-    ["half of the units", ({ units }) => (units.length >>= 1)],
+  it.each<[string, (search: Saved) => void]>([
+    ["what is asked besides", (search) => (search.properties = [])],
+    ["the rules switched off", (search) => (search.without = ["sampleBeforeInsert"])],
+    ["a bound", (search) => (search.search.preemptions = 1)],
+    ["a choice", ({ open: { units } }) => (units[0].path[0] = 25)],
+    ["a seat", ({ open: { units } }) => (units[0].open = [-1, -1])],
+    ["the shared path", ({ open: { units } }) => (units[0].base = 999)],
+    ["the phase", ({ open: { totals } }) => (totals.phase = 99)],
+    ["half of the units", ({ open: { units } }) => (units.length >>= 1)],
   ])("a saved search in which %s was changed is refused: some of it would be left out in silence", async (_what, change) => {
     const saved = join(folder, "damaged.json");
-    await virq("explore", "deassign-against-signal", "--limit", "300", "--save", saved);
+    await virq("explore", "deassign-against-signal", "--limit", "300", "--property", "at most 1 irqfd_free", "--save", saved);
     const search = JSON.parse(readFileSync(saved, "utf8")) as Saved;
-    change(search.open);
+    change(search);
     writeFileSync(saved, JSON.stringify(search));
     expect(await virq("explore", "--resume", saved)).toMatchObject({ status: 2, out: "", err: expect.stringMatching(/^virq: --resume .*damaged\.json: it was changed since[^\n]*\n$/) });
   });
@@ -181,6 +190,11 @@ described("virq explore", () => {
     expect((await virq("replay", schedule, "lost-update", "--module", module)).out).toContain("the sum is 1");
     const two = await virq("explore", "lost-update", "--module", module, "--property", "never-two");
     expect(two.out).toContain("it counts to two");
+  });
+
+  it("a context that throws in one order is what the search is for: a violation, with its schedule", async () => {
+    const { status, out } = await virq("explore", "context-throws", "--module", file("throwing.mjs", MODULE));
+    expect([status, out]).toEqual([1, expect.stringMatching(/^VIOLATION: Error: boom$/m)]);
   });
 
   it.each([
@@ -261,7 +275,16 @@ described("a wrong request is one sentence, status 2", () => {
     ["--strategy", "guess"],
   ])("%s %s", async (option, value) => {
     const { status, err } = await virq("explore", "assign-against-signal", option, value);
-    expect([status, err]).toEqual([2, expect.stringContaining(option)]);
+    expect([status, err]).toEqual([2, expect.stringMatching(new RegExp(`^virq: option '${option} <\\w+>' argument '${value}' is invalid: [^\n.]*\n$`))]);
+  });
+
+  it.each([
+    [["explore", "assign-against-signal", "--limt", "5"], /^virq: unknown option '--limt' \(Did you mean one of --limit, --list\?\)\n$/],
+    [["explore", "one", "two"], /^virq: too many arguments for 'explore'[^\n]*\n$/],
+    [["replay"], /^virq: missing required argument 'schedule'\n$/],
+    [["explroe"], /^virq: unknown command 'explroe' \(Did you mean explore\?\)\n$/],
+  ] as const)("%j", async (args, sentence) => {
+    expect(await virq(...args)).toEqual({ status: 2, out: "", err: expect.stringMatching(sentence) });
   });
 
   it("a schedule that is longer than --steps allows says so", async () => {
@@ -296,6 +319,14 @@ described("virq museum", () => {
     expect(exhibits.length).toBeGreaterThanOrEqual(1);
     for (const { name, foundWithoutFix } of exhibits) expect([out.includes(name), foundWithoutFix]).toEqual([true, null]);
   });
+
+  it("--all --json is { exhibits: [{ name, cite, foundWithoutFix, absentWithFix, executions, bound, schedule }] } and nothing else; of one exhibit there is more", async () => {
+    const { exhibits, ...rest } = JSON.parse((await virq("museum", "lazy-eoi-recursion", "--json")).out) as { exhibits: object[]; details: object[] };
+    const fields = ["name", "cite", "foundWithoutFix", "absentWithFix", "executions", "bound", "schedule"];
+    expect(exhibits.map((exhibit) => Object.keys(exhibit))).toEqual([fields]);
+    expect(rest).toMatchObject({ details: [{ name: "lazy-eoi-recursion", year: 2020, without: "lazyEoiTellsListeners" }], unreachable: [] });
+    expect(Object.keys(JSON.parse(allJson([], [])) as object)).toEqual(["exhibits"]);
+  }, 60_000);
 
   it("explains one, shows it without its fix, and says up to where it is absent with it", async () => {
     const [{ name }] = museumOutput.parse(JSON.parse((await virq("museum", "--json")).out)).exhibits;

@@ -65,6 +65,6 @@ export function addMuseumCommand(program: Command): void {
     .argument("[name]", "one exhibit: explained, found, and proved absent to its bound")
     .option("--all", "every exhibit")
     .option(...WHOLE)
-    .option("--json", "print JSON (schema/museum.schema.json)")
+    .option("--json", "print JSON (schema/museum.schema.json): with --all the exhibits' results alone, else what is told of each, too")
     .action(async (name: string | undefined, options: MuseumCommandOptions) => inStepped((commands) => commands.museum(name, options)));
 }

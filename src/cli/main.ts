@@ -12,9 +12,15 @@ import { addVfioCommand } from "./vfio.js";
 
 export { watchOutput } from "./output.js";
 
+/** What commander says of a wrong option, as every other wrong request is told. */
+function oneSentence(text: string): string {
+  const sentence = text.replace(/^error: /, "").trim().replace(/\s*\n\s*/g, " ").replace(/is invalid\. (.)/, (_all, first: string) => `is invalid: ${first.toLowerCase()}`);
+  return `virq: ${sentence.replace(/\.$/, "")}\n`;
+}
+
 /** Runs the command line; the result is the exit status: 0 done, 1 the answer is "no", 2 the request was wrong, 130 Ctrl-C. */
 export async function main(argv: readonly string[]): Promise<number> {
-  const program = new Command("virq").description("What an interrupt costs on every delivery path, and where it is lost").version(version()).exitOverride();
+  const program = new Command("virq").description("What an interrupt costs on every delivery path, and where it is lost").version(version()).exitOverride().configureOutput({ outputError: (text, write) => write(oneSentence(text)) });
   addBoardsCommand(program);
   addCompareCommand(program);
   addRunCommand(program);

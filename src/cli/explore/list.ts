@@ -4,13 +4,17 @@ import { EVENT_ARGUMENTS, EVENT_NAMES } from "../../sim/event.js";
 import { HAZARD_NAMES, HAZARDS } from "../../sim/hazards.js";
 import { heading } from "../table.js";
 import { builtinProperties, builtinProtocols, programProperties } from "../../explore/catalogue.js";
+import type { Protocol } from "../../explore/protocol.js";
+import { SCENARIOS } from "../../explore/protocols/index.js";
 import type { ExploreListOutput } from "./schema.js";
 import { definitions } from "./words.js";
 
 /** Everything that can be named. */
 export function listJson(): ExploreListOutput {
+  const told = (list: readonly Protocol[]): ExploreListOutput["protocols"] => list.map(({ name, title, source }) => ({ name, title, source }));
   return {
-    protocols: builtinProtocols().map(({ name, title, source }) => ({ name, title, source })),
+    protocols: told(builtinProtocols().filter((protocol) => !SCENARIOS.includes(protocol))),
+    scenarios: told(SCENARIOS),
     properties: [...builtinProperties().map(({ name, sentence }) => ({ name, sentence, needs: null })), ...programProperties().map(({ name, sentence, needs }) => ({ name, sentence, needs }))],
     rules: [...RULE_FORMS],
     strategies: STRATEGIES.map(({ name, sentence }) => ({ name, sentence })),
@@ -20,10 +24,13 @@ export function listJson(): ExploreListOutput {
 }
 
 export function listText(): string {
-  const { protocols, properties, rules, strategies, switches, events } = listJson();
+  const { protocols, scenarios, properties, rules, strategies, switches, events } = listJson();
   const parts = [
-    heading("PROTOCOLS (virq explore NAME; virq explore FILE.yaml for a scenario of your own)"),
+    heading("PROTOCOLS (virq explore NAME)"),
     definitions(protocols.map(({ name, title }) => [name, title])),
+    "",
+    heading("SCENARIOS, whole machines (virq explore NAME; virq explore FILE.yaml for one of your own)"),
+    definitions(scenarios.map(({ name, title }) => [name, title])),
     "",
     heading("STRATEGIES (--strategy NAME)"),
     definitions(strategies.map(({ name, sentence }) => [name, sentence])),

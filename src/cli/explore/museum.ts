@@ -31,7 +31,7 @@ export async function museum(name: string | undefined, options: MuseumCommandOpt
     return { told, proof: prove(told) };
   });
   progress.clear();
-  if (options.json) print(json(visited, proved));
+  if (options.json) print(name === undefined ? allJson(visited, proved) : json(visited, proved));
   else if (name === undefined) print(allText(visited, proved));
   else print([...visited.map((one) => exhibitText(one.exhibit, one.visit, options.whole)), ...proved.map(({ told, proof }) => unreachableText(told, proof))].join("\n"));
   return visited.every((one) => one.visit.foundWithoutFix && one.visit.absentWithFix) && proved.every(({ proof }) => proof.absent);
@@ -43,29 +43,33 @@ const cited = (cite: readonly Citation[]): string => cite.map(({ text, url }) =>
 
 const citations = (cite: readonly Citation[]): { text: string; url: string | null }[] => cite.map(({ text, url }) => ({ text, url }));
 
-function json(visited: readonly Visited[], proved: readonly Proved[]): string {
-  const output: MuseumOutput = {
-    exhibits: visited.map((one) => exhibitJson(one)),
-    unreachable: proved.map(({ told: { name, title, year, cite, why, instead, bound }, proof }) => ({
-      name,
-      cite: cited(cite),
-      absent: proof?.absent ?? null,
-      executions: proof?.executions ?? null,
-      cut: proof?.cut ?? null,
-      bound: boundText(bound.preemptions),
-      title,
-      year,
-      citations: citations(cite),
-      why,
-      instead,
-      message: proof?.message ?? null,
-    })),
-  };
-  return `${JSON.stringify(output, null, 2)}\n`;
+const text = (output: MuseumOutput): string => `${JSON.stringify(output, null, 2)}\n`;
+
+/** Of all, the exhibits; a proof that fails is a sentence beside it. */
+export function allJson(visited: readonly Visited[], proved: readonly Proved[]): string {
+  for (const { told, proof } of proved) if (proof?.absent === false) process.stderr.write(`virq: ${told.name}: NOT ABSENT${proof.message === null ? "" : `: ${proof.message}`}\n`);
+  return text({ exhibits: visited.map((one) => exhibitJson(one)) });
 }
 
-function exhibitJson({ exhibit, visit: seen }: Visited): MuseumOutput["exhibits"][number] {
-  const { name, title, year, cite, rule, ours = null, off, bound } = exhibit;
+function json(visited: readonly Visited[], proved: readonly Proved[]): string {
+  const unreachable = proved.map(({ told: { name, title, year, cite, why, instead, bound }, proof }) => ({
+    name,
+    cite: cited(cite),
+    absent: proof?.absent ?? null,
+    executions: proof?.executions ?? null,
+    cut: proof?.cut ?? null,
+    bound: boundText(bound.preemptions),
+    title,
+    year,
+    citations: citations(cite),
+    why,
+    instead,
+    message: proof?.message ?? null,
+  }));
+  return text({ exhibits: visited.map((one) => exhibitJson(one)), details: visited.map((one) => detailsJson(one)), unreachable });
+}
+
+function exhibitJson({ exhibit: { name, cite, bound }, visit: seen }: Visited): MuseumOutput["exhibits"][number] {
   return {
     name,
     cite: cited(cite),
@@ -74,6 +78,13 @@ function exhibitJson({ exhibit, visit: seen }: Visited): MuseumOutput["exhibits"
     executions: seen === null ? null : seen.executions.without + seen.executions.with,
     bound: boundText(bound.preemptions),
     schedule: seen?.schedule ?? null,
+  };
+}
+
+function detailsJson({ exhibit, visit: seen }: Visited): NonNullable<MuseumOutput["details"]>[number] {
+  const { name, title, year, cite, rule, ours = null, off, bound } = exhibit;
+  return {
+    name,
     title,
     year,
     citations: citations(cite),

@@ -46,6 +46,7 @@ export type ExploreOutput = z.infer<typeof exploreOutput>;
 /** What `virq explore --list --json` prints. Published as schema/explore-list.schema.json. */
 export const exploreListOutput = z.object({
   protocols: z.array(z.object({ name, title: z.string(), source: z.string() })),
+  scenarios: z.array(z.object({ name, title: z.string(), source: z.string() })).describe("whole machines, named like protocols"),
   properties: z.array(z.object({ name, sentence: z.string(), needs: z.string().nullable().describe("what it needs of a program, so that only programs ask it; null: --property takes it") })),
   rules: z.array(z.string()).describe("forms of a property in one sentence"),
   strategies: z.array(z.object({ name, sentence: z.string() })),
@@ -66,7 +67,7 @@ export type ReplayOutput = z.infer<typeof replayOutput>;
 
 const citations = z.array(z.object({ text: z.string(), url: z.string().nullable().describe("null where no public copy was found: the text says by whom it is told") }));
 
-/** What `virq museum --json` prints. Published as schema/museum.schema.json. */
+/** What `virq museum --json` prints; with --all, exhibits alone. Published as schema/museum.schema.json. */
 export const museumOutput = z.object({
   exhibits: z.array(
     z.object({
@@ -77,21 +78,29 @@ export const museumOutput = z.object({
       executions: count.nullable().describe("of both searches; null: not visited"),
       bound: z.string().describe("up to what absentWithFix holds, in words"),
       schedule: z.string().nullable().describe("shows the bug in virq replay"),
-      title: z.string(),
-      year: z.number().int(),
-      citations,
-      rule: z.string(),
-      ours: z.string().nullable().describe("where the citation is no report of this very bug: what is cited, and what is our own construction"),
-      without: z.string().describe("the rule that --without switches off"),
-      preemptions: count.describe("the bound in numbers"),
-      budget: count.describe("executions within which the bug has to be found"),
-      executionsWithout: count.nullable().describe("until it was found without the fix"),
-      executionsWith: count.nullable().describe("the whole search with the fix"),
-      cut: count.nullable().describe("executions with the fix that were cut short after their steps: absentWithFix is false then"),
-      isRace: z.boolean().nullable().describe("false: the first execution shows it, in which nobody is interrupted"),
-      message: z.string().nullable().describe("the rule that broke without the fix; or what stands against absentWithFix"),
     }),
   ),
+  details: z
+    .array(
+      z.object({
+        name,
+        title: z.string(),
+        year: z.number().int(),
+        citations,
+        rule: z.string(),
+        ours: z.string().nullable().describe("where the citation is no report of this very bug: what is cited, and what is our own construction"),
+        without: z.string().describe("the rule that --without switches off"),
+        preemptions: count.describe("the bound in numbers"),
+        budget: count.describe("executions within which the bug has to be found"),
+        executionsWithout: count.nullable().describe("until it was found without the fix"),
+        executionsWith: count.nullable().describe("the whole search with the fix"),
+        cut: count.nullable().describe("executions with the fix that were cut short after their steps: absentWithFix is false then"),
+        isRace: z.boolean().nullable().describe("false: the first execution shows it, in which nobody is interrupted"),
+        message: z.string().nullable().describe("the rule that broke without the fix; or what stands against absentWithFix"),
+      }),
+    )
+    .optional()
+    .describe("more of each exhibit, in the same order; not with --all"),
   unreachable: z
     .array(
       z.object({
@@ -109,6 +118,7 @@ export const museumOutput = z.object({
         message: z.string().nullable().describe("what stands against it"),
       }),
     )
-    .describe("bugs that were told and cannot happen as told, with the proof"),
+    .optional()
+    .describe("bugs that were told and cannot happen as told, with the proof; not with --all"),
 });
 export type MuseumOutput = z.infer<typeof museumOutput>;

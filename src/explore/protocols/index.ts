@@ -73,3 +73,6 @@ const SUBJECTS = [
 
 /** Every built-in protocol, by subject. Each export of the files is one. */
 export const PROTOCOLS: readonly Protocol[] = SUBJECTS.flatMap((subject): Protocol[] => Object.values(subject));
+
+/** Those among them that are whole machines: a device's interrupt from the wire to the guest. */
+export const SCENARIOS: readonly Protocol[] = Object.values(machines);
