@@ -90,7 +90,7 @@ export type { HypercallRegisters, XicsVcpu, XicsVm } from "./irqchip/xics/contra
 export { XicsDevice } from "./irqchip/xics/device.js";
 export { isXicsHypercall, virtualHypercall } from "./irqchip/xics/hypercalls.js";
 export { type Icp, IcpState } from "./irqchip/xics/icp.js";
-export { type IcpInspection, inspectXics, type SourceInspection, type XicsInspection } from "./irqchip/xics/inspection.js";
+export { ExistingSources, type IcpInspection, inspectXics, type SourceInspection, type XicsInspection, type XicsTotals } from "./irqchip/xics/inspection.js";
 export { RealMode } from "./irqchip/xics/real-mode.js";
 export { Rtas } from "./irqchip/xics/rtas.js";
 export { Xics } from "./irqchip/xics/xics.js";
@@ -186,7 +186,7 @@ export { Pc, type PciSlot, type PcOptions, type PluggedFunction } from "./vmm/pc
 export { openPciFunction } from "./vmm/pci-device.js";
 export { AssignedDevice } from "./vmm/platform-device.js";
 export { type OpenDevice, VfioContainer, VfioDevice, VfioGroup } from "./vmm/vfio.js";
-export { attachIrqfds, detachIrqfds, moveGuest, type PpcGuestState, restoreGuest, saveGuest, stopGuest } from "./vmm/ppc-migrate.js";
+export { attachIrqfds, detachIrqfds, moveGuest, notRestorable, type PpcGuestState, type PpcRestoreOptions, restoreGuest, saveGuest, stopGuest } from "./vmm/ppc-migrate.js";
 export { PPC_GUEST, type PpcSource, PpcVmm, type PpcVmmOptions } from "./vmm/ppc-vmm.js";
 export { Vmm, type VmmOptions } from "./vmm/vmm.js";
 export { VfioXenFunction } from "./vmm/xen-function.js";

@@ -83,6 +83,8 @@ export interface PaprOptions {
   /** Server numbers of the vCPUs. Default 0 and 1. */
   readonly servers?: readonly number[];
   readonly realMode?: boolean;
+  /** {@link PpcOptions.strict} */
+  readonly strict?: boolean;
   readonly hazards?: Partial<Hazards>;
   readonly trace?: EventSink;
   /** Default true: the device is there, vCPUs are connected. */
@@ -95,7 +97,8 @@ export class PaprMachine {
   readonly process: Process;
   readonly cpus: Cpu[] = [];
   readonly servers: readonly number[];
-  private readonly kvm: number;
+  /** The descriptor of /dev/kvm. */
+  readonly kvm: number;
   vmFd = -1;
   /** The XICS device's descriptor. */
   device = -1;
@@ -108,7 +111,7 @@ export class PaprMachine {
     this.process = new Process(this.sim, "vmm", { descriptorLimit: DESCRIPTORS });
     this.process.memory.map(STRUCTURE, STRUCTURE_BYTES);
     this.process.memory.map(MEMORY, MEMORY_BYTES);
-    this.kvm = this.process.install(new KvmFile(new PpcModule(host), new Ppc(this.servers.length, { realMode: options.realMode ?? false })));
+    this.kvm = this.process.install(new KvmFile(new PpcModule(host), new Ppc(this.servers.length, { realMode: options.realMode ?? false, strict: options.strict ?? false })));
   }
 
   /** The VM with its vCPUs, memory, XICS and RTAS tokens; all CPPRs are 0. */

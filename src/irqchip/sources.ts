@@ -1,17 +1,49 @@
 import type { Step } from "../sim/step.js";
 import { EINVAL, ENOENT } from "../uapi/errno.js";
-import { IRQ_SOURCES_PER_CALL, kvm_irq_sources } from "../uapi/powerpc.js";
+import { IRQ_SOURCES_PER_CALL, kvm_irq_sources, KVM_IRQ_LEVEL_SENSITIVE_HI, KVM_IRQ_MASKED_HI, KVM_IRQ_OWN_SHIFT_HI, KVM_IRQ_PENDING_HI, KVM_IRQ_PRIORITY_MASK_HI } from "../uapi/powerpc.js";
 
 // The generic half of the interface proposed in February 2013 (xics.md 3, 4): what any controller of sources has, a
 // destination, a priority, a trigger mode, a mask and a pending bit each, moved in one 64-bit word per source.
 
-/** A source's word in int32 halves; the destination is the low one. */
+/** A source's word in int32 halves (xics.md D10): five fields that every controller has, and bits that are each one's own. */
 export class SourceWord {
   lo = 0;
   hi = 0;
+
+  /** u32 */
+  get destination(): number {
+    return this.lo >>> 0;
+  }
+  get priority(): number {
+    return this.hi & KVM_IRQ_PRIORITY_MASK_HI;
+  }
+  get isLevel(): boolean {
+    return (this.hi & KVM_IRQ_LEVEL_SENSITIVE_HI) !== 0;
+  }
+  get isMasked(): boolean {
+    return (this.hi & KVM_IRQ_MASKED_HI) !== 0;
+  }
+  get isPending(): boolean {
+    return (this.hi & KVM_IRQ_PENDING_HI) !== 0;
+  }
+  /** What is the controller's own: bits 63:43, from bit 0 on. */
+  get own(): number {
+    return this.hi >>> KVM_IRQ_OWN_SHIFT_HI;
+  }
+
+  /** All of it. */
+  compose(destination: number, priority: number, isLevel: boolean, isMasked: boolean, isPending: boolean, own: number): void {
+    this.lo = destination | 0;
+    this.hi =
+      priority |
+      (isLevel ? KVM_IRQ_LEVEL_SENSITIVE_HI : 0) |
+      (isMasked ? KVM_IRQ_MASKED_HI : 0) |
+      (isPending ? KVM_IRQ_PENDING_HI : 0) |
+      (own << KVM_IRQ_OWN_SHIFT_HI);
+  }
 }
 
-/** A controller whose sources the two calls move; what a bit of the word means to it is its own. */
+/** A controller whose sources the two calls move. They hold kvm.lock, so that the controller outlives them. */
 export interface SourceController {
   readonly firstSource: number;
   readonly lastSource: number;

@@ -63,7 +63,7 @@ export interface VmArch {
   /** AS3: may irqfds be assigned now? */
   irqchipReady(): boolean;
   /** AS4: 0 or -EINVAL. */
-  allowsIrqfd(isResampling: boolean): number;
+  allowsIrqfd(isResampling: boolean, gsi: number): Step<number>;
   /** RU1 */
   allowsRouting(): boolean;
   /** RU6 (d): 0 or a negative errno; may store an internal pin number in the route. */

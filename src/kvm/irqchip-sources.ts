@@ -7,7 +7,8 @@ import { kvm_irq_sources, kvm_irqchip_args } from "../uapi/powerpc.js";
 import type { Vm } from "./vm.js";
 
 // The interface proposed in February 2013 (xics.md 4). Its generic part is here and in irqchip/sources.ts; which types
-// there are is the architecture's, and what the words say the controller's.
+// there are is the architecture's. Both calls on sources hold kvm.lock, under which a controller is released: these have no
+// descriptor of it that would keep it.
 
 const ARGS = new UserArgument(kvm_irqchip_args.size);
 
@@ -20,26 +21,32 @@ export function* createIrqchipArgs(vm: Vm, process: Process, address: number): S
   return arch.createIrqchipOfType === undefined ? -EINVAL : yield* arch.createIrqchipOfType(type, param);
 }
 
-/** Callers at once have a record each: a call may be interrupted by another. */
+/** Callers at once have a record each: calls on two VMs may interrupt each other. */
 const spare: UserArgument[] = [];
 
 /** KVM_IRQCHIP_SET_SOURCES; -ENXIO without a controller. */
 export function* irqchipSetSources(vm: Vm, process: Process, address: number): Step<number> {
+  const { rangeUnlocked } = vm.hazards;
+  if (!rangeUnlocked) yield* vm.lock.lock();
   const chip = vm.arch.sourceController ?? null;
-  if (chip === null) return -ENXIO;
   const record = spare.pop() ?? new UserArgument(kvm_irq_sources.size);
-  const result = record.copyIn(process, address) ? yield* setSources(chip, record.view) : -EFAULT;
+  let result = -ENXIO;
+  if (chip !== null) result = record.copyIn(process, address) ? yield* setSources(chip, record.view) : -EFAULT;
   spare.push(record);
+  if (!rangeUnlocked) yield* vm.lock.unlock();
   return result;
 }
 
 /** KVM_IRQCHIP_GET_SOURCES: nothing is copied back unless all sources exist. */
 export function* irqchipGetSources(vm: Vm, process: Process, address: number): Step<number> {
+  const { rangeUnlocked } = vm.hazards;
+  if (!rangeUnlocked) yield* vm.lock.lock();
   const chip = vm.arch.sourceController ?? null;
-  if (chip === null) return -ENXIO;
   const record = spare.pop() ?? new UserArgument(kvm_irq_sources.size);
-  let result = record.copyIn(process, address) ? yield* getSources(chip, record.view) : -EFAULT;
+  let result = -ENXIO;
+  if (chip !== null) result = record.copyIn(process, address) ? yield* getSources(chip, record.view) : -EFAULT;
   if (result === 0 && !record.copyOut(process, address)) result = -EFAULT;
   spare.push(record);
+  if (!rangeUnlocked) yield* vm.lock.unlock();
   return result;
 }

@@ -273,7 +273,7 @@ export function* irqfdIoctl(vm: Vm, process: Process, address: number): Step<num
   if ((flags & KVM_IRQFD_FLAG_DEASSIGN) !== 0) return yield* deassign(vm, process, fd, gsi); // AS2
   const isResampling = (flags & KVM_IRQFD_FLAG_RESAMPLE) !== 0;
   if (!vm.arch.irqchipReady()) return -EAGAIN; // AS3
-  const veto = vm.arch.allowsIrqfd(isResampling); // AS4
+  const veto = yield* vm.arch.allowsIrqfd(isResampling, gsi); // AS4
   if (veto !== 0) return veto;
   const file = yield* process.fdget(fd); // AS6
   if (file === null) return -EBADF;

@@ -96,9 +96,10 @@ const VOCABULARY = {
   xics_reject: ["irq", "by"],
   xics_masked_pending: ["irq"],
   xics_drop: ["irq", "reason"],
-  xics_resend: ["server"],
-  xics_eoi: ["irq", "pqBefore", "pqAfter"],
+  xics_resend: ["server", "blocks"],
+  xics_eoi: ["server", "irq", "pqBefore", "pqAfter"],
   mpic_repair: ["rule", "irq", "cpu"],
+  mpic_odd: ["what", "irq", "value"],
   // guest
   guest_ack: ["vcpu", "intid"],
   guest_eoi: ["vcpu", "intid"],

@@ -183,6 +183,8 @@ export const HAZARDS = {
   forgetMasked: "R14: a delivery that finds its source masked leaves no mark",
   ackBeforeEnd: "R22: an EOI tells the acknowledge listeners before it looks whether the source is to be presented again",
   createBlockTwice: "R23: whoever found a block missing makes one, whether or not somebody has made it meanwhile",
+  rangeUnlocked: "R24: KVM_IRQCHIP_SET_SOURCES and GET_SOURCES do not take kvm.lock",
+  blockBeforeEnd: "R23: a block can be found before resend scans go as far as it",
   releaseUnlocked: "R24: the release of the device takes vCPUs' presentation controllers without their mutexes",
   oneRegUnlocked: "R25: KVM_SET_ONE_REG does not take the vCPU's mutex",
   rejectAtEoi: "R27: an EOI that raises the priority rejects what is presented",

@@ -116,6 +116,7 @@ export const kvm_run = struct("kvm_run", 2352, {
   system_event: { type: u32(32), ndata: u32(36), data: u64s(40, 16) },
   tpr_access: { rip: u64(32), is_write: u32(40) },
   eoi: { vector: u8(32) },
+  epr: { epr: u32(32) },
   papr_hcall: { nr: u64(32), ret: u64(40), args: u64s(48, 9) },
   arm_nisv: { esr_iss: u64(32), fault_ipa: u64(40) },
   kvm_valid_regs: u64(288),

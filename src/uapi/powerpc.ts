@@ -13,7 +13,7 @@ export const KVM_INTERRUPT_SET_LEVEL = 0xffff_fffd;
 export const KVM_DEV_XICS_GRP_SOURCES = 1;
 export const KVM_DEV_XICS_GRP_CTRL = 2;
 export const KVM_DEV_XICS_NR_SERVERS = 1;
-/** Source word: destination[31:0]; the high half holds priority[7:0] and the flags. */
+/** Source word: the parts of {@link KVM_IRQ_PRIORITY_MASK_HI} at the same places, and two of its own. */
 export const KVM_XICS_PRIORITY_MASK_HI = 0xff;
 export const KVM_XICS_LEVEL_SENSITIVE_HI = 1 << 8;
 export const KVM_XICS_MASKED_HI = 1 << 9;
@@ -56,6 +56,12 @@ export const MSR_EE = 1 << 15;
 // The interface proposed in February 2013 and never merged (xics.md 3, 4). Numbers of requests, type and capability are
 // virq's: the thread's could not be recovered.
 export const KVM_CAP_IRQCHIP_ARGS = 0x1000;
+/** A source's word, of any controller: destination[31:0]; the high half holds priority[7:0] and the flags, and above them what is the controller's. */
+export const KVM_IRQ_PRIORITY_MASK_HI = 0xff;
+export const KVM_IRQ_LEVEL_SENSITIVE_HI = 1 << 8;
+export const KVM_IRQ_MASKED_HI = 1 << 9;
+export const KVM_IRQ_PENDING_HI = 1 << 10;
+export const KVM_IRQ_OWN_SHIFT_HI = 11;
 export const KVM_IRQCHIP_TYPE_XICS = 1;
 /** MPIC 2.0 and 4.2: virq's own, the proposal had XICS alone. */
 export const KVM_IRQCHIP_TYPE_MPIC_20 = 2;

@@ -1,4 +1,7 @@
+import { isRestorable } from "../irqchip/xics/icp.js";
 import type { Step } from "../sim/step.js";
+import { EINVAL } from "../uapi/errno.js";
+import { KVM_IRQ_PENDING_HI } from "../uapi/powerpc.js";
 import { must } from "./must.js";
 import type { Word64 } from "./ppc-kvm.js";
 import type { PpcVmm } from "./ppc-vmm.js";
@@ -55,22 +58,58 @@ export function* saveGuest(vmm: PpcVmm): Step<PpcGuestState> {
   return { ram: bytes, vcpus, sources };
 }
 
+/** How a guest is restored, other than as {@link restoreGuest} does by itself. */
+export interface PpcRestoreOptions {
+  /** In the order that loses sight of what is pending (R17), which KVM takes as well: told by `warn`. */
+  readonly sourcesFirst?: boolean;
+  /** A server whose IPI was withdrawn after it was presented gets the MFRR of that IPI, so that its word is taken (12.4). */
+  readonly normalise?: boolean;
+  /** Hears, in sentences, what the guest will not see at once, and what was changed. */
+  readonly warn?: (sentence: string) => void;
+}
+
+/** Servers whose words KVM_SET_ONE_REG would refuse (12.4), each in a sentence: to be asked before the VM of a state is given up. */
+export function notRestorable({ vcpus }: PpcGuestState): readonly string[] {
+  return vcpus.flatMap(({ icp }, i) => (isRestorable(icp) ? [] : [`vCPU ${i} has an inter-processor interrupt presented that its MFRR does not ask for any more: KVM_SET_ONE_REG refuses its word`]));
+}
+
+/** The word with the MFRR of the IPI that is presented, as it was when that was latched. */
+const normalised = ({ hi, lo }: Word64): Word64 => ({ hi, lo: (lo & 0xff_ffff) | ((lo << 8) & 0xff00_0000) });
+
 /**
  * Into a fresh VM of the same servers, whose sources are there and masked. Presentation controllers before sources: a
  * source that is pending then meets the real priorities; in the other order it would wait for the guest's next EOI (R17),
  * and a controller that presents a source whose block is missing is refused (R18). 0, or the errno of a controller whose
  * fields contradict each other, as one's do whose IPI was withdrawn after it was presented (12.4).
  */
-export function* restoreGuest(vmm: PpcVmm, state: PpcGuestState): Step<number> {
-  const { process, ram, vcpus, xics } = vmm;
-  for (let i = 0; i < state.vcpus.length; i++) {
-    const result = yield* vcpus[i].setIcp(state.vcpus[i].icp);
-    if (result < 0) return result;
-  }
-  for (let i = 0; i < state.sources.length; i++) must(yield* xics.setSource(state.sources[i].irq, state.sources[i].word), "KVM_DEV_XICS_GRP_SOURCES");
+export function* restoreGuest(vmm: PpcVmm, state: PpcGuestState, options: PpcRestoreOptions = {}): Step<number> {
+  const { process, ram, vcpus } = vmm;
+  if (options.sourcesFirst === true) yield* restoreSources(vmm, state, options);
+  const result = yield* restoreServers(vmm, state, options);
+  if (result < 0) return result;
+  if (options.sourcesFirst !== true) yield* restoreSources(vmm, state, {});
   for (let i = 0; i < state.vcpus.length; i++) must(yield* vcpus[i].setRegs(state.vcpus[i].regs), "KVM_SET_REGS");
   process.memory.copyOut(ram.user, state.ram);
   return 0;
+}
+
+function* restoreServers({ vcpus }: PpcVmm, state: PpcGuestState, { normalise = false, warn }: PpcRestoreOptions): Step<number> {
+  for (let i = 0; i < state.vcpus.length; i++) {
+    const { icp } = state.vcpus[i];
+    const mustChange = normalise && !isRestorable(icp);
+    if (mustChange) warn?.(`vCPU ${i}: the MFRR of the inter-processor interrupt that is presented takes the place of the one that withdrew it`);
+    const result = yield* vcpus[i].setIcp(mustChange ? normalised(icp) : icp);
+    if (result < 0) return result;
+  }
+  return 0;
+}
+
+function* restoreSources({ xics }: PpcVmm, state: PpcGuestState, { warn }: PpcRestoreOptions): Step<void> {
+  for (let i = 0; i < state.sources.length; i++) {
+    const { irq, word } = state.sources[i];
+    must(yield* xics.setSource(irq, word), "KVM_DEV_XICS_GRP_SOURCES");
+    if ((word.hi & KVM_IRQ_PENDING_HI) !== 0) warn?.(`source 0x${irq.toString(16)} is pending and was restored before its server: the guest sees it at its next EOI or change of priority`);
+  }
 }
 
 /**
@@ -91,20 +130,22 @@ function* signal({ process, args }: PpcVmm, eventfd: number): Step<void> {
 }
 
 /**
- * All of it within one process, as a VMM does that replaces itself: a fresh VM takes the guest, and it runs on. The
- * errno of {@link restoreGuest} leaves it stopped.
+ * All of it within one process, as a VMM does that replaces itself: a fresh VM takes the guest, and it runs on. -EINVAL
+ * where the kernel would refuse a server's word, see {@link notRestorable}: the guest then runs on where it is.
  * @param order indexes of the vCPUs in the order in which the fresh VM makes them
  */
-export function* moveGuest(vmm: PpcVmm, order: readonly number[]): Step<number> {
+export function* moveGuest(vmm: PpcVmm, order: readonly number[], options: PpcRestoreOptions = {}): Step<number> {
   yield* stopGuest(vmm);
   yield* detachIrqfds(vmm);
   const state = yield* saveGuest(vmm);
-  yield* vmm.renew(order);
-  const result = yield* restoreGuest(vmm, state);
-  if (result < 0) return result;
+  const isRefused = options.normalise !== true && notRestorable(state).length > 0;
+  if (!isRefused) {
+    yield* vmm.renew(order);
+    must(yield* restoreGuest(vmm, state, options), "KVM_REG_PPC_ICP_STATE");
+  }
   yield* attachIrqfds(vmm);
   vmm.run();
-  return 0;
+  return isRefused ? -EINVAL : 0;
 }
 
 function found<T>(result: T | number, what: string): T {

@@ -7,13 +7,13 @@ import { PpcModule } from "../kvm/powerpc/module.js";
 import { Ppc } from "../kvm/powerpc/powerpc.js";
 import { KvmNode } from "../kvm/system.js";
 import { PpcOp } from "../guest/ppc-op.js";
-import { H_IPI } from "../irqchip/xics/constants.js";
+import { H_CPPR, H_IPI } from "../irqchip/xics/constants.js";
 import { EINVAL } from "../uapi/errno.js";
 import { kvm_regs, MSR_EE } from "../uapi/powerpc.js";
 import { TraceBuffer } from "../sim/event.js";
 import { Sim } from "../sim/sim.js";
 import { run } from "../sim/step.js";
-import { restoreGuest, saveGuest, stopGuest } from "./ppc-migrate.js";
+import { moveGuest, notRestorable, restoreGuest, saveGuest, stopGuest } from "./ppc-migrate.js";
 import { PPC_GUEST, PpcVmm } from "./ppc-vmm.js";
 
 const SOURCE = 0x1300;
@@ -89,5 +89,36 @@ describe("a guest that has stopped", () => {
     const state = run(saveGuest(guests.vmm));
     run(guests.vmm.renew([1, 0]));
     expect(run(restoreGuest(guests.vmm, state))).toBe(-EINVAL);
+  });
+
+  it("with such an IPI is told before its VM is given up, and runs on there; it moves where its MFRR may be changed", () => {
+    const guests = new Guests([0, 8], { main: (code, vcpu) => void (vcpu === 0 && code.op(PpcOp.EE, 0).hypercall(H_IPI, 0, 4).hypercall(H_IPI, 0, 0xff).op(PpcOp.SPIN)) });
+    const { vmm } = guests;
+    const before = vmm.vm.fd;
+    expect([run(moveGuest(vmm, [1, 0])), vmm.vm.fd]).toEqual([-EINVAL, before]);
+    run(stopGuest(vmm));
+    expect(notRestorable(run(saveGuest(vmm)))).toEqual(["vCPU 0 has an inter-processor interrupt presented that its MFRR does not ask for any more: KVM_SET_ONE_REG refuses its word"]);
+    const told: string[] = [];
+    expect(run(moveGuest(vmm, [1, 0], { normalise: true, warn: (sentence) => told.push(sentence) }))).toBe(0);
+    run(stopGuest(vmm));
+    expect([told.length, run(vmm.vcpus[0].icp())]).toEqual([1, { hi: 0xff00_0002 | 0, lo: 0x0404_0000 }]);
+  });
+
+  it("restored in the order that KVM takes and that hides what is pending, is told of each such source (xics.md 12.3)", () => {
+    const devices = [{ source: SOURCE, vcpu: 0, address: PPC_GUEST.devices, accessesPerService: 0 }];
+    const guests = new Guests([0], { devices, main: (code) => void code.op(PpcOp.EE, 0).hypercall(H_CPPR, 0).op(PpcOp.SPIN) });
+    const { vmm } = guests;
+    run(vmm.setLine(SOURCE, true));
+    run(stopGuest(vmm));
+    const saved = run(saveGuest(vmm));
+    const state = { ...saved, vcpus: saved.vcpus.map((vcpu) => ({ ...vcpu, icp: { hi: 0xff00_0000 | 0, lo: 0xffff_0000 | 0 } })) };
+    const restored = (sourcesFirst: boolean): unknown[] => {
+      const told: string[] = [];
+      run(vmm.renew([0]));
+      run(restoreGuest(vmm, state, { sourcesFirst, warn: (sentence) => told.push(sentence) }));
+      return [told, ((run(vmm.vcpus[0].icp()) as { hi: number }).hi & 0xff_ffff)];
+    };
+    expect(restored(true)).toEqual([["source 0x1300 is pending and was restored before its server: the guest sees it at its next EOI or change of priority"], 0]);
+    expect(restored(false)).toEqual([[], SOURCE]);
   });
 });

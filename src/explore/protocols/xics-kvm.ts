@@ -2,7 +2,7 @@ import { H_CPPR, H_EOI } from "../../irqchip/xics/constants.js";
 import { inspectXics } from "../../irqchip/xics/inspection.js";
 import { run } from "../../sim/step.js";
 import * as K from "../../uapi/kvm.js";
-import { KVM_REG_PPC_ICP_STATE_HI, KVM_REG_PPC_ICP_STATE_LO } from "../../uapi/powerpc.js";
+import { kvm_irq_sources, KVM_IRQCHIP_SET_SOURCES, KVM_REG_PPC_ICP_STATE_HI, KVM_REG_PPC_ICP_STATE_LO } from "../../uapi/powerpc.js";
 import type { Protocol } from "../protocol.js";
 import { PaprStage } from "../stages/papr-stage.js";
 import { close, Thread } from "../stages/threads.js";
@@ -80,6 +80,40 @@ export const releaseAgainstEoi: Protocol = {
     run(m.line(S, 1));
     const xirr = run(stage.guest().accept());
     return stage.program([stage.hypercall(H_EOI, xirr >>> 0), close(m.process, m.device)], () => null);
+  },
+};
+
+export const releaseAgainstSetSources: Protocol = {
+  name: "release-against-set-sources",
+  title: "User space closes the device while it sets a range of its sources by the VM's descriptor: nothing is used after it was freed.",
+  source: "xics.md 3 D7, 5.1, R24",
+  about: ["writes IcsBlock.kind", "writes Xics.blocks"],
+  program(hazards = {}) {
+    const stage = new PaprStage(hazards);
+    const { m } = stage;
+    stage.open(S, 5);
+    const set = stage.ioctl("vmm", m.vmFd, KVM_IRQCHIP_SET_SOURCES, kvm_irq_sources, (view) => {
+      kvm_irq_sources.irq.set(view, S);
+      kvm_irq_sources.nr_irqs.set(view, 1);
+      view.setUint32(kvm_irq_sources.words.offset + 4, 5, true);
+    });
+    return stage.program([set, close(m.process, m.device)], () => null);
+  },
+};
+
+export const releaseAgainstIrqfd: Protocol = {
+  name: "release-against-irqfd",
+  title: "User space closes the device while an irqfd raises a source of it: the source is looked at after it was freed.",
+  source: "xics.md 5.1, R24",
+  about: ["writes Xics.blocks"],
+  program(hazards = {}) {
+    const stage = new PaprStage(hazards);
+    const { m } = stage;
+    stage.open(S, 5);
+    const trigger = m.eventfd();
+    run(m.irqfd(trigger, S));
+    const one = stage.place(8, (view) => view.setUint32(0, 1, true));
+    return stage.program([new Thread("device", "hardirq", () => m.process.write(trigger, one, 8)), close(m.process, m.device)], () => null);
   },
 };
 

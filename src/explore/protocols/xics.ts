@@ -163,6 +163,22 @@ export const blockAgainstBlock: Protocol = {
   },
 };
 
+export const blockEndAgainstScan: Protocol = {
+  name: "block-end-against-scan",
+  title: "One thread creates a block, another finds it, creates a source there and raises it, while the guest opens its server: the source is presented.",
+  source: "xics.md 8.4, N8, R23",
+  about: ["writes Xics.blocks", "xics_resend", "xics_deliver"],
+  program(hazards = {}) {
+    const stage = stageOf(hazards);
+    function* createAndRaise(): Step<void> {
+      yield* stage.source(U + 1, 5, 0);
+      yield* stage.line(U + 1);
+    }
+    const contexts = [new Thread("vmm0", "user", () => stage.source(U, ALL, 0)), new Thread("vmm1", "user", createAndRaise), new Thread("vcpu0", "vcpu", () => stage.guests[0].cppr(ALL))];
+    return stage.program(contexts, () => (stage.icp(0).xisr === U + 1 ? null : `R23: ${name(U + 1)} sleeps in a block that no scan reaches`));
+  },
+};
+
 export const rejectAgainstEnd: Protocol = {
   name: "reject-against-end",
   title: "A message displaces another that its server's guest takes and ends at once: the displaced one is presented again.",

@@ -3,6 +3,7 @@ import { BLOCK_SHIFT, INDEX_MASK, MASKED } from "../../irqchip/xics/constants.js
 import type { XicsVcpu, XicsVm } from "../../irqchip/xics/contract.js";
 import { readIcpWord, writeIcpWord, XicsDevice } from "../../irqchip/xics/device.js";
 import { IcpState } from "../../irqchip/xics/icp.js";
+import { writeSource } from "../../irqchip/xics/source-word.js";
 import { inspectSource, inspectXics, type IcpInspection, type SourceInspection } from "../../irqchip/xics/inspection.js";
 import { Xics } from "../../irqchip/xics/xics.js";
 import { intOff, intOn, setXive } from "../../irqchip/xics/xive-entries.js";
@@ -84,7 +85,7 @@ export class XicsStage {
     const word = new SourceWord();
     word.hi = hi;
     word.lo = server;
-    yield* this.device.setSource(irq, word);
+    yield* writeSource(this.xics, yield* this.xics.findOrCreateBlock(irq), irq, word);
   }
 
   *setXive(irq: number, server: number, priority: number): Step<void> {
@@ -107,7 +108,7 @@ export class XicsStage {
   }
 
   /** 0, or -EINVAL. */
-  *restore(server: number, { hi, lo }: Readonly<SourceWord>): Step<number> {
+  *restore(server: number, { hi, lo }: Readonly<Pick<SourceWord, "hi" | "lo">>): Step<number> {
     return yield* writeIcpWord(this.xics, this.guests[server].icp, lo, hi);
   }
 

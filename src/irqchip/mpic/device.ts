@@ -13,14 +13,11 @@ import { readRegister, RegisterValue, writeRegister } from "./registers.js";
 const U64 = new UserArgument(8);
 const U32 = new UserArgument(4);
 
-// Bits of a source's word in the high half: the proposal's, then what is the MPIC's own (VECTORS.md has the table).
-const PRIORITY_MASK = 0xf;
-const LEVEL = 1 << 8;
-const MASKED = 1 << 9;
-const PENDING = 1 << 10;
-const POLARITY = 1 << 12;
-const OUTPUT_SHIFT = 13;
-const VECTOR_SHIFT = 16;
+// Of a source's word: urgencies that there are, and the MPIC's own bits (VECTORS.md has the table).
+const URGENCY_MASK = 0xf;
+const POLARITY = 1 << 1;
+const OUTPUT_SHIFT = 2;
+const VECTOR_SHIFT = 5;
 
 /** KVM_DEV_TYPE_FSL_MPIC_20 and _42 (mpic.md 3): attributes, the register window, and the calls of 2013. */
 export class MpicDevice implements KvmDeviceOps, MmioDevice, SourceController {
@@ -190,21 +187,25 @@ export class MpicDevice implements KvmDeviceOps, MmioDevice, SourceController {
     this.mpic.lifetime.free();
   }
 
-  /** The word's parts, in the order in which a restore loses nothing (mpic.md 7): masked first, its mask last. */
+  /**
+   * The word's parts, in the order in which a restore loses nothing (mpic.md 7): what was pending goes while the targets are
+   * still those that were told of it, the new input comes behind the mask, and the new mask last.
+   */
   *setSource(irq: number, word: SourceWord): Step<number> {
     const { mpic } = this;
-    const { lo, hi } = word;
+    const { destination, priority, isLevel, isMasked, isPending, own } = word;
     const ivpr =
-      ((hi & PRIORITY_MASK) << Ivpr.PRIORITY_SHIFT) |
-      ((hi & LEVEL) !== 0 ? Ivpr.LEVEL : 0) |
-      ((hi & POLARITY) !== 0 ? Ivpr.POLARITY : 0) |
-      ((hi >>> VECTOR_SHIFT) & Ivpr.VECTOR_MASK);
+      ((priority & URGENCY_MASK) << Ivpr.PRIORITY_SHIFT) |
+      (isLevel ? Ivpr.LEVEL : 0) |
+      ((own & POLARITY) !== 0 ? Ivpr.POLARITY : 0) |
+      ((own >>> VECTOR_SHIFT) & Ivpr.VECTOR_MASK);
     yield* mpic.lock.lock();
-    yield* mpic.writeIdr(irq, lo);
-    mpic.writeIlr(irq, (hi >> OUTPUT_SHIFT) & 3);
+    yield* mpic.setPending(irq, false);
+    yield* mpic.writeIdr(irq, destination);
+    mpic.writeIlr(irq, (own >> OUTPUT_SHIFT) & 3);
     yield* mpic.writeIvpr(irq, ivpr | Ivpr.MASK);
-    yield* mpic.drive(irq, (hi & PENDING) !== 0);
-    if ((hi & MASKED) === 0) yield* mpic.writeIvpr(irq, ivpr);
+    if (isPending) yield* mpic.setPending(irq, true);
+    if (!isMasked) yield* mpic.writeIvpr(irq, ivpr);
     yield* mpic.lock.unlock();
     return 0;
   }
@@ -213,15 +214,11 @@ export class MpicDevice implements KvmDeviceOps, MmioDevice, SourceController {
     const { mpic } = this;
     yield* mpic.lock.lock();
     const ivpr = mpic.ivpr[irq];
-    word.lo = mpic.idr[irq];
-    word.hi =
-      mpic.priorityOf(irq) |
-      (mpic.isLevel[irq] !== 0 ? LEVEL : 0) |
-      ((ivpr & Ivpr.MASK) !== 0 ? MASKED : 0) |
-      (mpic.pending[irq] !== 0 ? PENDING : 0) |
+    const own =
       ((ivpr & Ivpr.POLARITY) !== 0 ? POLARITY : 0) |
       (mpic.model.hasCriticalTargets ? 0 : mpic.output[irq] << OUTPUT_SHIFT) |
       ((ivpr & Ivpr.VECTOR_MASK) << VECTOR_SHIFT);
+    word.compose(mpic.idr[irq], mpic.priorityOf(irq), mpic.isLevel[irq] !== 0, (ivpr & Ivpr.MASK) !== 0, mpic.pending[irq] !== 0, own);
     yield* mpic.lock.unlock();
     return 0;
   }

@@ -99,6 +99,11 @@ export class Mpic {
     if (this.vm.sim.tracing) this.vm.sim.emit(Ev.mpic_repair, rule, irq, cpu);
   }
 
+  /** Says that software did what no hardware defines: an output of ILR that is none, or one that went while its source was active (M4). */
+  private odd(what: string, irq: number, value: number): void {
+    if (this.vm.sim.tracing) this.vm.sim.emit(Ev.mpic_odd, what, irq, value);
+  }
+
   /** What IDR says after a reset holds (M1). */
   private targetAsRead(): void {
     this.destination.fill(1, 0, MPIC_SOURCES);
@@ -192,7 +197,10 @@ export class Mpic {
 
   /** ILR of v4.2; what is no output wraps round (mpic.md 4). */
   writeIlr(irq: number, value: number): void {
-    if (!this.model.hasCriticalTargets) this.output[irq] = (value & 0xff) % OUTPUTS;
+    if (this.model.hasCriticalTargets) return;
+    const output = value & 0xff;
+    if (output >= OUTPUTS) this.odd("ILR", irq, output);
+    this.output[irq] = output % OUTPUTS;
   }
 
   /** 5.2: a source's state has changed; every target hears. */
@@ -213,7 +221,10 @@ export class Mpic {
     const output = this.output[irq];
     if (output !== Output.INT) {
       if (isActive && !wasActive) cpu.active[output]++;
-      else if (!isActive && wasActive) cpu.active[output]--;
+      else if (!isActive && wasActive) {
+        if (cpu.active[output] === 0) this.odd("M4", irq, number);
+        cpu.active[output]--;
+      }
       return;
     }
     const priority = this.priorityOf(irq);
@@ -251,6 +262,12 @@ export class Mpic {
     }
     if (this.output[irq] === Output.INT) return;
     this.pending[irq] = 0;
+    yield* this.update(irq);
+  }
+
+  /** What a source's word says: pending or not, of a level as of an edge, whatever its output is. */
+  *setPending(irq: number, isPending: boolean): Step<void> {
+    this.pending[irq] = isPending ? 1 : 0;
     yield* this.update(irq);
   }
 

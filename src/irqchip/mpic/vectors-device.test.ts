@@ -52,6 +52,31 @@ describe("mpic.md 11: the device", () => {
     expect([e.connect(a, device, 32), e.connect(a, e.vm, 0), e.connect(a, 99, 0), e.connect(a, device, 0), e.connect(b, device, 0), e.connect(a, device, 1)]).toEqual([-EPERM, -EPERM, -EBADF, 0, -EEXIST, -EBUSY]);
   });
 
+  it("40: a slot that is taken comes before a vCPU that is busy", () => {
+    const e = new E500();
+    const device = e.m.createDevice(e.vm, K.KVM_DEV_TYPE_FSL_MPIC_20);
+    const [a, b] = [e.vcpu(0).fd, e.vcpu(1).fd];
+    e.connect(a, device, 0);
+    e.connect(b, device, 1);
+    expect(e.connect(a, device, 1)).toBe(-EEXIST);
+  });
+
+  it("the number of an input is looked at before its value; a base that stays is not mapped anew (3)", () => {
+    const e = new E500();
+    const device = e.m.createDevice(e.vm, K.KVM_DEV_TYPE_FSL_MPIC_20);
+    expect(e.m.attr(K.KVM_SET_DEVICE_ATTR, device, 3, 257, [], 0x10)).toBe(-EINVAL);
+    const { buses } = e.m.vm(e.vm);
+    let mapped = 0;
+    const { mmioBus } = e.m.vm(e.vm);
+    const { register } = mmioBus;
+    mmioBus.register = function* (...args) {
+      mapped++;
+      return yield* register.apply(this, args);
+    };
+    for (let i = 0; i < 2; i++) expect(e.set(device, 1, 0, 0xe0040000, 0)).toBe(0);
+    expect([mapped, run(buses.guestRead(0, e.vcpu(0).vcpu, 0xe0040000, 4))]).toEqual([1, true]);
+  });
+
   it("41: routes: pins below 256, messages to MSIIR wherever they point", () => {
     const e = new E500();
     const { m, vm } = e;

@@ -9,6 +9,8 @@ export const FIRST_IRQ = 16;
 export const LAST_IRQ = 0xf_ffff;
 /** The inter-processor interrupt: no source stands behind it. */
 export const XICS_IPI = 2;
+/** Is this XISR a source's number? 1, too, can be one: RTAS and a restored word ask for no more than its block (xics.md 9.2, 12.2). */
+export const isSource = (xisr: number): boolean => xisr > 0 && xisr !== XICS_IPI;
 /** The priority that is never delivered. */
 export const MASKED = 0xff;
 

@@ -5,8 +5,8 @@ import { EFAULT, EINVAL, ENOENT, ENXIO } from "../../uapi/errno.js";
 import { KVM_DEV_XICS_GRP_SOURCES } from "../../uapi/powerpc.js";
 import type { KvmDeviceOps } from "../contract.js";
 import { type SourceController, SourceWord } from "../sources.js";
-import { FIRST_IRQ, LAST_IRQ, MASKED, XICS_IPI } from "./constants.js";
-import { type Icp, IcpState } from "./icp.js";
+import { FIRST_IRQ, isSource, LAST_IRQ } from "./constants.js";
+import { type Icp, IcpState, isConsistent } from "./icp.js";
 import { isSourceNumber, readSource, writeSource } from "./source-word.js";
 import type { Xics } from "./xics.js";
 
@@ -58,7 +58,7 @@ export class XicsDevice implements KvmDeviceOps, SourceController {
   }
 
   *setSource(irq: number, word: SourceWord): Step<number> {
-    const block = yield* this.xics.findOrCreateBlock(irq);
+    const block = (yield* this.xics.findBlock(irq)) ?? (yield* this.xics.createBlock(irq));
     return yield* writeSource(this.xics, block, irq, word);
   }
 
@@ -83,11 +83,7 @@ export function* writeIcpWord(xics: Xics, icp: Icp, lo: number, hi: number): Ste
   const mfrr = lo >>> 24;
   const pending = (lo >>> 16) & 0xff;
   const block = yield* xics.findBlock(xisr);
-  if (xisr === 0) {
-    if (pending !== MASKED) return -EINVAL;
-  } else if (xisr === XICS_IPI) {
-    if (pending !== mfrr || pending >= cppr) return -EINVAL;
-  } else if (pending >= mfrr || pending >= cppr || block === null) return -EINVAL;
+  if (!isConsistent(cppr, xisr, mfrr, pending) || (isSource(xisr) && block === null)) return -EINVAL;
   yield* icp.vcpu.lowerExternal();
   const isDue = yield* icp.restore(cppr, xisr, mfrr, pending, xics.virtualMode);
   if (isDue) yield* xics.resend(icp, xics.virtualMode);

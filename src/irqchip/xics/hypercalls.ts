@@ -1,5 +1,5 @@
 import type { Step } from "../../sim/step.js";
-import { H_CPPR, H_EOI, H_HARDWARE, H_IPI, H_IPOLL, H_PARAMETER, H_SUCCESS, H_XIRR, H_XIRR_X, INDEX_MASK, XICS_IPI } from "./constants.js";
+import { H_CPPR, H_EOI, H_HARDWARE, H_IPI, H_IPOLL, H_PARAMETER, H_SUCCESS, H_XIRR, H_XIRR_X, INDEX_MASK, isSource, XICS_IPI } from "./constants.js";
 import type { HypercallRegisters } from "./contract.js";
 import { argument, type Icp, IcpState, type Presenter, RESEND_DUE } from "./icp.js";
 import type { Xics } from "./xics.js";
@@ -25,7 +25,7 @@ export function* lowerPriority(xics: Xics, icp: Icp, cppr: number, by: Presenter
 export function* raisePriority(xics: Xics, icp: Icp, cppr: number, by: Presenter): Step<void> {
   yield* icp.vcpu.lowerExternal();
   const rejected = yield* icp.raisePriority(cppr, by);
-  if (rejected > XICS_IPI) yield* xics.deliver(rejected, icp, false, by); // an IPI's MFRR still holds it
+  if (isSource(rejected)) yield* xics.deliver(rejected, icp, false, by); // an IPI's MFRR still holds it
 }
 
 /** The priority of the owner, which alone changes it: no transaction is needed to compare. */
@@ -38,24 +38,26 @@ export function* priorityOf(icp: Icp): Step<number> {
 export function* requestIpi(xics: Xics, own: Icp, regs: HypercallRegisters, by: Presenter): Step<number> {
   const icp = yield* serverOf(xics, own, regs);
   if (icp === null) return H_PARAMETER;
-  const result = yield* icp.requestIpi(argument(regs.lo[5], regs.hi[5]), by, icp === own);
+  const result = yield* icp.requestIpi(argument(regs.lo[5], regs.hi[5]), by, isOwn(own, regs));
   const rejected = result & ~RESEND_DUE;
-  if (rejected > XICS_IPI) yield* xics.deliver(rejected, icp, false, by);
+  if (isSource(rejected)) yield* xics.deliver(rejected, icp, false, by);
   if ((result & RESEND_DUE) !== 0) yield* xics.resend(icp, by);
   return H_SUCCESS;
 }
 
-/** The server in r4: the own number is compared whole, others are looked up by the low 32 bits. */
-function* serverOf(xics: Xics, own: Icp, { lo, hi }: HypercallRegisters): Step<Icp | null> {
-  if (hi[4] === 0 && lo[4] >>> 0 === own.server) return own;
-  return yield* xics.findServer(lo[4] >>> 0);
+/** Does r4 name the caller's own server? It is compared whole: with bits above 31 the call is another's, which kicks. */
+const isOwn = ({ server }: Icp, { lo, hi }: HypercallRegisters): boolean => hi[4] === 0 && lo[4] >>> 0 === server;
+
+/** The server in r4; those of others are looked up by the low 32 bits. */
+function* serverOf(xics: Xics, own: Icp, regs: HypercallRegisters): Step<Icp | null> {
+  return isOwn(own, regs) ? own : yield* xics.findServer(regs.lo[4] >>> 0);
 }
 
 /** The source's part of an EOI: false where its block is missing. The CPPR has changed by then. */
 export function* endSource(xics: Xics, icp: Icp, irq: number, by: Presenter): Step<boolean> {
   const block = yield* xics.findBlock(irq);
   if (block === null) return false;
-  const presentsAgain = yield* xics.endOf(block, irq & INDEX_MASK);
+  const presentsAgain = yield* xics.endOf(block, irq & INDEX_MASK, icp);
   if (presentsAgain) yield* xics.deliver(irq, icp, false, by);
   return true;
 }

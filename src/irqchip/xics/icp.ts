@@ -35,6 +35,8 @@ export class Icp {
   private xisr = 0;
   /** Blocks that may hold sources to be sent again here. */
   readonly resendMap: AtomicBitmap = new AtomicBitmap(BLOCKS);
+  /** What the real-mode half of its vCPU left to virtual mode; null without one. */
+  realMode: { readonly kicks: number; readonly notifications: number } | null = null;
 
   /** @param server the number by which it is addressed (u32) */
   constructor(
@@ -161,6 +163,15 @@ export class Icp {
   }
 }
 block(Icp, "word", "xisr");
+
+/** 12.2, but for the block of a source: may a word have these fields together? */
+export function isConsistent(cppr: number, xisr: number, mfrr: number, pending: number): boolean {
+  if (xisr === 0) return pending === MASKED;
+  return pending < cppr && (xisr === XICS_IPI ? pending === mfrr : pending < mfrr);
+}
+
+/** Of KVM_REG_PPC_ICP_STATE's halves: would KVM_SET_ONE_REG take them, where the source's block exists? */
+export const isRestorable = ({ hi, lo }: { readonly hi: number; readonly lo: number }): boolean => isConsistent(hi >>> 24, hi & 0xff_ffff, lo >>> 24, (lo >>> 16) & 0xff);
 
 /** A copy of the unit. */
 export class IcpState {

@@ -1,4 +1,4 @@
-import { guarded, shared, writes } from "../../sim/access.js";
+import { guarded, reads, shared, writes } from "../../sim/access.js";
 import { Lifetime } from "../../sim/lifetime.js";
 import { Spinlock } from "../../sim/lock.js";
 import type { Sim } from "../../sim/sim.js";
@@ -26,9 +26,12 @@ export class IcsBlock {
   readonly resend: AtomicBitmap = new AtomicBitmap(SOURCES_PER_BLOCK);
   readonly pq = new Uint8Array(SOURCES_PER_BLOCK);
   readonly kind = new Uint8Array(SOURCES_PER_BLOCK);
-  /** One above the highest index that exists: nothing above it was ever presented. */
+  /** One above the highest index that a word or RTAS gave a priority: what has none is never marked. */
   end = 0;
   private readonly lifetime: Lifetime;
+  /** Marked sources that scans tried again, and sources that something displaced: the debug listing's totals. */
+  resends = 0;
+  rejects = 0;
 
   constructor(
     sim: Sim,
@@ -37,6 +40,14 @@ export class IcsBlock {
     this.lock = new Spinlock(sim, "ics.lock");
     this.lifetime = new Lifetime("block of XICS sources", id);
     this.lifetime.spans(this, this.lock, this.resend);
+  }
+
+  /** A source gets a priority, {@link lock} held. A scan that looks at `end` before this comes before the mark, too, which its server's note outlives (R1). */
+  *reach(index: number): Step<void> {
+    yield reads(this, "end");
+    if (this.end > index) return;
+    yield writes(this, "end");
+    this.end = index + 1;
   }
 
   /** Its device is released: whoever still holds it would touch freed memory. */
@@ -50,4 +61,4 @@ export class IcsBlock {
   }
 }
 shared(IcsBlock, "pq", "kind", "end");
-guarded(IcsBlock, (block) => block.lock, "server", "priority", "savedPriority", "maskedPending");
+guarded(IcsBlock, (block) => block.lock, "server", "priority", "savedPriority", "maskedPending", "resends", "rejects");

@@ -1,5 +1,5 @@
 import { BLOCK_SHIFT, BLOCKS, PQ_PRESENTED, PQ_QUEUED, SOURCES_PER_BLOCK } from "./constants.js";
-import { type Icp, IcpState } from "./icp.js";
+import { type Icp, IcpState, isConsistent } from "./icp.js";
 import { type IcsBlock, KIND_EXISTS, KIND_LSI } from "./ics-block.js";
 import type { Xics } from "./xics.js";
 
@@ -12,6 +12,8 @@ export interface IcpInspection {
   readonly xisr: number;
   readonly needResend: boolean;
   readonly out: boolean;
+  /** Would its word be taken back? Not where an IPI is presented whose MFRR has changed since (12.4). */
+  readonly isRestorable: boolean;
   /** Numbers of the blocks in its resend map. */
   readonly resendBlocks: readonly number[];
 }
@@ -35,6 +37,38 @@ export interface SourceInspection {
 export interface XicsInspection {
   readonly icps: readonly IcpInspection[];
   readonly sources: readonly SourceInspection[];
+  readonly totals: XicsTotals;
+}
+
+/** What has happened since the controller was created. */
+export interface XicsTotals {
+  /** Hypercalls that real mode left to virtual mode: to kick another vCPU, to tell acknowledge listeners. */
+  readonly realModeKicks: number;
+  readonly realModeNotifications: number;
+  /** Sources that resend scans tried again, and sources that another one displaced or a raised priority rejected. */
+  readonly resends: number;
+  readonly rejects: number;
+}
+
+/**
+ * Numbers of the sources that exist, ascending, each looked up when it is asked for: what a VMM that did not keep its own
+ * list moves (4.4). It goes on correctly when sources are created meanwhile.
+ */
+export class ExistingSources implements Iterable<number>, Iterator<number> {
+  private next_ = 0;
+
+  constructor(private readonly xics: Xics) {}
+
+  [Symbol.iterator](): this {
+    return this;
+  }
+
+  next(): IteratorResult<number, undefined> {
+    const found = this.xics.nextExisting(this.next_);
+    if (found < 0) return { done: true, value: undefined };
+    this.next_ = found + 1;
+    return { done: false, value: found };
+  }
 }
 
 /**
@@ -45,7 +79,16 @@ export function inspectXics(xics: Xics, all = false): XicsInspection {
   const sources: SourceInspection[] = [];
   for (const block of xics.createdBlocks)
     for (let index = 0; index < SOURCES_PER_BLOCK; index++) if (all || (block.kind[index] & KIND_EXISTS) !== 0) sources.push(inspectSource(block, index));
-  return { icps: xics.connected.map(inspectIcp), sources };
+  const totals = { realModeKicks: 0, realModeNotifications: 0, resends: 0, rejects: 0 };
+  for (const { realMode } of xics.connected) {
+    totals.realModeKicks += realMode?.kicks ?? 0;
+    totals.realModeNotifications += realMode?.notifications ?? 0;
+  }
+  for (const { resends, rejects } of xics.createdBlocks) {
+    totals.resends += resends;
+    totals.rejects += rejects;
+  }
+  return { icps: xics.connected.map(inspectIcp), sources, totals };
 }
 
 function inspectIcp(icp: Icp): IcpInspection {
@@ -53,7 +96,7 @@ function inspectIcp(icp: Icp): IcpInspection {
   icp.look(state);
   const resendBlocks = Array.from({ length: BLOCKS }, (_, id) => id).filter((id) => icp.resendMap.at(id));
   const { cppr, mfrr, pendingPriority, xisr, needResend, out } = state;
-  return { server: icp.server, cppr, mfrr, pendingPriority, xisr, needResend, out, resendBlocks };
+  return { server: icp.server, cppr, mfrr, pendingPriority, xisr, needResend, out, isRestorable: isConsistent(cppr, xisr, mfrr, pendingPriority), resendBlocks };
 }
 
 /** The state of one source of a block. */

@@ -25,7 +25,9 @@ export class RealMode implements Presenter {
   constructor(
     private readonly xics: Xics,
     private readonly icp: Icp,
-  ) {}
+  ) {
+    icp.realMode = this;
+  }
 
   *external(icp: Icp, isSelf: boolean): Step<void> {
     const { vcpu } = icp;

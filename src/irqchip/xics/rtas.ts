@@ -76,8 +76,8 @@ export const RTAS_NAMES: readonly string[] = [...FUNCTIONS.keys()];
 /** The RTAS calls that a VM's kernel serves by their tokens; one call at a time. */
 export class Rtas {
   private readonly lock: Mutex;
-  /** Name by token, in the order of definition. Tokens above 32 bits can be defined, and no guest can name them. */
-  private readonly tokens = new Map<number, string>();
+  /** Name by token, in the order of definition; a bigint above 32 bits: such a token can be defined, and no guest can name it. */
+  private readonly tokens = new Map<number | bigint, string>();
 
   constructor(sim: Sim) {
     this.lock = new Mutex(sim, "rtas_token_lock");
@@ -89,10 +89,11 @@ export class Rtas {
 
   /**
    * KVM_PPC_RTAS_DEFINE_TOKEN (5.7): 0, -EEXIST for a token in use, then -ENOENT for a name that is none.
-   * @param token 0 takes the oldest token of the name away, or none
+   * @param lo halves of the token, which is 64 bits wide; 0 takes the oldest token of the name away, or none
    */
-  *define(name: string, token: number): Step<number> {
+  *define(name: string, lo: number, hi: number): Step<number> {
     yield* this.lock.lock();
+    const token = hi === 0 ? lo >>> 0 : (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
     const result = token === 0 ? this.undefine(name) : this.add(name, token);
     yield* this.lock.unlock();
     return result;
@@ -107,7 +108,7 @@ export class Rtas {
     return 0;
   }
 
-  private add(name: string, token: number): number {
+  private add(name: string, token: number | bigint): number {
     if (this.tokens.has(token)) return -EEXIST;
     if (!FUNCTIONS.has(name)) return -ENOENT;
     this.tokens.set(token, name);

@@ -175,7 +175,7 @@ class Hostile {
   }
 
   private write(): void {
-    const [irq, hi, lo] = [this.irq(), this.random.next32(), this.server()];
+    const [irq, hi, lo] = [this.irq(), this.random.next32() | (this.random.below(4) === 0 ? 0xff : 0), this.server()];
     const isNew = !this.blocks.has(Math.floor(irq / 1024));
     if (this.random.below(8) === 0) {
       const expected = irq < 16 || irq > 0xf_ffff ? -ENOENT : -EFAULT;

@@ -4,7 +4,7 @@ import type { Hazards } from "../../sim/hazards.js";
 import { Lifetime } from "../../sim/lifetime.js";
 import { type Step, STRAIGHT } from "../../sim/step.js";
 import { EEXIST, EINVAL } from "../../uapi/errno.js";
-import { BLOCK_SHIFT, BLOCKS, INDEX_MASK, MASKED, PQ_PRESENTED, PQ_QUEUED, XICS_IPI } from "./constants.js";
+import { BLOCK_SHIFT, BLOCKS, INDEX_MASK, isSource, MASKED, PQ_PRESENTED, PQ_QUEUED } from "./constants.js";
 import type { XicsVcpu, XicsVm } from "./contract.js";
 import { Icp, IcpState, NOT_ADMITTED, type Presenter } from "./icp.js";
 import { IcsBlock, KIND_EXISTS, KIND_LSI } from "./ics-block.js";
@@ -76,15 +76,27 @@ export class Xics {
   *findOrCreateBlock(irq: number): Step<IcsBlock> {
     const found = yield* this.findBlock(irq);
     if (found !== null) return found;
-    const id = irq >>> BLOCK_SHIFT;
     yield* this.vm.lock.lock();
+    const made = yield* this.createBlock(irq);
+    yield* this.vm.lock.unlock();
+    return made;
+  }
+
+  /** The block of a source that may be created, kvm.lock held. */
+  *createBlock(irq: number): Step<IcsBlock> {
+    const id = irq >>> BLOCK_SHIFT;
+    // Its end first: a scan that finds a source marked in the block has to go so far. Linux has them in the other order.
+    if (!this.hazards.blockBeforeEnd) yield* this.reach(id);
     yield writes(this, "blocks");
     const made = (this.hazards.createBlockTwice ? null : this.blocks[id]) ?? new IcsBlock(this.vm.sim, id);
     this.blocks[id] = made;
+    if (this.hazards.blockBeforeEnd) yield* this.reach(id);
+    return made;
+  }
+
+  private *reach(id: number): Step<void> {
     yield writes(this, "blockEnd");
     if (this.blockEnd <= id) this.blockEnd = id + 1;
-    yield* this.vm.lock.unlock();
-    return made;
   }
 
   /** The device's end: its sources go. The presentation controllers were detached before (R24). */
@@ -110,12 +122,21 @@ export class Xics {
     if (block === null) return this.drop(irq, "no block", -EINVAL);
     const index = irq & INDEX_MASK;
     yield reads(block, "kind");
+    block.assertAlive();
     const kind = block.kind[index];
     if ((kind & KIND_EXISTS) === 0) return this.drop(irq, "no source", -EINVAL);
     if ((kind & KIND_LSI) === 0 && !isHigh) return 0;
     const presents = (kind & KIND_LSI) === 0 ? yield* this.trigger(block, index) : yield* this.drive(block, index, isHigh);
     if (presents) yield* this.deliver(irq, null, false, this.virtualMode);
     return 0;
+  }
+
+  /** Is it an LSI that exists? */
+  *isLevel(irq: number): Step<boolean> {
+    const block = yield* this.findBlock(irq);
+    if (block === null) return false;
+    yield reads(block, "kind");
+    return block.kind[irq & INDEX_MASK] === (KIND_EXISTS | KIND_LSI);
   }
 
   /** A message: P, and Q when P was set. True: it is to be presented. */
@@ -165,7 +186,7 @@ export class Xics {
     let icp = hint;
     let mustBeMarked = checksResend;
     let isRejected = false;
-    while (next !== 0 && next !== XICS_IPI) {
+    while (isSource(next)) {
       const block = yield* this.findBlock(next);
       if (block === null) return;
       const index = next & INDEX_MASK;
@@ -178,11 +199,13 @@ export class Xics {
         yield* block.lock.unlock();
         return;
       }
+      if (mustBeMarked) block.resends++;
+      if (isRejected) block.rejects++;
       const displaced = isRejected && this.hazards.markRejected ? yield* this.markOnly(block, index, icp, by) : yield* this.present(block, index, icp, by);
       yield* block.lock.unlock();
       mustBeMarked = false;
       if (displaced === AGAIN) continue;
-      if (displaced > XICS_IPI && this.vm.sim.tracing) this.vm.sim.emit(Ev.xics_reject, displaced, next);
+      if (isSource(displaced) && this.vm.sim.tracing) this.vm.sim.emit(Ev.xics_reject, displaced, next);
       isRejected = true;
       next = displaced;
     }
@@ -227,14 +250,16 @@ export class Xics {
 
   /** 8.4: sources marked in the blocks of the map, in the order of their numbers and not of their priorities (R26). */
   *resend(icp: Icp, by: Presenter): Step<void> {
-    if (this.vm.sim.tracing) this.vm.sim.emit(Ev.xics_resend, icp.server);
     yield reads(this, "blockEnd");
     const end = this.blockEnd;
+    let blocks = "";
     for (let id = nextOf(icp.resendMap, 0, end); id < end; id = nextOf(icp.resendMap, id + 1, end)) {
       const isFlagged = yield* icp.resendMap.testAndClear(id);
+      if (isFlagged && this.vm.sim.tracing) blocks += blocks === "" ? String(id) : ` ${id}`;
       const block = isFlagged ? yield* this.findBlock(id << BLOCK_SHIFT) : null;
       if (block !== null) yield* this.resendBlock(block, icp, by);
     }
+    if (this.vm.sim.tracing) this.vm.sim.emit(Ev.xics_resend, icp.server, blocks);
   }
 
   private *resendBlock(block: IcsBlock, icp: Icp, by: Presenter): Step<void> {
@@ -246,8 +271,8 @@ export class Xics {
     }
   }
 
-  /** 7.2, an EOI of a source of a block: is it to be presented again? */
-  *endOf(block: IcsBlock, index: number): Step<boolean> {
+  /** 7.2, an EOI of a source of a block by a server: is it to be presented again? */
+  *endOf(block: IcsBlock, index: number, { server }: Icp): Step<boolean> {
     yield reads(block, "kind");
     block.assertAlive();
     const isLsi = (block.kind[index] & KIND_LSI) !== 0;
@@ -257,7 +282,7 @@ export class Xics {
       const pq = isLsi ? old : old >> 1;
       const isSwapped = isLsi || (yield* this.swapPq(block, index, old, pq));
       if (!isSwapped) continue;
-      if (this.vm.sim.tracing) this.vm.sim.emit(Ev.xics_eoi, (block.id << BLOCK_SHIFT) | index, old, pq);
+      if (this.vm.sim.tracing) this.vm.sim.emit(Ev.xics_eoi, server, (block.id << BLOCK_SHIFT) | index, old, pq);
       return (pq & PQ_PRESENTED) !== 0;
     }
   }
@@ -273,6 +298,16 @@ export class Xics {
   private drop(irq: number, reason: string, result: number): number {
     if (this.vm.sim.tracing) this.vm.sim.emit(Ev.xics_drop, irq, reason);
     return result;
+  }
+
+  /** The first source from `from` on that exists, -1 for none: for inspection, as below. */
+  nextExisting(from: number): number {
+    for (let irq = from; irq < this.blockEnd << BLOCK_SHIFT; irq++) {
+      const block = this.blocks[irq >> BLOCK_SHIFT];
+      if (block === null || (irq & INDEX_MASK) >= block.end) irq |= INDEX_MASK;
+      else if ((block.kind[irq & INDEX_MASK] & KIND_EXISTS) !== 0) return irq;
+    }
+    return -1;
   }
 
   /** Blocks that exist, ascending, and presentation controllers by number: for inspection, when nothing runs. */

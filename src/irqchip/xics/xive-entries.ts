@@ -22,6 +22,7 @@ function* writeEntry(xics: Xics, block: IcsBlock, index: number, server: number,
   block.server[index] = server;
   block.priority[index] = priority;
   block.savedPriority[index] = saved;
+  yield* block.reach(index);
   if (priority === MASKED) return false;
   const isHeldBack = (yield* block.maskedPending.has(index)) || (yield* block.resend.has(index));
   if (!isHeldBack) return false;

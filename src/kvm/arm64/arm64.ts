@@ -123,7 +123,7 @@ export class Arm64Vm implements VmArch {
     return this.armIrqchip !== null && this.armIrqchip.isInitialized;
   }
 
-  allowsIrqfd(): number {
+  *allowsIrqfd(): Step<number> {
     return 0;
   }
 

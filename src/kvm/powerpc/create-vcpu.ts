@@ -1,5 +1,6 @@
 import type { Step } from "../../sim/step.js";
 import type { VcpuFactory } from "../create-vcpu.js";
+import { EINVAL } from "../../uapi/errno.js";
 import { MAX_PPC_VCPU_IDS, PPC_VCPU_MMAP_SIZE, type PpcVm } from "./powerpc.js";
 import { PpcVcpuFile } from "./vcpu-ioctl.js";
 import { PpcVcpu } from "./vcpu.js";
@@ -12,8 +13,9 @@ export class PpcVcpus implements VcpuFactory {
 
   constructor(private readonly arch: PpcVm) {}
 
-  refusal(): number {
-    return 0;
+  /** One that could not be connected to the controller of KVM_CREATE_IRQCHIP_ARGS. */
+  refusal(_vm: Vm, id: number): number {
+    return this.arch.connectsAll && !this.arch.canConnect(id) ? -EINVAL : 0;
   }
 
   *make(vm: Vm, id: number): Step<PpcVcpuFile | number> {

@@ -1,9 +1,9 @@
-import { MPIC_20, MPIC_42, MPIC_SOURCES, type MpicModel, type MpicProfile } from "../../irqchip/mpic/constants.js";
+import { MPIC_20, MPIC_42, MPIC_CPUS, MPIC_SOURCES, type MpicModel, type MpicProfile } from "../../irqchip/mpic/constants.js";
 import type { KvmDeviceOps } from "../../irqchip/contract.js";
 import type { MpicDevice } from "../../irqchip/mpic/device.js";
 import type { SourceController } from "../../irqchip/sources.js";
 import type { Step } from "../../sim/step.js";
-import { EINVAL, ENXIO, EWOULDBLOCK } from "../../uapi/errno.js";
+import { EEXIST, EINVAL, ENXIO, EWOULDBLOCK } from "../../uapi/errno.js";
 import * as K from "../../uapi/kvm.js";
 import { KVM_CAP_IRQCHIP_ARGS, KVM_IRQCHIP_TYPE_MPIC_20, KVM_IRQCHIP_TYPE_MPIC_42 } from "../../uapi/powerpc.js";
 import type { IrqLine, VmIoctl } from "../arch.js";
@@ -51,6 +51,10 @@ export class E500Vm extends PpcVm {
 
   override get mpicDevice(): MpicDevice | null {
     return this.device;
+  }
+
+  override get hasProxy(): boolean {
+    return true;
   }
 
   get profile(): MpicProfile {
@@ -112,12 +116,24 @@ export class E500Vm extends PpcVm {
     if (model === null || param !== 0) return -EINVAL;
     const { vm } = this;
     yield* vm.lock.lock();
-    const device = yield* createMpic(this, model);
-    let result = typeof device === "number" ? device : 0;
-    this.connectsAll ||= result === 0;
-    for (let i = 0; i < this.vcpus.length && result === 0; i++) result = yield* this.connectCreated(this.vcpus[i]);
+    const result = yield* this.createMpicForAll(model);
     yield* vm.lock.unlock();
     return result;
+  }
+
+  /** kvm.lock held. All that can refuse it is looked at first: nothing is left behind. */
+  private *createMpicForAll(model: MpicModel): Step<number> {
+    if (this.hasIrqchip()) return -EEXIST;
+    if (this.vcpus.some(({ id }) => !this.canConnect(id))) return -EINVAL;
+    const device = yield* createMpic(this, model);
+    if (typeof device === "number") return device;
+    this.connectsAll = true;
+    for (let i = 0; i < this.vcpus.length; i++) yield* this.connectCreated(this.vcpus[i]);
+    return 0;
+  }
+
+  override canConnect(id: number): boolean {
+    return id < MPIC_CPUS;
   }
 
   override *connectCreated(vcpu: PpcVcpu): Step<number> {

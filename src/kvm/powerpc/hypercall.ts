@@ -1,4 +1,5 @@
 import { H_HARDWARE } from "../../irqchip/xics/constants.js";
+import type { HypercallRegisters } from "../../irqchip/xics/contract.js";
 import { isXicsHypercall, virtualHypercall } from "../../irqchip/xics/hypercalls.js";
 import { RTAS_ARGS, RTAS_MAX_ARGS, RTAS_WORDS } from "../../irqchip/xics/rtas.js";
 import { Ev } from "../../sim/event.js";
@@ -20,9 +21,12 @@ const REAL_ADDRESS_HI = 0x0fff_ffff;
 const TWO32 = 0x1_0000_0000;
 const PAPR_ARGS = 9;
 
+/** r3 as a number, -1 where it has bits above 31: no hypercall that the kernel knows has. */
+export const hypercallNumber = ({ lo, hi }: HypercallRegisters): number => (hi[3] === 0 ? lo[3] >>> 0 : -1);
+
 export function* handleHypercall(vcpu: PpcVcpu): Step<number> {
   const { regs, vm } = vcpu;
-  const number = regs.lo[3] >>> 0;
+  const number = hypercallNumber(regs);
   vcpu.stat.hypercallExits++;
   if (number === H_CEDE) return cede(vcpu);
   if (number === H_RTAS) return yield* handleRtas(vcpu);

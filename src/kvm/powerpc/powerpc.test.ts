@@ -7,6 +7,7 @@ import { H_CPPR, H_EOI, H_XIRR } from "../../irqchip/xics/constants.js";
 import { run, type Step } from "../../sim/step.js";
 import { EINVAL, ENOTTY } from "../../uapi/errno.js";
 import * as K from "../../uapi/kvm.js";
+import { KVM_INTERRUPT_SET, KVM_INTERRUPT_SET_LEVEL, KVM_INTERRUPT_UNSET } from "../../uapi/powerpc.js";
 import { PpcE500 } from "./e500.js";
 import { EXTERNAL_VECTOR, PpcExit, type PpcGuestCpu } from "./guest.js";
 import { H_CEDE } from "./hypercall.js";
@@ -147,6 +148,88 @@ class OnceThread extends VcpuThread {
     return false;
   }
 }
+
+/** Spins with external interrupts enabled or not; what its handler finds in EPR is noted, and that is the end of it. */
+class ProxyGuest implements PpcGuestCpu {
+  readonly found: number[] = [];
+
+  *run(vcpu: PpcVcpu): Step<PpcExit> {
+    const { regs } = vcpu;
+    if (regs.pc === HANDLER) {
+      this.found.push(regs.epr);
+      regs.interruptReturn();
+    }
+    const isInterrupted = yield* vcpu.isInterrupted();
+    if (isInterrupted) return PpcExit.EXTERNAL;
+    vcpu.takeExternal();
+    return regs.pc === HANDLER ? PpcExit.EXTERNAL : PpcExit.IDLE;
+  }
+}
+
+describe("an e500 whose controller is user space's (mpic.md 5.9)", () => {
+  function proxy(enables: boolean) {
+    const m = new KvmMachine({ arch: new PpcE500(), host: (sim) => new PpcModule(new XicsHost(sim, new PhysicalXics(2))) });
+    const vm = m.createVm();
+    const fd = m.ioctl(vm, K.KVM_CREATE_VCPU, 0);
+    const file = m.process.file(fd);
+    if (!(file instanceof PpcVcpuFile)) throw new Error("no vCPU");
+    const { vcpu } = file;
+    const guest = new ProxyGuest();
+    vcpu.guest = guest;
+    vcpu.regs.isEnabled = true;
+    const enable = (flag: number): number =>
+      m.ioctlOn(fd, K.KVM_ENABLE_CAP, K.kvm_enable_cap, (view) => {
+        K.kvm_enable_cap.cap.set(view, K.KVM_CAP_PPC_EPR);
+        K.kvm_enable_cap.args[0].setNumber(view, flag);
+      });
+    if (enables) expect(enable(1)).toBe(0);
+    const thread = new OnceThread(vcpu, m.process, fd, 1); // not on the CPU of whoever interrupts
+    const enter = (): number | null => {
+      thread.result = null;
+      m.sim.wake(thread, 0);
+      m.settle();
+      return thread.result;
+    };
+    const interrupt = (level: number): number => m.ioctlOn(fd, K.KVM_INTERRUPT, K.kvm_interrupt, (view) => K.kvm_interrupt.irq.set(view, level));
+    const { memory } = m.process;
+    const reason = (): number => memory.getU32(vcpu.runAddress + K.kvm_run.exit_reason.offset);
+    const answer = (vector: number): void => memory.setU32(vcpu.runAddress + K.kvm_run.epr.epr.offset, vector);
+    return { vcpu, guest, thread, enter, interrupt, reason, answer, enable };
+  }
+
+  it("each external interrupt that the guest takes exits with KVM_EXIT_EPR; the next KVM_RUN shows it the vector", () => {
+    const { vcpu, guest, thread, enter, interrupt, reason, answer } = proxy(true);
+    expect([enter(), interrupt(KVM_INTERRUPT_SET)]).toEqual([null, 0]); // while it runs
+    expect([thread.result, reason(), vcpu.regs.pc, guest.found]).toEqual([0, K.KVM_EXIT_EPR, HANDLER, []]);
+    answer(0x77);
+    expect([enter(), guest.found, vcpu.external]).toEqual([null, [0x77], false]);
+  });
+
+  it("one that waits exits as the guest enables interrupts; a level stays until it is lowered", () => {
+    const { vcpu, guest, thread, enter, interrupt, reason, answer } = proxy(true);
+    vcpu.regs.isEnabled = false;
+    interrupt(KVM_INTERRUPT_SET_LEVEL);
+    expect([enter(), guest.found]).toEqual([null, []]);
+    vcpu.regs.isEnabled = true;
+    expect([interrupt(KVM_INTERRUPT_SET_LEVEL), thread.result, reason()]).toEqual([0, 0, K.KVM_EXIT_EPR]);
+    answer(0x78);
+    expect([enter(), reason(), guest.found, vcpu.external]).toEqual([0, K.KVM_EXIT_EPR, [0x78], true]);
+    interrupt(KVM_INTERRUPT_UNSET);
+    answer(0x79);
+    expect([enter(), guest.found]).toEqual([null, [0x78, 0x79]]);
+  });
+
+  it("not enabled, or disabled again, the guest takes it without an exit", () => {
+    const { vcpu, guest, thread, enter, interrupt, enable } = proxy(true);
+    expect(enable(0)).toBe(0);
+    enter();
+    interrupt(KVM_INTERRUPT_SET);
+    expect([thread.result, guest.found, vcpu.stat.externals]).toEqual([null, [0], 1]);
+    const bare = proxy(false);
+    bare.interrupt(KVM_INTERRUPT_SET);
+    expect([bare.enter(), bare.guest.found]).toEqual([null, [0]]);
+  });
+});
 
 describe("a guest of an e500", () => {
   it("reads the MPIC in the kernel, and what nobody has in user space, in its own order of bytes", () => {

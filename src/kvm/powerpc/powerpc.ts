@@ -9,7 +9,7 @@ import type { Xics } from "../../irqchip/xics/xics.js";
 import type { Process } from "../../host/process.js";
 import { UserArgument } from "../../host/user-argument.js";
 import type { Step } from "../../sim/step.js";
-import { EEXIST, EFAULT, EINVAL, ENOTTY, ENXIO } from "../../uapi/errno.js";
+import { EFAULT, EINVAL, ENOTTY, ENXIO } from "../../uapi/errno.js";
 import * as K from "../../uapi/kvm.js";
 import type { Arch, BypassHooks, IrqForwarding, IrqLine, VmArch, VmIoctl } from "../arch.js";
 import type { KvmDeviceType } from "../device.js";
@@ -29,6 +29,8 @@ const MEMSLOTS = 512;
 export interface PpcOptions {
   /** HV's real mode: hypercalls of the interrupt controller are served without an exit where they can be (xics.md 14). Default false. */
   readonly realMode?: boolean;
+  /** Refuses by EINVAL what KVM takes and what no VMM can mean: an irqfd of a level source that does not resample (xics.md R21). Default false. */
+  readonly strict?: boolean;
   /** Of an e500's controller (mpic.md 12). Default "strict", as KVM has it. */
   readonly mpicProfile?: MpicProfile;
 }
@@ -118,6 +120,10 @@ export class PpcVm implements VmArch {
     return this.arch.options.realMode ?? false;
   }
 
+  private get isStrict(): boolean {
+    return this.arch.options.strict ?? false;
+  }
+
   /** What connects a vCPU to its controller. */
   get controllerCapability(): number {
     return K.KVM_CAP_IRQ_XICS;
@@ -129,6 +135,11 @@ export class PpcVm implements VmArch {
 
   enableCapability(): number {
     return -EINVAL;
+  }
+
+  /** KVM_CAP_PPC_EPR: can user space give the vectors of an external proxy? */
+  get hasProxy(): boolean {
+    return false;
   }
 
   /** What tells an MPIC's vCPU its number; null without one. */
@@ -144,8 +155,12 @@ export class PpcVm implements VmArch {
     return this.hasIrqchip();
   }
 
-  allowsIrqfd(): number {
-    return 0;
+  /** In strict mode an irqfd of a level must be a resampling one (R21). */
+  *allowsIrqfd(isResampling: boolean, gsi: number): Step<number> {
+    const { xics } = this;
+    if (isResampling || xics === null || !this.isStrict) return 0;
+    const isLevel = yield* xics.isLevel(gsi);
+    return isLevel ? -EINVAL : 0;
   }
 
   allowsRouting(): boolean {
@@ -195,12 +210,23 @@ export class PpcVm implements VmArch {
     if (type !== KVM_IRQCHIP_TYPE_XICS || param !== 0) return -EINVAL;
     const { vm } = this;
     yield* vm.lock.lock();
-    const device = createXics(this);
-    let result = typeof device === "number" ? -EEXIST : 0;
-    this.connectsAll ||= result === 0;
-    for (let i = 0; i < this.vcpus.length && result === 0; i++) result = yield* this.connectCreated(this.vcpus[i]);
+    const result = yield* this.createForAll();
     yield* vm.lock.unlock();
     return result;
+  }
+
+  /** kvm.lock held; a vCPU's id is a free number of a fresh controller. */
+  private *createForAll(): Step<number> {
+    const device = createXics(this);
+    if (typeof device === "number") return device;
+    this.connectsAll = true;
+    for (let i = 0; i < this.vcpus.length; i++) yield* this.connectCreated(this.vcpus[i]);
+    return 0;
+  }
+
+  /** May a vCPU of this id be connected to the controller that the proposal makes? */
+  canConnect(_id: number): boolean {
+    return true;
   }
 
   /** A vCPU of a VM whose controller the proposal made: 0, or a negative errno. */
@@ -229,8 +255,8 @@ function* defineToken(vm: Vm, process: Process, address: number): Step<number> {
   const bytes = K.kvm_rtas_token_args.name_.slice(TOKEN.view);
   const end = bytes.indexOf(0);
   const name = String.fromCharCode(...bytes.subarray(0, end < 0 ? bytes.length : end));
-  const token = K.kvm_rtas_token_args.token.getNumber(TOKEN.view);
-  return yield* archOfPpc(vm).rtas.define(name, token);
+  const { token } = K.kvm_rtas_token_args;
+  return yield* archOfPpc(vm).rtas.define(name, token.lo(TOKEN.view), token.hi(TOKEN.view));
 }
 
 /** Not built into a kernel whose routes are the identity. */

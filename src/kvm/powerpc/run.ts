@@ -2,6 +2,7 @@ import { reads, writes } from "../../sim/access.js";
 import type { Step } from "../../sim/step.js";
 import { EIO, ENOSYS } from "../../uapi/errno.js";
 import { haltVcpu, sleepVcpu } from "../halt.js";
+import { askForVector } from "./epr.js";
 import { PpcExit } from "./guest.js";
 import { handleHypercall } from "./hypercall.js";
 import { handlePpcMmio } from "./mmio.js";
@@ -24,7 +25,8 @@ export function* beforePpcEntry(vcpu: PpcVcpu): Step<number> {
       return yield* sleepVcpu(vcpu);
     }
   }
-  return vcpu.hasCeded ? yield* haltVcpu(vcpu) : CONTINUE;
+  if (vcpu.hasCeded) return yield* haltVcpu(vcpu);
+  return vcpu.asksForVector ? yield* askForVector(vcpu) : CONTINUE;
 }
 
 /** The end of a ceded vCPU's wait: by an interrupt, or by a signal, which leaves it ceded. */

@@ -5,7 +5,7 @@ import { readIcpWord, writeIcpWord } from "../../irqchip/xics/device.js";
 import type { Step } from "../../sim/step.js";
 import { EBADF, EFAULT, EINVAL, ENXIO } from "../../uapi/errno.js";
 import * as K from "../../uapi/kvm.js";
-import { KVM_GET_REGS, KVM_REG_PPC_ICP_STATE_HI, KVM_REG_PPC_ICP_STATE_LO, kvm_regs, KVM_SET_REGS, MSR_EE } from "../../uapi/powerpc.js";
+import { KVM_GET_REGS, KVM_INTERRUPT_SET_LEVEL, KVM_INTERRUPT_UNSET, KVM_REG_PPC_ICP_STATE_HI, KVM_REG_PPC_ICP_STATE_LO, kvm_regs, KVM_SET_REGS, MSR_EE } from "../../uapi/powerpc.js";
 import { KvmDeviceFile } from "../device.js";
 import type { PpcVcpu } from "./vcpu.js";
 import { connectMpic } from "./mpic.js";
@@ -17,6 +17,7 @@ const ENABLE_CAP = new UserArgument(K.kvm_enable_cap.size);
 const ONE_REG = new UserArgument(K.kvm_one_reg.size);
 const U64 = new UserArgument(8);
 const REGS = new UserArgument(kvm_regs.size);
+const INTERRUPT = new UserArgument(K.kvm_interrupt.size);
 const MP_STATE = new UserArgument(K.kvm_mp_state.size);
 
 /** The descriptor of a vCPU on POWER. */
@@ -25,15 +26,17 @@ export class PpcVcpuFile extends VcpuDescriptor {
     super();
   }
 
-  /** KVM_SET_ONE_REG, too, keeps the vCPU out of its guest: its owner alone changes a CPPR, and compares without a transaction (R25). */
+  /** KVM_INTERRUPT is for a vCPU that runs. KVM_SET_ONE_REG, too, keeps the vCPU out of its guest: its owner alone changes a CPPR, and compares without a transaction (R25). */
   override *ioctl(process: Process, request: number, argument: number): Step<number> {
-    const isUnlocked = request === K.KVM_SET_ONE_REG && this.vcpu.vm.hazards.oneRegUnlocked;
-    return isUnlocked ? yield* this.dispatch(process, request, argument) : yield* super.ioctl(process, request, argument);
+    const isUnlocked = request === K.KVM_INTERRUPT || (request === K.KVM_SET_ONE_REG && this.vcpu.vm.hazards.oneRegUnlocked);
+    return isUnlocked && this.vcpu.vm.admits(process) >= 0 ? yield* this.dispatch(process, request, argument) : yield* super.ioctl(process, request, argument);
   }
 
   protected override *dispatch(process: Process, request: number, argument: number): Step<number> {
     const { vcpu } = this;
     switch (request) {
+      case K.KVM_INTERRUPT:
+        return yield* interrupt(vcpu, process, argument);
       case K.KVM_ENABLE_CAP:
         return yield* enableCap(vcpu, process, argument);
       case K.KVM_GET_ONE_REG:
@@ -54,6 +57,15 @@ export class PpcVcpuFile extends VcpuDescriptor {
         return -EINVAL;
     }
   }
+}
+
+/** KVM_INTERRUPT: an external interrupt of user space's controller; whatever is not UNSET raises, and SET_LEVEL stays until UNSET. */
+function* interrupt(vcpu: PpcVcpu, process: Process, argument: number): Step<number> {
+  if (!INTERRUPT.copyIn(process, argument)) return -EFAULT;
+  const level = K.kvm_interrupt.irq.get(INTERRUPT.view);
+  if (level === KVM_INTERRUPT_UNSET) yield* vcpu.lowerExternal();
+  else yield* vcpu.interrupt(level !== KVM_INTERRUPT_SET_LEVEL);
+  return 0;
 }
 
 /** What is modelled of them: general registers, program counter, EE of MSR and of what an interrupt saved. The rest reads as 0. */
@@ -86,6 +98,10 @@ function* enableCap(vcpu: PpcVcpu, process: Process, argument: number): Step<num
   const { cap, flags, args } = K.kvm_enable_cap;
   if (flags.get(ENABLE_CAP.view) !== 0) return -EINVAL;
   const capability = cap.get(ENABLE_CAP.view);
+  if (capability === K.KVM_CAP_PPC_EPR && vcpu.arch.hasProxy) {
+    vcpu.asksForVector = args[0].lo(ENABLE_CAP.view) !== 0 || args[0].hi(ENABLE_CAP.view) !== 0;
+    return 0;
+  }
   if (capability !== vcpu.arch.controllerCapability) return -EINVAL;
   const server = args[1].lo(ENABLE_CAP.view);
   const file = process.file(args[0].lo(ENABLE_CAP.view));

@@ -11,7 +11,8 @@ import type { Step } from "../../sim/step.js";
 import { EINVAL } from "../../uapi/errno.js";
 import { kick } from "../kick.js";
 import { EXTERNAL_VECTOR, PPC_EXIT_NAMES, PpcExit, type PpcGuestCpu, PpcRegisters, PpcTrap } from "./guest.js";
-import { completeHypercall } from "./hypercall.js";
+import { completeHypercall, hypercallNumber } from "./hypercall.js";
+import { completeEpr } from "./epr.js";
 import { completePpcMmio } from "./mmio.js";
 import { takeProxied } from "./mpic.js";
 import { beforePpcEntry, endCede, handlePpcExit } from "./run.js";
@@ -72,6 +73,12 @@ export class PpcVcpu extends VcpuCore implements XicsVcpu, MpicVcpu {
   external = false;
   /** What the processor has of it while the guest runs (LPCR[MER]). */
   private isShown = false;
+  /** Externals of KVM_INTERRUPT_SET end as they are taken; those of controllers and of SET_LEVEL stay. */
+  private isPulse = false;
+  /** KVM_CAP_PPC_EPR: user space says the vector of each external interrupt, by KVM_EXIT_EPR (mpic.md 5.9). */
+  asksForVector = false;
+  /** KVM_EXIT_EPR was given to user space: its answer goes into EPR. */
+  isVectorNeeded = false;
   /** An access that user space completes is under way. */
   isMmioNeeded = false;
   hasCeded = false;
@@ -104,6 +111,23 @@ export class PpcVcpu extends VcpuCore implements XicsVcpu, MpicVcpu {
   *kickExternal(): Step<void> {
     yield* this.request(PpcRequest.EXTERNAL);
     yield* kick(this);
+  }
+
+  /** KVM_INTERRUPT, on a vCPU whose controller is user space's; with a pulse the request ends as it is taken. */
+  *interrupt(isPulse: boolean): Step<void> {
+    yield* this.raiseExternal();
+    this.isPulse = isPulse;
+    yield* this.kickExternal();
+  }
+
+  /** Takes the external interrupt on the way into the guest, where the vector is to come from user space. True: it was taken. */
+  *takeAskingForVector(): Step<boolean> {
+    if (!this.asksForVector || !this.regs.isEnabled) return false;
+    yield writes(this, "external");
+    if (!this.external) return false;
+    this.external = !this.isPulse;
+    this.deliverProxied(0);
+    return true;
   }
 
   showExternal(): void {
@@ -147,7 +171,7 @@ export class PpcVcpu extends VcpuCore implements XicsVcpu, MpicVcpu {
   /** sc 1 with the number in r3. True: real mode has served it; false: the guest exits with {@link PpcExit.SYSCALL}. */
   *hypercall(): Step<boolean> {
     const { realMode, regs, vm } = this;
-    const number = regs.lo[3] >>> 0;
+    const number = hypercallNumber(regs);
     if (realMode === null || !realMode.handles(number)) return false;
     vm.sim.charge(Cost.guestAccess);
     const status = yield* realMode.hypercall(number, regs);
@@ -170,6 +194,7 @@ export class PpcVcpu extends VcpuCore implements XicsVcpu, MpicVcpu {
   override completeExit(): void {
     completeHypercall(this);
     completePpcMmio(this);
+    completeEpr(this);
   }
 
   override *beforeEntry(): Step<number> {
@@ -178,8 +203,26 @@ export class PpcVcpu extends VcpuCore implements XicsVcpu, MpicVcpu {
 
   override *flush(): Step<void> {
     yield reads(this, "external");
-    this.isShown = this.external;
+    this.isShown = this.external && !this.asksForVector;
+    if (this.isShown && this.isPulse && this.regs.isEnabled) yield* this.takePulse();
     if (this.mpicCpu >= 0 && this.isShown && this.regs.isEnabled) yield* takeProxied(this);
+  }
+
+  /** What KVM_INTERRUPT_SET raised is delivered as the guest is entered, and over. */
+  private *takePulse(): Step<void> {
+    yield* this.lowerExternal();
+    this.isPulse = false;
+    this.stat.externals++;
+    this.regs.deliver(EXTERNAL_VECTOR);
+  }
+
+  /** The guest leaves, too, when it enables interrupts while one waits whose vector is user space's. */
+  override *isInterrupted(): Step<boolean> {
+    if (this.asksForVector && this.regs.isEnabled) {
+      yield reads(this, "external");
+      if (this.external) return true;
+    }
+    return yield* super.isInterrupted();
   }
 
   /** The processor delivers what KVM acknowledged for it (mpic.md 5.9). */

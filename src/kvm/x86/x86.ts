@@ -198,7 +198,7 @@ export class X86Vm implements VmArch, X86IrqchipVm {
   }
 
   /** Resampling needs the acknowledge of the full irqchip (kvm-irq-core.md 2.3, AS4). */
-  allowsIrqfd(isResampling: boolean): number {
+  *allowsIrqfd(isResampling: boolean): Step<number> {
     if (this.irqchipMode === "full") return 0;
     return this.irqchipMode === "split" && !isResampling ? 0 : -EINVAL;
   }
