@@ -4,6 +4,7 @@ import { soakIts } from "./soak/its.js";
 import { soakExplore } from "./soak/explore.js";
 import { soakVfio } from "./soak/vfio.js";
 import { soakXics } from "./soak/xics.js";
+import { soakXicsOrders } from "./soak/xics-orders.js";
 
-const parts = [await soakBoards(), await soakIts(), await soakVfio(), await soakXics(), await soakExplore()];
+const parts = [await soakBoards(), await soakIts(), await soakVfio(), await soakXics(), await soakXicsOrders(), await soakExplore()];
 process.exitCode = parts.every(Boolean) ? 0 : 1;

@@ -1,5 +1,6 @@
 // A hostile guest and a hostile VMM of the XICS, 300,000 calls: `node tools/soak/xics.js [CALLS] [SEED]` (after a build).
 import { fileURLToPath } from "node:url";
+import { countsOf } from "./counts.js";
 
 /** Runs and prints the counts; the result is true when every call answered what is specified and no refusal changed anything. */
 export async function soakXics(calls = 300_000, seed = 1) {
@@ -15,6 +16,6 @@ export async function soakXics(calls = 300_000, seed = 1) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const [calls, seed] = process.argv.slice(2);
-  process.exitCode = (await soakXics(calls ? Number(calls) : undefined, seed ? Number(seed) : undefined)) ? 0 : 1;
+  const [calls, seed] = countsOf(process.argv.slice(2), "node tools/soak/xics.js [CALLS] [SEED]");
+  process.exitCode = (await soakXics(calls, seed)) ? 0 : 1;
 }
