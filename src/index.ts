@@ -149,6 +149,7 @@ export { VfioXenPciDriver } from "./vfio/backends/xen/driver.js";
 export { SpaprBackend } from "./vfio/iommu/spapr.js";
 export { Type1Backend } from "./vfio/iommu/type1.js";
 export { XenIommuBackend } from "./vfio/iommu/xen.js";
+export { DeviceGate } from "./vfio/migration/device-gate.js";
 export { DmaLog, LoggedDma } from "./vfio/migration/dma-log.js";
 export { BROKEN, type MigrationDriver } from "./vfio/migration/migration.js";
 export { draft2011 } from "./vfio/draft2011/group-file.js";

@@ -248,6 +248,12 @@ export class AddressSpace {
     this.setU32(address + 4, Math.floor(value / 0x100000000));
   }
 
+  /** A string of ASCII letters, and the NUL that ends it. */
+  setText(address: number, text: string): void {
+    for (let i = 0; i < text.length; i++) this.setU8(address + i, text.charCodeAt(i));
+    this.setU8(address + text.length, 0);
+  }
+
   private view(address: number): DataView {
     const page = Math.floor(address / PAGE);
     if (page === this.lastPage) return this.lastView;

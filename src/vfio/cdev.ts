@@ -78,7 +78,7 @@ export class VfioCdevFile extends VfioDeviceFile {
   }
 
   override *write(process: Process, address: number, length: number, offset: number | null): Step<number> {
-    return offset === null || this.bound === null ? -EINVAL : yield* this.device.write(process, address, length, offset);
+    return offset === null || this.bound === null ? -EINVAL : yield* this.device.writeUnlessStopped(process, address, length, offset);
   }
 
   override *mmap(process: Process, length: number, offset: number, isShared: boolean): Step<number> {

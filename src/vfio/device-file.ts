@@ -25,7 +25,7 @@ export class VfioDevicePathFile extends VfioDeviceFile {
   }
 
   override *write(process: Process, address: number, length: number, offset: number | null): Step<number> {
-    return offset === null ? -EINVAL : yield* this.device.write(process, address, length, offset);
+    return offset === null ? -EINVAL : yield* this.device.writeUnlessStopped(process, address, length, offset);
   }
 
   override *mmap(process: Process, length: number, offset: number, isShared: boolean): Step<number> {

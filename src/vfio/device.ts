@@ -6,7 +6,7 @@ import { Lifetime } from "../sim/lifetime.js";
 import type { Mutex } from "../sim/lock.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
-import { EINVAL, ENOTTY } from "../uapi/errno.js";
+import { EINVAL, EIO, ENOTTY } from "../uapi/errno.js";
 import { VFIO_DEVICE_FEATURE } from "../uapi/vfio.js";
 import type { VfioCdevFile } from "./cdev.js";
 import type { ForwardableIrq, ForwardingDevice } from "./contract.js";
@@ -105,6 +105,16 @@ export abstract class VfioDevice implements ForwardingDevice {
 
   *write(_process: Process, _address: number, _length: number, _offset: number): Step<number> {
     return -EINVAL;
+  }
+
+  /** write(2), which a migration may keep out: {@link write}'s result, or -EIO. */
+  *writeUnlessStopped(process: Process, address: number, length: number, offset: number): Step<number> {
+    const { migration } = this;
+    if (migration === null || length === 0) return yield* this.write(process, address, length, offset);
+    if (!(yield* migration.beginWrite())) return -EIO;
+    const result = yield* this.write(process, address, length, offset);
+    yield* migration.endWrite();
+    return result;
   }
 
   *mmap(_process: Process, _length: number, _offset: number, _isShared: boolean): Step<number> {

@@ -308,7 +308,7 @@ describe("binding", () => {
       yield* world.process.close(d);
       return 0;
     });
-    for (let i = 0; i < 13; i++) world.process.memory.setU8(0x3000 + i, `${world.A.name}\0`.charCodeAt(i));
+    world.process.memory.setText(0x3000, world.A.name);
     world.sim.wake(user, 25e9);
     world.sim.wake(unbind, 0);
     world.settle();

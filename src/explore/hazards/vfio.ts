@@ -4,6 +4,7 @@ import { forwardAgainstTrigger } from "../protocols/forwarding.js";
 import * as groups from "../protocols/vfio-groups.js";
 import * as intx from "../protocols/vfio-intx.js";
 import * as messages from "../protocols/vfio-messages.js";
+import * as migration from "../protocols/vfio-migration.js";
 import * as pci from "../protocols/vfio-pci.js";
 import { hangUpAgainstDisable } from "../protocols/vfio-platform.js";
 import { CasesOf, searched } from "./cases.js";
@@ -15,13 +16,18 @@ const NO_GAP = "One configuration cycle tells the condition, and until DisINTx i
 const BY_INSTANCE = "Mappings are the instance's, and the instance goes with the last group, whose file every device file holds: whoever is last, the end is the same.";
 const WHOLE_MAPPINGS = "Version 1 takes a mapping that begins in the range whole, and stops at one that begins before it: no call cuts one.";
 
+const SENT_BEFORE =
+  "The message left the device before it stopped; its handler on the host runs when it runs, and no change of state waits for it. Whoever migrates the guest looks at the device's eventfds once more after the stop, or keeps their counts for the other side.";
+
 const ONE_MESSAGE =
   "The vectors of MSI have one address, and it is vector 0's: free_irq of that one deactivates it, which writes zeros (msi_domain_deactivate, pci_msi_domain_write_msg), and the request that follows writes it anew. In between the function's messages go nowhere. MSI-X has an entry for each.";
 
-/** vfio.md 23, and of 6, 10.4 and 17.6 what races there. */
+/** vfio.md 23, and of 6, 10.4, 15 and 17.6 what races there. */
 export const VFIO_HAZARDS: readonly HazardCase[] = [
   V.race("6", "a device is bound by its own file while its group's is opened", groups.bindAgainstGroupOpen, "blockOutsideLock", 1),
   V.reproduced("10.4", "a message of MSI while vector 0 gets another eventfd", messages.replaceFirstVector, 1, ONE_MESSAGE),
+  V.race("15.3", "a register is written while its device is stopped for its migration", migration.stopAgainstWrite, "writeOutsideState", 1),
+  V.race("15.4", "a device writes while the log of its writes is read", migration.reportAgainstDma, "noteBeforeWrite", 1),
   V.trapIn("23.1", "another device's interrupt on the line of a masked INTx", intx.neighbourOnTheLine, "claimMasked", 1),
   V.trapIn("23.2", "an unmask while the pin is up", pci.resampleWhileAsserted, "forgetPending", 1),
   V.race("23.2", "an exclusive line is requested while its pin rises", intx.enableAgainstPin, "autoEnableLine", 2),
@@ -48,6 +54,8 @@ export const VFIO_HAZARDS: readonly HazardCase[] = [
   V.race("23.21", "a BAR goes away under an access", pci.memoryOffAgainstStore, "zapWithoutWait", 2),
   V.trapIn("23.22", "a reset of a function that sends messages", pci.resetAgainstMessage, "resetWithoutMessages", 1),
   V.trap("23.23", "a hot reset of what another process has open", "resetUnasked", 74, vectors.vector74),
+  V.race("23.24", "a device is stopped for its migration while it writes memory and interrupts", migration.stopAgainstDma, "stopWithoutDrain", 1),
+  V.reproduced("23.24", "the handler of a message that a device sent before it was stopped", migration.stopAgainstHandler, 1, SENT_BEFORE),
   V.trap("23.24", "the data file of a state that was left", "keepDataFile", 79, vectors.vector79),
   V.race("23.25", "an interrupt is forwarded while its trigger is installed", forwardAgainstTrigger, "forwardWhileSignalling", 2),
   V.trap("23.26", "everything is closed but KVM's reference", "trackWithoutReference", 106, vectors.vector106),

@@ -22,6 +22,7 @@ import * as routing from "./routing.js";
 import * as vfioGroups from "./vfio-groups.js";
 import * as vfioIntx from "./vfio-intx.js";
 import * as vfioMessages from "./vfio-messages.js";
+import * as vfioMigration from "./vfio-migration.js";
 import * as vfioPci from "./vfio-pci.js";
 import * as vfioPlatform from "./vfio-platform.js";
 import * as vpes from "./vpes.js";
@@ -58,6 +59,7 @@ const SUBJECTS = [
   vfioGroups,
   vfioIntx,
   vfioMessages,
+  vfioMigration,
   vfioPci,
   vfioPlatform,
   vgic,

@@ -69,7 +69,7 @@ export const unbindAgainstOpen: Protocol = {
     const { d, g } = stage.ready();
     stage.close(d);
     const { name } = stage.a;
-    for (let i = 0; i <= name.length; i++) stage.process.memory.setU8(ARGUMENT + i, i < name.length ? name.charCodeAt(i) : 0);
+    stage.process.memory.setText(ARGUMENT, name);
     const unbind = sysfsWrite("unbind", stage, `${VFIO_DRIVER}/unbind`, name);
     unbind.announceEnd();
     const user = new Thread("user", "user", () => openAndClose(stage, g, unbind));
@@ -189,7 +189,7 @@ export const leaveAgainstOpen: Protocol = {
     const { d, g } = stage.ready();
     stage.close(d);
     const { name } = stage.a;
-    for (let i = 0; i <= name.length; i++) stage.process.memory.setU8(ARGUMENT + i, i < name.length ? name.charCodeAt(i) : 0);
+    stage.process.memory.setText(ARGUMENT, name);
     const leave = new Thread("UNSET_CONTAINER", "user", () => stage.process.ioctl(g, uapi.VFIO_GROUP_UNSET_CONTAINER, 0));
     const open = new Thread("GET_DEVICE_FD", "user", () => stage.process.ioctl(g, uapi.VFIO_GROUP_GET_DEVICE_FD, ARGUMENT));
     return {

@@ -27,11 +27,8 @@ export const closeAgainstMessage: Protocol = {
   about: ["vfio_trigger", "irq_handler"],
   program(hazards): Program {
     const stage = new PciStage({ hazards });
-    const { d } = stage.ready();
     const E = stage.eventfd();
-    stage.configWrite(d, 4, 2, 6);
-    stage.setIrqs(d, MSI, EVENTFD | TRIGGER, 0, 1, E);
-    stage.machine.untraced();
+    const { d } = stage.messaging(MSI, E);
     const close = new QuietAfter("close", contextOf(stage, E), () => stage.process.close(d));
     const message = new Thread("device", "hardware", () => stage.A.fn.messages.send(0));
     const end = (): string | null => (close.isBroken ? "23.13: a signal after the close has returned" : null);
@@ -46,11 +43,8 @@ export const replaceFirstVector: Protocol = {
   about: ["vfio_trigger"],
   program(hazards): Program {
     const stage = new PciStage({ hazards });
-    const { d } = stage.ready();
     const E = [0, 1, 2, 3].map(() => stage.eventfd());
-    stage.configWrite(d, 4, 2, 6);
-    stage.setIrqs(d, MSI, EVENTFD | TRIGGER, 0, 4, ...E);
-    stage.machine.untraced();
+    const { d } = stage.messaging(MSI, ...E);
     const replace = new IrqCalls(stage, d).thread({ index: MSI, flags: EVENTFD | TRIGGER, fds: [stage.eventfd()] });
     const message = new Thread("device", "hardware", () => stage.A.fn.messages.send(3));
     const end = (): string | null => (stage.count(E[3]) === 1 ? null : "10.4: the message of a vector that nobody has touched is lost");
@@ -65,11 +59,8 @@ export const endAgainstMessage: Protocol = {
   about: ["vfio_trigger", "irq_handler"],
   program(hazards): Program {
     const stage = new PciStage({ hazards });
-    const { d } = stage.ready();
     const E = stage.eventfd();
-    stage.configWrite(d, 4, 2, 6);
-    stage.setIrqs(d, MSIX, EVENTFD | TRIGGER, 0, 1, E);
-    stage.machine.untraced();
+    const { d } = stage.messaging(MSIX, E);
     const device = new VfioDevice(stage.process, d, new Arguments(stage.process, 0x10_0000));
     const ending = new QuietAfter("end", contextOf(stage, E), () => device.disable(MSIX));
     const message = new Thread("device", "hardware", () => stage.A.fn.messages.send(0));

@@ -57,12 +57,8 @@ const masked = (hazards?: Partial<Hazards>): ReturnType<typeof wired> => wired(h
 /** MSI with one vector on E, bus mastering on. */
 function messaging(hazards?: Partial<Hazards>) {
   const stage = new PciStage({ hazards });
-  const fds = stage.ready();
   const E = stage.eventfd();
-  stage.configWrite(fds.d, 4, 2, 6);
-  stage.setIrqs(fds.d, MSI, EVENTFD | TRIGGER, 0, 1, E);
-  stage.machine.untraced();
-  return { stage, ...fds, E };
+  return { stage, ...stage.messaging(MSI, E), E };
 }
 
 /** 23.3 when nothing is under way. */
@@ -329,11 +325,8 @@ export const failingFirstBlock: Protocol = {
   about: ["vfio_trigger"],
   program(hazards): Program {
     const stage = new PciStage({ hazards });
-    const { d } = stage.ready();
     const E = [0, 1, 2, 3].map(() => stage.eventfd());
-    stage.configWrite(d, 4, 2, 6);
-    stage.setIrqs(d, MSIX, EVENTFD | TRIGGER, 0, 4, ...E);
-    stage.machine.untraced();
+    const { d } = stage.messaging(MSIX, ...E);
     const fail = new IrqCalls(stage, d).thread({ index: MSIX, flags: EVENTFD | TRIGGER, count: 2, fds: [stage.eventfd(), CLOSED] });
     const device = new Thread("device", "hardware", () => stage.A.fn.messages.send(3));
     const end = (): string | null => {
@@ -352,11 +345,8 @@ export const failingBlockAgainstMessages: Protocol = {
   about: ["vfio_trigger", "irq_handler"],
   program(hazards): Program {
     const stage = new PciStage({ hazards });
-    const { d } = stage.ready();
     const [E0, E1] = [stage.eventfd(), stage.eventfd()];
-    stage.configWrite(d, 4, 2, 6);
-    stage.setIrqs(d, MSI, EVENTFD | TRIGGER, 0, 4, E0, E1, -1, -1);
-    stage.machine.untraced();
+    const { d } = stage.messaging(MSI, E0, E1, -1, -1);
     const fail = new IrqCalls(stage, d).thread({ index: MSI, flags: EVENTFD | TRIGGER, start: 1, count: 2, fds: [E1, CLOSED] });
     const end = (): string | null => {
       const installed = stage.vfioA.irqs.msi.installed().join();

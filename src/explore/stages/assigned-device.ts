@@ -60,7 +60,7 @@ export class AssignedDevice {
     this.group = run(nodes.open(process, "/dev/vfio/12"));
     this.call(this.group, V.VFIO_GROUP_SET_CONTAINER, container);
     run(process.ioctl(container, V.VFIO_SET_IOMMU, V.VFIO_TYPE1v2_IOMMU));
-    for (let i = 0; i <= NAME.length; i++) process.memory.setU8(scratch + i, i < NAME.length ? NAME.charCodeAt(i) : 0);
+    process.memory.setText(scratch, NAME);
     this.fd = run(process.ioctl(this.group, V.VFIO_GROUP_GET_DEVICE_FD, scratch));
     if (this.fd < 0) throw new Error(`VFIO_GROUP_GET_DEVICE_FD: ${this.fd}`);
   }

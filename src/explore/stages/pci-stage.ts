@@ -1,4 +1,4 @@
-import { Pci } from "../../arch/pci/config-registers.js";
+import { Command, Pci } from "../../arch/pci/config-registers.js";
 import { type Capability, expressCapability, msiCapability, type MsixLayout, msixCapability, pmCapability } from "../../device/pci/capabilities.js";
 import type { Bar } from "../../device/pci/bar.js";
 import { PciFunction } from "../../device/pci/function.js";
@@ -164,6 +164,15 @@ export class PciStage extends VfioStage {
     this.setContainer(g, c);
     this.ioctl(c, uapi.VFIO_SET_IOMMU, type);
     return { c, g, d: this.deviceFd(g, this.A.name) };
+  }
+
+  /** {@link ready}, with A as bus master and vectors of an index from 0 on told to eventfds; nothing of it is traced. */
+  messaging(index: number, ...eventfds: number[]): { c: number; g: number; d: number } {
+    const fds = this.ready();
+    this.configWrite(fds.d, Pci.COMMAND, 2, Command.MEMORY | Command.MASTER);
+    this.setIrqs(fds.d, index, EVENTFD | TRIGGER, 0, eventfds.length, ...eventfds);
+    this.machine.untraced();
+    return fds;
   }
 
   override counters(): { drivers: number; openedFile: number; containerUsers: number } {

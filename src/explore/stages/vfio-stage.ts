@@ -170,7 +170,7 @@ export class VfioStage {
   }
 
   deviceFd(group: number, name: string, process = this.process): number {
-    for (let i = 0; i <= name.length; i++) process.memory.setU8(ARGUMENTS + i, i < name.length ? name.charCodeAt(i) : 0);
+    process.memory.setText(ARGUMENTS, name);
     return this.ioctl(group, uapi.VFIO_GROUP_GET_DEVICE_FD, ARGUMENTS, process);
   }
 

@@ -1,5 +1,6 @@
 import type { DmaPort } from "../../device/dma-port.js";
 import { guarded } from "../../sim/access.js";
+import type { Hazards } from "../../sim/hazards.js";
 import { Spinlock } from "../../sim/lock.js";
 import type { Sim } from "../../sim/sim.js";
 import type { Step } from "../../sim/step.js";
@@ -17,11 +18,13 @@ const PAGE_BITS = 12n;
 /** The log that a device keeps of what it writes by DMA (vfio.md 15.4), by pages of 4 KiB. */
 export class DmaLog {
   readonly lock: Spinlock;
+  readonly hazards: Hazards;
   private ranges: readonly LogRange[] | null = null;
   private readonly dirty = new Set<number>();
 
   constructor(sim: Sim) {
     this.lock = new Spinlock(sim, "vfio_device.log_lock");
+    this.hazards = sim.hazards;
   }
 
   /** -EINVAL where it logs already. */
@@ -71,7 +74,10 @@ export class DmaLog {
 }
 guarded(DmaLog, (log) => log.lock, "ranges", "dirty");
 
-/** A device's DMA past a log: what it writes is noted when it is written. */
+/**
+ * A device's DMA past a log, by pages, so that what was written in front of a fault is noted. Noted when it is written: a
+ * report in between misses it, and the next has it; the other way round it would be in none.
+ */
 export class LoggedDma implements DmaPort {
   constructor(
     private readonly port: DmaPort,
@@ -83,8 +89,14 @@ export class LoggedDma implements DmaPort {
   }
 
   *write(iova: number, from: Uint8Array): Step<boolean> {
-    const isDone = yield* this.port.write(iova, from);
-    if (isDone) yield* this.log.note(iova, from.length);
-    return isDone;
+    for (let done = 0; done < from.length; ) {
+      const at = iova + done;
+      const count = Math.min(from.length - done, PAGE - (at % PAGE));
+      if (this.log.hazards.noteBeforeWrite) yield* this.log.note(at, count);
+      if (!(yield* this.port.write(at, from.subarray(done, done + count)))) return false;
+      if (!this.log.hazards.noteBeforeWrite) yield* this.log.note(at, count);
+      done += count;
+    }
+    return true;
   }
 }

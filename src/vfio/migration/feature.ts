@@ -1,9 +1,10 @@
 import { UserArgument } from "../../host/user-argument.js";
 import type { Step } from "../../sim/step.js";
-import { EFAULT, EMFILE, ENOTTY } from "../../uapi/errno.js";
+import { EFAULT, EINVAL, EMFILE, ENOTTY } from "../../uapi/errno.js";
 import {
   VFIO_DEVICE_FEATURE_GET as GET,
   VFIO_DEVICE_FEATURE_SET as SET,
+  VFIO_MIGRATION_PRE_COPY,
   vfio_device_feature_mig_data_size,
   vfio_device_feature_mig_state,
   vfio_device_feature_migration,
@@ -70,9 +71,11 @@ export function* dataSize(device: VfioDevice, call: FeatureCall): Step<number> {
   return data.copyOut(call.process, call.address, size) ? 0 : -EFAULT;
 }
 
+/** MIG_PRECOPY_INFOv2: its user understands that PRE_COPY's initial bytes may begin anew, which those of virq's files never do. */
 export function* precopyInfoV2(device: VfioDevice, call: FeatureCall): Step<number> {
   const { migration } = device;
   if (migration === null) return -ENOTTY;
   const check = checkFeature(call, SET, 0);
-  return check <= 0 ? check : yield* migration.enablePrecopyInfoV2();
+  if (check <= 0) return check;
+  return (migration.flags & VFIO_MIGRATION_PRE_COPY) === 0 ? -EINVAL : 0;
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { CapId, Exp } from "../../arch/pci/config-registers.js";
 import { run, type Step } from "../../sim/step.js";
 import { E2BIG, EINVAL, EIO, ENODEV, ENOMSG, ENOTTY, EOVERFLOW } from "../../uapi/errno.js";
 import * as uapi from "../../uapi/vfio.js";
@@ -18,6 +19,7 @@ class Driver implements MigrationDriver {
   state = Uint8Array.of(1, 2, 3, 4);
   fails = 0;
   failsAt = -1;
+  resets = 0;
   constructor(readonly flags: number) {}
   *step(_from: number, to: number): Step<number> {
     if (to === this.failsAt) return this.fails;
@@ -32,16 +34,22 @@ class Driver implements MigrationDriver {
     this.state = state.slice();
     return true;
   }
+  *reset(): Step<void> {
+    this.resets++;
+  }
 }
 
 class MigrationStage extends PciStage {
   readonly d: number;
+  readonly g: number;
   constructor(
     readonly variant: Driver,
     log: DmaLog | null = null,
   ) {
     super({ vfio: { migration: (pci) => (pci.name === "0000:06:00.0" ? variant : null), dmaLog: () => log } });
-    this.d = this.ready().d;
+    const { d, g } = this.ready();
+    this.d = d;
+    this.g = g;
   }
   feature(flags: number, ...data: number[]): number {
     return this.call(this.d, uapi.VFIO_DEVICE_FEATURE, 8 + 4 * data.length, flags, ...data);
@@ -146,6 +154,23 @@ describe("migration of a device", () => {
     expect(world.readFile(fd)).toEqual([]);
   });
 
+  it("15.3: whatever resets the function has it run, and its files end: FLR, a hot reset, the close of the last file", () => {
+    const resets: readonly ((world: MigrationStage) => number)[] = [
+      (world) => world.configWrite(world.d, world.A.fn.capability(CapId.EXPRESS) + Exp.DEVCTL, 2, Exp.DEVCTL_FLR),
+      (world) => world.call(world.d, uapi.VFIO_DEVICE_PCI_HOT_RESET, 16, 0, 1, world.g),
+      (world) => {
+        world.close(world.d);
+        return world.deviceFd(world.g, world.A.name) === world.d ? 0 : -1;
+      },
+    ];
+    for (const reset of resets) {
+      const world = new MigrationStage(new Driver(ALL));
+      const [, fd] = world.set(PRE_COPY);
+      expect(reset(world)).toBeGreaterThanOrEqual(0);
+      expect([world.state, world.readFile(fd), world.variant.resets]).toEqual([RUNNING, -ENODEV, 1]);
+    }
+  });
+
   it("vector 81: a reset runs again, from RESUMING too", () => {
     const world = new MigrationStage(new Driver(ALL));
     const [, fd] = world.set(RESUMING);
@@ -245,7 +270,7 @@ describe("15.4: the log of a device's DMA", () => {
     const port = new LoggedDma({ *read(): Step<boolean> { return true; }, *write(iova: number): Step<boolean> { written.push(iova); return iova !== 0x1_4000; } }, log);
     for (const iova of [0x1_0ff0, 0x1_3000, 0x1_4000, 0x2_0000]) run(port.write(iova, new Uint8Array(32)));
     run(port.read(0x1_8000, new Uint8Array(4)));
-    expect(written).toHaveLength(4);
+    expect(written).toEqual([0x1_0ff0, 0x1_1000, 0x1_3000, 0x1_4000, 0x2_0000]);
     expect(report(world, 0x1_0000, 0x1_0000)).toEqual([0, 1, 3]);
     expect(report(world, 0x1_0000, 0x1_0000)).toEqual([]);
     run(port.write(0x1_3000, new Uint8Array(1)));
@@ -253,6 +278,17 @@ describe("15.4: the log of a device's DMA", () => {
     expect(report(world, 0, 0x1000, 2048)).toBe(-EINVAL);
     expect(report(world, 0, 0x1000, 12288)).toBe(-EINVAL);
     expect([world.feature(SET | 7), world.feature(SET | 7)]).toEqual([0, -EINVAL]);
+  });
+
+  it("of a write that faults it has what was written before, and it ends with the last file", () => {
+    const { world, log, start } = logging();
+    start(4096, [[0x1_0000, 0x1_0000]]);
+    const port = new LoggedDma({ *read(): Step<boolean> { return true; }, *write(iova: number): Step<boolean> { return iova < 0x1_1000; } }, log);
+    expect(run(port.write(0x1_0ffe, new Uint8Array(4)))).toBe(false);
+    expect(report(world, 0x1_0000, 0x1_0000)).toEqual([0]);
+    world.close(world.d);
+    expect(world.deviceFd(world.g, world.A.name)).toBe(world.d);
+    expect(report(world, 0x1_0000, 0x1_0000)).toBe(-EINVAL);
   });
 
   it("refuses a report past the end of the addresses", () => {

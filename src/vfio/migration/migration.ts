@@ -8,7 +8,6 @@ import {
   VFIO_DEVICE_STATE_RESUMING,
   VFIO_DEVICE_STATE_RUNNING,
   VFIO_DEVICE_STATE_STOP_COPY,
-  VFIO_MIGRATION_PRE_COPY,
 } from "../../uapi/vfio.js";
 import { type MigrationFile, ResumingFile, SavingFile } from "./data-file.js";
 import { isSaving, nextState } from "./states.js";
@@ -26,6 +25,8 @@ export interface MigrationDriver {
   save(): Step<Uint8Array>;
   /** False: no state of this device. */
   load(state: Uint8Array): Step<boolean>;
+  /** The device was reset, or closed: it runs as it does then. */
+  reset?(): Step<void>;
 }
 
 /** An arc that ends so leaves the device in ERROR; the errno is what is left. */
@@ -37,8 +38,6 @@ export class Migration {
   readonly lock: Mutex;
   private state = VFIO_DEVICE_STATE_RUNNING;
   private file: MigrationFile | null = null;
-  /** The user knows that PRE_COPY data may begin anew (MIG_PRECOPY_INFOv2). */
-  private hasPrecopyInfoV2 = false;
 
   constructor(
     private readonly sim: Sim,
@@ -109,12 +108,33 @@ export class Migration {
     this.file = null;
   }
 
-  /** A reset: RUNNING from wherever, and the files are of no use any more. */
+  /** A reset, and the end of the last file on the device: RUNNING from wherever, and the files are of no use any more. */
   *reset(): Step<void> {
     yield* this.lock.lock();
+    yield* this.resetInWrite();
+    yield* this.lock.unlock();
+  }
+
+  /** The same of a reset that the user wrote for, between {@link beginWrite} and {@link endWrite}. */
+  *resetInWrite(): Step<void> {
     this.state = VFIO_DEVICE_STATE_RUNNING;
     this.dropFile();
-    yield* this.lock.unlock();
+    if (this.driver.reset !== undefined) yield* this.driver.reset();
+  }
+
+  /**
+   * A write of the user's to the device: false in STOP_COPY, when it would be in no copy of the state (15.3, a choice of
+   * virq). True: the state stays as it is until {@link endWrite}.
+   */
+  *beginWrite(): Step<boolean> {
+    yield* this.lock.lock();
+    const mayWrite = this.state !== VFIO_DEVICE_STATE_STOP_COPY;
+    if (!mayWrite || this.sim.hazards.writeOutsideState) yield* this.lock.unlock();
+    return mayWrite;
+  }
+
+  *endWrite(): Step<void> {
+    if (!this.sim.hazards.writeOutsideState) yield* this.lock.unlock();
   }
 
   /** Bytes that STOP_COPY would give now. */
@@ -124,20 +144,5 @@ export class Migration {
     yield* this.lock.unlock();
     return length;
   }
-
-  *enablePrecopyInfoV2(): Step<number> {
-    if ((this.flags & VFIO_MIGRATION_PRE_COPY) === 0) return -EINVAL;
-    yield* this.lock.lock();
-    this.hasPrecopyInfoV2 = true;
-    yield* this.lock.unlock();
-    return 0;
-  }
-
-  *usesPrecopyInfoV2(): Step<boolean> {
-    yield* this.lock.lock();
-    const is = this.hasPrecopyInfoV2;
-    yield* this.lock.unlock();
-    return is;
-  }
 }
-guarded(Migration, (migration) => migration.lock, "state", "file", "hasPrecopyInfoV2");
+guarded(Migration, (migration) => migration.lock, "state", "file");

@@ -4,7 +4,7 @@ import type { Process } from "../../../host/process.js";
 import { guarded, reads, shared, writes } from "../../../sim/access.js";
 import { Mutex } from "../../../sim/lock.js";
 import type { Step } from "../../../sim/step.js";
-import { EAGAIN, EBUSY, EINVAL, EIO, ENOTTY } from "../../../uapi/errno.js";
+import { EAGAIN, EBUSY, EINVAL, ENOTTY } from "../../../uapi/errno.js";
 import {
   VFIO_DEVICE_GET_INFO,
   VFIO_DEVICE_GET_IRQ_INFO,
@@ -14,7 +14,6 @@ import {
   VFIO_DEVICE_PCI_HOT_RESET,
   VFIO_DEVICE_RESET,
   VFIO_DEVICE_SET_IRQS,
-  VFIO_DEVICE_STATE_STOP_COPY,
   VFIO_PCI_CONFIG_REGION_INDEX,
   VFIO_PCI_MSI_IRQ_INDEX,
   VFIO_PCI_ROM_REGION_INDEX,
@@ -209,6 +208,8 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
     if (this.saved !== null) yield* pci.restoreState(this.saved);
     this.saved = null;
     yield* pci.disable();
+    yield* this.wasReset();
+    if (this.dmaLog !== null) yield* this.dmaLog.stop();
     yield* this.resetSetWhenIdle();
     yield* this.irqs.releaseNotifiers();
   }
@@ -268,8 +269,13 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
     yield* this.changePowerState(0);
     const result = yield* this.pci.tryResetFunction();
     yield* this.unlockMemory();
-    if (result === 0 && this.migration !== null) yield* this.migration.reset();
+    if (result === 0) yield* this.wasReset();
     return result;
+  }
+
+  /** The function was reset, memory locks given back: it runs, whatever it was in. */
+  *wasReset(): Step<void> {
+    if (this.migration !== null) yield* this.migration.reset();
   }
 
   regionAt(index: number): BarRegion | null {
@@ -294,8 +300,6 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
     const position = offset % REGION_SHIFT;
     if (length === 0) return 0;
     yield* this.power.access();
-    // 15.3: what is written then would be in no copy of the state.
-    if (this.migration !== null && (yield* this.migration.currentState()) === VFIO_DEVICE_STATE_STOP_COPY) return -EIO;
     yield reads(this, "config");
     const { config } = this;
     if (index === VFIO_PCI_CONFIG_REGION_INDEX && config !== null) return yield* config.write(process, address, length, position);
@@ -370,6 +374,7 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
     yield* this.lockMemory(true);
     yield* this.pci.tryResetFunction();
     yield* this.unlockMemory();
+    if (this.migration !== null) yield* this.migration.resetInWrite();
   }
 
   *msiQmax(): Step<number> {

@@ -133,5 +133,6 @@ function* resetMembers(device: VfioPciDevice): Step<number> {
     }
   }
   while (locked-- > 0) yield* members[locked].unlockMemory();
+  for (let i = 0; i < members.length && result === 0; i++) yield* members[i].wasReset();
   return result;
 }
