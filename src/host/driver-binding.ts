@@ -3,10 +3,12 @@ import { Mutex } from "../sim/lock.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
 import { EBUSY, EEXIST, EINVAL, ENODEV, ENOENT, ERANGE } from "../uapi/errno.js";
-import { compatibleOf, type DynamicId, parseDynamicId, sameId } from "./dynamic-id.js";
+import { compatibleOf, coversId, type DynamicId, parseDynamicId, sameId } from "./dynamic-id.js";
 import type { IommuGroup } from "./iommu/group.js";
 
 const PAGE_SIZE = 4096;
+/** driver_data of every entry in a driver's table here. */
+const TABLE_DATA = 0;
 
 /** A driver of the host kernel. */
 export abstract class HostDriver {
@@ -31,6 +33,11 @@ export abstract class HostDriver {
 
   /** May block as long as the device is in use. */
   abstract remove(device: HostDevice): Step<void>;
+
+  /** An uncorrectable error of a device that it has: can it go on? */
+  *errorDetected(_device: HostDevice): Step<boolean> {
+    return false;
+  }
 
   /** Virtual functions are about to be made of a device that it has, or to go: 0, or -ENOENT for a driver that makes none. */
   *configureVirtualFunctions(): Step<number> {
@@ -186,11 +193,15 @@ export class Bus {
     return device === null ? -ENODEV : yield* device.detach(driver);
   }
 
-  /** D/new_id: 0 after probing what it fits, -EINVAL for no id, -EEXIST where the driver has it. */
+  /**
+   * D/new_id: 0 after probing what it fits, -EINVAL for no id, -EEXIST where the driver has what covers it, which seven fields
+   * are not asked, -EINVAL for data that no entry of the driver's table has.
+   */
   *newId(driver: HostDriver, text: string): Step<number> {
     const id = parseDynamicId(text);
     if (id === null) return -EINVAL;
-    if (driver.hasId(id) || driver.dynamicIds.some((each) => sameId(each, id))) return -EEXIST;
+    if (!id.hasAllFields && (driver.hasId(id) || driver.dynamicIds.some((each) => coversId(each, id)))) return -EEXIST;
+    if (id.driverData !== TABLE_DATA) return -EINVAL;
     driver.dynamicIds.push(id);
     for (let i = 0; i < this.devices.length; i++) {
       const device = this.devices[i];

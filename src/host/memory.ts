@@ -72,6 +72,11 @@ export class PinnedPages {
     return empty;
   }
 
+  /** Hardware needs them no longer. */
+  unpin(): void {
+    this.space.unpin(this);
+  }
+
   /** The process unmaps a range: its frames of it are the pin's alone from now on. */
   orphan(start: number, end: number, frames: ReadonlyMap<number, DataView>): void {
     if (end <= this.start || start >= this.start + this.length) return;

@@ -3,8 +3,10 @@ import { IommuGroup, SW_MSI_REGION } from "../host/iommu/group.js";
 import { Thread } from "../explore/stages/threads.js";
 import { PlatformDevice } from "../host/platform-device.js";
 import { run } from "../sim/step.js";
-import { EBUSY, EINVAL, ENODEV, ENOENT } from "../uapi/errno.js";
+import { EBUSY, EEXIST, EFAULT, EINVAL, ENODEV, ENOENT } from "../uapi/errno.js";
 import * as uapi from "../uapi/vfio.js";
+import { PciStage } from "../explore/stages/pci-stage.js";
+import { VfioPciDriver } from "./backends/pci/driver.js";
 import { Reset, VfioStage } from "../explore/stages/vfio-stage.js";
 
 const { VFIO_IRQ_SET_DATA_EVENTFD: EVENTFD, VFIO_IRQ_SET_ACTION_TRIGGER: TRIGGER } = uapi;
@@ -124,5 +126,33 @@ describe("unbinding a device in use (5.5)", () => {
     expect(world.open("/dev/vfio/12")).toBe(-ENODEV);
     world.write(`${BUS}/drivers_probe`, world.a.name);
     expect(world.open("/dev/vfio/12")).toBeGreaterThanOrEqual(0);
+  });
+});
+
+describe("functions of PCI and their drivers", () => {
+  it("2.1: new_id refuses what the driver covers, unless all seven fields are given, and data that no entry of its table has", () => {
+    const world = new PciStage();
+    const ids = (text: string): number => world.write("/sys/bus/pci/drivers/vfio-pci/new_id", text);
+    expect(ids("1234 2 ffffffff ffffffff 0 0 5")).toBe(-EINVAL);
+    expect([ids("1234 ffffffff"), ids("1234 2"), ids("0x1234 0x2")]).toEqual([13, -EEXIST, -EEXIST]);
+    for (let i = 0; i < 2; i++) expect(ids("1234 2 ffffffff ffffffff 0 0 0")).toBe(30);
+  });
+
+  it("1.1, 12.5: functions of one bus are reset together whichever VFIO drivers have them", () => {
+    const world = new PciStage();
+    const { d, g } = world.ready();
+    world.pciBus.addDriver(new VfioPciDriver(world.vfio, {}, "variant-vfio-pci"));
+    const path = `/sys/bus/pci/devices/${world.B.name}`;
+    world.write(`${path}/driver/unbind`, world.B.name);
+    world.write(`${path}/driver_override`, "variant-vfio-pci");
+    world.write("/sys/bus/pci/drivers_probe", world.B.name);
+    const { resets } = world.B.fn;
+    expect([world.call(d, uapi.VFIO_DEVICE_PCI_HOT_RESET, 16, 0, 1, g), world.B.fn.resets - resets]).toEqual([0, 1]);
+  });
+
+  it("6: BIND_IOMMUFD is for a device's own file, and copies its argument first", () => {
+    const world = new PciStage();
+    const { d } = world.ready();
+    expect([world.ioctl(d, uapi.VFIO_DEVICE_BIND_IOMMUFD, 0xdead_0000), world.call(d, uapi.VFIO_DEVICE_BIND_IOMMUFD, 16, 0, 0, 0)]).toEqual([-EFAULT, -EINVAL]);
   });
 });

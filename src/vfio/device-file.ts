@@ -1,7 +1,7 @@
 import type { Process } from "../host/process.js";
 import type { Step } from "../sim/step.js";
-import { EINVAL } from "../uapi/errno.js";
-import { VFIO_DEVICE_BIND_IOMMUFD } from "../uapi/vfio.js";
+import { EFAULT, EINVAL } from "../uapi/errno.js";
+import { VFIO_DEVICE_BIND_IOMMUFD, vfio_device_bind_iommufd } from "../uapi/vfio.js";
 import { VfioDeviceFile } from "./contract.js";
 import type { VfioDevice } from "./device.js";
 
@@ -16,7 +16,7 @@ export class VfioDevicePathFile extends VfioDeviceFile {
   }
 
   override *ioctl(process: Process, request: number, argument: number): Step<number> {
-    if (request === VFIO_DEVICE_BIND_IOMMUFD) return -EINVAL;
+    if (request === VFIO_DEVICE_BIND_IOMMUFD) return process.memory.isReadable(argument, vfio_device_bind_iommufd.minsz) ? -EINVAL : -EFAULT;
     return yield* this.device.handle(process, request, argument);
   }
 

@@ -17,6 +17,8 @@ import type { MigrationDriver } from "./migration/migration.js";
 const LIFE = 600;
 const ARGUMENT_WORDS = 24;
 const VICTIM = 0x100_0000;
+/** Where mmap begins: a BAR, if the process has mapped one. */
+const MAPPED_BAR = 0x5000_0000;
 const SECRET = 0x5ec2_e700;
 const NONE: ReadonlySet<number> = new Set();
 const NOT_OPEN: ReadonlySet<number> = new Set([EBADF]);
@@ -31,7 +33,7 @@ const REQUESTS_OF: Readonly<Record<string, readonly number[]>> = {
 };
 const EXTENSIONS = [1, 2, 3, 8, 9, 99, 0x58454e];
 /** Words that mean something somewhere: sizes, flags, indexes, addresses, halves of them. */
-const WORDS = [0, 0, 1, 2, 3, 4, 5, 7, 8, 12, 15, 16, 20, 24, 28, 32, 40, 48, 64, 0x21, 0x22, 0x24, 0x11, 0x14, 0x0c, 0x1000, 0x2000, 0x3000, 0xfee0_0000, MEMORY, MEMORY + 0x1000, ARGUMENTS, 0x7f, 0x80, 0x1_0000, 0x1_0002, 0x2_0002, 0x2_0006, 0x4_0003, 0x7fff_ffff, 0x8000_0000, 0xffff_f000, 0xffff_ffff];
+const WORDS = [0, 0, 1, 2, 3, 4, 5, 7, 8, 12, 15, 16, 20, 24, 28, 32, 40, 48, 64, 0x21, 0x22, 0x24, 0x11, 0x14, 0x0c, 0x1000, 0x2000, 0x3000, 0xfee0_0000, MEMORY, MEMORY + 0x1000, ARGUMENTS, MAPPED_BAR, 0x7f, 0x80, 0x1_0000, 0x1_0002, 0x2_0002, 0x2_0006, 0x4_0003, 0x7fff_ffff, 0x8000_0000, 0xffff_f000, 0xffff_ffff];
 
 class Driver implements MigrationDriver {
   readonly flags = 7;
@@ -190,7 +192,7 @@ class HostileUser {
   /** Arguments of whole pages, as a mapping wants them, of either interface. */
   private fillMapping(isNative: boolean): void {
     const { world, random } = this;
-    const [vaddr, iova, size] = [MEMORY + 0x1000 * random.below(8), 0x1000 * random.below(16), 0x1000 * (1 + random.below(4))];
+    const [vaddr, iova, size] = [(random.below(8) === 0 ? MAPPED_BAR : MEMORY) + 0x1000 * random.below(8), 0x1000 * random.below(16), 0x1000 * (1 + random.below(4))];
     const words = isNative ? [40, 6 + random.below(2), 1 + random.below(3), 0, vaddr, 0, size, 0, iova, 0] : [32, 1 + random.below(3), vaddr, 0, iova, 0, size, 0];
     words.forEach((word, i) => world.process.memory.setU32(ARGUMENTS + 4 * i, word));
   }

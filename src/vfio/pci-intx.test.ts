@@ -293,6 +293,12 @@ describe("INTx and power", () => {
     expect(world.isDisIntx).toBe(true);
   });
 
+  it("8.8: a suspend masks nothing of a function whose INTx is not in use", () => {
+    const { world } = ready();
+    run(world.vfioA.suspend());
+    expect(world.isDisIntx).toBe(false);
+  });
+
   it("a function whose INTx is hidden has no pin, no interrupt, and keeps DisINTx", () => {
     const { world, d } = ready({ vfio: { nointx: new Set(["pci8086,10d3"]) } });
     expect(world.configRead(d, 0x3d, 1)).toBe(0);

@@ -246,7 +246,9 @@ describe("ERR and REQ", () => {
     const { world, eventfds, trigger } = ready();
     const [E] = eventfds(1);
     trigger(ERR, 0, E);
-    run(world.vfioA.irqs.reportError());
+    expect(run(world.A.reportError())).toBe(true);
     expect(world.take(E)).toBe(1);
+    world.write("/sys/bus/pci/drivers/vfio-pci/unbind", world.B.name);
+    expect(run(world.B.reportError())).toBe(false);
   });
 });

@@ -2,8 +2,10 @@ import { describe, expect, it } from "vitest";
 import { PciFunction } from "../device/pci/function.js";
 import { IommuGroup } from "../host/iommu/group.js";
 import { PciDevice } from "../host/pci/pci-device.js";
-import { EACCES, EBUSY, EINVAL, ENODEV, ENOENT, ENOTTY, ERANGE } from "../uapi/errno.js";
+import { EACCES, EBUSY, EINVAL, ENODEV, EIO, ENOENT, ENOTTY, ERANGE } from "../uapi/errno.js";
+import { run } from "../sim/step.js";
 import * as uapi from "../uapi/vfio.js";
+import { Registers } from "../explore/stages/vfio-stage.js";
 import { PciStage } from "../explore/stages/pci-stage.js";
 
 // SR-IOV: virtual functions of a physical one that VFIO has (vfio.md 2.1, 2.3, 4.6).
@@ -16,7 +18,8 @@ const NUMVFS = "/sys/bus/pci/devices/0000:06:00.0/sriov_numvfs";
 function stage(enableSriov = true): PciStage {
   const world = new PciStage({ vfio: { enableSriov } });
   const bus = world.root.addBus(8, false);
-  const fn = new PciFunction({ name: VF, requesterId: 0x800, vendor: 0x8086, device: 0x10ca, classCode: 0x020000 });
+  const bars = [{ index: 0, size: 0x1000, kind: "mem32" as const, registers: new Registers() }];
+  const fn = new PciFunction({ name: VF, requesterId: 0x800, vendor: 0x8086, device: 0x10ca, classCode: 0x020000, intxPin: 1, bars });
   const made = new PciDevice(world.root, fn, { bus, group: new IommuGroup(world.sim, 20), physicalFunction: world.A });
   expect(world.A.virtualFunctions).toEqual([made]);
   world.write("/sys/bus/pci/drivers/vfio-pci/unbind", world.A.name);
@@ -95,6 +98,20 @@ describe("a virtual function", () => {
     world.close(v);
     expect(world.deviceFd(g, `${world.A.name} vf_token=${OTHER}`)).toBeGreaterThan(0);
     expect(world.deviceFd(vf, `${VF} vf_token=${TOKEN}`)).toBe(-EACCES);
+  });
+
+  it("13.2, 13.3, 7.4: has the ids that its hardware does not show, no pin, and a memory enable of its own", () => {
+    const world = stage();
+    world.write(NUMVFS, "1");
+    world.deviceFd(world.ready().g, `${world.A.name} vf_token=${TOKEN}`);
+    const v = world.deviceFd(ready(world), `${VF} vf_token=${TOKEN}`);
+    const vf = world.A.virtualFunctions[0] as PciDevice;
+    expect([run(vf.readConfig(0, 4)), run(vf.readConfig(2, 2)), world.configRead(v, 0, 4)]).toEqual([-1, 0xffff, 0x10ca_8086]);
+    expect(world.configRead(v, 0x3d, 1)).toBe(0);
+    expect([world.call(v, uapi.VFIO_DEVICE_GET_IRQ_INFO, 16, 0, 0, 0), world.answer(12)]).toEqual([0, 0]);
+    expect([world.configRead(v, 4, 2) & 2, world.regionRead(v, 0, 4)]).toEqual([2, 0]);
+    world.configWrite(v, 4, 2, 0);
+    expect([world.configRead(v, 4, 2) & 2, vf.fn.peek(4, 2) & 2, world.regionRead(v, 0, 4)]).toEqual([0, 2, -EIO]);
   });
 
   it("tokens are for functions that have to do with virtual ones; the feature for the physical one", () => {

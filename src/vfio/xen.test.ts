@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { XenHypervisor } from "../host/xen/hypervisor.js";
 import { XenMsiDomain } from "../host/xen/msi-domain.js";
 import { run, type Step } from "../sim/step.js";
-import { EINVAL, ENOTTY } from "../uapi/errno.js";
+import { EINVAL, ENOTTY, EPERM, ESRCH } from "../uapi/errno.js";
 import * as uapi from "../uapi/vfio.js";
 import * as xenUapi from "../uapi/vfio-xen.js";
 import { LEVEL_SPI } from "../explore/stages/vfio-stage.js";
@@ -77,6 +77,9 @@ describe("21.4: an interrupt bound to an event channel", () => {
     expect(world.flags(MSI) & 0x100).toBe(0x100);
     expect(world.setIrqs(world.d, MSI, EVENTFD | TRIGGER, 0, 1, E)).toBe(-EINVAL);
     expect(world.notify(EVTCHN, MSI, 0, 4, [GUEST])).toBe(-EINVAL);
+    world.xen.addGuest(GUEST + 1);
+    expect([GUEST + 1, 0, 99].map((domain) => world.notify(EVTCHN, MSI, 0, 8, [domain, 0]))).toEqual([-EPERM, -EPERM, -ESRCH]);
+    expect([run(world.xen.channels.ports(GUEST + 1)), world.A.vectors.allocated]).toEqual([[], 0]);
     expect(world.notify(EVTCHN, MSI, 0, 8, [GUEST, 0])).toBe(0);
     expect(world.port(0)).toBe(1);
     expect(run(world.xen.channels.ports(GUEST))).toEqual([1]);

@@ -31,6 +31,9 @@ const HEADER_WORDS = 16;
 const NO_INTERRUPT = 0;
 const hex4 = (value: number): string => value.toString(16).padStart(4, "0");
 
+/** Vendor and device id of a virtual function (SR-IOV 3.4.1.1): the physical one's capability has them. */
+const ones = (size: number): number => (size === 4 ? -1 : (1 << (8 * size)) - 1);
+
 /** What {@link PciDevice.saveState} keeps. */
 export interface PciState {
   readonly header: Int32Array;
@@ -93,7 +96,8 @@ export class PciDevice extends HostDevice {
   private *cycleRead(offset: number, size: number): Step<number> {
     this.cycles++;
     this.root.host.sim.charge(Cost.deviceAccess);
-    return yield* this.fn.readConfig(offset, size);
+    const value = yield* this.fn.readConfig(offset, size);
+    return this.physicalFunction !== null && offset < Pci.COMMAND ? ones(size) : value;
   }
 
   private *cycleWrite(offset: number, size: number, value: number): Step<void> {
@@ -208,6 +212,14 @@ export class PciDevice extends HostDevice {
     const at = this.fn.capability(CapId.VPD);
     yield* this.writeConfig(at + Vpd.DATA, 4, value);
     yield* this.writeConfig(at + Vpd.ADDRESS, 2, address | Vpd.FLAG);
+  }
+
+  // --- errors ---
+
+  /** AER has found an uncorrectable error of the function: false where no driver of it can go on. */
+  *reportError(): Step<boolean> {
+    const driver = yield* this.boundDriver();
+    return driver !== null && (yield* driver.errorDetected(this));
   }
 
   // --- resets ---

@@ -113,6 +113,10 @@ export class XenHypervisor {
     return guest;
   }
 
+  hasDomain(id: number): boolean {
+    return id === DOM0 || this.guests.has(id);
+  }
+
   get isPrivileged(): boolean {
     return (this.options.callerDomain ?? DOM0) === DOM0;
   }

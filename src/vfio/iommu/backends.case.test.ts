@@ -291,6 +291,14 @@ describe("18: windows of a Power machine", () => {
     expect(world.map(c, 0n, 0x1000n)).toBe(-EINVAL);
   });
 
+  it("v2: a BAR is no memory to register, and nothing of the refusal stays on the account", () => {
+    const world = new IommuStage(KINDS[5]);
+    const { c, g } = world.container();
+    const bar = run(world.process.mmap(world.deviceFd(g, world.A.name), 0x1_0000, 0));
+    const before = world.process.lockedMemory;
+    expect([world.register(c, bar, 0x1_0000), world.process.lockedMemory]).toEqual([-EFAULT, before]);
+  });
+
   it("v2: is one process's memory", () => {
     const { world, c } = stage(5);
     const other = world.newProcess("other");

@@ -77,7 +77,7 @@ function pinnedAt(process: Process, vaddr: bigint, size: bigint, isWritable: boo
   const bytes = Number(size);
   if (!(isWritable ? memory.isWritable(start, bytes) : memory.isReadable(start, bytes))) return -EFAULT;
   const pages: PinnedPages = memory.pin(start, bytes);
-  return { pages, entries: 0, released: () => memory.unpin(pages) };
+  return { pages, entries: 0, released: () => pages.unpin() };
 }
 
 export function* unmapTce(instance: SpaprInstance, process: Process, address: number): Step<number> {

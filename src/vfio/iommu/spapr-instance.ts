@@ -121,9 +121,8 @@ export class SpaprInstance implements IommuInstance {
 
   /** A region is registered no longer. */
   forget(region: Registered): void {
-    if (this.user === null) return;
-    this.user.memory.unpin(region.pages);
-    this.user.lockedMemory -= region.bytes;
+    region.pages.unpin();
+    if (this.user !== null) this.user.lockedMemory -= region.bytes;
   }
 
   windowAt(iova: bigint): TceWindow | null {

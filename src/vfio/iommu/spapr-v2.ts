@@ -32,6 +32,12 @@ export function registerMemory(instance: SpaprInstance, process: Process, addres
   if (overlapping !== undefined) return overlapping.vaddr === vaddr && overlapping.bytes === bytes ? -EBUSY : -EINVAL;
   const pinned = pinPages(process, range.vaddr, range.size, true);
   if (typeof pinned === "number") return pinned;
+  if (pinned.lockedBytes !== bytes) {
+    // Registers are no memory that could be held: its pages are taken for as long as they are wanted (mm_iommu_do_alloc).
+    pinned.pages.unpin();
+    process.lockedMemory -= pinned.lockedBytes;
+    return -EFAULT;
+  }
   instance.adopt(process);
   // Entries that go leave it registered.
   const region: Registered = { vaddr, bytes, pages: pinned.pages, entries: 0, released: () => undefined };

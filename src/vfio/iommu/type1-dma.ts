@@ -76,7 +76,7 @@ export function mayLock(process: Process, bytes: number): boolean {
 }
 
 export function unpinPages(dma: Type1Dma): void {
-  dma.process.memory.unpin(dma.pages);
+  dma.pages.unpin();
   dma.process.lockedMemory -= dma.lockedBytes;
 }
 

@@ -51,6 +51,15 @@ export class VirtualConfig {
     this.hostBars[BARS] = map.copy.getInt32(Pci.ROM, true);
     map.copy.setUint8(Pci.INT_LINE, pci.irq & 0xff);
     if (hidesIntx || pci.irq === 0 || pci.irq === IRQ_NOTCONNECTED) map.copy.setUint8(Pci.INT_PIN, 0);
+    if (pci.physicalFunction !== null) this.fillVirtualFunction();
+  }
+
+  /** A virtual function's ids read as ones; it has no pin, and no memory enable of its own (SR-IOV 3.4.1): the user's is the copy's. */
+  private fillVirtualFunction(): void {
+    const { copy, virt } = this.map;
+    copy.setInt32(Pci.VENDOR_ID, this.pci.fn.peek(Pci.VENDOR_ID, 4), true);
+    copy.setUint8(Pci.INT_PIN, 0);
+    virt[Pci.COMMAND] |= Command.MEMORY;
   }
 
   get size(): number {

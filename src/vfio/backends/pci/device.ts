@@ -15,6 +15,7 @@ import {
   VFIO_DEVICE_RESET,
   VFIO_DEVICE_SET_IRQS,
   VFIO_PCI_CONFIG_REGION_INDEX,
+  VFIO_PCI_INTX_IRQ_INDEX,
   VFIO_PCI_MSI_IRQ_INDEX,
   VFIO_PCI_ROM_REGION_INDEX,
 } from "../../../uapi/vfio.js";
@@ -383,9 +384,9 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
 
   // --- runtime power management of the host (8.8) ---
 
-  /** The host suspends the device: INTx is masked, and that is remembered only where it was not masked before (23.10). */
+  /** The host suspends the device: INTx is masked, and that is remembered only where it was in use and not masked before (23.10). */
   *suspend(): Step<void> {
-    this.maskedByPower = yield* this.irqs.maskIntx();
+    this.maskedByPower = (yield* this.irqs.mode.get()) === VFIO_PCI_INTX_IRQ_INDEX && (yield* this.irqs.maskIntx());
   }
 
   *resume(): Step<void> {

@@ -1,6 +1,7 @@
 import { type HostDevice, HostDriver } from "../../../host/driver-binding.js";
 import { PciDevice } from "../../../host/pci/pci-device.js";
 import type { PciBus } from "../../../host/pci/pci-root.js";
+import { OnePerWorld } from "../../../sim/one-per-world.js";
 import type { Step } from "../../../sim/step.js";
 import { EBUSY, EINVAL, ENOENT } from "../../../uapi/errno.js";
 import type { Vfio } from "../../vfio.js";
@@ -8,11 +9,13 @@ import { type PciDeviceParts, VfioPciDevice, type VfioPciOptions } from "./devic
 import { PciDeviceSet } from "./device-set.js";
 import { NOINTX_FUNCTIONS } from "./nointx.js";
 
+/** Functions that are reset together are of one set, whichever drivers they have. */
+const SETS = new OnePerWorld<Map<PciBus, PciDeviceSet>>(() => new Map());
+
 /** The driver vfio-pci, or a variant of it (vfio.md 2.2, 2.3): bound by driver_override, never to a bridge. */
 export class VfioPciDriver extends HostDriver {
   override readonly managesDma = true;
   private readonly devices: VfioPciDevice[] = [];
-  private readonly sets: PciDeviceSet[] = [];
 
   constructor(
     private readonly vfio: Vfio,
@@ -49,8 +52,9 @@ export class VfioPciDriver extends HostDriver {
   }
 
   private setOf(bus: PciBus): PciDeviceSet {
-    let set = this.sets.find((each) => each.bus === bus);
-    if (set === undefined) this.sets.push((set = new PciDeviceSet(this.vfio.newSetLock(), bus)));
+    const sets = SETS.of(this.vfio.sim);
+    let set = sets.get(bus);
+    if (set === undefined) sets.set(bus, (set = new PciDeviceSet(this.vfio.newSetLock(), bus)));
     return set;
   }
 
@@ -66,6 +70,13 @@ export class VfioPciDriver extends HostDriver {
   /** The file sriov_numvfs (2.1): 0, or -ENOENT unless the module was told to. */
   override *configureVirtualFunctions(): Step<number> {
     return this.options.enableSriov ? 0 : -ENOENT;
+  }
+
+  /** An uncorrectable error of a function is its user's to judge (11). */
+  override *errorDetected(device: HostDevice): Step<boolean> {
+    const vfioDevice = this.deviceOf(device.name);
+    if (vfioDevice !== null) yield* vfioDevice.irqs.reportError();
+    return vfioDevice !== null;
   }
 
   /** The VFIO device of a bound function, or null: its interrupts and counters, for tests and reports. */

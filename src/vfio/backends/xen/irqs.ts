@@ -5,7 +5,7 @@ import type { PirqTarget } from "../../../host/xen/physical-irqs.js";
 import { guarded } from "../../../sim/access.js";
 import type { Mutex } from "../../../sim/lock.js";
 import type { Step } from "../../../sim/step.js";
-import { EINVAL, ENOTTY } from "../../../uapi/errno.js";
+import { EINVAL, ENOTTY, EPERM, ESRCH } from "../../../uapi/errno.js";
 import {
   VFIO_IRQ_SET_ACTION_MASK,
   VFIO_IRQ_SET_ACTION_TRIGGER,
@@ -48,7 +48,7 @@ export class XenIrqs {
     private readonly msi: XenMsiDomain,
     private readonly pci: PciDevice,
     private readonly access: TableAccess,
-    /** The guest that bind_pt_irq is for. */
+    /** The guest that has the device: its interrupts are bound to vectors and event channels of that one alone. */
     private readonly guest: number,
     readonly igate: Mutex,
   ) {}
@@ -126,6 +126,8 @@ export class XenIrqs {
     const domain = vfio_irq_evtchn.domid.get(evtchn.view);
     const wanted = vfio_irq_evtchn.port.get(evtchn.view);
     if (domain === DOMID_INVALID) return 0;
+    // What the device of one guest tells is no other guest's to hear.
+    if (domain !== this.guest) return this.xen.hasDomain(domain) ? -EPERM : -ESRCH;
     const { channels } = this.xen;
     const port = wanted === 0 ? yield* channels.bind(domain) : yield* channels.bindPort(domain, wanted);
     if (port < 0) return port;
