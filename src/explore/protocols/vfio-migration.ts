@@ -56,7 +56,7 @@ export const stopAgainstDma: Protocol = {
     const device = new Thread("device", "hardware", () => work(stage, 2), 1);
     return {
       sim: stage.sim,
-      contexts: [new Thread("STOP_COPY", "user", () => taken.take()), device],
+      contexts: [device, new Thread("STOP_COPY", "user", () => taken.take())],
       check: nothing,
       end() {
         const [count] = taken.state;
@@ -95,7 +95,7 @@ export const stopAgainstWrite: Protocol = {
     const write = new Thread("write", "user", () => stage.process.write(stage.d, REGISTER, 4, 0), 1);
     return {
       sim: stage.sim,
-      contexts: [new Thread("STOP_COPY", "user", () => taken.take()), write],
+      contexts: [write, new Thread("STOP_COPY", "user", () => taken.take())],
       check: nothing,
       end() {
         const [, register] = taken.state;
@@ -124,7 +124,7 @@ export const reportAgainstDma: Protocol = {
     const migrate = new Thread("report", "user", () => copyIfDirty(stage, 0));
     return {
       sim: stage.sim,
-      contexts: [migrate, device],
+      contexts: [device, migrate],
       check: nothing,
       end() {
         stage.sim.explored = false;
