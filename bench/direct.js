@@ -1,12 +1,14 @@
 // Direct injection (GICv4) of a device's message into a resident vPE, from the write to GITS_TRANSLATER to the guest's EOI:
 // ITS tables in host memory, pending and configuration tables, virtual CPU interface. Every cycle looks that its vLPI came.
-import { path, perCall } from "./measure.js";
+import { path, perCall, WHOLE_GUEST } from "./measure.js";
 
 const from = (name) => import(new URL(`../dist/straight/${name}.js`, import.meta.url).href);
-const [{ Sim }, { ItsHost }, { ItsVm, ItsVpe, vlpiProperties }, { allocateVcpuIrqs }, { VlpiCommand }, { schedule }, { irqActivate }] = await Promise.all(
-  ["sim/sim", "host/its/its-host", "host/its/its-vm", "host/its/vpes", "host/its/vlpis", "host/its/residency", "host/irq/state"].map(from),
+const [{ Sim }, { run }, { DirectMachine }, { ItsHost }, { ItsVm, ItsVpe, vlpiProperties }, { allocateVcpuIrqs }, { VlpiCommand }, { schedule }, { irqActivate }] = await Promise.all(
+  ["sim/sim", "sim/step", "explore/stages/direct-machine", "host/its/its-host", "host/its/its-vm", "host/its/vpes", "host/its/vlpis", "host/its/residency", "host/irq/state"].map(from),
 );
 
+/** The function's device id. */
+const DEVICE = 0x100;
 const FIRST_LPI = 8192;
 const ENABLE = 1;
 const GROUP1_OPEN = 0xf0000002 | 0;
@@ -39,7 +41,7 @@ function directCycle({ cpus = 1, events = 1, perDevice = events } = {}) {
   const messages = [];
   for (let n = 0; n < events; n++) {
     const index = n % perDevice;
-    if (index === 0) messages.card = new Card(0x100 + n / perDevice, perDevice);
+    if (index === 0) messages.card = new Card(DEVICE + n / perDevice, perDevice);
     const irq = msi.alloc(messages.card, index, 1, []);
     const desc = host.desc(irq);
     desc.lock.lock();
@@ -64,9 +66,27 @@ function directCycle({ cpus = 1, events = 1, perDevice = events } = {}) {
   };
 }
 
+/** A machine whose guest spins beside its resident vPE: the message interrupts it, and its program takes and ends the vLPI. */
+function guestCycle() {
+  const m = new DirectMachine({ trace: false });
+  m.sim.traceTo(null);
+  m.boot();
+  m.direct(7);
+  const [{ address, data }] = m.card.messages;
+  const cycle = () => {
+    run(m.itsHost.msi.write(DEVICE, 0, address, data));
+    m.settle();
+  };
+  const before = m.guest.acknowledged;
+  for (let i = 0; i < 3; i++) cycle();
+  if (m.guest.acknowledged !== before + 3) throw new Error(`${m.guest.acknowledged - before} of 3 messages were taken`);
+  return cycle;
+}
+
 /** @type {import("./measure.js").Scenes} */
 export const scenes = {
-  direct: (note) => path(note, "message injected directly into a resident vPE, to the EOI", directCycle(), { budget: 120 }),
+  direct: (note) => path(note, "message injected directly into a resident vPE, to the EOI", directCycle(), { budget: 120, remark: "the virtual CPU interface's acknowledge and end; no guest program" }),
+  guest: (note) => path(note, "  to the guest's EOI", guestCycle(), { budget: 120, remark: WHOLE_GUEST }),
   many(note) {
     const cycle = directCycle({ cpus: 256, events: 222 * 256, perDevice: 256 });
     note("  of 56,832 events in turn, 256 on each of 222 devices; 256 vPEs", perCall(cycle), "ns", { remark: "every LPI but those of the doorbells" });

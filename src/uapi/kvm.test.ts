@@ -137,6 +137,7 @@ describe("linux/kvm.h", () => {
       system_event: { type: 32, ndata: 36, data },
       tpr_access: { rip: 32, is_write: 40 },
       eoi: { vector: 32 },
+      epr: { epr: 32 },
       papr_hcall: { nr: 32, ret: 40, args: Array.from({ length: 9 }, (_, i) => 48 + 8 * i) },
       arm_nisv: { esr_iss: 32, fault_ipa: 40 },
       kvm_valid_regs: 288,
