@@ -3,12 +3,11 @@ import { findUnannounced } from "./unannounced/audit.js";
 
 /** What contexts share without announcing it, and why no order of it can be told from another. */
 const HARMLESS = [
-  [/^\w+\.references in host\/(file|eventfd)\.ts$/, "who takes one more reference has one, or finds the object under the access that names the table: taking commutes with taking, and with others' giving back"],
+  [/^\w+\.references in host\/(file|eventfd)\.ts$/, "references taken, which commute with each other; the footprint of each says so, and is in an order with those that give back"],
   [/^AddressSpace\.last(Page|View) /, "the page looked up last: another answer takes longer and is the same"],
   [/^(Arm|X86)VcpuStats\.|^Intx\.signals /, "a counter that is added to"],
   [/^Route\.|^Array\.\* in kvm\/(routing-table|routing)\.ts/, "a table's routes, decoded for whoever asks first: always the same"],
   [/^(Ppc)?Vcpu(X86)?\.stage in kvm\/kick\.ts and kvm\/vcpu-run\.ts$/, "who wakes asks whether it polls: the way into the guest is none; who signals comes behind the look for signals"],
-  [/^Map\.\* in kvm\/notifiers\.ts$|^KernelList\.tail in sim\/list\.ts$/, "the empty list of a GSI, made for whoever asks first"],
   [/^ApicMessage\.|^Array\.\* in irqchip\/x86\/local-apics\.ts$/, "a pool of messages, each filled anew before it is used"],
   [/^DataView\.\* in host\/memory\.ts$/, "arguments of system calls at addresses of their own, in one page"],
   [/^DataView\.\* in device\/pci\/config-space\.ts$/, "a function's registers in one view: what a driver peeks at without a point is its capabilities, which do not change"],
@@ -20,7 +19,6 @@ const HARMLESS = [
   [/^Its\.c(readr|writer) in irqchip\/gic\/its\/|^Int32Array\.\[\] in .*irqchip\/plain-ram\.ts$/, "an ITS's command queue, under cmd_lock, which only R42's switch takes away"],
   [/^Vcpu\.stage in kvm\/arm64\/module\.ts and kvm\/vcpu-run\.ts$/, "who signals a vLPI asks whether the guest runs; on its way in the vCPU looks at that signal itself, which is in an order"],
   [/^(Int32Array\.\[\]|ItsDriver\.vmovpSequence) in host\/its\/vpe-map\.ts$/, "an ITS's count of a VM's events and the number of a VMOVP, under locks that only R17's and R18's switches take away"],
-  [/^ListLink\.poisoned in sim\/list\.ts$/, "what is freed behind its grace period, which only the switches of H12 and H13 take away; the reduction finds both"],
   [/^Array\.\* in host\/process\.ts$/, "a descriptor is looked up by who has its number: others' come beside it"],
   [/^PpcVcpu\.(irqType|realMode|icp) /, "under the vCPU's mutex, which only R24's switch takes away"],
   [/^IrqDesc\.runner in host\/irq\/flow\.ts and host\/irq\/manage\.ts$/, "who waits for a handler asks whether it is that itself: nobody else changes the answer"],

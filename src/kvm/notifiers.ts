@@ -34,12 +34,16 @@ export abstract class MaskNotifier {
 /** Writers under irq_lock, readers under irq_srcu, newest first. */
 export class NotifierLists {
   private readonly byGsi = new Map<number, KernelList<AckNotifier>>();
+  /** Who makes the list of a GSI is in an order with all who look for one. */
+  private readonly lifetime = new Lifetime("notifier lists");
   readonly mask = new KernelList<MaskNotifier>();
 
   /** The acknowledge notifiers of one GSI, which alone its acknowledge tells: others cost it nothing. */
   ack(gsi: number): KernelList<AckNotifier> {
+    if (!STRAIGHT) this.lifetime.touch();
     let list = this.byGsi.get(gsi);
     if (list === undefined) {
+      this.lifetime.alter();
       list = new KernelList<AckNotifier>();
       this.byGsi.set(gsi, list);
     }
