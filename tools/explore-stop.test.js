@@ -45,7 +45,7 @@ it.each([1, 2])("Ctrl-C says what was explored so far and how to go on, and the 
   expect(report.executions + report.blocked).toBeGreaterThanOrEqual(first);
   expect(report.executions + report.blocked).toBeLessThanOrEqual(first + 50);
   expect(JSON.parse(readFileSync(join(folder, "more.json"), "utf8")).subject).toBe("assign-against-signal-and-close");
-}, 120_000);
+}, 240_000);
 
 it("a second Ctrl-C ends what the first cannot: a program of one's own that goes round without an access", async () => {
   const module = join(folder, "round.mjs");
@@ -58,7 +58,7 @@ export const protocols = [{ name: "round", title: "It goes round.", source: "a t
   );
   const { status, out, err } = await interrupted(["round", "--module", module], [1500, 2200]);
   expect([status, out, err]).toEqual([130, "", "stopping after what is under way; Ctrl-C again ends at once\n"]);
-}, 60_000);
+}, 180_000);
 
 it("a search that two threads left and three go on with has run, at its end, as many executions as one that was never left", () => {
   const subject = ["assign-against-deassign", "--preemptions", "2"];
@@ -67,4 +67,4 @@ it("a search that two threads left and three go on with has run, at its end, as 
   const rest = explored(["--resume", "left.json", "--limit", "100000", "--workers", "3"]).report;
   expect([part.exhausted, part.executions < whole.executions]).toEqual([false, true]);
   expect([rest.exhausted, rest.verdict, rest.executions, rest.steps]).toEqual([true, "none", whole.executions, whole.steps]);
-}, 120_000);
+}, 240_000);
