@@ -7,18 +7,21 @@ const PATIENCE = 240_000;
 
 describe.skipIf(STRAIGHT)("random calls of several contexts, in every order of their accesses with two preemptions (`node tools/soak/xics-orders.js` has more)", () => {
   it.each([
-    ["virtual mode", false, 1, 16],
-    ["real mode", true, 17, 24],
+    ["virtual mode", false, 1, 7],
+    ["real mode", true, 17, 19],
   ])("%s: each answers and leaves what some order of whole calls does", (_name, isRealMode, from, to) => {
-    const { interleavings, outcomes, faults } = soakOrders(from, to, { isRealMode });
+    const { interleavings, outcomes, faults } = soakOrders(from, to, { isRealMode, limit: 2_000 });
     expect(faults).toEqual([]);
-    expect(interleavings).toBeGreaterThan(5_000);
+    expect(interleavings).toBeGreaterThan(1_000);
     expect(outcomes).toBeGreaterThan(3 * (to - from));
   }, PATIENCE);
 
-  // Found by the soak: the first program that needs each rule.
-  it.each<readonly [keyof Hazards, number]>([])("without %s, program %i ends as no order of whole calls does", (hazard, seed) => {
-    expect(soakOrders(seed, seed).faults).toEqual([]);
+  // That it can fail: a program that needs each of these rules; with all of them it is among the first ten.
+  it.each<readonly [keyof Hazards, number]>([
+    ["forgetMasked", 3],
+    ["forgetConsumedNote", 4],
+    ["lowerForeign", 4],
+  ])("without %s, program %i ends as no order of whole calls does", (hazard, seed) => {
     expect(soakOrders(seed, seed, { hazards: { [hazard]: true } }).faults).not.toEqual([]);
   }, PATIENCE);
 });

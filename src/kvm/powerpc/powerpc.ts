@@ -8,6 +8,7 @@ import { Rtas } from "../../irqchip/xics/rtas.js";
 import type { Xics } from "../../irqchip/xics/xics.js";
 import type { Process } from "../../host/process.js";
 import { UserArgument } from "../../host/user-argument.js";
+import { reads } from "../../sim/access.js";
 import type { Step } from "../../sim/step.js";
 import { EFAULT, EINVAL, ENOTTY, ENXIO } from "../../uapi/errno.js";
 import * as K from "../../uapi/kvm.js";
@@ -176,6 +177,7 @@ export class PpcVm implements VmArch {
   }
 
   *setRoute(route: Route, _source: number, level: number): Step<number> {
+    yield reads(this, "xicsDevice"); // nothing keeps the device: its release may come behind this (R24)
     const { xics } = this;
     return xics === null ? -ENXIO : yield* xics.input(route.pin, isHigh(level));
   }
@@ -190,6 +192,7 @@ export class PpcVm implements VmArch {
 
   /** 5.6: always 0 where there is a controller; what became of it is the status, and 0 of everything that exists. */
   *irqLine(line: IrqLine, _wantsStatus: boolean): Step<number> {
+    yield reads(this, "xicsDevice");
     const { xics } = this;
     if (xics === null) return -ENXIO;
     const status = yield* xics.input(line.irq, isHigh(line.level));

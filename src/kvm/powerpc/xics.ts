@@ -2,7 +2,7 @@ import type { XicsVm } from "../../irqchip/xics/contract.js";
 import { XicsDevice } from "../../irqchip/xics/device.js";
 import { RealMode } from "../../irqchip/xics/real-mode.js";
 import { Xics } from "../../irqchip/xics/xics.js";
-import { reads } from "../../sim/access.js";
+import { reads, writes } from "../../sim/access.js";
 import type { Mutex } from "../../sim/lock.js";
 import type { Sim } from "../../sim/sim.js";
 import type { Step } from "../../sim/step.js";
@@ -76,6 +76,7 @@ class Detach {
       vcpu.realMode = null;
       if (!releaseUnlocked) yield* vcpu.mutex.unlock();
     }
+    yield writes(arch, "xicsDevice");
     arch.xicsDevice = null;
   }
 }
