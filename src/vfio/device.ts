@@ -69,7 +69,7 @@ export abstract class VfioDevice implements ForwardingDevice {
 
   /** A request on an open device (vfio.md 7.1). */
   *handle(process: Process, request: number, argument: number): Step<number> {
-    if (request === VFIO_DEVICE_FEATURE) return yield* deviceFeature(this, process, argument);
+    if (request === VFIO_DEVICE_FEATURE) return yield* deviceFeature(this, this.vfio.lastFeature, process, argument);
     return yield* this.ioctl(process, request, argument);
   }
 

@@ -1,7 +1,7 @@
 import type { Process } from "../host/process.js";
 import { UserArgument } from "../host/user-argument.js";
 import type { Step } from "../sim/step.js";
-import { EFAULT, EINVAL } from "../uapi/errno.js";
+import { EFAULT, EINVAL, ENOTTY } from "../uapi/errno.js";
 import * as uapi from "../uapi/vfio.js";
 import type { VfioDevice } from "./device.js";
 import type { FeatureCall } from "./feature-call.js";
@@ -25,8 +25,11 @@ const CORE: ReadonlyMap<number, Handler> = new Map<number, Handler>([
   [uapi.VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT, loggingReport],
 ]);
 
-/** DEVICE_FEATURE (vfio.md 15.1): -EFAULT, -EINVAL, -ENOTTY for a feature that the device has not, or the feature's own. */
-export function* deviceFeature(device: VfioDevice, process: Process, address: number): Step<number> {
+/**
+ * DEVICE_FEATURE (vfio.md 15.1): -EFAULT, -EINVAL, -ENOTTY for a feature that the device has not or the kernel, whose last
+ * one is `last`, does not know, or the feature's own.
+ */
+export function* deviceFeature(device: VfioDevice, last: number, process: Process, address: number): Step<number> {
   const layout = uapi.vfio_device_feature;
   if (!header.copyIn(process, address)) return -EFAULT;
   const flags = layout.flags.get(header.view);
@@ -34,6 +37,7 @@ export function* deviceFeature(device: VfioDevice, process: Process, address: nu
   if (argsz < layout.size || (flags & ~KNOWN_FLAGS) !== 0) return -EINVAL;
   if ((flags & (GET | SET)) === (GET | SET) && (flags & PROBE) === 0) return -EINVAL;
   const feature = flags & uapi.VFIO_DEVICE_FEATURE_MASK;
+  if (feature > last) return -ENOTTY;
   const call = { process, feature, flags, room: argsz - layout.size, address: address + layout.size };
   const handler = CORE.get(feature);
   return handler === undefined ? yield* device.feature(call) : yield* handler(device, call);

@@ -3,9 +3,10 @@ import { PciStage, type PciStageOptions } from "../explore/stages/pci-stage.js";
 import { EDGE_SPI, MEMORY, VfioStage } from "../explore/stages/vfio-stage.js";
 import { type IrqAction, IrqReturn, Irqf } from "../host/irq/types.js";
 import { run, type Step } from "../sim/step.js";
-import { EAGAIN, EBUSY, EINVAL, ENODEV, EPERM } from "../uapi/errno.js";
+import { EAGAIN, EBUSY, EINVAL, ENODEV, ENOENT, ENOTTY, EPERM } from "../uapi/errno.js";
 import * as uapi from "../uapi/vfio.js";
 import * as draft from "../uapi/vfio-draft.js";
+import { DmaLog } from "./migration/dma-log.js";
 import { VFIO_PROFILES, type VfioProfileName } from "./profiles.js";
 
 // What a VMM's author does with one device from bind to the last close, under each profile (vfio.md 0.4, 2.7, 5.2, 12.5).
@@ -122,6 +123,38 @@ describe.each(CONTAINER_PROFILES)("a session under %s", (name) => {
 });
 
 describe("what v5 has and has not", () => {
+  it("0.4: no iommufd and no node of a device's own, which modern has", () => {
+    const paths = (name: VfioProfileName): string[] => new PciStage(optionsOf(name)).nodes.paths();
+    expect(paths("v5")).toEqual(["/dev/vfio/12", "/dev/vfio/99", "/dev/vfio/vfio"]);
+    expect(paths("modern")).toEqual(expect.arrayContaining(["/dev/iommu", "/dev/vfio/devices/vfio0"]));
+    const v5 = new PciStage(optionsOf("v5"));
+    expect([v5.open("/dev/iommu"), v5.open("/dev/vfio/devices/vfio0")]).toEqual([-ENOENT, -ENOENT]);
+  });
+
+  it("15.1: the features up to migration's: later ones are unknown, not refused", () => {
+    const { VFIO_DEVICE_FEATURE_GET: GET, VFIO_DEVICE_FEATURE_SET: SET, VFIO_DEVICE_FEATURE_PROBE: PROBE } = uapi;
+    const ids = { 0: SET, 2: GET, 3: SET, 4: SET, 5: SET, 6: SET, 7: SET, 8: GET, 9: GET, 12: SET };
+    const probes = (name: VfioProfileName): Record<string, number> => {
+      const { vfio, ...rest } = optionsOf(name);
+      const world = new PciStage({ ...rest, vfio: { ...vfio, migration: () => ({ flags: 7, *step() { return 0; }, *save() { return new Uint8Array(); }, *load() { return true; } }), dmaLog: (pci) => new DmaLog(pci.root.host.sim) } });
+      const { d } = world.ready();
+      return Object.fromEntries(Object.entries(ids).map(([id, operation]) => [id, world.call(d, uapi.VFIO_DEVICE_FEATURE, 64, PROBE | operation | Number(id))]));
+    };
+    expect(probes("v5")).toEqual({ 0: -ENOTTY, 2: 0, 3: -ENOTTY, 4: -ENOTTY, 5: -ENOTTY, 6: -ENOTTY, 7: -ENOTTY, 8: -ENOTTY, 9: -ENOTTY, 12: -ENOTTY });
+    expect(probes("modern")).toEqual({ 0: -ENOTTY, 2: 0, 3: 0, 4: 0, 5: 0, 6: 0, 7: 0, 8: 0, 9: 0, 12: 0 });
+  });
+
+  it("7.4, 10.4: MSI-X all at once, over a host that could give a vector more", () => {
+    for (const [name, flags, result] of [["v5", 9, -EINVAL], ["modern", 1, 0]] as const) {
+      const world = new PciStage({ ...optionsOf(name), allocatesDynamically: true });
+      const { d } = world.ready();
+      expect(world.call(d, uapi.VFIO_DEVICE_GET_IRQ_INFO, 16, 0, 2, 0)).toBe(0);
+      expect([name, world.answer(4)]).toEqual([name, flags]);
+      expect(world.setIrqs(d, 2, EVENTFD | TRIGGER, 0, 1, world.eventfd())).toBe(0);
+      expect([name, world.setIrqs(d, 2, EVENTFD | TRIGGER, 5, 1, world.eventfd())]).toEqual([name, result]);
+    }
+  });
+
   it("17.2: type 6 is version 2 over domains that can nest, and the driver's error where one cannot", () => {
     const world = new VfioStage({ ...VFIO_PROFILES.v5.type1 });
     const { c } = world.ready(uapi.VFIO_TYPE1_NESTING_IOMMU);

@@ -6,6 +6,7 @@ import { Mutex } from "../sim/lock.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
 import { EINVAL } from "../uapi/errno.js";
+import { VFIO_DEVICE_FEATURE_MASK } from "../uapi/vfio.js";
 import { VfioCdevNode } from "./cdev.js";
 import { VfioContainer, VfioContainerFile } from "./container.js";
 import type { VfioDevice } from "./device.js";
@@ -18,6 +19,10 @@ import { IommufdNode, type IommufdOptions } from "./iommufd/context.js";
 export interface VfioOptions extends IommufdOptions {
   /** Devices without an IOMMU get groups of their own, for who may do anything anyway (vfio.md 19). Default false. */
   readonly enableUnsafeNoiommuMode?: boolean;
+  /** /dev/iommu (Linux 6.2), and nodes of the devices' own (6.6). Default true. */
+  readonly hasIommufd?: boolean;
+  /** The DEVICE_FEATURE with the highest number that this kernel has heard of; default all. */
+  readonly lastFeature?: number;
   /** Other files than today's for groups and what they lead to: {@link draft2011}. */
   readonly abi?: NewVfioAbi;
 }
@@ -35,7 +40,9 @@ export class Vfio {
   private readonly backends: IommuBackend[] = [];
   private readonly groups: VfioGroup[] = [];
   private readonly groupsLock: Mutex;
+  readonly lastFeature: number;
   private readonly abi: VfioAbi | null;
+  private readonly hasIommufd: boolean;
   /** By number, the lowest free first. */
   private readonly cdevs: (VfioDevice | null)[] = [];
 
@@ -47,10 +54,10 @@ export class Vfio {
     this.sim = host.sim;
     this.groupsLock = new Mutex(host.sim, "vfio.group_lock");
     this.abi = options.abi?.(this.sim, () => new VfioContainer(this.sim, this.backends)) ?? null;
-    if (this.abi === null) {
-      nodes.register("/dev/vfio/vfio", new ContainerNode(this.sim, this.backends));
-      nodes.register("/dev/iommu", new IommufdNode(this.sim, options));
-    }
+    this.lastFeature = options.lastFeature ?? VFIO_DEVICE_FEATURE_MASK;
+    this.hasIommufd = this.abi === null && (options.hasIommufd ?? true);
+    if (this.abi === null) nodes.register("/dev/vfio/vfio", new ContainerNode(this.sim, this.backends));
+    if (this.hasIommufd) nodes.register("/dev/iommu", new IommufdNode(this.sim, options));
     if (options.enableUnsafeNoiommuMode) this.registerIommu(new NoIommuBackend());
   }
 
@@ -96,7 +103,7 @@ export class Vfio {
   /** A device may be opened, by its group or by itself. */
   *show(device: VfioDevice): Step<void> {
     yield* device.group.show(device);
-    if (device.group.isNoIommu || this.abi !== null) return;
+    if (device.group.isNoIommu || !this.hasIommufd) return;
     const free = this.cdevs.indexOf(null);
     const number = free < 0 ? this.cdevs.length : free;
     this.cdevs[number] = device;

@@ -58,6 +58,8 @@ export interface VfioPciOptions {
   readonly enableSriov?: boolean;
   /** Linux before 4.16: the pages of the MSI-X table are left out of mappings. Default false: a region is mapped whole. */
   readonly msixSparse?: boolean;
+  /** Linux before 6.5 (profile v5): all vectors of MSI-X come with the first call, whatever the host's domain could do. Default false. */
+  readonly msixAtOnce?: boolean;
 }
 
 /** What a driver's probe brings together for one function. */
@@ -126,6 +128,10 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
 
   get canReset(): boolean {
     return this.resetWorks;
+  }
+
+  get growsMsix(): boolean {
+    return !(this.options.msixAtOnce ?? false) && this.pci.vectors.canAllocateDynamically;
   }
 
   get isExpress(): boolean {

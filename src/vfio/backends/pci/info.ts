@@ -120,6 +120,6 @@ export function* getIrqInfo(device: VfioPciDevice, process: Process, address: nu
 
 function flagsOf(device: VfioPciDevice, index: number): number {
   if (index === VFIO_PCI_INTX_IRQ_INDEX) return VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED;
-  const isDynamic = index === VFIO_PCI_MSIX_IRQ_INDEX && device.pci.vectors.canAllocateDynamically;
+  const isDynamic = index === VFIO_PCI_MSIX_IRQ_INDEX && device.growsMsix;
   return isDynamic ? VFIO_IRQ_INFO_EVENTFD : VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_NORESIZE;
 }

@@ -18,6 +18,8 @@ export interface TableAccess {
   /** The command register as it was. */
   lockAndEnable(): Step<number>;
   unlockAndRestore(command: number): Step<void>;
+  /** May MSI-X gain vectors while it is enabled? */
+  readonly growsMsix: boolean;
 }
 
 /** One vector that signals an eventfd. Its irq action: every message one signal, nothing masked, nothing merged. */
@@ -142,6 +144,7 @@ export class MsiIrqs {
   }
 
   private *allocateOne(vector: number): Step<number> {
+    if (!this.table.growsMsix) return -EINVAL;
     const command = yield* this.table.lockAndEnable();
     const result = yield* this.pci.vectors.allocateAt(vector);
     yield* this.table.unlockAndRestore(command);
