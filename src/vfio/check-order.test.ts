@@ -56,11 +56,11 @@ describe("groups", () => {
   it("6.2: a token that is not the device's comes before a descriptor that is none (EACCES before EBADF)", () => {
     const world = new PciStage({ vfio: { enableSriov: true } });
     const fn = new PciFunction({ name: "0000:08:00.0", requesterId: 0x800, vendor: 0x8086, device: 0x10ca, classCode: 0x020000 });
-    new PciDevice(world.root, fn, { bus: world.root.addBus(8, false), group: new IommuGroup(world.sim, 20), physicalFunction: world.A });
+    const { name } = new PciDevice(world.root, fn, { bus: world.root.addBus(8, false), group: new IommuGroup(world.sim, 20), physicalFunction: world.A });
     world.write("/sys/bus/pci/drivers/vfio-pci/unbind", world.A.name);
     world.bind(world.A.name);
     world.write("/sys/bus/pci/devices/0000:06:00.0/sriov_numvfs", "1");
-    const device = world.pciDriver.deviceOf("0000:08:00.0");
+    const device = world.pciDriver.deviceOf(name);
     if (device === null) throw new Error("no virtual function");
     const d = world.open(`/dev/vfio/devices/vfio${world.vfio.cdevOf(device)}`);
     expect(world.call(d, uapi.VFIO_DEVICE_BIND_IOMMUFD, 16, 0, CLOSED, 0)).toBe(-EACCES);

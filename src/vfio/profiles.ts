@@ -1,5 +1,5 @@
 import type { IommuGroupOptions } from "../host/iommu/group.js";
-import type { VfioPciOptions } from "./backends/pci/device.js";
+import type { VfioPciOptions } from "./backends/pci/options.js";
 import type { VfioPlatformOptions } from "./backends/platform.js";
 import { VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE } from "../uapi/vfio.js";
 import { draft2011 } from "./draft2011/group-file.js";

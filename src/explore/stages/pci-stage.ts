@@ -14,7 +14,8 @@ import { Context } from "../../sim/context.js";
 import type { Mutex } from "../../sim/lock.js";
 import { run, type Step } from "../../sim/step.js";
 import * as uapi from "../../uapi/vfio.js";
-import type { VfioPciDevice, VfioPciOptions } from "../../vfio/backends/pci/device.js";
+import type { VfioPciDevice } from "../../vfio/backends/pci/device.js";
+import type { VfioPciOptions } from "../../vfio/backends/pci/options.js";
 import { VfioPciDriver } from "../../vfio/backends/pci/driver.js";
 import { LEVEL_SPI, Registers, VfioStage, type VfioStageOptions, X86_HOLE } from "./vfio-stage.js";
 

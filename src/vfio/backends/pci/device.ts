@@ -24,7 +24,7 @@ import { VfioDevice } from "../../device.js";
 import type { FeatureCall } from "../../feature-call.js";
 import type { VfioGroup } from "../../group.js";
 import type { DmaLog } from "../../migration/dma-log.js";
-import { Migration, type MigrationDriver } from "../../migration/migration.js";
+import { Migration } from "../../migration/migration.js";
 import type { Vfio } from "../../vfio.js";
 import { BarRegion, type MemoryGate } from "./bar-region.js";
 import { type ConfigEffects, VirtualConfig } from "./config.js";
@@ -37,30 +37,9 @@ import type { TableAccess } from "./msi.js";
 import { pciFeature } from "./feature.js";
 import { LowPower } from "./low-power.js";
 import { parsePciName } from "./name.js";
+import type { VfioPciOptions } from "./options.js";
 import { readRom } from "./rom.js";
 import { VfToken } from "./vf-token.js";
-
-/** Module parameters of vfio-pci, and the rules of older kernels. */
-export interface VfioPciOptions {
-  /** Functions whose INTx is hidden, as "pciVVVV,DDDD"; default those that vfio-pci names (vfio.md 8.1). */
-  readonly nointx?: ReadonlySet<string>;
-  /** The module parameter: nobody's INTx is masked by DisINTx. Default false. */
-  readonly nointxmask?: boolean;
-  /** Linux 6.18 and what was back-ported: a line without DisINTx is disabled unlazily. Default true. */
-  readonly unlazyIntx?: boolean;
-  /** Before Linux 6.9 (profile v5): INTx without a trigger keeps no line of the host. Default false. */
-  readonly releasesIntxLine?: boolean;
-  /** What a variant driver knows of migrating the function: null, the default, nothing. */
-  readonly migration?: (pci: PciDevice) => MigrationDriver | null;
-  /** And of logging what it writes by DMA. */
-  readonly dmaLog?: (pci: PciDevice) => DmaLog | null;
-  /** The module parameter: virtual functions may be made of a function that a user has. Default false. */
-  readonly enableSriov?: boolean;
-  /** Linux before 4.16: the pages of the MSI-X table are left out of mappings. Default false: a region is mapped whole. */
-  readonly msixSparse?: boolean;
-  /** Linux before 6.5 (profile v5): all vectors of MSI-X come with the first call, whatever the host's domain could do. Default false. */
-  readonly msixAtOnce?: boolean;
-}
 
 /** What a driver's probe brings together for one function. */
 export interface PciDeviceParts {

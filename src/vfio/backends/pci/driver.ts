@@ -5,7 +5,8 @@ import { OnePerWorld } from "../../../sim/one-per-world.js";
 import type { Step } from "../../../sim/step.js";
 import { EBUSY, EINVAL, ENOENT } from "../../../uapi/errno.js";
 import type { Vfio } from "../../vfio.js";
-import { type PciDeviceParts, VfioPciDevice, type VfioPciOptions } from "./device.js";
+import { type PciDeviceParts, VfioPciDevice } from "./device.js";
+import type { VfioPciOptions } from "./options.js";
 import { PciDeviceSet } from "./device-set.js";
 import { NOINTX_FUNCTIONS } from "./nointx.js";
 

@@ -23,7 +23,8 @@ import {
   VFIO_IRQ_NOTIFY_EVENTFD,
 } from "../../../uapi/vfio-xen.js";
 import { IrqSet } from "../../set-irqs.js";
-import { type PciDeviceParts, VfioPciDevice, type VfioPciOptions } from "../pci/device.js";
+import { type PciDeviceParts, VfioPciDevice } from "../pci/device.js";
+import type { VfioPciOptions } from "../pci/options.js";
 import { NO_IRQS } from "../pci/mode.js";
 import { XenIrqs } from "./irqs.js";
 import { decodeNotify, type NotifyKind } from "./notify.js";
