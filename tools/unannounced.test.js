@@ -20,7 +20,8 @@ const HARMLESS = [
   [/^Vcpu\.stage in kvm\/arm64\/module\.ts and kvm\/vcpu-run\.ts$/, "who signals a vLPI asks whether the guest runs; on its way in the vCPU looks at that signal itself, which is in an order"],
   [/^(Int32Array\.\[\]|ItsDriver\.vmovpSequence) in host\/its\/vpe-map\.ts$/, "an ITS's count of a VM's events and the number of a VMOVP, under locks that only R17's and R18's switches take away"],
   [/^Array\.\* in host\/process\.ts$/, "a descriptor is looked up by who has its number: others' come beside it"],
-  [/^PpcVcpu\.(irqType|realMode|icp) |^PpcVm\.xicsDevice /, "under the vCPU's mutex, which only R24's switch takes away"],
+  [/^PpcVcpu\.(irqType|realMode|icp) /, "under the vCPU's mutex, which only R24's switch takes away"],
+  [/^PpcVm\.xicsDevice in kvm\/powerpc\/powerpc\.ts and kvm\/powerpc\/xics\.ts$/, "a call on a range looks for its controller under kvm.lock, which only R24's switch takes away; an irqfd's look is announced"],
   [/^IrqDesc\.runner in host\/irq\/flow\.ts and host\/irq\/manage\.ts$/, "who waits for a handler asks whether it is that itself: nobody else changes the answer"],
   [/^(Gic|Apic)Cpu\.interruptDepth in host\/cpu\.ts and host\/irq\/desc\.ts$/, "free_irq asks whether it is in a handler, and warns"],
 ];
