@@ -1,29 +1,51 @@
 import type { File } from "../host/file.js";
 import { ESPIPE } from "../host/pipe.js";
+import { run } from "../sim/step.js";
+import { VFIO_DEVICE_SET_IRQ_NOTIFY } from "../uapi/vfio-xen.js";
 import * as errno from "../uapi/errno.js";
 import { VfioCdevFile } from "./cdev.js";
+import { VfioContainerFile } from "./container.js";
 import { VfioDeviceFile } from "./contract.js";
 
 /** What vfio.md lets a request on a file answer, by name; the sections beside them. */
 type Row = readonly [request: number, names: string];
 
-/** 4.1 and, once there is an IOMMU, 17, 18, 19 or 21.3. */
+/** 4.1; SET_IOMMU's are those of an attach too: 17.3, 18 and 21.3. Without an IOMMU everything else is EINVAL. */
 const CONTAINER: readonly Row[] = [
   [0x3b64, ""],
   [0x3b65, ""],
-  // 4.1; an attach's are 17.3, 18 and 21.3.
   [0x3b66, "EINVAL ENODEV EPERM EBUSY"],
-  [0x3b70, "EINVAL EFAULT ENXIO EPERM ENOTTY"],
-  // 17.5; 18: ENXIO, EPERM; 21.3: EOPNOTSUPP, EPERM; 19: ENOTTY.
-  [0x3b71, "EINVAL EFAULT EOVERFLOW ENOENT EEXIST ENOSPC ENOMEM ENXIO EPERM EOPNOTSUPP ENOTTY"],
-  [0x3b72, "EINVAL EFAULT EOVERFLOW EBUSY ENXIO EPERM ENOTTY"],
-  [0x3b73, "EINVAL ENODEV EBUSY EPERM ENOMEM ENOTTY"],
-  [0x3b74, "EINVAL EPERM ENOTTY"],
-  // DIRTY_PAGES (17.7) and REGISTER_MEMORY (18) have one number.
-  [0x3b75, "EINVAL EFAULT EACCES ENOMEM EBUSY EPERM ENOTTY"],
-  [0x3b76, "EINVAL EFAULT ENOENT EBUSY EPERM ENOTTY"],
-  [0x3b77, "EINVAL EFAULT ENXIO ENOSPC EPERM ENOTTY"],
-  [0x3b78, "EINVAL EFAULT EPERM ENOTTY"],
+];
+
+/** 17. */
+const TYPE1: readonly Row[] = [
+  ...CONTAINER,
+  [0x3b70, "EINVAL EFAULT"],
+  [0x3b71, "EINVAL EFAULT EOVERFLOW ENOENT EEXIST ENOSPC ENOMEM"],
+  [0x3b72, "EINVAL EFAULT EOVERFLOW"],
+  [0x3b75, "EINVAL EFAULT EACCES ENOMEM"],
+];
+
+/** 18: its two versions share what version 2 adds as ENOTTY of version 1, and the other way round. */
+const SPAPR: readonly Row[] = [
+  ...CONTAINER,
+  [0x3b70, "EINVAL EFAULT ENXIO"],
+  [0x3b71, "EINVAL EFAULT ENXIO EPERM ENOMEM"],
+  [0x3b72, "EINVAL EFAULT ENXIO EPERM"],
+  [0x3b73, "ENODEV EBUSY EPERM ENOMEM ENOTTY"],
+  [0x3b74, "EPERM ENOTTY"],
+  [0x3b75, "EINVAL EFAULT EBUSY ENOMEM ENOTTY"],
+  [0x3b76, "EINVAL EFAULT ENOENT EBUSY ENOTTY"],
+  [0x3b77, "EINVAL EFAULT ENXIO ENOSPC EPERM ENOMEM ENOTTY"],
+  [0x3b78, "EINVAL EFAULT ENOTTY"],
+];
+
+/** 21.3; the exactness of type 1's version 2. */
+const XEN: readonly Row[] = [
+  ...CONTAINER,
+  [0x3b70, "EINVAL EFAULT"],
+  [0x3b71, "EINVAL EFAULT EOVERFLOW EEXIST ENOSPC ENOMEM EPERM EOPNOTSUPP"],
+  [0x3b72, "EINVAL EFAULT EOVERFLOW"],
 ];
 
 /** 4.3 to 4.6. */
@@ -67,6 +89,8 @@ const DEVICE: readonly Row[] = [
   [0x3b70, "EINVAL EFAULT ENODEV ENOSPC EPERM EAGAIN"],
   [0x3b71, "EINVAL EFAULT ENODEV EBADF EBUSY"],
   [0x3b74, "EINVAL EFAULT EEXIST ENOSPC EBADF ENODEV"],
+  // 21.4: EPERM and ESRCH of an event channel of another guest's, or of none's; ENOSPC and EBUSY of ports. Of vfio-pci ENOTTY.
+  [VFIO_DEVICE_SET_IRQ_NOTIFY, "EINVAL EFAULT ENOTTY EBADF EBUSY EPERM ESRCH ENOSPC ENODEV ERANGE"],
   // 15.1, 15.4; LOW_POWER_ENTRY_WITH_WAKEUP takes an eventfd, MIG_DEVICE_STATE gives a file.
   [0x3b75, "EINVAL EFAULT ENOTTY E2BIG EOVERFLOW EBADF EMFILE"],
 ];
@@ -122,8 +146,42 @@ class Answers {
   }
 }
 
+/** 21.6, over what the core answers today. */
+const DRAFT_GROUP: readonly Row[] = [
+  [0x3b64, "EINVAL EFAULT"],
+  [0x3b65, "EINVAL EFAULT EBADF EPERM EBUSY"],
+  [0x3b66, "EINVAL EBUSY EPERM"],
+  [0x3b67, "EINVAL EPERM EBUSY ENODEV EMFILE"],
+  [0x3b68, "EINVAL EFAULT EPERM EBUSY ENODEV EMFILE EAGAIN"],
+];
+const DRAFT_IOMMU: readonly Row[] = [
+  [0x3b69, "EINVAL EFAULT"],
+  [0x3b6a, "EINVAL EFAULT EOVERFLOW EEXIST ENOSPC ENOMEM"],
+  [0x3b6b, "EINVAL EFAULT EOVERFLOW"],
+];
+const DRAFT_DEVICE: readonly Row[] = [
+  [0x3b6c, "EINVAL EFAULT"],
+  [0x3b6d, "EINVAL EFAULT"],
+  [0x3b6e, "EINVAL EFAULT"],
+  [0x3b6f, "EINVAL EFAULT EBADF EBUSY ENODEV ENOSPC ERANGE"],
+  [0x3b70, "EINVAL EFAULT"],
+  [0x3b71, "EINVAL EFAULT EBADF EBUSY"],
+  [0x3b72, "EINVAL EAGAIN"],
+];
+
+const NO_IOMMU = new Answers(CONTAINER, "EINVAL");
+/** By an extension that only this kind of IOMMU answers. */
+const BY_IOMMU: readonly (readonly [extension: number, answers: Answers])[] = [
+  [1, new Answers(TYPE1, "ENOTTY")],
+  [2, new Answers(SPAPR, "ENOTTY")],
+  [0x58454e, new Answers(XEN, "ENOTTY")],
+  [8, new Answers(CONTAINER, "ENOTTY")],
+];
+
 const FILES: Readonly<Record<string, Answers>> = {
-  "vfio-container": new Answers(CONTAINER, "EINVAL ENOTTY"),
+  "vfio-draft-group": new Answers(DRAFT_GROUP, "ENOTTY EPERM"),
+  "vfio-draft-iommu": new Answers(DRAFT_IOMMU, "ENOTTY"),
+  "vfio-draft-device": new Answers(DRAFT_DEVICE, "ENOTTY"),
   "vfio-group": new Answers(GROUP, "ENOTTY"),
   iommufd: new Answers(IOMMUFD, "ENOTTY"),
   "vfio-migration": new Answers(MIGRATION, "ENOTTY"),
@@ -139,7 +197,14 @@ export function errnosOfIoctl(file: File, request: number): ReadonlySet<number> 
   return answersOf(file).of(request);
 }
 
+function answersOfContainer({ container }: VfioContainerFile): Answers {
+  const instance = run(container.iommu());
+  if (instance === null) return NO_IOMMU;
+  return BY_IOMMU.find(([extension]) => run(instance.checkExtension(extension)) > 0)?.[1] ?? NO_IOMMU;
+}
+
 function answersOf(file: File): Answers {
+  if (file instanceof VfioContainerFile) return answersOfContainer(file);
   if (!(file instanceof VfioDeviceFile)) return FILES[file.kind] ?? NO_REQUESTS;
   const isOwn = file instanceof VfioCdevFile;
   if (file.device.isPlatform) return isOwn ? PLATFORM_BY_ITSELF : PLATFORM_BY_GROUP;
@@ -152,6 +217,7 @@ export const OPEN_ERRNOS = setOf("ENOENT ENODEV EPERM EBUSY EMFILE");
 /** read, write and mmap, by kind of file: 13.1, 14, 15.3; streams cannot seek; of an eventfd and of others, their own. */
 const TRANSFERS: Readonly<Record<string, ReadonlySet<number>>> = {
   "vfio-device": setOf("EINVAL EFAULT EIO"),
+  "vfio-draft-device": setOf("EINVAL EFAULT EIO"),
   "vfio-migration": setOf("EINVAL EFAULT ENODEV ENOMSG ESPIPE"),
   eventfd: setOf("EINVAL EFAULT EAGAIN ENODEV ESPIPE"),
 };

@@ -1,54 +1,38 @@
 import { IommuDma } from "../host/iommu/dma.js";
 import type { Process } from "../host/process.js";
-import { XenHypervisor } from "../host/xen/hypervisor.js";
 import { Random } from "../sim/random.js";
-import { run, type Step } from "../sim/step.js";
+import { run } from "../sim/step.js";
 import { EBADF, errnoName } from "../uapi/errno.js";
 import { pipe2 } from "../host/pipe.js";
 import { ARGUMENTS, MEMORY } from "../explore/stages/vfio-stage.js";
-import { PciStage, REGION } from "../explore/stages/pci-stage.js";
+import { type PciStage, REGION } from "../explore/stages/pci-stage.js";
+import { Fitting, keepApart } from "./ioctl-arguments.soak.js";
 import { errnosOfIoctl, errnosOfTransfer, OPEN_ERRNOS } from "./ioctl-errnos.soak.js";
-import { SpaprBackend } from "./iommu/spapr.js";
-import { XenIommuBackend } from "./iommu/xen.js";
-import { DmaLog } from "./migration/dma-log.js";
-import type { MigrationDriver } from "./migration/migration.js";
+import { SOAK_WORLDS, type SoakWorld, soakWorld } from "./ioctl-worlds.soak.js";
 
 /** Calls in one world; the next one is fresh. */
-const LIFE = 600;
+const LIFE = 250;
 const ARGUMENT_WORDS = 24;
 const VICTIM = 0x100_0000;
-/** Where mmap begins: a BAR, if the process has mapped one. */
-const MAPPED_BAR = 0x5000_0000;
 const SECRET = 0x5ec2_e700;
 const NONE: ReadonlySet<number> = new Set();
 const NOT_OPEN: ReadonlySet<number> = new Set([EBADF]);
-const NODES = ["/dev/vfio/vfio", "/dev/vfio/12", "/dev/vfio/13", "/dev/iommu", "/dev/vfio/devices/vfio0", "/dev/vfio/devices/vfio2", "/dev/vfio/devices/vfio3"];
+const NODES = ["/dev/vfio/vfio", "/dev/vfio/12", "/dev/vfio/13", "/dev/iommu", "/dev/vfio/devices/vfio0", "/dev/vfio/devices/vfio2", "/dev/vfio/devices/vfio3", "/dev/vfio/noiommu-100"];
 const REQUESTS = [...Array.from({ length: 22 }, (_, n) => 0x3b64 + n), ...Array.from({ length: 9 }, (_, n) => 0x3b80 + n), 0x3b8c, 0x3bff, 0xae80];
 const REQUESTS_OF: Readonly<Record<string, readonly number[]>> = {
   "vfio-container": [0x3b64, 0x3b65, 0x3b66, 0x3b70, 0x3b71, 0x3b71, 0x3b71, 0x3b72, 0x3b73, 0x3b74, 0x3b75, 0x3b76, 0x3b77, 0x3b78],
   "vfio-group": [0x3b67, 0x3b68, 0x3b68, 0x3b69, 0x3b6a, 0x3b6a],
-  "vfio-device": [0x3b6b, 0x3b6c, 0x3b6d, 0x3b6e, 0x3b6e, 0x3b6e, 0x3b6e, 0x3b6f, 0x3b70, 0x3b71, 0x3b74, 0x3b75, 0x3b75, 0x3b75, 0x3b76, 0x3b77, 0x3b78],
-  iommufd: [0x3b71, 0x3b72, 0x3b66, 0x3b80, 0x3b81, 0x3b82, 0x3b83, 0x3b84, 0x3b85, 0x3b85, 0x3b85, 0x3b86, 0x3b87, 0x3b88],
+  "vfio-device": [0x3b6b, 0x3b6c, 0x3b6d, 0x3b6e, 0x3b6e, 0x3b6e, 0x3b6e, 0x3b6f, 0x3b70, 0x3b71, 0x3b74, 0x3b75, 0x3b75, 0x3b75, 0x3b76, 0x3b77, 0x3b78, 0x3b8c, 0x3b8c],
+  iommufd: [0x3b64, 0x3b65, 0x3b70, 0x3b71, 0x3b72, 0x3b66, 0x3b80, 0x3b81, 0x3b82, 0x3b83, 0x3b83, 0x3b84, 0x3b85, 0x3b85, 0x3b85, 0x3b86, 0x3b87, 0x3b88],
   "vfio-migration": [0x3b79],
+  "vfio-draft-group": [0x3b64, 0x3b65, 0x3b66, 0x3b67, 0x3b68, 0x3b68],
+  "vfio-draft-iommu": [0x3b69, 0x3b6a, 0x3b6a, 0x3b6b],
+  "vfio-draft-device": [0x3b6c, 0x3b6d, 0x3b6e, 0x3b6f, 0x3b6f, 0x3b70, 0x3b71, 0x3b72],
 };
-const EXTENSIONS = [1, 2, 3, 8, 9, 99, 0x58454e];
+const KINDS = Object.keys(REQUESTS_OF);
+const EXTENSIONS = [1, 2, 3, 3, 7, 7, 8, 9, 99, 0x58454e];
 /** Words that mean something somewhere: sizes, flags, indexes, addresses, halves of them. */
-const WORDS = [0, 0, 1, 2, 3, 4, 5, 7, 8, 12, 15, 16, 20, 24, 28, 32, 40, 48, 64, 0x21, 0x22, 0x24, 0x11, 0x14, 0x0c, 0x1000, 0x2000, 0x3000, 0xfee0_0000, MEMORY, MEMORY + 0x1000, ARGUMENTS, MAPPED_BAR, 0x7f, 0x80, 0x1_0000, 0x1_0002, 0x2_0002, 0x2_0006, 0x4_0003, 0x7fff_ffff, 0x8000_0000, 0xffff_f000, 0xffff_ffff];
-
-class Driver implements MigrationDriver {
-  readonly flags = 7;
-  private state = Uint8Array.of(1, 2, 3, 4);
-  *step(): Step<number> {
-    return 0;
-  }
-  *save(): Step<Uint8Array> {
-    return this.state.slice();
-  }
-  *load(state: Uint8Array): Step<boolean> {
-    if (state.length === 4) this.state = state.slice();
-    return state.length === 4;
-  }
-}
+const WORDS = [0, 0, 1, 2, 3, 4, 5, 7, 8, 12, 15, 16, 20, 24, 28, 32, 40, 48, 64, 0x21, 0x22, 0x24, 0x11, 0x14, 0x0c, 0x1000, 0x2000, 0x3000, 0xfee0_0000, MEMORY, MEMORY + 0x1000, ARGUMENTS, 0x7f, 0x80, 0x1_0000, 0x1_0002, 0x2_0002, 0x2_0006, 0x4_0003, 0x7fff_ffff, 0x8000_0000, 0xffff_f000, 0xffff_ffff];
 
 /** A call that was made: what it was, its answer, and the errnos that it may have. */
 type Made = readonly [what: string, result: number, allowed: ReadonlySet<number>];
@@ -59,6 +43,8 @@ export interface IoctlSoak {
   /** Of them without an error, and how often each errno was the answer. */
   readonly done: number;
   readonly errnos: ReadonlyMap<string, number>;
+  /** Of each request on each kind of file, "vfio-device 3b6e" say: how often it was done. */
+  readonly doneOf: ReadonlyMap<string, number>;
   /** Pages that devices reached for, and got. */
   readonly transfers: number;
   readonly faults: readonly string[];
@@ -68,11 +54,15 @@ export interface IoctlSoak {
 class HostileUser {
   readonly faults: string[] = [];
   readonly errnos = new Map<string, number>();
+  readonly doneOf = new Map<string, number>();
   calls = 0;
   done = 0;
   transfers = 0;
+  private kind: SoakWorld = "modern";
   private world!: PciStage;
   private victim!: Process;
+  private fitting!: Fitting;
+  private lives = 0;
   /** The call under way, for whoever has to report it. */
   private asked = "";
   private dmas: IommuDma[] = [];
@@ -82,19 +72,10 @@ class HostileUser {
   }
 
   private begin(): void {
-    const tce = { windowStart: 0n, windowSize: 0x10_0000n, dynamicPageSizes: 0x1_1000n, maxLevels: 4 };
-    const log: { made: DmaLog | null } = { made: null };
-    const world = new PciStage({
-      separateGroups: this.random.below(2) === 0,
-      tce,
-      lockedMemoryLimit: 0x20_0000,
-      vfio: { migration: () => new Driver(), dmaLog: (pci) => (log.made ??= new DmaLog(pci.root.host.sim)) },
-    });
-    const xen = new XenHypervisor(world.sim);
-    xen.addGuest(5);
-    world.vfio.registerIommu(new SpaprBackend(world.sim));
-    world.vfio.registerIommu(new XenIommuBackend(world.sim, xen, 5));
+    this.kind = SOAK_WORLDS[this.lives++ % SOAK_WORLDS.length];
+    const world = soakWorld(this.kind, this.random);
     this.world = world;
+    this.fitting = new Fitting(this.random, world.process);
     this.dmas = [world.A, world.B].map(({ group, fn }) => new IommuDma(world.smmu, group ?? world.pciGroup, fn.requesterId));
     this.victim = world.newProcess("victim");
     for (let i = 0; i < 16; i++) this.victim.memory.setU32(VICTIM + 0x1000 * i, SECRET + i);
@@ -106,6 +87,7 @@ class HostileUser {
     const { world, random } = this;
     const { memory } = world.process;
     const words = (...all: number[]): void => all.forEach((word, i) => memory.setU32(ARGUMENTS + 4 * i, word >>> 0));
+    if (this.kind === "draft2011") return this.assembleDraft();
     const isIommufd = random.below(3) === 0;
     const c = world.open(isIommufd ? "/dev/iommu" : "/dev/vfio/vfio");
     let d: number;
@@ -118,16 +100,30 @@ class HostileUser {
       words(12, 0, memory.getU32(ARGUMENTS + 8));
       world.ioctl(d, 0x3b77, ARGUMENTS);
     } else {
-      const g = world.open("/dev/vfio/12");
+      const isUnguarded = this.kind === "noiommu" && random.below(2) === 0;
+      const g = world.open(isUnguarded ? "/dev/vfio/noiommu-100" : "/dev/vfio/12");
       world.setContainer(g, c);
-      const type = this.pick(EXTENSIONS);
+      const type = isUnguarded ? 8 : this.pick(EXTENSIONS);
       world.ioctl(c, 0x3b66, type);
       if (type === 2) world.ioctl(c, 0x3b73, 0);
       words(24, 0, MEMORY, 0, 0x1_0000, 0);
       if (type === 7) world.ioctl(c, 0x3b75, ARGUMENTS);
-      d = world.deviceFd(g, world.A.name);
+      d = world.deviceFd(g, isUnguarded ? "0000:07:00.0" : world.A.name);
     }
     world.configWrite(d, 4, 2, 6);
+    for (let i = 0; i < 2; i++) world.eventfd();
+    return ["assemble", 0, NONE];
+  }
+
+  /** The same by the interface of December 2011: no container, and what the group's file gives. */
+  private assembleDraft(): Made {
+    const { world } = this;
+    const g = world.open("/dev/vfio/12");
+    world.open("/dev/vfio/13");
+    world.ioctl(g, 0x3b67, 0);
+    world.process.memory.setText(ARGUMENTS, world.A.name);
+    world.configWrite(world.ioctl(g, 0x3b68, ARGUMENTS), 4, 2, 6);
+    for (let i = 0; i < 2; i++) world.eventfd();
     return ["assemble", 0, NONE];
   }
 
@@ -143,7 +139,7 @@ class HostileUser {
     try {
       if (kind < 22) made = this.ioctl();
       else if (kind < 24) made = this.open();
-      else if (kind < 25) made = this.random.below(3) === 0 ? this.close() : this.random.below(6) === 0 ? this.assemble() : this.ioctl();
+      else if (kind < 25) made = this.random.below(3) === 0 ? this.close() : this.random.below(3) === 0 ? this.assemble() : this.ioctl();
       else if (kind < 28) made = this.transfer();
       else made = this.device();
       this.world.settle();
@@ -172,7 +168,7 @@ class HostileUser {
   }
 
   private fd(): number {
-    return this.random.below(this.random.below(2) === 0 ? 5 : 16) - (this.random.below(20) === 0 ? 1 : 0);
+    return this.random.below(this.random.below(2) === 0 ? 6 : 24) - (this.random.below(20) === 0 ? 1 : 0);
   }
 
   private fill(): void {
@@ -189,32 +185,42 @@ class HostileUser {
     if (this.random.below(3) > 0) memory.setU32(ARGUMENTS, this.pick([16, 24, 32, 40, 64, 96]));
   }
 
-  /** Arguments of whole pages, as a mapping wants them, of either interface. */
-  private fillMapping(isNative: boolean): void {
-    const { world, random } = this;
-    const [vaddr, iova, size] = [(random.below(8) === 0 ? MAPPED_BAR : MEMORY) + 0x1000 * random.below(8), 0x1000 * random.below(16), 0x1000 * (1 + random.below(4))];
-    const words = isNative ? [40, 6 + random.below(2), 1 + random.below(3), 0, vaddr, 0, size, 0, iova, 0] : [32, 1 + random.below(3), vaddr, 0, iova, 0, size, 0];
-    words.forEach((word, i) => world.process.memory.setU32(ARGUMENTS + 4 * i, word));
+  /** Mostly words that fit the request; of those one may be anything. */
+  private fillFor(kind: string, request: number): void {
+    this.fill();
+    const words = this.random.below(4) > 0 ? this.fitting.words(kind, request) : null;
+    if (words === null) return;
+    const { memory } = this.world.process;
+    words.forEach((word, i) => memory.setU32(ARGUMENTS + 4 * i, word >>> 0));
+    if (this.random.below(4) === 0) memory.setU32(ARGUMENTS + 4 * this.random.below(words.length), this.pick(WORDS));
   }
 
   /** As often as not a request that the file knows, and sometimes one that it can do. */
   private ioctl(): Made {
     const { world, random } = this;
-    const fd = this.fd();
+    // Whatever there is most of: each kind of file has its turn.
+    const fd = random.below(4) === 0 ? this.fd() : this.fitting.fdOfAny(KINDS);
     const file = world.process.file(fd);
     const known = random.below(4) > 0 ? REQUESTS_OF[file?.kind ?? ""] : undefined;
     const request = this.pick(known ?? REQUESTS);
-    this.fill();
-    if ((request === 0x3b71 || request === 0x3b85) && random.below(3) > 0) this.fillMapping(request === 0x3b85);
+    const kind = file?.kind ?? "closed";
+    this.fillFor(kind, request);
+    keepApart(world.process, kind, request);
     let argument = ARGUMENTS;
-    if (request === 0x3b65 || request === 0x3b66) argument = this.pick(EXTENSIONS);
-    else if (request === 0x3b68) world.process.memory.setU32(ARGUMENTS, this.fd());
+    if ((request === 0x3b65 || request === 0x3b66) && kind !== "vfio-draft-group") argument = this.pick(EXTENSIONS);
     else if (random.below(40) === 0) argument = this.pick([0, 0xdead_0000, ARGUMENTS + 0x3ff8, -1]);
     const words = Array.from({ length: 8 }, (_, i) => world.answer(4 * i).toString(16));
     const allowed = file === null ? NOT_OPEN : errnosOfIoctl(file, request);
-    this.asked = `ioctl ${fd} (${file?.kind ?? "closed"}) ${request.toString(16)} ${words.join(" ")}`;
-    if (request !== 0x3b6a || random.below(8) === 0) return [this.asked, world.ioctl(fd, request, argument), allowed];
-    return [this.asked, world.deviceFd(fd, this.pick([world.A.name, world.B.name, "x", `${world.A.name} vf_token=x`])), allowed];
+    this.asked = `ioctl ${fd} (${kind}) ${request.toString(16)} ${words.join(" ")}`;
+    const isNamed = random.below(8) > 0 && (kind === "vfio-draft-group" ? request === 0x3b68 : request === 0x3b6a && kind === "vfio-group");
+    if (isNamed) world.process.memory.setText(ARGUMENTS, this.pick([world.A.name, world.B.name, "0000:07:00.0", "x", `${world.A.name} vf_token=x`]));
+    const result = world.ioctl(fd, request, argument);
+    if (result >= 0) this.count(`${kind} ${request.toString(16)}`);
+    return [this.asked, result, allowed];
+  }
+
+  private count(what: string): void {
+    this.doneOf.set(what, (this.doneOf.get(what) ?? 0) + 1);
   }
 
   private open(): Made {
@@ -302,6 +308,6 @@ export function soakIoctls(calls: number, seed: number, progress: (calls: number
     if (user.calls % 10_000 === 0) progress(user.calls);
   }
   user.end();
-  const { done, errnos, transfers, faults } = user;
-  return { calls: user.calls, done, errnos, transfers, faults };
+  const { done, doneOf, errnos, transfers, faults } = user;
+  return { calls: user.calls, done, doneOf, errnos, transfers, faults };
 }
