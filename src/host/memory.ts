@@ -55,6 +55,7 @@ export class PinnedPages {
     readonly length: number,
     /** Of the smallest pages in it, bytes: so much lies together in physical memory. */
     readonly pageSize: number,
+    private readonly devices: readonly Area[],
   ) {
     if (!STRAIGHT) new Lifetime("pin of pages at", `0x${start.toString(16)}`).spans(this);
   }
@@ -70,6 +71,14 @@ export class PinnedPages {
     const empty = new DataView(new ArrayBuffer(PAGE));
     this.frames.set(page, empty);
     return empty;
+  }
+
+  /** The registers `offset` from the start, and where in them; null of memory. */
+  registersAt(offset: number): { readonly region: DeviceRegion; readonly offset: number } | null {
+    if (this.devices.length === 0) return null;
+    const address = this.start + offset;
+    const area = this.devices.find(({ start, end }) => address >= start && address < end);
+    return area === undefined || area.region === null ? null : { region: area.region, offset: area.regionOffset + address - area.start };
   }
 
   /** Hardware needs them no longer. */
@@ -131,8 +140,9 @@ export class AddressSpace {
   /** Holds pages for hardware until {@link unpin}; the caller has checked that they are mapped. */
   pin(start: number, length: number): PinnedPages {
     let pageSize = Infinity;
-    for (const area of this.areas) if (area.start < start + length && start < area.end) pageSize = Math.min(pageSize, area.pageSize);
-    const pin = new PinnedPages(this, start, length, pageSize);
+    const within = this.areas.filter((area) => area.start < start + length && start < area.end);
+    for (const area of within) pageSize = Math.min(pageSize, area.pageSize);
+    const pin = new PinnedPages(this, start, length, pageSize, within.filter((area) => area.kind === "device"));
     this.pins.add(pin);
     return pin;
   }
@@ -145,6 +155,11 @@ export class AddressSpace {
   /** The page that holds an address, as bytes. */
   frame(address: number): DataView {
     return this.view(address);
+  }
+
+  /** Is a device region mapped anywhere in [start, end)? */
+  hasDeviceIn(start: number, end: number): boolean {
+    return this.areas.some((area) => area.kind === "device" && area.start < end && start < area.end);
   }
 
   areaAt(address: number): Area | null {

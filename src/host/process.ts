@@ -29,6 +29,8 @@ export class Process {
   readonly capabilities: ReadonlySet<string>;
   private readonly descriptorLimit: number;
   private readonly descriptors: (File | null)[] = [];
+  /** Device regions in memory: each holds its file, as a vma does, whatever becomes of the descriptor. */
+  private mapped: readonly { readonly start: number; readonly end: number; readonly file: File }[] = [];
 
   constructor(
     readonly sim: Sim,
@@ -92,8 +94,9 @@ export class Process {
     return copy;
   }
 
-  /** Process exit: descriptors close in ascending order. */
+  /** Process exit: its memory goes first, then descriptors close in ascending order. */
   *exit(): Step<void> {
+    for (let i = this.mapped.length - 1; i >= 0; i--) yield* this.munmap(this.mapped[i].start, this.mapped[i].end - this.mapped[i].start);
     for (let fd = 0; fd < this.descriptors.length; fd++) if (this.file(fd) !== null) yield* this.closeDescriptor(fd);
   }
 
@@ -133,8 +136,19 @@ export class Process {
     const file = yield* this.fdget(fd);
     if (file === null) return -EBADF;
     const result = yield* file.mmap(this, length, offset, isShared);
-    yield* file.put();
+    if (result < 0 || this.memory.areaAt(result)?.kind !== "device") yield* file.put();
+    else this.mapped = [...this.mapped, { start: result, end: result + length, file }];
     return result;
+  }
+
+  /** Whole pages from `address`, a multiple of the page size, on; the last page of a mapping takes its hold of the file along. 0. */
+  *munmap(address: number, length: number): Step<number> {
+    this.sim.charge(Cost.syscall);
+    this.memory.unmap(address, length);
+    const gone = this.mapped.filter(({ start, end }) => !this.memory.hasDeviceIn(start, end));
+    this.mapped = this.mapped.filter((each) => !gone.includes(each));
+    for (let i = 0; i < gone.length; i++) yield* gone[i].file.put();
+    return 0;
   }
 
   private *closeDescriptor(fd: number): Step<number> {

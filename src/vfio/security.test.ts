@@ -38,6 +38,24 @@ describe("a device that shares a group with the host's disk", () => {
   });
 });
 
+describe("a BAR that stays mapped", () => {
+  it("keeps its device from the next user, until it is unmapped or its process is gone", () => {
+    for (const isUnmapped of [true, false]) {
+      const world = new PciStage();
+      const { c, g, d } = world.ready();
+      const bar = run(world.process.mmap(d, 0x2000, 0));
+      for (const fd of [d, g, c]) world.close(fd);
+      expect([world.open("/dev/vfio/12"), world.pciGroup.describeOwnership()]).toEqual([-EBUSY, "user 1 user"]);
+      if (isUnmapped) run(world.process.munmap(bar, 0x1000));
+      expect(world.open("/dev/vfio/12")).toBe(-EBUSY);
+      if (isUnmapped) run(world.process.munmap(bar + 0x1000, 0x1000));
+      else run(world.process.exit());
+      expect([world.pciGroup.describeOwnership(), world.process.memory.areaAt(bar)]).toEqual(["kernel 0 default", null]);
+      expect(world.open("/dev/vfio/12")).toBeGreaterThanOrEqual(0);
+    }
+  });
+});
+
 describe("a table that is written behind the kernel's back", () => {
   /** Messages through a hypervisor or remapping hardware that knows who sends: both A and B use one vector. */
   function isolated(): { world: PciStage; d: number; ofA: number; ofB: number; pirqs: PhysicalIrqs } {

@@ -4,6 +4,7 @@ import type { Step } from "../../sim/step.js";
 import type { IommuDomain } from "./domain.js";
 import type { IommuGroup } from "./group.js";
 import { ENTRY_READ, ENTRY_WRITE, NO_ENTRY } from "./table.js";
+import { type DeviceRegion, SigBus } from "../memory.js";
 import type { Smmu } from "../smmu.js";
 
 const PAGE = 4096;
@@ -39,12 +40,38 @@ export class IommuDma implements DmaPort {
       const at = iova + done;
       const entry = yield* this.translate(domain, at, isWrite);
       if (entry === NO_ENTRY) return false;
+      const peer = domain.registers(entry, at);
+      if (peer !== null) {
+        const reached = yield* this.reach(peer.region, peer.offset, bytes.subarray(done), isWrite);
+        if (reached === 0) return false;
+        done += reached;
+        continue;
+      }
       // The walk and the access are one: an unmap returns when no transaction goes by a translation of before.
       const frame = domain.frame(entry, at);
       if (this.smmu.hazards.unmapWithoutInvalidate) yield reads(domain, "slots");
       done += copy(frame, at, bytes.subarray(done), isWrite);
     }
     return true;
+  }
+
+  /** One access to another device's registers: the bytes of it, 0 where nothing there decodes. */
+  private *reach(region: DeviceRegion, offset: number, bytes: Uint8Array, isWrite: boolean): Step<number> {
+    const size = offset % 4 === 0 && bytes.length >= 4 ? 4 : 1;
+    const view = new DataView(bytes.buffer, bytes.byteOffset, size);
+    try {
+      if (isWrite) yield* region.write(offset, size, size === 4 ? view.getInt32(0, true) : view.getUint8(0));
+      else {
+        const value = yield* region.read(offset, size);
+        if (size === 4) view.setInt32(0, value, true);
+        else view.setUint8(0, value);
+      }
+      return size;
+    } catch (error) {
+      if (!(error instanceof SigBus)) throw error;
+      this.faults++;
+      return 0;
+    }
   }
 
   /** {@link NO_ENTRY}: the transaction ends here, with a fault. */

@@ -150,9 +150,20 @@ export class IommuDomain {
    * addressed is at `iova % 4096`.
    */
   frame(entry: number, iova: number): DataView {
+    const mapped = this.mappedOf(entry);
+    return mapped.mapping.pages.frame(iova - mapped.start);
+  }
+
+  /** The same of another device's registers: what is mapped there may be no memory (peer to peer). Null: it is. */
+  registers(entry: number, iova: number): ReturnType<PinnedPages["registersAt"]> {
+    const mapped = this.mappedOf(entry);
+    return mapped.mapping.pages.registersAt(iova - mapped.start);
+  }
+
+  private mappedOf(entry: number): Mapped {
     const mapped = this.slots[entry >>> ENTRY_SHIFT];
     if (mapped === null) throw new Error(`the entry ${entry} is of no mapping`);
-    return mapped.mapping.pages.frame(iova - mapped.start);
+    return mapped;
   }
 
   /** Bytes mapped, and bytes of tables that this takes: for tests and dumps. */
