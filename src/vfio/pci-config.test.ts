@@ -220,6 +220,9 @@ describe("capabilities", () => {
     const { resets } = world.A.fn;
     write(0xa4, 1, 1);
     expect([world.A.fn.resets - resets, read(0xa4, 1)]).toEqual([1, 0]);
+    world.A.fn.setRegister(0xa3, 1, 1);
+    write(0xa4, 1, 1);
+    expect([world.A.fn.resets - resets, read(0xa4, 1)]).toEqual([1, 0]);
   });
 });
 

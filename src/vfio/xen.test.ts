@@ -224,6 +224,8 @@ describe("21.2: the points of the review", () => {
     expect(world.setIrqs(world.d, MSI, NONE | TRIGGER, 0, 0)).toBe(0);
     expect(world.notify(EVTCHN, MSI, 0, 8, [GUEST, 0])).toBe(0);
     expect(world.notify(KIND_EVENTFD, MSI, 0, 4, [E])).toBe(-EINVAL);
+    // 10.2: one type of interrupt at a time, whoever is told.
+    expect([world.notify(KIND_EVENTFD, INTX, 0, 4, [E]), world.setIrqs(world.d, INTX, EVENTFD | TRIGGER, 0, 1, E)]).toEqual([-EINVAL, -EINVAL]);
     expect(world.setIrqs(world.d, ERR, EVENTFD | TRIGGER, 0, 1, E)).toBe(0);
   });
 

@@ -3,6 +3,7 @@ import type { DmaPort } from "../device/dma-port.js";
 import type { PciFunction } from "../device/pci/function.js";
 import { DeviceNodes } from "../host/device-nodes.js";
 import { Bus } from "../host/driver-binding.js";
+import { BusMaster } from "../host/pci/bus-master.js";
 import { IommuDma } from "../host/iommu/dma.js";
 import { IommuGroup } from "../host/iommu/group.js";
 import { PciDevice } from "../host/pci/pci-device.js";
@@ -85,7 +86,8 @@ export class Pc {
     const requesterId = number << 8;
     const group = new IommuGroup(this.sim, number, { iommu: "vt-d", reserved: [MESSAGES] });
     const name = `0000:${number.toString(16).padStart(2, "0")}:00.0`;
-    const fn = make({ name, requesterId, dma: new IommuDma(this.iommu, group, requesterId) });
+    const dma = new BusMaster(new IommuDma(this.iommu, group, requesterId));
+    const fn = (dma.fn = make({ name, requesterId, dma }));
     yield* this.root.plug(fn, null);
     const device = new PciDevice(this.root, fn, { bus: this.root.addBus(number, true), group });
     this.bus.addDevice(device);

@@ -128,6 +128,7 @@ export const Af = {
   CAPABILITIES: 3,
   CONTROL: 4,
   LENGTH: 6,
+  /** Both have to be there for a reset: pending transactions can be told, and a function can be reset. */
   CAP_TP_FLR: 3,
   CONTROL_FLR: 1,
 } as const;

@@ -8,7 +8,7 @@ import { run } from "../../sim/step.js";
 import { EBUSY, EFAULT, EINVAL, EPERM } from "../../uapi/errno.js";
 import * as uapi from "../../uapi/vfio.js";
 import { ARGUMENTS, MEMORY, MEMORY_SIZE } from "../../explore/stages/vfio-stage.js";
-import { EVENTFD, MSI, PciStage, TRIGGER } from "../../explore/stages/pci-stage.js";
+import { EVENTFD, MSI, PciStage, type PciStageOptions, TRIGGER } from "../../explore/stages/pci-stage.js";
 import { SpaprBackend } from "./spapr.js";
 import { XenIommuBackend } from "./xen.js";
 
@@ -46,12 +46,12 @@ class IommuStage extends PciStage {
   readonly dmaA: IommuDma;
   readonly dmaB: IommuDma;
 
-  constructor(readonly kind: Kind, options: { lockedMemoryLimit?: number } = {}) {
-    super({ separateGroups: true, lockedMemoryLimit: options.lockedMemoryLimit ?? 2 ** 31, ...(kind.isSpapr ? { tce: TCE } : {}) });
+  constructor(readonly kind: Kind, options: PciStageOptions = {}) {
+    super({ ...options, separateGroups: true, lockedMemoryLimit: options.lockedMemoryLimit ?? 2 ** 31, ...(kind.isSpapr ? { tce: TCE } : {}) });
     this.xen = new XenHypervisor(this.sim);
     this.xen.addGuest(GUEST);
     this.vfio.registerIommu(new SpaprBackend(this.sim));
-    this.vfio.registerIommu(new XenIommuBackend(this.sim, this.xen, GUEST));
+    this.vfio.registerIommu(new XenIommuBackend(this.sim, this.xen, GUEST, options.allowUnsafeInterrupts));
     this.dmaA = new IommuDma(this.smmu, this.pciGroup, 0x600);
     this.dmaB = new IommuDma(this.smmu, this.groupB, 0x601);
   }
@@ -111,6 +111,47 @@ describe.each(KINDS)("the IOMMU backend $name", (kind) => {
     for (const iova of [0xf_fffc, 0x10_2000, 0]) expect(world.dmaRead(iova)).toBeNull();
     expect(world.dmaWrite(0x10_1ffe, [9, 9, 9, 9])).toBe(false);
     expect(world.smmu.events.records.map((each) => each.iova)).toEqual([0xf_fffc, 0x10_2000, 0, 0x10_2000]);
+  });
+
+  it("20.1: takes a group whose members could forge messages only where it was asked for, or hardware knows each endpoint's", () => {
+    const refuses = (allowUnsafeInterrupts: boolean): boolean => {
+      const world = new IommuStage(kind, { isMsiIsolated: false, allowUnsafeInterrupts, core: { allowUnsafeInterrupts } });
+      const c = world.open(kind.isIommufd ? "/dev/iommu" : "/dev/vfio/vfio");
+      const g = world.open("/dev/vfio/12");
+      world.setContainer(g, c);
+      const result = world.ioctl(c, uapi.VFIO_SET_IOMMU, kind.type);
+      return result === -EPERM || (kind.isIommufd === true && world.deviceFd(g, world.A.name) === -EPERM);
+    };
+    expect([refuses(false), refuses(true)]).toEqual([kind.isSpapr !== true, false]);
+  });
+
+  it("K24: a group whose reserved addresses are mapped already does not join", () => {
+    const world = new IommuStage(kind, { reservedOfB: [{ start: 0x4000n, end: 0x4fffn, kind: "reserved" }] });
+    const { c } = world.container();
+    world.map(c, 0x4000n, 0x1000n);
+    const g = world.open("/dev/vfio/13");
+    const joined = world.setContainer(g, c);
+    const opened = world.deviceFd(g, world.B.name);
+    expect(Math.min(joined, opened)).toBeLessThan(0);
+    expect(world.dmaRead(0x4000, 4, world.dmaB)).toBeNull();
+    if (kind.type === uapi.VFIO_SPAPR_TCE_IOMMU) return;
+    world.unmap(c, 0x4000n, 0x1000n);
+    if (!kind.isIommufd) expect(world.setContainer(g, c)).toBe(0);
+    expect(world.deviceFd(g, world.B.name)).toBeGreaterThan(0);
+  });
+
+  it("17.5: DMA to another device's registers reaches them, and nothing where they do not decode", () => {
+    if (kind.type === uapi.VFIO_SPAPR_TCE_IOMMU || kind.type === uapi.VFIO_SPAPR_TCE_v2_IOMMU) return;
+    const { world, c, g } = stage();
+    const d = world.deviceFd(g, world.A.name);
+    world.configWrite(d, 4, 2, 6);
+    const bar = run(world.process.mmap(d, 0x1000, 0));
+    expect(world.map(c, 0x9000n, 0x1000n, bar)).toBe(0);
+    world.bar0.values.set(8, 0x77);
+    expect(world.dmaRead(0x9008)).toEqual([0x77, 0, 0, 0]);
+    expect([world.dmaWrite(0x9008, [1, 0, 0, 0]), world.bar0.values.get(8)]).toEqual([true, 1]);
+    world.configWrite(d, 4, 2, 0);
+    expect(world.dmaRead(0x9008)).toBeNull();
   });
 
   it("allows what was asked for and no more", () => {

@@ -20,6 +20,12 @@ export function commonRanges(groups: readonly IommuGroup[]): IovaRange[] {
   return ranges;
 }
 
+/** Would a group that joins lose what is mapped, to the end of its aperture or to what it reserves (host-irq.md K24)? */
+export function collides(mapped: readonly { readonly iova: bigint; readonly size: bigint }[], { apertureEnd, reserved }: Pick<IommuGroup, "apertureEnd" | "reserved">): boolean {
+  const taken = reserved.filter(excludes);
+  return mapped.some(({ iova, size }) => iova + size - 1n > apertureEnd || taken.some((region) => iova <= region.end && region.start < iova + size));
+}
+
 function without(range: IovaRange, hole: IovaRange): IovaRange[] {
   if (hole.end < range.start || hole.start > range.end) return [range];
   const parts: IovaRange[] = [];

@@ -6,9 +6,10 @@ import { Lifetime } from "../../sim/lifetime.js";
 import { Mutex } from "../../sim/lock.js";
 import type { Sim } from "../../sim/sim.js";
 import type { Step } from "../../sim/step.js";
-import { EBUSY, ENODEV, ENOMEM, ENOSPC, ENOTTY, EPERM } from "../../uapi/errno.js";
+import { EBUSY, EINVAL, ENODEV, ENOMEM, ENOSPC, ENOTTY, EPERM } from "../../uapi/errno.js";
 import * as uapi from "../../uapi/vfio.js";
 import type { IommuInstance } from "./backend.js";
+import { collides, LAST_IOVA } from "./iova-ranges.js";
 import { getTceInfo, mapTce, unmapTce } from "./spapr-dma.js";
 import { createWindow, registerMemory, removeWindow, unregisterMemory } from "./spapr-v2.js";
 import { mayLock } from "./type1-dma.js";
@@ -151,7 +152,10 @@ export class SpaprInstance implements IommuInstance {
     this.charge(-window.tableBytes);
   }
 
-  /** -ENODEV: no group of such a machine. -EBUSY: it is here, or v1 has one. -EPERM: tables of another format. */
+  /**
+   * -ENODEV: no group of such a machine. -EBUSY: it is here, or v1 has one. -EPERM: tables of another format. -EINVAL: entries
+   * where it reserves. Whether messages are isolated is not asked: the host bridge knows each endpoint's (as in Linux).
+   */
   *attachGroup(group: IommuGroup): Step<number> {
     yield* this.lock.lock();
     let result = 0;
@@ -159,6 +163,7 @@ export class SpaprInstance implements IommuInstance {
     else if (this.groups.includes(group)) result = -EBUSY;
     else if (this.groups.some((each) => each.tce?.format !== group.tce?.format)) result = -EPERM;
     else if (this.groups.length > 0 && !this.isV2) result = -EBUSY;
+    else if (this.windows.some((window) => collides(window.mapped(), { apertureEnd: LAST_IOVA, reserved: group.reserved }))) result = -EINVAL;
     else yield* this.join(group);
     yield* this.lock.unlock();
     return result;

@@ -70,6 +70,11 @@ export class TceWindow {
     }
   }
 
+  /** Runs of addresses that entries lead from. */
+  mapped(): { readonly iova: bigint; readonly size: bigint }[] {
+    return this.entries.all().map(({ first, end }) => ({ iova: this.start + BigInt(first) * this.pageSize, size: BigInt(end - first) * this.pageSize }));
+  }
+
   private indexOf(iova: bigint): number {
     return Number((iova - this.start) / this.pageSize);
   }

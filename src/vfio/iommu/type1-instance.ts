@@ -16,7 +16,7 @@ import {
   VFIO_UPDATE_VADDR,
 } from "../../uapi/vfio.js";
 import type { IommuInstance } from "./backend.js";
-import { commonRanges, excludes, type IovaRange } from "./iova-ranges.js";
+import { collides, commonRanges, type IovaRange } from "./iova-ranges.js";
 import type { Type1Backend } from "./type1.js";
 import { dirtyPages } from "./type1-dirty.js";
 import { DmaList, type DmaSpace, type Type1Dma, unpinPages } from "./type1-dma.js";
@@ -106,10 +106,7 @@ export class Type1Instance implements IommuInstance, DmaSpace {
     if (this.groups().includes(group)) return -EINVAL;
     if (this.isNesting && !group.canNest) return -EINVAL;
     // What was mapped before may lie where this group's messages or holes are (host-irq.md K24).
-    for (const dma of this.sim.hazards.attachWithoutLook ? [] : dmas) {
-      if (dma.iova + dma.size - 1n > group.apertureEnd) return -EINVAL;
-      if (group.reserved.some((region) => excludes(region) && dma.iova <= region.end && region.start < dma.iova + dma.size)) return -EINVAL;
-    }
+    if (!this.sim.hazards.attachWithoutLook && collides(dmas, group)) return -EINVAL;
     if (commonRanges([...this.groups(), group]).length === 0) return -EINVAL;
     return group.isMsiIsolated || this.backend.allowUnsafeInterrupts ? 0 : -EPERM;
   }

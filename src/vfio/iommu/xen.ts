@@ -22,7 +22,7 @@ import {
 } from "../../uapi/vfio.js";
 import type { IommuBackend, IommuInstance } from "./backend.js";
 import { copyOutInfo } from "./info.js";
-import { commonRanges, type IovaRange } from "./iova-ranges.js";
+import { collides, commonRanges, type IovaRange } from "./iova-ranges.js";
 import { DmaList, type DmaSpace, type Type1Dma, unpinPages } from "./type1-dma.js";
 import { mapDma } from "./type1-map.js";
 import { unmapDma } from "./type1-unmap.js";
@@ -35,11 +35,15 @@ export class XenIommuBackend implements IommuBackend {
   readonly name = "vfio-iommu-xen";
   readonly isNoIommu = false;
 
-  /** @param target the guest that devices and memory go to */
+  /**
+   * @param target the guest that devices and memory go to
+   * @param allowUnsafeInterrupts groups whose members could forge messages are taken all the same (20.1)
+   */
   constructor(
     private readonly sim: Sim,
     private readonly xen: XenHypervisor,
     private readonly target: number,
+    private readonly allowUnsafeInterrupts = false,
   ) {}
 
   checkExtension(extension: number): number {
@@ -49,7 +53,7 @@ export class XenIommuBackend implements IommuBackend {
   /** -EPERM outside the control domain: hypercalls for others are its privilege. */
   open(type: number): IommuInstance | number {
     if (type !== VFIO_XEN_IOMMU) return -EINVAL;
-    return this.xen.isPrivileged ? new XenIommuInstance(this.sim, this.xen, this.target) : -EPERM;
+    return this.xen.isPrivileged ? new XenIommuInstance(this.sim, this.xen, this.target, this.allowUnsafeInterrupts) : -EPERM;
   }
 }
 
@@ -79,6 +83,7 @@ class XenIommuInstance implements IommuInstance, DmaSpace {
     sim: Sim,
     private readonly xen: XenHypervisor,
     private readonly target: number,
+    private readonly allowUnsafeInterrupts: boolean,
   ) {
     this.lock = new Mutex(sim, "vfio_iommu.lock");
     this.lifetime.spans(this, this.lock);
@@ -110,10 +115,10 @@ class XenIommuInstance implements IommuInstance, DmaSpace {
     return copyOutInfo(process, argument, { pageSizes: this.unit, ranges, available, tracksDirtyPages: false });
   }
 
-  /** Each member goes to the guest; the first that another guest has gives those before it back. -EBUSY, -EPERM. */
+  /** Each member goes to the guest; the first that another guest has gives those before it back. -EINVAL, -EBUSY, -EPERM. */
   *attachGroup(group: IommuGroup): Step<number> {
     yield* this.lock.lock();
-    let result = this.groups.includes(group) ? -EINVAL : 0;
+    let result = this.whyNot(group);
     let assigned = 0;
     while (assigned < group.members.length && result === 0) {
       result = yield* this.xen.testAssign(group.members[assigned], this.target);
@@ -124,6 +129,12 @@ class XenIommuInstance implements IommuInstance, DmaSpace {
     else while (assigned-- > 0) yield* this.xen.deassign(group.members[assigned], this.target);
     yield* this.lock.unlock();
     return result;
+  }
+
+  /** Lock held: as type 1 (17.3, 2 to 6), for the guest's memory is where its devices reach, and their messages go. */
+  private whyNot(group: IommuGroup): number {
+    if (this.groups.includes(group) || collides(this.dmas.all(), group)) return -EINVAL;
+    return group.isMsiIsolated || this.allowUnsafeInterrupts ? 0 : -EPERM;
   }
 
   private *join(group: IommuGroup): Step<void> {

@@ -285,7 +285,8 @@ export class VirtualConfig {
     yield writes(this, "config");
     if (!(this.map.copy.getUint8(where) & Af.CONTROL_FLR)) return;
     this.map.copy.setUint8(where, this.map.copy.getUint8(where) & ~Af.CONTROL_FLR);
-    yield* this.effects.resetFunction();
+    const capabilities = yield* this.pci.readConfig(at - offset + Af.CAPABILITIES, 1);
+    if ((capabilities & Af.CAP_TP_FLR) === Af.CAP_TP_FLR) yield* this.effects.resetFunction();
   }
 
   // --- the copy and its masks, by piece ---

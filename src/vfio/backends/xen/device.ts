@@ -109,6 +109,8 @@ export class VfioXenPciDevice extends VfioPciDevice {
       return installs ? -EINVAL : yield* this.xenIrqs.setIrqs(process, request);
     }
     if (!this.offers(index).includes("eventfd")) return request.action === VFIO_IRQ_SET_ACTION_TRIGGER ? -EINVAL : -ENOTTY;
+    // One type of interrupt at a time, whoever is told (10.2).
+    if (index <= VFIO_PCI_MSIX_IRQ_INDEX && (yield* this.xenIrqs.isInUse())) return -EINVAL;
     return yield* super.ioctl(process, VFIO_DEVICE_SET_IRQS, address);
   }
 
@@ -121,7 +123,7 @@ export class VfioXenPciDevice extends VfioPciDevice {
       const mode = yield* this.irqs.mode.get();
       return yield* this.xenIrqs.setNotify(process, notify, mode !== NO_IRQS);
     }
-    if (yield* this.xenIrqs.uses(notify.index)) return -EINVAL;
+    if (notify.index <= VFIO_PCI_MSIX_IRQ_INDEX && (yield* this.xenIrqs.isInUse())) return -EINVAL;
     const request = new IrqSet();
     Object.assign(request, { dataType: VFIO_IRQ_SET_DATA_EVENTFD, action: VFIO_IRQ_SET_ACTION_TRIGGER });
     request.index = notify.index;

@@ -60,6 +60,11 @@ export class XenIrqs {
     return is;
   }
 
+  /** Is an index in use? */
+  *isInUse(): Step<boolean> {
+    return !(yield* this.uses(NO_IRQS));
+  }
+
   /** SET_IRQ_NOTIFY for kinds other than eventfd; `isHostOwned`: an eventfd has another index, or this one. */
   *setNotify(process: Process, request: NotifyRequest, isHostOwned: boolean): Step<number> {
     yield* this.igate.lock();
