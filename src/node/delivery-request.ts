@@ -5,6 +5,7 @@ import { subjectOf } from "../board/builtin.js";
 import { findDevice, findInterrupt } from "../board/find-device.js";
 import { isPower } from "../board/power.js";
 import { addPciFunction, type PciFunctionRequest } from "../board/pci.js";
+import { refuseForeign } from "../delivery/foreign-parts.js";
 import type { DeliveryRequest } from "../delivery/request.js";
 import { type CostProfile, readProfile } from "../scenario/profile.js";
 import { COST_PROFILES, DEFAULT_POWER_PROFILE, DEFAULT_PROFILE, DEFAULT_X86_PROFILE } from "../scenario/profiles.js";
@@ -53,7 +54,7 @@ export function requestOf(scenario: Scenario, base: string, options: RunOptions 
     board,
     device,
     interrupts: (options.irq ?? subject?.irqs ?? scenario.irqs).map((index) => findInterrupt(device, index)),
-    workload: workloadOf(scenario.workload, options),
+    workload: workloadOf(scenario.workload, options, board),
     profile: profileOf(options.profile ?? scenario.profile ?? defaultProfile(board), base),
     mechanisms: mechanismsNamed(options.mechanism) ?? scenario.mechanisms ?? mechanismsOf(board),
   };
@@ -64,7 +65,7 @@ export function boardRequestOf(scenario: Scenario, base: string, options: RunOpt
   const board = boardOf(scenario, options, base);
   const named = options.device ?? scenario.device;
   const device = named === "" ? null : findDevice(board, named);
-  return { board, device, workload: workloadOf(scenario.workload, options), profile: profileOf(options.profile ?? scenario.profile ?? defaultProfile(board), base) };
+  return { board, device, workload: workloadOf(scenario.workload, options, board), profile: profileOf(options.profile ?? scenario.profile ?? defaultProfile(board), base) };
 }
 
 function boardOf(scenario: Scenario, options: RunOptions, base: string): Board {
@@ -97,11 +98,15 @@ const WORKLOAD_OPTIONS = {
   eoiMode: "eoiMode",
 } as const satisfies Record<keyof Workload, keyof RunOptions>;
 
-/** Options win over the scenario; the schema says what is out of range. */
-function workloadOf(workload: Workload, options: RunOptions): Workload {
-  const said = Object.entries(WORKLOAD_OPTIONS).map(([part, option]) => [part, options[option]]);
-  const result = workloadSchema.safeParse({ ...workload, ...Object.fromEntries(said.filter(([, value]) => value !== undefined)) });
-  if (result.success) return result.data;
+/** Options win over the scenario; the schema says what is out of range, and the board what none of its guests has. */
+function workloadOf(workload: Workload, options: RunOptions, board: Board): Workload {
+  const parts = Object.keys(WORKLOAD_OPTIONS) as (keyof Workload)[];
+  const said = parts.filter((part) => options[WORKLOAD_OPTIONS[part]] !== undefined);
+  const result = workloadSchema.safeParse({ ...workload, ...Object.fromEntries(said.map((part) => [part, options[WORKLOAD_OPTIONS[part]]])) });
+  if (result.success) {
+    refuseForeign(board, said);
+    return result.data;
+  }
   const [issue] = result.error.issues;
   const option = Object.entries(WORKLOAD_OPTIONS).find(([part]) => part === issue.path[0])?.[1] ?? "";
   throw new PersonError(`--${option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}: ${issue.message}`);

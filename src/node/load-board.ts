@@ -7,6 +7,14 @@ import { PersonError } from "../sim/person-error.js";
 
 /** The board that a person names: a built-in one, or the file of a device tree. Throws PersonError, beginning with the file. */
 export function loadBoard(nameOrFile: string, options: BoardOptions = {}): Board {
+  const board = boardNamed(nameOrFile, options);
+  const { controllers } = board;
+  const canBeGicv4 = controllers.some(({ kind }) => kind === "gicv3") && controllers.some(({ kind }) => kind === "its");
+  if (options.gicv4 !== undefined && !canBeGicv4) throw new PersonError(`--gicv4 takes a GICv3 with ITSs for a GICv4, and ${board.name} has none: leave it away`);
+  return board;
+}
+
+function boardNamed(nameOrFile: string, options: BoardOptions): Board {
   const known = builtinBoard(nameOrFile, options);
   if (known) return known;
   try {

@@ -178,6 +178,7 @@ export const HAZARDS = {
   mapBeforeMark: "R2: the bit of the resend map is set before the source's mark",
   scanUnasked: "R3: a scan's delivery does not ask again, under the lock, whether the source is still marked",
   entryKeepsMark: "R4: a write of a source's entry that decides to deliver leaves its mark to the next scan",
+  entryReadEarly: "R19: int-off and int-on read a source's server and priority before they take the lock under which they write them, as Linux does",
   markRejected: "R5: a rejected source is marked at the server that rejected it, and not delivered again",
   keepServerOfRejected: "R6: a rejected source goes to the server that rejected it",
   lowerForeign: "R8: whoever changes a presentation controller takes the external interrupt away where none is due",

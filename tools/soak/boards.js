@@ -4,6 +4,7 @@ import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { fileURLToPath } from "node:url";
+import { countsOf } from "./counts.js";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
 const built = (name) => import(new URL(`../../dist/straight/board/${name}.js`, import.meta.url).href);
@@ -28,6 +29,13 @@ export async function soakBoards(mutations = 100_000, seed = 1, files = []) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const [mutations, seed, ...files] = process.argv.slice(2);
-  process.exitCode = (await soakBoards(mutations ? Number(mutations) : undefined, seed ? Number(seed) : undefined, files)) ? 0 : 1;
+  const args = process.argv.slice(2);
+  const [mutations, seed] = countsOf(args.slice(0, 2), "node tools/soak/boards.js [MUTATIONS] [SEED] [DTB...], MUTATIONS and SEED");
+  const files = args.slice(2);
+  const missing = files.find((file) => !existsSync(file));
+  if (missing !== undefined) {
+    console.error(`${missing}: there is no such file: name device tree blobs behind MUTATIONS and SEED`);
+    process.exit(2);
+  }
+  process.exitCode = (await soakBoards(mutations, seed, files)) ? 0 : 1;
 }

@@ -1,5 +1,6 @@
 // Every interleaving of the protocols up to one preemption more than the suite allows: `node tools/soak/explore.js [PREEMPTIONS] [LIMIT]`.
 import { fileURLToPath } from "node:url";
+import { countsOf } from "./counts.js";
 
 const built = (name) => import(new URL(`../../dist/stepped/explore/${name}.js`, import.meta.url).href);
 
@@ -20,6 +21,6 @@ export async function soakExplore(preemptions = 3, limit = 300_000) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const [preemptions, limit] = process.argv.slice(2).map(Number);
-  process.exitCode = (await soakExplore(preemptions || undefined, limit || undefined)) ? 0 : 1;
+  const [preemptions, limit] = countsOf(process.argv.slice(2), "node tools/soak/explore.js [PREEMPTIONS] [LIMIT]");
+  process.exitCode = (await soakExplore(preemptions, limit)) ? 0 : 1;
 }

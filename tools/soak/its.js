@@ -1,9 +1,10 @@
 // A hostile guest of the virtual ITS, a million commands: `node tools/soak/its.js [COMMANDS] [SEED]` (after a build).
 import { fileURLToPath } from "node:url";
+import { countsOf } from "./counts.js";
 
 /** Runs and prints the counts; the result is true when no command threw, went outside of the guest's memory or worked without bound. */
 export async function soakIts(commands = 1_000_000, seed = 1) {
-  const soak = await import(new URL("../../dist/straight/irqchip/gic/its.soak.js", import.meta.url).href);
+  const soak = await import(new URL("../../dist/straight/irqchip/gic/its/its.soak.js", import.meta.url).href);
   const begin = process.cpuUsage();
   const { done, mostAccesses, faults } = soak.soakIts(commands, seed, (so) => process.stderr.isTTY && process.stderr.write(`\r${so} commands`));
   const { user } = process.cpuUsage(begin);
@@ -13,6 +14,6 @@ export async function soakIts(commands = 1_000_000, seed = 1) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const [commands, seed] = process.argv.slice(2);
-  process.exitCode = (await soakIts(commands ? Number(commands) : undefined, seed ? Number(seed) : undefined)) ? 0 : 1;
+  const [commands, seed] = countsOf(process.argv.slice(2), "node tools/soak/its.js [COMMANDS] [SEED]");
+  process.exitCode = (await soakIts(commands, seed)) ? 0 : 1;
 }

@@ -1,5 +1,6 @@
 // A hostile user of VFIO and hostile devices, a million calls: `node tools/soak/vfio.js [CALLS] [SEED]` (after a build).
 import { fileURLToPath } from "node:url";
+import { countsOf } from "./counts.js";
 
 /** Runs and prints the counts; the result is true when nothing threw, leaked, or answered an errno that is not specified. */
 export async function soakVfio(calls = 1_000_000, seed = 1) {
@@ -15,6 +16,6 @@ export async function soakVfio(calls = 1_000_000, seed = 1) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const [calls, seed] = process.argv.slice(2);
-  process.exitCode = (await soakVfio(calls ? Number(calls) : undefined, seed ? Number(seed) : undefined)) ? 0 : 1;
+  const [calls, seed] = countsOf(process.argv.slice(2), "node tools/soak/vfio.js [CALLS] [SEED]");
+  process.exitCode = (await soakVfio(calls, seed)) ? 0 : 1;
 }

@@ -3,6 +3,7 @@ import type { Board, Device, Interrupt } from "../../board/board.js";
 import { isPower } from "../../board/power.js";
 import type { CostProfile } from "../../scenario/profile.js";
 import type { Workload } from "../../scenario/scenario.js";
+import { partsSaid, refuseForeign } from "../foreign-parts.js";
 import type { StageRequest } from "../stage.js";
 import { type Assembled, measure } from "./measured.js";
 import { assembleOnKvm, mechanismFor } from "./on-kvm.js";
@@ -32,6 +33,7 @@ const COLUMNS: readonly BackendColumn[] = [
 export function compareBackends(request: BackendRequest): BackendComparison {
   const columns = request.backends.flatMap((backend) => COLUMNS.filter((column) => column.backend === backend));
   const { board, workload, profile } = request;
+  refuseForeign(board, partsSaid(workload));
   return { board: board.name, workload, profile: profile.name, backends: columns.map((column) => resultOf(request, column)) };
 }
 

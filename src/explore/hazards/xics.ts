@@ -32,6 +32,7 @@ export const XICS_HAZARDS: readonly HazardCase[] = [
   R.reproduced("R18", "ICP restored before its block", words.serverBeforeBlock, 0, "A server's word may name a source only in a block that exists: user space creates all sources first."),
   R.reproduced("R19", "SET on a live source: queued", words.wordOverQueued, 0, "The word says P and Q, and replaces both: what is in service is reconfigured through RTAS."),
   R.reproduced("R19", "SET on a live source: in service", words.wordInService, 0, "The word says P and Q, and replaces both: what is in service is reconfigured through RTAS."),
+  R.race("R19", "SET on a live source: under a firmware call", xics.wordAgainstEntry, "entryReadEarly", 2),
   R.reproduced("R20", "error hidden by IRQ_LINE", kvm.lineOfNobody, 0, "What became of the line is in the status, which KVM_IRQ_LINE does not copy back."),
   R.reproduced("R21", "plain irqfd on LSI", kvm.plainIrqfdOnLevel, 0, "The wake-up sends level 1, and nobody sends level 0."),
   R.trap("R22", "resample listener after re-present", "ackBeforeEnd", 51, vectors.vector51),

@@ -280,3 +280,21 @@ export const scanAgainstAccept: Protocol = {
     return stage.program(contexts, () => (stage.guests[0].taken[0] === S ? `R26: ${name(S)} is taken before ${name(U)}, which waited as long and is more favoured` : null));
   },
 };
+
+export const wordAgainstEntry: Protocol = {
+  name: "word-against-entry",
+  title: "A guest masks and unmasks a source by its firmware while user space moves it by its word: it stays where the word has it.",
+  source: "xics.md 3 D7, 9.2, R19",
+  program(hazards = {}) {
+    const stage = stageOf(hazards, S);
+    function* mask(): Step<void> {
+      yield* stage.intOff(S);
+      yield* stage.intOn(S);
+    }
+    const contexts = [new Thread("vcpu0", "vcpu", mask), new Thread("vmm", "user", () => stage.source(S, 4, 1))];
+    return stage.program(contexts, () => {
+      const { server, savedPriority } = stage.at(S) ?? { server: -1, savedPriority: -1 };
+      return server === 1 && savedPriority === 4 ? null : `R19: the word moved the source to server 1 with priority 4, and it is server ${server}'s with ${savedPriority}`;
+    });
+  },
+};

@@ -55,30 +55,41 @@ export function* getXive(xics: Xics, irq: number, into: XiveEntry): Step<number>
   return 0;
 }
 
-/** ibm,int-off. A second one saves the mask itself: int-on then leaves it masked (R13). */
+/**
+ * ibm,int-off. A second one saves the mask itself: int-on then leaves it masked (R13). Server and priority are read under the
+ * lock they are written under, so that a source's word is set before or behind the call (D7). Linux reads them before it.
+ */
 export function* intOff(xics: Xics, irq: number): Step<number> {
   const block = yield* xics.findBlock(irq);
   if (block === null) return -EINVAL;
   const index = irq & INDEX_MASK;
   yield* block.lock.lock();
-  yield* writeEntry(xics, block, index, block.server[index], MASKED, block.priority[index]);
+  const server = block.server[index];
+  const priority = block.priority[index];
+  if (xics.vm.sim.hazards.entryReadEarly) {
+    yield* block.lock.unlock();
+    yield* block.lock.lock();
+  }
+  yield* writeEntry(xics, block, index, server, MASKED, priority);
   yield* block.lock.unlock();
   return 0;
 }
 
-/** ibm,int-on: the stored server must be somebody. */
+/** ibm,int-on: the stored server must be somebody. What is written is what the lock then finds, as of {@link intOff}. */
 export function* intOn(xics: Xics, irq: number): Step<number> {
   const block = yield* xics.findBlock(irq);
   if (block === null) return -EINVAL;
   const index = irq & INDEX_MASK;
   yield* block.lock.lock();
-  const server = block.server[index];
+  const seenServer = block.server[index];
+  const seenSaved = block.savedPriority[index];
   yield* block.lock.unlock();
-  const icp = yield* xics.findServer(server);
+  const icp = yield* xics.findServer(seenServer);
   if (icp === null) return -EINVAL;
   yield* block.lock.lock();
-  const saved = block.savedPriority[index];
-  const delivers = yield* writeEntry(xics, block, index, block.server[index], saved, saved);
+  const { entryReadEarly } = xics.vm.sim.hazards;
+  const saved = entryReadEarly ? seenSaved : block.savedPriority[index];
+  const delivers = yield* writeEntry(xics, block, index, entryReadEarly ? seenServer : block.server[index], saved, saved);
   yield* block.lock.unlock();
   if (delivers) yield* xics.deliver(irq, icp, false, xics.virtualMode);
   return 0;
