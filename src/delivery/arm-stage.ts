@@ -8,7 +8,7 @@ import type { Step } from "../sim/step.js";
 import { GUEST, Vmm } from "../vmm/vmm.js";
 import { Machine } from "./machine.js";
 import type { Wire } from "./mechanisms/mechanism.js";
-import { placement, type Stage, type StageRequest } from "./stage.js";
+import { placement, type Stage, type StageRequest, takersOf } from "./stage.js";
 
 const FIRST_GUEST_SPI = 40;
 const LAST_SGI = 15;
@@ -57,19 +57,20 @@ function messageWire(index: number, i: number): Wire {
 
 function software({ request, interrupts, mechanism }: StageRequest, version: 2 | 3, hasIts: boolean): GuestSoftware {
   const { workload, device } = request;
+  const takers = takersOf({ request, interrupts });
   const guestIntid = (i: number): number => (hasIts ? FIRST_LPI : FIRST_GUEST_SPI) + i;
-  const lpis: LpiSetup = { its: GUEST.its, tables: TABLES, deviceId: GUEST_DEVICE_ID, events: interrupts.length, targets: workload.targets };
+  const lpis: LpiSetup = { its: GUEST.its, tables: TABLES, deviceId: GUEST_DEVICE_ID, events: interrupts.length, targets: takers };
   return new GuestSoftware({
     gic: { version, distributor: GUEST.distributor, redistributors: GUEST.redistributors },
     base: GUEST.ram,
     ...(hasIts ? { lpis } : {}),
-    spis: hasIts ? [] : interrupts.map((interrupt, i) => ({ intid: guestIntid(i), trigger: isLevel(device, interrupt) ? "level" : "edge", target: i % workload.targets })),
+    spis: hasIts ? [] : interrupts.map((interrupt, i) => ({ intid: guestIntid(i), trigger: isLevel(device, interrupt) ? "level" : "edge", target: i % takers })),
     devices: interrupts.map(({ index }, i) =>
       binding(guestIntid(i), GUEST.devices + index * REGISTERS_STRIDE, { accessesPerService: workload.accessesPerService }),
     ),
     eoiMode: workload.eoiMode,
     idle: workload.wait === "spin" && mechanism !== "direct:blocked" ? "spin" : "wfi",
-    takers: workload.targets,
+    takers,
     othersIdle: workload.others === "spin" ? "spin" : "wfi",
     handlerNs: workload.handlerNs,
     vcpus: workload.vcpus,

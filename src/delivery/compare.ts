@@ -106,6 +106,8 @@ function checkSharing({ board, workload }: DeliveryRequest): void {
     throw new PersonError(`${board.name} has no GIC: --cpus, --others and --targets are for guests of Arm boards`);
   if (targets > vcpus) throw new PersonError(`--targets ${targets}: the guest has ${vcpus} vCPU${vcpus === 1 ? "" : "s"} (--vcpus)`);
   const free = board.cpus.filter((cpu) => cpu.enabled).length - HOST_CPUS;
+  if (cpus === undefined && others === "spin" && vcpus > Math.max(free, 1))
+    throw new PersonError(`${board.name} has ${Math.max(free, 0)} CPUs beside those that take host interrupts and the VMM, and ${vcpus} vCPUs that keep theirs busy: have them share these by turns with --cpus`);
   if (cpus !== undefined && cpus > free)
     throw new PersonError(`${board.name} has ${Math.max(free, 0)} CPUs beside those that take host interrupts and the VMM: ask for fewer than ${cpus} with --cpus`);
 }

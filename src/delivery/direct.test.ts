@@ -157,6 +157,16 @@ describe("64 vCPUs on 8 CPUs", () => {
     for (const mechanism of ["irqfd", "direct"] as const) expect(by(all, mechanism).latencyNs?.max).toBeLessThan(20_000);
   });
 
+  it("vCPUs that no interrupt is for are not counted among those that take them, however many are asked for", () => {
+    const workload = { vcpus: 12, cpus: 6, others: "spin", ratePerSecond: 2000 } as const;
+    const [one, eight] = [1, 8].map((targets) => by(d05({ ...workload, targets }, ["direct"]), "direct"));
+    expect(eight).toEqual(one);
+  });
+
+  it("vCPUs that keep their CPUs busy and are more than these are refused, unless they share by turns", () => {
+    expect(() => d05({ vcpus: 63, others: "spin", interrupts: 1 }, ["direct"])).toThrow("d05 has 62 CPUs beside those that take host interrupts and the VMM, and 63 vCPUs that keep theirs busy: have them share these by turns with --cpus");
+  });
+
   it("vectors of eight vCPUs: each vPE that wakes on another CPU is moved there by one VMOVP with its VSYNC, and nothing is lost on the way", () => {
     const workload = { vcpus: 12, targets: 8, cpus: 6, others: "spin", wait: "wfi", ratePerSecond: 2000, interrupts: 400 } as const;
     for (const seed of [1, 2, 3]) {

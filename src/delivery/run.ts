@@ -18,7 +18,7 @@ import { powerMachine, powerStage } from "./power-stage.js";
 import type { DeliveryRequest } from "./request.js";
 import type { MechanismResult } from "./result.js";
 import { shareCpus, type Sharing } from "./sharing.js";
-import type { Range, Stage, StageRequest } from "./stage.js";
+import { type Range, type Stage, type StageRequest, takersOf } from "./stage.js";
 import type { Distribution } from "./samples.js";
 import { VCPU_STATES, vcpuStateOf } from "./vcpu-state.js";
 import { pcMachine, x86Stage } from "./x86-stage.js";
@@ -54,7 +54,7 @@ export class Delivery {
     readonly sources: readonly DeviceLine[],
     readonly apicv: boolean | null,
     readonly realMode: boolean | null,
-    private readonly sharing: Sharing,
+    readonly sharing: Sharing,
   ) {}
 
   static prepare(request: DeliveryRequest, mechanism: MechanismName, interrupts: readonly Interrupt[]): Delivery {
@@ -99,7 +99,7 @@ export class Delivery {
     yield* settle(machine.sim, sharing);
     const sources = wires.map(({ index }) => machine.lineOf(index));
     for (let i = 0; i < sources.length; i++) yield* machine.placeInterrupt(sources[i].irq);
-    const takers = vmm.threads.slice(0, asked.request.workload.targets);
+    const takers = vmm.threads.slice(0, takersOf(asked));
     const meter = new Meter({
       irqs: sources.map((line) => line.irq),
       isDevice: stage.deviceNumbers === null ? (number) => sources.some((line) => line.intid === number) : within(stage.deviceNumbers),

@@ -21,6 +21,8 @@ export interface Sharing {
   readonly ahead: { readonly context: Context; readonly ns: number } | null;
   /** Once the guest has booted. */
   begin(): void;
+  /** The CPUs whose threads have them by turns. */
+  readonly group: RunQueueGroup;
 }
 
 const hasNeighbour = (mechanism: MechanismName): boolean => mechanism === "direct:runnable" || mechanism === "direct:blocked";
@@ -28,24 +30,23 @@ const hasNeighbour = (mechanism: MechanismName): boolean => mechanism === "direc
 /** Do threads have a CPU by turns? */
 export const takesTurns = (mechanism: MechanismName, workload: Workload): boolean => workload.cpus !== undefined || hasNeighbour(mechanism);
 
-const NOBODY: Sharing = { roundNs: 0, ahead: null, begin: () => {} };
-
 /** Several vCPUs on each CPU where the workload says so, or the neighbour that a mechanism shows its way with. */
 export function shareCpus({ machine, vmm }: Stage, { request, mechanism }: StageRequest): Sharing {
   const { cpus, sliceNs, vcpus } = request.workload;
   const { sim, host } = machine;
-  const group: RunQueueGroup = { sliceNs, queues: [] };
+  const group: RunQueueGroup = { sliceNs, queues: [], endsLeft: Infinity };
+  const nobody: Sharing = { roundNs: 0, ahead: null, begin: () => {}, group };
   if (cpus !== undefined) {
     for (const cpu of new Set(vmm.threads.map((thread) => thread.cpu))) RunQueue.add(sim, host.cpus[cpu], group);
-    return { ...NOBODY, roundNs: sliceNs * (Math.ceil(vcpus / cpus) + 1) };
+    return { ...nobody, roundNs: sliceNs * (Math.ceil(vcpus / cpus) + 1) };
   }
-  if (!hasNeighbour(mechanism)) return NOBODY;
+  if (!hasNeighbour(mechanism)) return nobody;
   const [{ cpu }] = vmm.threads;
   RunQueue.add(sim, host.cpus[cpu], group);
   const isBlocked = mechanism === "direct:blocked";
   const neighbour = new BusyThread("neighbour", cpu, sim, host.cpus, isBlocked ? Infinity : NEIGHBOUR_NS);
-  if (isBlocked) return { ...NOBODY, begin: () => sim.wake(neighbour, 0) };
-  return { ...NOBODY, ahead: { context: new Alarm(host.cpus[cpu], neighbour), ns: Math.ceil(leadNs((primitive) => sim.costOf(primitive))) } };
+  if (isBlocked) return { ...nobody, begin: () => sim.wake(neighbour, 0) };
+  return { ...nobody, ahead: { context: new Alarm(host.cpus[cpu], neighbour), ns: Math.ceil(leadNs((primitive) => sim.costOf(primitive))) } };
 }
 
 /** The neighbour's timer. */

@@ -37,6 +37,9 @@ export interface Stage {
   readonly realMode: boolean | null;
 }
 
+/** vCPUs that take interrupts: as many as asked for, where there is one for each. */
+export const takersOf = ({ request, interrupts }: Pick<StageRequest, "request" | "interrupts">): number => Math.min(request.workload.targets, interrupts.length);
+
 /** CPUs that host interrupts and the VMM take. */
 export const HOST_CPUS = 2;
 

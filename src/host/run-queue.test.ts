@@ -17,7 +17,7 @@ class Turns {
   readonly trace = new TraceBuffer();
   readonly sim: Sim;
   readonly host: GicHost;
-  private readonly group: RunQueueGroup = { sliceNs: SLICE_NS, queues: [] };
+  private readonly group: RunQueueGroup = { sliceNs: SLICE_NS, queues: [], endsLeft: Infinity };
 
   constructor(cpus: number, costs = new Float64Array(costTable(COST_PROFILES[0]).length)) {
     this.sim = new Sim({ cpus: cpus + 1, trace: this.trace, costs });

@@ -1,4 +1,4 @@
-import { reads, writes } from "../sim/access.js";
+import { reads, type Waitable, writes } from "../sim/access.js";
 import { Context } from "../sim/context.js";
 import { Cost } from "../sim/cost.js";
 import type { Sim } from "../sim/sim.js";
@@ -9,6 +9,12 @@ import type { HostCpu } from "./cpu.js";
 export interface RunQueueGroup {
   readonly sliceNs: number;
   readonly queues: RunQueue[];
+  /**
+   * Slices that may still end in the middle of what a thread does; Infinity where time says when they do. In a search they
+   * end at any moment: without a bound two threads would have the CPU by turns for ever, none of them long enough to do
+   * anything. Once there are none left, a slice lasts until its thread has nothing to do.
+   */
+  endsLeft: number;
 }
 
 /**
@@ -28,6 +34,7 @@ export class RunQueue extends Context {
   /** The thread that one that slept took the CPU from, and what is left of its slice. */
   private interrupted: Context | null = null;
   private restNs = 0;
+  private readonly lull = new Lull(this);
 
   private constructor(
     private readonly sim: Sim,
@@ -123,7 +130,7 @@ export class RunQueue extends Context {
     const goesOn = thread !== null && thread === this.interrupted;
     this.sliceEndNs = this.sim.now() + (goesOn ? this.restNs : this.group.sliceNs);
     if (goesOn) this.interrupted = null;
-    if (this.woken.length + this.waiting.length > 0) this.startSlice();
+    if (this.isWanted) this.startSlice();
   }
 
   /** What has waited longest where most wait comes here. */
@@ -142,8 +149,37 @@ export class RunQueue extends Context {
   /** The end of a slice. */
   override *body(): Step<void> {
     yield writes(this.group, "threads");
-    if (this.woken.length + this.waiting.length === 0) return;
-    if (this.sim.now() < this.sliceEndNs) this.startSlice();
-    else yield* this.hostCpu.preempt();
+    if (!this.isWanted) return;
+    if (this.sim.now() < this.sliceEndNs) {
+      this.startSlice();
+      return;
+    }
+    if (this.group.endsLeft > 0) this.group.endsLeft--;
+    else {
+      yield* this.sim.wait(this.lull);
+      yield writes(this.group, "threads");
+      if (!this.isWanted) return;
+    }
+    yield* this.hostCpu.preempt();
+  }
+
+  /** Does a thread wait for this CPU? */
+  get isWanted(): boolean {
+    return this.woken.length + this.waiting.length > 0;
+  }
+
+  /** The thread on the CPU waits for something outside of it: the guest in a WFI that does not exit, the loop in its next turn. */
+  get isInLull(): boolean {
+    const { thread } = this.hostCpu;
+    return thread === null || this.sim.isIdle(thread);
+  }
+}
+
+/** Open where nobody loses anything by the end of a slice: whoever else can move has moved. */
+class Lull implements Waitable {
+  constructor(private readonly queue: RunQueue) {}
+
+  isOpen(): boolean {
+    return !this.queue.isWanted || this.queue.isInLull;
   }
 }

@@ -22,6 +22,8 @@ const VOCABULARY = {
   irq_disabled: ["irq"],
   irq_warning: ["irq", "text"],
   its_hw_command: ["command", "device", "event", "vpe", "outcome"],
+  gic_hw_write: ["cpu", "register", "value"],
+  hw_unpredictable: ["cpu", "what"],
   vpe_resident: ["cpu", "vpe"],
   vpe_away: ["cpu", "vpe", "pendingLast"],
   vpe_move: ["vpe", "cpu"],

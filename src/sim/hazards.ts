@@ -98,6 +98,7 @@ export const HAZARDS = {
   forwardWithoutRecheck: "R23: a connection does not look whether the route has changed while the interrupt was forwarded",
   latchUnasked: "R27: a message latches its LPI without asking whether that is a VLPI",
   saveWhileMapped: "R46: pending tables are saved while vPEs are mapped",
+  saveBesideDescriptors: "R46: vPEs are unmapped for a save by their doorbells' callbacks alone, outside of the descriptors' locks",
   forgetSgiLatch: "R47: an SGI that is pending stays in software when the hardware takes it over",
   remapToMove: "R48: a VLPI goes to another vPE by DISCARD and VMAPTI",
   invallWithoutInvalidate: "R49: INVALL writes the properties and invalidates nothing",

@@ -1,7 +1,7 @@
 import { GITS_TRANSLATER } from "../../arch/gic/gits.js";
 import { ItsOp } from "../../arch/gic/its-command.js";
 import { eventfdContextOf } from "../../host/eventfd.js";
-import type { ItsHost, LpiHardware } from "../../host/its/its-host.js";
+import type { ItsHost, ItsHostOptions, LpiHardware } from "../../host/its/its-host.js";
 import { ItsVm, type ItsVpe } from "../../host/its/its-vm.js";
 import { irqActivate } from "../../host/irq/state.js";
 import { type IrqAction, IrqReturn } from "../../host/irq/types.js";
@@ -63,11 +63,16 @@ export interface Vector {
   readonly producer: Producer;
 }
 
-export interface DirectOptions extends MachineOptions {
+export interface DirectOptions extends Omit<MachineOptions, "its"> {
   readonly hw?: LpiHardware;
   readonly itses?: readonly number[];
+  /** Of the physical ITSs: where they differ from QEMU's, and which one a device is behind. */
+  readonly its?: ItsHostOptions["its"];
+  readonly itsOf?: ItsHostOptions["itsOf"];
   /** Redistributors take their time over pending tables: Dirty is seen, and a context of theirs ends it. */
   readonly parsesLate?: boolean;
+  /** GICv4.1: redistributors keep what is pending to themselves until VMAPP V=0. */
+  readonly cachesPending?: boolean;
 }
 
 /**
@@ -81,13 +86,16 @@ export class DirectMachine extends GuestMachine {
   private at = 0;
   private readonly irqs: number[] = [];
   private readonly routes: { gsi: number; event: number; address: number }[] = [];
+  /** KVM_MSI flags of its routes. */
+  routeFlags = K.KVM_MSI_VALID_DEVID;
 
   constructor(options: DirectOptions = {}) {
-    const { hw = "v4.0", vcpus = 2, itses, vgicV4Enable = true, parsesLate = false, ...rest } = options;
-    super({ ...rest, vcpus, vgicV4Enable, its: itses === undefined ? { hw } : { hw, itses } });
+    const { hw = "v4.0", vcpus = 2, itses, its, itsOf, vgicV4Enable = true, parsesLate = false, cachesPending = false, ...rest } = options;
+    super({ ...rest, vcpus, vgicV4Enable, its: { hw, ...(itses && { itses }), ...(its && { its }), ...(itsOf && { itsOf }) } });
     if (this.lpis === null) throw new Error("no ITS");
     this.itsHost = this.lpis;
     if (parsesLate) this.parseLate();
+    if (cachesPending) this.itsHost.gic.cachePendingTables();
     this.its = this.createIts(ITS);
     for (let i = 0; i < vcpus; i++) {
       this.gicr(i, 0x70, 8, (PROPERTIES | 0xf) >>> 0);
@@ -251,7 +259,7 @@ export class DirectMachine extends GuestMachine {
       const entry = K.kvm_irq_routing_entry;
       entry.gsi.set(view, each.gsi, base);
       entry.type.set(view, K.KVM_IRQ_ROUTING_MSI, base);
-      entry.flags.set(view, K.KVM_MSI_VALID_DEVID, base);
+      entry.flags.set(view, this.routeFlags, base);
       entry.msi.address_lo.set(view, each.address, base);
       entry.msi.data.set(view, each.event, base);
       entry.msi.devid.set(view, GUEST_DEVICE, base);

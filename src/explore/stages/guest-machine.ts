@@ -3,6 +3,7 @@ import { GicV2 } from "../../host/gic/gicv2.js";
 import { GicV3 } from "../../host/gic/gicv3.js";
 import { GicHost } from "../../host/gic/gic-host.js";
 import { ItsHost, type ItsHostOptions } from "../../host/its/its-host.js";
+import { RunQueue, type RunQueueGroup } from "../../host/run-queue.js";
 import { Process } from "../../host/process.js";
 import { Vgic } from "../../irqchip/gic/vgic.js";
 import { Arm64 } from "../../kvm/arm64/arm64.js";
@@ -134,6 +135,14 @@ export class GuestMachine {
     this.settle();
     this.zero();
     return this;
+  }
+
+  /** All vCPUs have one CPU by turns. Call it before {@link boot}. */
+  shareCpu(cpu: number): RunQueueGroup {
+    const group: RunQueueGroup = { sliceNs: 1, queues: [], endsLeft: Infinity };
+    RunQueue.add(this.sim, this.host.cpus[cpu], group);
+    for (const thread of this.threads) thread.cpu = cpu;
+    return group;
   }
 
   /** What `what` does, as a context to be woken. */

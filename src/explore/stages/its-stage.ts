@@ -19,7 +19,7 @@ export const PENDING = 0x41040000;
 export const ITT = 0x41100000;
 /** From one ITS to the next, and from its tables and queue to the next one's. */
 export const ITS_STRIDE = 0x10_0000;
-const TABLES_STRIDE = 0x20_0000;
+export const TABLES_STRIDE = 0x20_0000;
 const ARGUMENT = 0x1000;
 const OFFSETS = { CTLR: 0x0, IIDR: 0x4, TYPER: 0x8, CBASER: 0x80, CWRITER: 0x88, CREADR: 0x90, BASER0: 0x100, BASER1: 0x108, BASER2: 0x110 } as const;
 export type Register = keyof typeof OFFSETS;
@@ -242,10 +242,8 @@ export class ItsStage extends VgicStage {
     }
   }
 
-  /** Every register of the LPIs and of the first ITS, and its tables, into a raw harness: in the order of gic-its.md B10. */
+  /** Every register of the LPIs and of all ITSs, and their tables, into a raw harness: in the order of gic-its.md B10. */
   copyRegistersTo(other: ItsStage): void {
-    this.use(0);
-    other.use(0);
     const redist = (h: ItsStage, cpu: number): MmioDevice => h.dist.frames.redist(h.cpu(cpu));
     for (let cpu = 0; cpu < this.vm.vcpus.length; cpu++) {
       for (const [offset, size] of [[0x70, 8], [0x78, 8], [0, 4]] as const) {
@@ -254,6 +252,14 @@ export class ItsStage extends VgicStage {
         run(redist(other, cpu).mmioWrite(other.vm.vcpus[cpu], offset, size, low, size === 8 ? frame.high : 0));
       }
     }
+    for (let n = 0; n < this.dist.itses.length; n++) {
+      this.use(n);
+      other.use(n);
+      this.copyItsTo(other);
+    }
+  }
+
+  private copyItsTo(other: ItsStage): void {
     const done = [other.address(BigInt(this.its.base))];
     const registers = A.KVM_DEV_ARM_VGIC_GRP_ITS_REGS;
     for (const name of ["IIDR", "CBASER", "CREADR", "CWRITER", "BASER0", "BASER1"] as const) done.push(other.set(registers, OFFSETS[name], BigInt(this.get(registers, OFFSETS[name]))));

@@ -15,6 +15,7 @@ import { GENERIC_GICV3, type GicV3Implementation } from "./implementation.js";
 import { IrqBit } from "./irq-state.js";
 import { type HostRam, NO_RAM } from "./its/host-ram.js";
 import type { ItsGic, PhysicalIts } from "./its/physical-its.js";
+import { PendingCaches } from "./its/pending-caches.js";
 import { RedistLpis } from "./its/redist-lpis.js";
 import { VlpiChanges, VlpiFrame } from "./its/vlpi-frame.js";
 import { GicBase } from "./physical-gic.js";
@@ -50,6 +51,7 @@ export class GicV3 extends GicBase implements AffinityMap, ItsGic {
   /** High half of the last 64-bit register read. */
   high = 0;
   readonly ram: HostRam;
+  caches: PendingCaches | null = null;
   /** GICv4.1: redistributors know a vPE by its number. */
   readonly is41: boolean;
   readonly itses: PhysicalIts[] = [];
@@ -88,6 +90,11 @@ export class GicV3 extends GicBase implements AffinityMap, ItsGic {
       this.virtual.push(new Ichv3(this, cpu, vtr, vlpis));
     }
     this.distributor = new DistributorV3(this.state, this, implementation);
+  }
+
+  /** GICv4.1, before vPEs are mapped: their pending bits stay in the GIC while they are. */
+  cachePendingTables(): void {
+    this.caches = new PendingCaches(this.ram);
   }
 
   redistAddress(cpu: number): number {

@@ -67,7 +67,9 @@ export class GicChip implements IrqChip {
     return target;
   }
 
+  /** LPIs have no pending register here: whoever is above has to know how. */
   *retrigger(data: IrqData): Step<boolean> {
+    if (data.hwirq >= FIRST_LPI) return false;
     yield* this.gic.setPending(current().cpu, data.hwirq, true);
     return true;
   }

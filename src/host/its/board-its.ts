@@ -53,6 +53,12 @@ export function addItses(host: GicHost, gic: GicV3, board: Board, described: rea
   host.msi = new BoardMsiDomain(board, described, driver);
 }
 
+/** An ITS, and a device id there: two ITSs may have the same one. */
+interface Place {
+  readonly its: number;
+  readonly deviceId: number;
+}
+
 /**
  * PCI functions by their requester ids, which a host bridge's msi-map turns into an ITS and a device id there. A function
  * that no msi-map names reaches none.
@@ -63,41 +69,39 @@ class BoardMsiDomain implements MsiDomain {
   readonly multiMsiLimit = 32;
   private readonly inner: ItsMsiDomain;
   /** By requester id: the ITS, and the device id there. */
-  private readonly places = new Map<number, { readonly its: number; readonly deviceId: number }>();
+  private readonly places = new Map<number, Place>();
 
   constructor(
     private readonly board: Board,
     private readonly described: readonly ItsDescription[],
-    driver: ItsDriver,
+    private readonly driver: ItsDriver,
   ) {
-    this.inner = new ItsMsiDomain(driver, (deviceId) => this.itsOf(deviceId));
-  }
-
-  /** The functions of one machine are few: the ITS of the last that had this device id. */
-  private itsOf(deviceId: number): number {
-    let its = 0;
-    for (const place of this.places.values()) if (place.deviceId === deviceId) its = place.its;
-    return its;
+    this.inner = new ItsMsiDomain(driver);
   }
 
   /** Firmware's word on a requester id; its own number at the first ITS where there is none. */
-  private place(requesterId: number): number {
+  private place(requesterId: number): Place {
     const known = this.places.get(requesterId);
-    if (known !== undefined) return known.deviceId;
+    if (known !== undefined) return known;
+    const place = this.mapped(requesterId) ?? { its: 0, deviceId: requesterId };
+    this.places.set(requesterId, place);
+    return place;
+  }
+
+  private mapped(requesterId: number): Place | null {
     for (const { firstBus, lastBus, msi } of this.board.pciHosts) {
       const bus = requesterId >> 8;
       const found = bus < firstBus || bus > lastBus ? null : mapId(msi, requesterId);
       const its = found === null ? -1 : this.described.findIndex((each) => each.path === found.target);
-      if (found === null || its < 0) continue;
-      this.places.set(requesterId, { its, deviceId: found.id });
-      return found.id;
+      if (found !== null && its >= 0) return { its, deviceId: found.id };
     }
-    return requesterId;
+    return null;
   }
 
   *alloc(device: MsiDevice, first: number, count: number, irqs: number[]): Step<number> {
-    const deviceId = this.place(device.deviceId);
-    return yield* this.inner.alloc(deviceId === device.deviceId ? device : new MappedDevice(device, deviceId), first, count, irqs);
+    const { its, deviceId } = this.place(device.deviceId);
+    const mapped = deviceId === device.deviceId ? device : new MappedDevice(device, deviceId);
+    return yield* this.inner.allocBehind(this.driver.nodes[its], mapped, first, count, irqs);
   }
 
   *free(irqs: readonly number[]): Step<void> {

@@ -6,7 +6,7 @@ import type { IrqChip, IrqchipState, IrqData } from "../irq/chip.js";
 import type { CpuList } from "../irq/types.js";
 import type { ItsDevice } from "./its-device.js";
 import type { ItsDriver } from "./its-driver.js";
-import { pendEvent, setVlpi, writeVlpiByte } from "./vlpis.js";
+import { invalidateVlpi, pendEvent, setVlpi, writeVlpiByte } from "./vlpis.js";
 
 /**
  * The ITS's level of a message interrupt (host-irq.md 1.2): masked by its configuration byte and INV, moved by MOVI, sent
@@ -34,12 +34,14 @@ export class ItsChip implements IrqChip {
     const device = this.deviceOf(data);
     const event = device.eventOf(data.hwirq);
     const map = device.vlpiMaps?.[event] ?? null;
-    if (map !== null) yield* writeVlpiByte(driver, map, isEnabled ? map.properties | 1 : map.properties & ~1);
-    else {
-      yield* driver.setEnabled(data.hwirq, isEnabled);
-      if (driver.isDirect) return yield* driver.invalidateDirectly(device.cpus[event], data.hwirq);
+    if (map !== null) {
+      yield* writeVlpiByte(driver, map, isEnabled ? map.properties | 1 : map.properties & ~1);
+      yield* invalidateVlpi(driver, device, event, map);
+      return;
     }
-    yield* driver.eventCommand(device, ItsOp.INV, event);
+    yield* driver.setEnabled(data.hwirq, isEnabled);
+    if (driver.isDirect) yield* driver.invalidateDirectly(device.cpus[event], data.hwirq);
+    else yield* driver.eventCommand(device, ItsOp.INV, event);
   }
 
   *eoi(): Step<void> {}

@@ -3,6 +3,7 @@ import { GICR_VLPI, GicrTyper, GicrVlpi, VLPI_BASE } from "../../arch/gic/gicr-v
 import { encodeEvent, encodeMapd } from "../../arch/gic/its-encode.js";
 import { ItsOp } from "../../arch/gic/its-command.js";
 import { writes } from "../../sim/access.js";
+import { Ev } from "../../sim/event.js";
 import { Spinlock } from "../../sim/lock.js";
 import type { Sim } from "../../sim/sim.js";
 import type { Step } from "../../sim/step.js";
@@ -20,7 +21,8 @@ import type { VpeProxy } from "./vpe-proxy.js";
 const FIRST_LPI = 8192;
 const PROPBASER = GICR_V3.table[Gicr.PROPBASER].offset;
 const PENDBASER = GICR_V3.table[Gicr.PENDBASER].offset;
-const INVLPIR = GICR_V3.table[Gicr.INVLPIR].offset;
+const INVLPIR: RedistRegister = { name: "INVLPIR", offset: GICR_V3.table[Gicr.INVLPIR].offset };
+const SYNCR = GICR_V3.table[Gicr.SYNCR].offset;
 const VPROPBASER = VLPI_BASE + GICR_VLPI.table[GicrVlpi.VPROPBASER].offset;
 const VALID = 0x80000000 | 0;
 const PAGE_SIZE_64K = 2 << 21;
@@ -40,6 +42,12 @@ export interface ItsPlace {
   readonly its: PhysicalIts;
   /** Physical address of its frames. */
   readonly base: number;
+}
+
+/** A register of a redistributor that the driver writes while the machine runs. */
+export interface RedistRegister {
+  readonly name: string;
+  readonly offset: number;
 }
 
 /**
@@ -160,7 +168,23 @@ export class ItsDriver {
 
   /** GICR_INVLPIR on the redistributor of a CPU; with `vpe` 0 or more, of that vPE's vLPI. */
   *invalidateDirectly(cpu: number, lpi: number, vpe = -1): Step<void> {
-    yield* this.gic.writeGicr(cpu, INVLPIR, 8, lpi, vpe < 0 ? 0 : (0x80000000 | 0) + vpe);
+    yield* this.store(cpu, INVLPIR, lpi, vpe < 0 ? 0 : (0x80000000 | 0) + vpe);
+    // An invalidation here is over with its write: one look at SYNCR is all the waiting there is.
+    yield* this.gic.readGicr(cpu, SYNCR, 4);
+  }
+
+  /** Writes a 64-bit register of a redistributor. What software must not do is an event, too. */
+  *store(cpu: number, { name, offset }: RedistRegister, low: number, high: number): Step<void> {
+    const { gic, sim } = this;
+    this.traceWrite(cpu, name, low, high);
+    const frame = (gic.implementation.gicrTyper & GicrTyper.VLPIS) === 0 ? null : gic.vlpis(cpu);
+    const before = frame?.misuses;
+    yield* gic.writeGicr(cpu, offset, 8, low, high);
+    if (frame?.misuses !== before) sim.emit(Ev.hw_unpredictable, cpu, name);
+  }
+
+  traceWrite(cpu: number, name: string, low: number, high: number): void {
+    if (this.sim.tracing) this.sim.emit(Ev.gic_hw_write, cpu, name, `0x${(high >>> 0).toString(16)}_${(low >>> 0).toString(16).padStart(8, "0")}`);
   }
 
   /** One of INT, CLEAR, INV, DISCARD for a device's event, and its SYNC. */

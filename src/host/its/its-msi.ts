@@ -19,7 +19,7 @@ export const DEFAULT_VECTORS = 32;
 /** Events of an mbigen: ten bits of its vector register. */
 const WIRED_EVENTS = 1024;
 
-/** Which ITS a device's messages go to, by its device id: firmware's msi-map. */
+/** Which ITS a device's messages go to, by its device id there: firmware's msi-map. Device ids are each ITS's own. */
 export type ItsOf = (deviceId: number) => number;
 
 /**
@@ -45,7 +45,11 @@ export class ItsMsiDomain implements MsiDomain, EventDomain {
   }
 
   *alloc(device: MsiDevice, first: number, count: number, irqs: number[]): Step<number> {
-    const node = this.nodeOf(device.deviceId);
+    return yield* this.allocBehind(this.nodeOf(device.deviceId), device, first, count, irqs);
+  }
+
+  /** {@link alloc} for a device behind this ITS, whose number there it has. */
+  *allocBehind(node: ItsNode, device: MsiDevice, first: number, count: number, irqs: number[]): Step<number> {
     const behind = yield* this.driver.deviceFor(node, device.deviceId, Math.max(device.maxVectors ?? DEFAULT_VECTORS, count));
     if (typeof behind === "number") return behind;
     const event = behind.take(powerOfTwo(count));

@@ -43,7 +43,7 @@ class CommandTrace implements ItsListener {
     const device = hasEvent || opcode === (ItsOp.MAPD as number) ? deviceIdOf(words) : -1;
     const event = hasEvent ? eventIdOf(words) : -1;
     const vpe = opcode >= 0x20 ? vpeidOf(words) : -1;
-    this.sim.emit(Ev.its_hw_command, `${its.number}:${commandName(opcode)}`, device, event, vpe, OUTCOMES[outcome]);
+    this.sim.emit(Ev.its_hw_command, `${its.number}:${commandName(opcode)}`, device, event, vpe, its.translation.isUnpredictable ? "unpredictable" : OUTCOMES[outcome]);
   }
 }
 

@@ -3,14 +3,14 @@ import { writes } from "../../sim/access.js";
 import { current } from "../../sim/context.js";
 import { Ev } from "../../sim/event.js";
 import type { Step } from "../../sim/step.js";
-import type { ItsDriver } from "./its-driver.js";
+import type { ItsDriver, RedistRegister } from "./its-driver.js";
 import type { ItsVpe } from "./its-vm.js";
 import { VPE_ID_BITS } from "./vpe-map.js";
 
 // A vPE on a physical CPU and off it again (gic-v4.md C5.1): SCHEDULE, COMMIT, DESCHEDULE. The CPU is the caller's own.
 
-const VPROPBASER = VLPI_BASE + GICR_VLPI.table[GicrVlpi.VPROPBASER].offset;
-const VPENDBASER = VLPI_BASE + GICR_VLPI.table[GicrVlpi.VPENDBASER].offset;
+const VPROPBASER: RedistRegister = { name: "VPROPBASER", offset: VLPI_BASE + GICR_VLPI.table[GicrVlpi.VPROPBASER].offset };
+const VPENDBASER: RedistRegister = { name: "VPENDBASER", offset: VLPI_BASE + GICR_VLPI.table[GicrVlpi.VPENDBASER].offset };
 /** Inner write-back, inner shareable. */
 const RAWAWB = 0x780;
 /** Reads of Dirty before hardware is taken to be stuck. */
@@ -18,14 +18,13 @@ const POLLS = 1000;
 
 /** The vPE becomes resident on this CPU; 4.1: with the guest's group enables. */
 export function* schedule(driver: ItsDriver, vpe: ItsVpe, isGroup0: boolean, isGroup1: boolean): Step<void> {
-  const { gic } = driver;
   const { cpu } = current();
   if (driver.is41) {
     const groups = (isGroup0 ? VPEND_VGRP0EN : 0) | (isGroup1 ? VPEND_VGRP1EN : 0);
-    yield* gic.writeGicr(cpu, VPENDBASER, 8, vpe.id, VPEND_VALID | groups);
+    yield* driver.store(cpu, VPENDBASER, vpe.id, VPEND_VALID | groups);
   } else {
-    yield* gic.writeGicr(cpu, VPROPBASER, 8, (vpe.vm?.vprop ?? 0) | RAWAWB | (VPE_ID_BITS - 1), 0);
-    yield* gic.writeGicr(cpu, VPENDBASER, 8, vpe.vpt | RAWAWB, VPEND_VALID | VPEND_PENDING_LAST | (vpe.idai ? VPEND_IDAI : 0));
+    yield* driver.store(cpu, VPROPBASER, (vpe.vm?.vprop ?? 0) | RAWAWB | (VPE_ID_BITS - 1), 0);
+    yield* driver.store(cpu, VPENDBASER, vpe.vpt | RAWAWB, VPEND_VALID | VPEND_PENDING_LAST | (vpe.idai ? VPEND_IDAI : 0));
   }
   vpe.isResident = true;
   driver.sim.emit(Ev.vpe_resident, cpu, vpe.id);
@@ -66,9 +65,9 @@ function* clearValid(driver: ItsDriver, vpe: ItsVpe, high: number): Step<boolean
   const low = is41 ? vpe.id : vpe.vpt | RAWAWB;
   // While it is Dirty the register is the redistributor's alone (Linux af27e41612ec).
   if (!descheduleWhileDirty) yield* settle(driver, cpu);
-  yield* gic.writeGicr(cpu, VPENDBASER, 8, low, armAfterDeschedule ? high & ~VPEND_DOORBELL : high);
-  const found = readWhileDirty ? yield* gic.readGicr(cpu, VPENDBASER + 4, 4) : yield* settle(driver, cpu);
-  if (armAfterDeschedule) yield* gic.writeGicr(cpu, VPENDBASER, 8, low, high);
+  yield* driver.store(cpu, VPENDBASER, low, armAfterDeschedule ? high & ~VPEND_DOORBELL : high);
+  const found = readWhileDirty ? yield* gic.readGicr(cpu, VPENDBASER.offset + 4, 4) : yield* settle(driver, cpu);
+  if (armAfterDeschedule) yield* driver.store(cpu, VPENDBASER, low, high);
   vpe.idai = (found & VPEND_IDAI) !== 0;
   if ((found & VPEND_DIRTY) === 0 || readWhileDirty) return (found & VPEND_PENDING_LAST) !== 0;
   driver.host.irqs.warn(vpe.irq, `ITS virtual pending table not cleaning (vPE ${vpe.id})`);
@@ -77,7 +76,7 @@ function* clearValid(driver: ItsDriver, vpe: ItsVpe, high: number): Step<boolean
 
 /** The high half of GICR_VPENDBASER once Dirty is 0, or after as many reads as a second has room for. */
 function* settle(driver: ItsDriver, cpu: number): Step<number> {
-  let high = yield* driver.gic.readGicr(cpu, VPENDBASER + 4, 4);
-  for (let i = 0; (high & VPEND_DIRTY) !== 0 && i < POLLS; i++) high = yield* driver.gic.readGicr(cpu, VPENDBASER + 4, 4);
+  let high = yield* driver.gic.readGicr(cpu, VPENDBASER.offset + 4, 4);
+  for (let i = 0; (high & VPEND_DIRTY) !== 0 && i < POLLS; i++) high = yield* driver.gic.readGicr(cpu, VPENDBASER.offset + 4, 4);
   return high;
 }

@@ -133,7 +133,11 @@ function* updateProperties(driver: ItsDriver, device: ItsDevice, event: number, 
     map.isDoorbellOn = isEnabled;
     yield* sendVmovi(driver, device, event, map);
   }
-  if (!invalidates) return;
+  if (invalidates) yield* invalidateVlpi(driver, device, event, map);
+}
+
+/** Its vPE's redistributor reads the byte anew: told directly where it can be (4.1), else by INV and VSYNC. */
+export function* invalidateVlpi(driver: ItsDriver, device: ItsDevice, event: number, map: VlpiMap): Step<void> {
   if (driver.is41 && driver.isDirect) {
     yield reads(map.vpe, "cpu");
     yield* driver.invalidateDirectly(map.vpe.cpu, map.vintid, map.vpe.id);

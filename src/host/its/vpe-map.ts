@@ -116,3 +116,22 @@ function* sendVmovp(driver: ItsDriver, node: ItsNode, vpe: ItsVpe, cpu: number, 
   yield* node.sendAndVsync(vpe.id);
   yield* node.lock.unlock();
 }
+
+/**
+ * its_vpe_invall: VINVALL on one ITS is enough. With the ITS list on one that has vLPIs of the VM, for no other one has its
+ * vPEs, and under vmapp_lock, so that it has them until then.
+ */
+export function* invalidateAll(driver: ItsDriver, vpe: ItsVpe): Step<void> {
+  const { nodes, usesList } = driver;
+  const { vm } = vpe;
+  if (vm === null) return;
+  if (usesList) yield* vm.vmappLock.lock();
+  const node = nodes.find((each) => each.isV4 && (!usesList || vm.vlpis[each.number] > 0));
+  if (node !== undefined) {
+    yield* node.lock.lock();
+    encodeVpe(node.words, ItsVOp.VINVALL, vpe.id);
+    yield* node.sendAndVsync(vpe.id);
+    yield* node.lock.unlock();
+  }
+  if (usesList) yield* vm.vmappLock.unlock();
+}

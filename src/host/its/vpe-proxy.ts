@@ -92,10 +92,10 @@ export class VpeProxy {
   }
 }
 
-const CLRLPIR = GICR_V3.table[Gicr.CLRLPIR].offset;
+const CLRLPIR = { name: "CLRLPIR", offset: GICR_V3.table[Gicr.CLRLPIR].offset };
 
 /** A vPE moves: its doorbell goes along by its event of the proxy; without a proxy, what is pending at the old place is forgotten. */
 export function* moveDoorbell(driver: ItsDriver, vpe: ItsVpe, from: number, to: number): Step<void> {
   if (driver.proxy !== null) yield* driver.proxy.move(vpe, to);
-  else if (driver.isDirect && !driver.is41 && from >= 0) yield* driver.gic.writeGicr(from, CLRLPIR, 8, vpe.doorbellLpi, 0);
+  else if (driver.isDirect && !driver.is41 && from >= 0) yield* driver.store(from, CLRLPIR, vpe.doorbellLpi, 0);
 }

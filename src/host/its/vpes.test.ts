@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { itsListOf, ItsVOp, isValid, opcodeOf, sequenceOf, vpeidOf } from "../../arch/gic/its-command.js";
+import { isAlloc, isPendingZero, itsListOf, ItsVOp, isValid, opcodeOf, sequenceOf, vpeidOf } from "../../arch/gic/its-command.js";
 import { Sim } from "../../sim/sim.js";
 import { run, type Step } from "../../sim/step.js";
 import { EINVAL } from "../../uapi/errno.js";
@@ -8,6 +8,7 @@ import { irqActivate } from "../irq/state.js";
 import type { MsiDevice } from "../msi.js";
 import { ItsHost, type ItsHostOptions } from "./its-host.js";
 import { ItsVm, ItsVpe, vlpiProperties } from "./its-vm.js";
+import { commandName } from "./its-trace.js";
 import { VlpiCommand } from "./vlpis.js";
 import { allocateVcpuIrqs, freeVcpuIrqs } from "./vpes.js";
 
@@ -25,6 +26,8 @@ class Machine {
   readonly vm: ItsVm;
   /** Per ITS: "VMOVP vpe:1 seq:1 list:3", "VMAPP vpe:0 V:0". */
   readonly commands: string[] = [];
+  /** Every command by name. */
+  readonly all: string[] = [];
 
   constructor(options: ItsHostOptions) {
     this.its = ItsHost.create(this.sim, 4, options);
@@ -35,6 +38,7 @@ class Machine {
         command: ({ number }, dw) => {
           if (opcodeOf(dw) === ItsVOp.VMOVP) this.commands.push(`${number}: VMOVP ${vpeidOf(dw)} seq ${sequenceOf(dw)} list ${itsListOf(dw)}`);
           if (opcodeOf(dw) === ItsVOp.VMAPP) this.commands.push(`${number}: VMAPP ${vpeidOf(dw)} V ${isValid(dw) ? 1 : 0}`);
+          this.all.push(`${number}: ${commandName(opcodeOf(dw))}${opcodeOf(dw) === ItsVOp.VMAPP ? ` alloc ${isAlloc(dw) ? 1 : 0} zero ${isPendingZero(dw) ? 1 : 0}` : ""}`);
         },
       };
     expect(run(allocateVcpuIrqs(this.its.driver, this.vm))).toBe(0);
@@ -71,6 +75,40 @@ describe("vPEs on the ITSs", () => {
     expect(machine.taken()).toEqual(["0: VMOVP 1 seq 0 list 0"]);
     run(freeVcpuIrqs(machine.its.driver, machine.vm));
     expect(machine.taken()).toEqual(["0: VMAPP 1 V 0", "1: VMAPP 1 V 0", "0: VMAPP 0 V 0", "1: VMAPP 0 V 0"]);
+  });
+
+  it("a vPE that is mapped begins with nothing in a cache: VINVALL follows (C1.5)", () => {
+    const machine = new Machine({ hw: "v4.0" });
+    const one = ["0: VMAPP alloc 0 zero 0", "0: VSYNC", "0: VINVALL", "0: VSYNC"];
+    expect(machine.all.filter((line) => line !== "0: MAPD")).toEqual([...one, ...one]); // MAPD: the proxy device of doorbells
+  });
+
+  it("4.1: Alloc with the first mapping of a vPE anywhere and with the last, and its table is said to be zero once", () => {
+    const machine = new Machine({ hw: "v4.1", itses: LIST.itses });
+    const mapped = (): string[] => machine.all.splice(0).filter((line) => line.includes("VMAPP"));
+    const first = ["0: VMAPP alloc 1 zero 1", "1: VMAPP alloc 0 zero 0"];
+    const last = ["0: VMAPP alloc 0 zero 0", "1: VMAPP alloc 1 zero 0"];
+    expect(mapped()).toEqual([...first, ...first]);
+    run(freeVcpuIrqs(machine.its.driver, machine.vm));
+    expect(mapped()).toEqual([...last, ...last]);
+  });
+
+  it("what a VM had is given back: the next one gets the same doorbells, and a device of the last one may be its own", () => {
+    const machine = new Machine({ hw: "v4.0" });
+    const { driver, host } = machine.its;
+    const irq = machine.vector(0x100);
+    const lpi = host.desc(irq)?.data.parent?.hwirq ?? 0;
+    const byte = (): number => driver.gic.ram.u8((run(driver.gic.readGicr(0, 0x70, 8)) & ~0xfff) + lpi - 8192);
+    const before = byte();
+    run(driver.setEnabled(lpi, false));
+    expect(byte()).not.toBe(before | 1);
+    machine.map(irq, 8200);
+    expect(run(host.setIrqVcpuAffinity(irq, null))).toBe(0);
+    expect(byte() & 1).toBe(1);
+    expect(machine.map(irq, 8200, new ItsVm(machine.sim, 1))).toBe(0);
+    const { doorbellBase } = machine.vm;
+    run(freeVcpuIrqs(driver, machine.vm));
+    expect(driver.allocateLpis(2)).toBe(doorbellBase);
   });
 
   it("VG34: with the ITS list a move goes to each ITS with vLPIs of the VM, with one number and the whole list (hazard R17)", () => {

@@ -9,13 +9,13 @@ import { Flow, Irqs } from "../irq/desc.js";
 import { setTrigger } from "../irq/request.js";
 import { irqActivate, irqDeactivate } from "../irq/state.js";
 import { type CpuList, IrqType } from "../irq/types.js";
-import type { ItsDriver } from "./its-driver.js";
+import type { ItsDriver, RedistRegister } from "./its-driver.js";
 import type { ItsVm, ItsVpe } from "./its-vm.js";
 import { firstOnline, moveVpe, sendVmapp } from "./vpe-map.js";
 import { VpeProxy } from "./vpe-proxy.js";
 
-const SETLPIR = GICR_V3.table[Gicr.SETLPIR].offset;
-const CLRLPIR = GICR_V3.table[Gicr.CLRLPIR].offset;
+const SETLPIR: RedistRegister = { name: "SETLPIR", offset: GICR_V3.table[Gicr.SETLPIR].offset };
+const CLRLPIR: RedistRegister = { name: "CLRLPIR", offset: GICR_V3.table[Gicr.CLRLPIR].offset };
 const INITIAL_PROPERTIES = 0xa2;
 
 /** The doorbell of a vPE as an interrupt of the host (gic-v4.md C1.8): its affinity is the vPE's redistributor. */
@@ -65,7 +65,7 @@ class VpeChip implements IrqChip {
     yield reads(vpe, "cpu");
     const { cpu } = vpe;
     if (opcode === ItsOp.INV) yield* driver.invalidateDirectly(cpu, vpe.doorbellLpi);
-    else yield* driver.gic.writeGicr(cpu, opcode === ItsOp.INT ? SETLPIR : CLRLPIR, 8, vpe.doorbellLpi, 0);
+    else yield* driver.store(cpu, opcode === ItsOp.INT ? SETLPIR : CLRLPIR, vpe.doorbellLpi, 0);
   }
 
   *eoi(data: IrqData): Step<void> {
@@ -97,6 +97,13 @@ class VpeChip implements IrqChip {
     if (which !== "pending") return -EINVAL;
     yield* this.doorbell(value ? ItsOp.INT : ItsOp.CLEAR);
     return 0;
+  }
+
+  /** 4.0: INT or SETLPIR. Nothing makes a default doorbell of 4.1 ring but a VLPI. */
+  *retrigger(): Step<boolean> {
+    if (this.driver.is41) return false;
+    yield* this.doorbell(ItsOp.INT);
+    return true;
   }
 
   /** Eager: mapped on every v4 ITS. */

@@ -37,7 +37,9 @@ function* send(driver: ItsDriver, vpe: ItsVpe, sgi: number, isClear: boolean): S
 /** GITS_SGIR. */
 export function* raiseVsgi(driver: ItsDriver, vpe: ItsVpe, sgi: number): Step<void> {
   const node = nodeOf(driver);
-  if (node !== null) yield* node.its.write(GITS_SGIR, 8, sgi, vpe.id);
+  if (node === null) return;
+  driver.traceWrite(-1, "GITS_SGIR", sgi, vpe.id);
+  yield* node.its.write(GITS_SGIR, 8, sgi, vpe.id);
 }
 
 /** GICR_VSGIR asks the vPE's redistributor, GICR_VSGIPENDR answers; vpe_lock keeps a move away meanwhile. */
@@ -45,6 +47,7 @@ export function* isVsgiPending(driver: ItsDriver, vpe: ItsVpe, sgi: number): Ste
   yield* vpe.lock.lock();
   yield reads(vpe, "cpu");
   const { cpu } = vpe;
+  driver.traceWrite(cpu, "VSGIR", vpe.id, 0);
   yield* driver.gic.writeGicr(cpu, VSGIR, 4, vpe.id);
   let pending = yield* driver.gic.readGicr(cpu, VSGIPENDR, 4);
   while ((pending & BUSY) !== 0) pending = yield* driver.gic.readGicr(cpu, VSGIPENDR, 4);

@@ -224,6 +224,7 @@ export class PhysicalIts {
   private execute(): Outcome {
     const { command, translation } = this;
     const opcode = opcodeOf(command);
+    translation.isUnpredictable = false;
     if (opcode <= 0x0f) return executePhysical(translation, command);
     if (!translation.isVirtual) return Outcome.SKIPPED;
     return opcode === (ItsVOp.VMOVP as number) ? this.vmovp() : executeVirtual(translation, command);

@@ -5,6 +5,7 @@ import type { HostRam } from "./host-ram.js";
 import type { ItsImplementation } from "./implementation.js";
 import { ItsTable } from "./its-table.js";
 import { changePendingBit, sgiConfigAddress } from "./lpi-set.js";
+import type { PendingCaches } from "./pending-caches.js";
 import type { VlpiFrame } from "./vlpi-frame.js";
 
 /** What became of a command or a message. */
@@ -28,6 +29,8 @@ export interface Redistributors {
   /** The CPU whose redistributor stands there, -1 without. */
   redistAt(address: number): number;
   readonly is41: boolean;
+  /** Null: each pending bit of a vPE is in memory at once. */
+  readonly caches: PendingCaches | null;
 }
 
 /** End of the INTIDs that are LPIs: GICD_TYPER.IDbits is 16. */
@@ -56,6 +59,8 @@ export class Translation {
   interruptAt = 0;
   readonly vpe = new VpeRecord();
   vpeAt = 0;
+  /** The last command was one that software must not send so: what became of it is this implementation's choice. */
+  isUnpredictable = false;
   private readonly isAddress: boolean;
 
   constructor(

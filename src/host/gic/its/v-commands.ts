@@ -56,12 +56,17 @@ function vmapp(its: Translation, dw: Int32Array): Outcome {
   if (vpeid >= its.vpes.entries || vptSizeOf(dw) >= its.eventBits || (isValid(dw) && cpu < 0)) return Outcome.SKIPPED;
   const at = its.vpes.find(vpeid);
   if (at < 0) return at === -2 ? Outcome.STALLED : Outcome.DONE;
+  const wasMapped = vpe.load(ram, at, gic.is41);
   if (!isValid(dw)) {
+    its.isUnpredictable = wasMapped && isBusyWith(its, vpeid);
     VpeRecord.clear(ram, at);
+    if (isAlloc(dw)) gic.caches?.close(vpeid);
     return Outcome.DONE;
   }
+  // ITSs of 4.1 share their vPE table: only the first mapping of all has Alloc.
+  its.isUnpredictable = wasMapped && (!gic.is41 || isAlloc(dw));
   vpe.redistributor = cpu;
-  vpe.vpt = vptAddressOf(dw);
+  vpe.vpt = gic.caches?.open(vpeid, vptAddressOf(dw), 2 ** (vptSizeOf(dw) - 2)) ?? vptAddressOf(dw);
   vpe.idBits = vptSizeOf(dw) + 1;
   if (gic.is41) {
     vpe.configuration = vconfAddressOf(dw);
@@ -70,6 +75,12 @@ function vmapp(its: Translation, dw: Int32Array): Outcome {
   }
   vpe.store(ram, at, gic.is41);
   return Outcome.DONE;
+}
+
+/** Is the vPE that is loaded resident where the redistributor still reads or writes its table? */
+function isBusyWith({ gic, vpe }: Translation, vpeid: number): boolean {
+  const frame = vpe.redistributor < gic.cpus ? gic.vlpis(vpe.redistributor) : null;
+  return frame !== null && frame.isBusy && frame.hosts(vpeid, vpe.vpt);
 }
 
 /** The vPE need not be mapped yet: events are dropped until it is. */
@@ -86,6 +97,7 @@ function vmapti(its: Translation, dw: Int32Array, intid: number): Outcome {
   interrupt.target = vpeidOf(dw);
   interrupt.doorbell = doorbellOf(dw);
   interrupt.store(its.ram, its.interruptAt);
+  its.isUnpredictable = its.findVpe(interrupt.target) !== Outcome.DONE;
   return Outcome.DONE;
 }
 
@@ -119,6 +131,7 @@ function vmovi(its: Translation, dw: Int32Array): Outcome {
 export function moveVpe(its: Translation, vpeid: number, cpu: number, dw: Int32Array): Outcome {
   const outcome = its.findVpe(vpeid);
   if (outcome !== Outcome.DONE) return outcome;
+  its.isUnpredictable = isBusyWith(its, vpeid);
   its.vpe.redistributor = cpu;
   if (its.gic.is41 && dw[5] < 0) its.vpe.doorbell = dw[6] >>> 0;
   its.vpe.store(its.ram, its.vpeAt, its.gic.is41);

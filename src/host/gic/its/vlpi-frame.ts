@@ -95,6 +95,11 @@ export class VlpiFrame {
     return (this.vpendbaserHigh & VPEND_VALID) !== 0;
   }
 
+  /** Dirty. */
+  get isBusy(): boolean {
+    return this.isDirty || this.isStuck;
+  }
+
   /** Is this vPE resident here? 4.0 knows it by its pending table, 4.1 by its number. */
   hosts(vpeid: number, vpt: number): boolean {
     return this.resident === (this.vpes === null ? vpt : vpeid);

@@ -35,6 +35,36 @@ describe.each(["v4.0", "v4.1"] as const)("vLPIs, %s", (hw) => {
     expect(machine.virtualIar(0)).toBe(8200);
   });
 
+  it("PendingLast is 1 as soon as Valid is, whatever software wrote (C1.2)", () => {
+    const machine = mapped(hw);
+    machine.gicr(0, VLPI_BASE + 0x78, hw === "v4.1" ? 3 : lo(VPT + 3 * 0x10000), 0x80000000 | 0);
+    expect(run(machine.gic.readGicr(0, VLPI_BASE + 0x7c, 4)) & (1 << 29)).toBe(1 << 29);
+  });
+
+  it("VMAPP of more ID bits than GITS_TYPER has is skipped; VMOVI to a vPE whose table ends before the vLPI, too (C1.3)", () => {
+    const machine = mapped(hw);
+    const dw0 = hw === "v4.1" ? 0x300 | lo(VPROP) : 0;
+    machine.command([0x29 | dw0, 0, 9005, 5, 0, 0x80000000 | 0, lo(VPT + 5 * 0x10000) | 16, 0]);
+    machine.vmapti(8, 8201, 5);
+    machine.int(2, 8);
+    expect(machine.ram.u8(VPT + 5 * 0x10000 + 8200 / 8)).toBe(0);
+    machine.command([0x29 | dw0, 0, 9005, 5, 0, 0x80000000 | 0, lo(VPT + 5 * 0x10000) | 12, 0]);
+    machine.vmapti(9, 16384 + 8, 3);
+    machine.command([0x21, 2, 9, 5, 0]);
+    machine.int(2, 9);
+    expect(machine.ram.u8(VPT + 3 * 0x10000 + 16392 / 8)).toBe(1);
+  });
+
+  it("what software must not send is told: VMAPP of a mapped vPE, VMAPTI for one that is not", () => {
+    const machine = mapped(hw);
+    const told: boolean[] = [];
+    machine.its[0].listener = { command: (its) => told.push(its.translation.isUnpredictable) };
+    machine.vmapp(3, 0);
+    machine.vmapti(8, 8201, 6);
+    machine.vmapti(8, 8201, 3);
+    expect(told).toEqual([true, true, false]);
+  });
+
   it("PendingLast says whether something enabled waits, and the next residency takes it", () => {
     const machine = mapped(hw);
     machine.schedule(0, 3);

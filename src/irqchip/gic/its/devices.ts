@@ -1,10 +1,10 @@
 import { Lifetime } from "../../../sim/lifetime.js";
 import { STRAIGHT } from "../../../sim/step.js";
 
-/** Events of a page, and the two words of each: LPI (0: not mapped), collection slot + 1 (0: no collection). */
-const PAGE_SHIFT = 6;
-const PAGE_EVENTS = 1 << PAGE_SHIFT;
-const WORDS = 2;
+/** An entry: event id + 1 (0: free), LPI (0: not mapped), collection slot + 1 (0: no collection). */
+const WORDS = 3;
+const LEAST_ENTRIES = 2;
+const EMPTY = new Int32Array(0);
 
 /** Bits of an event id that GITS_TYPER offers. */
 export const EVENT_ID_BITS = 16;
@@ -64,10 +64,18 @@ export class ItsCollections {
   }
 }
 
-/** A device of an ITS and its interrupt translation entries, one for each mapped event (gic-its.md B1). */
+/**
+ * A device of an ITS and its interrupt translation entries, one for each mapped event (gic-its.md B1): a hash table, so that
+ * events far apart cost no more than others.
+ */
 export class ItsDevice {
-  private readonly pages: (Int32Array | null)[] = [];
   readonly lifetime: Lifetime;
+  private entries = EMPTY;
+  /** Entries in use, those of events that were unmapped since it grew among them. */
+  private used = 0;
+  private mapped = 0;
+  /** Mapped events in order; null: to be made anew. */
+  private order: Uint16Array | null = null;
 
   constructor(
     readonly id: number,
@@ -85,23 +93,31 @@ export class ItsDevice {
 
   /** The LPI of an event, 0 when it is not mapped. */
   intid(event: number): number {
-    const page = this.pageOf(event);
-    return page === null ? 0 : page[(event & (PAGE_EVENTS - 1)) * WORDS];
+    const at = this.find(event);
+    return at < 0 ? 0 : this.entries[at + 1];
   }
 
   /** Slot of the event's collection, -1 when it was unmapped. */
   slot(event: number): number {
-    const page = this.pageOf(event);
-    return page === null ? -1 : page[(event & (PAGE_EVENTS - 1)) * WORDS + 1] - 1;
+    const at = this.find(event);
+    return at < 0 ? -1 : this.entries[at + 2] - 1;
   }
 
   map(event: number, intid: number, slot: number): void {
-    if (!STRAIGHT) this.lifetime.touch();
-    const index = event >>> PAGE_SHIFT;
-    while (this.pages.length <= index) this.pages.push(null);
-    const page = (this.pages[index] ??= new Int32Array(PAGE_EVENTS * WORDS));
-    page[(event & (PAGE_EVENTS - 1)) * WORDS] = intid;
-    page[(event & (PAGE_EVENTS - 1)) * WORDS + 1] = slot + 1;
+    let at = this.find(event);
+    if (at < 0) {
+      if (intid === 0) return;
+      this.reserve();
+      at = this.place(event);
+      this.used++;
+      this.entries[at] = event + 1;
+    }
+    const { [at + 1]: before } = this.entries;
+    this.entries[at + 1] = intid;
+    this.entries[at + 2] = slot + 1;
+    if ((before === 0) === (intid === 0)) return;
+    this.mapped += intid === 0 ? -1 : 1;
+    this.order = null;
   }
 
   unmap(event: number): void {
@@ -111,23 +127,60 @@ export class ItsDevice {
   /** The first mapped event from `event` on, -1 when there is none. */
   next(event: number): number {
     if (!STRAIGHT) this.lifetime.touch();
-    for (let index = event >>> PAGE_SHIFT; index < this.pages.length; index++) {
-      const page = this.pages[index];
-      if (page === null) continue;
-      for (let at = index === event >>> PAGE_SHIFT ? event & (PAGE_EVENTS - 1) : 0; at < PAGE_EVENTS; at++)
-        if (page[at * WORDS] !== 0) return index * PAGE_EVENTS + at;
+    if (this.mapped === 0) return -1;
+    this.order ??= this.inOrder();
+    const { order } = this;
+    let [low, high] = [0, order.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (order[middle] < event) low = middle + 1;
+      else high = middle;
     }
-    return -1;
+    return low === order.length ? -1 : order[low];
+  }
+
+  private inOrder(): Uint16Array {
+    const order = new Uint16Array(this.mapped);
+    let count = 0;
+    for (let at = 0; at < this.entries.length; at += WORDS) if (this.entries[at + 1] !== 0) order[count++] = this.entries[at] - 1;
+    return order.sort();
   }
 
   /** Bytes of its entries. */
   get bytes(): number {
-    return this.pages.reduce((sum, page) => sum + (page === null ? 0 : page.byteLength), 0);
+    return this.entries.byteLength + (this.order?.byteLength ?? 0);
   }
 
-  private pageOf(event: number): Int32Array | null {
+  /** Where the entry of an event is, -1. */
+  private find(event: number): number {
     if (!STRAIGHT) this.lifetime.touch();
-    const index = event >>> PAGE_SHIFT;
-    return index < this.pages.length ? this.pages[index] : null;
+    if (this.used === 0) return -1;
+    const at = this.place(event);
+    return this.entries[at] === 0 ? -1 : at;
+  }
+
+  /** Where it is or would be: some entry is always free. */
+  private place(event: number): number {
+    const count = this.entries.length / WORDS;
+    for (let i = event & (count - 1); ; i = (i + 1) & (count - 1)) {
+      const key = this.entries[i * WORDS];
+      if (key === 0 || key === event + 1) return i * WORDS;
+    }
+  }
+
+  /** Room for one more: at most three quarters are in use, what was unmapped is dropped. */
+  private reserve(): void {
+    const count = this.entries.length / WORDS;
+    if ((this.used + 1) * 4 <= count * 3) return;
+    const old = this.entries;
+    let next = LEAST_ENTRIES;
+    while ((this.mapped + 1) * 4 > next * 3) next *= 2;
+    this.entries = new Int32Array(next * WORDS);
+    this.used = this.mapped;
+    for (let at = 0; at < old.length; at += WORDS) {
+      if (old[at + 1] === 0) continue;
+      const to = this.place(old[at] - 1);
+      for (let word = 0; word < WORDS; word++) this.entries[to + word] = old[at + word];
+    }
   }
 }

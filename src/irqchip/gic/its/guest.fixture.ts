@@ -10,19 +10,22 @@ const BITS = 3;
 const ITT_STRIDE = 0x1000;
 const ENABLE = 1;
 const LEVEL2 = 0x4180_0000;
+const LEVEL2_STRIDE = 0x1_0000;
 const INVLPIR = 0xa0;
 const INVALLR = 0xb0;
 /** The virtual CPU interface has five bits of priority, and the fixture masks the last two levels. */
 const PRIORITY_BITS = 0xf8;
 const PMR = 0xf0;
 /** Tables that a migration has to carry: from, bytes. */
-const COPIED: readonly (readonly [number, number])[] = [
-  [command.DEVICES, 0x1000],
-  [command.COLLECTIONS, 0x1000],
+const copied = (itses: number): readonly (readonly [number, number])[] => [
+  ...Array.from({ length: itses }, (_, n): [number, number][] => [
+    [command.DEVICES + n * command.TABLES_STRIDE, 0x1000],
+    [command.COLLECTIONS + n * command.TABLES_STRIDE, 0x1000],
+    [LEVEL2 + n * LEVEL2_STRIDE, 0x1000],
+  ]).flat(),
   [command.PROPERTIES, 0x1000],
   ...Array.from({ length: PLACES.vcpus }, (_, vcpu): [number, number] => [command.PENDING + vcpu * 0x10000, 0x1000]),
   [command.ITT, PLACES.devices * ITT_STRIDE],
-  [LEVEL2, 0x1000],
 ];
 
 /** One thing that happens; which fields matter depends on the kind. */
@@ -69,10 +72,14 @@ export class ItsGuest {
   }
 
   private useTwoLevels(): void {
-    this.h.write("CTLR", 0n);
-    this.h.write("BASER0", (3n << 62n) | BigInt(command.DEVICES));
-    this.h.poke(command.DEVICES, (1n << 63n) | BigInt(LEVEL2));
-    this.h.write("CTLR", 1n);
+    for (let n = 0; n < this.options.itses; n++) {
+      const devices = command.DEVICES + n * command.TABLES_STRIDE;
+      this.h.use(n);
+      this.h.write("CTLR", 0n);
+      this.h.write("BASER0", (3n << 62n) | BigInt(devices));
+      this.h.poke(devices, (1n << 63n) | BigInt(LEVEL2 + n * LEVEL2_STRIDE));
+      this.h.write("CTLR", 1n);
+    }
   }
 
   apply(operation: Operation): void {
@@ -91,9 +98,12 @@ export class ItsGuest {
   migrate(): ItsGuest {
     const { h } = this;
     expect(h.savePending()).toBe(0);
-    expect(h.save()).toBe(0);
+    for (let n = 0; n < this.options.itses; n++) {
+      h.use(n);
+      expect(h.save()).toBe(0);
+    }
     const other = new ItsGuest(this.options, this);
-    h.copyMemoryTo(other.h, COPIED);
+    h.copyMemoryTo(other.h, copied(this.options.itses));
     h.copyRegistersTo(other.h);
     other.seen.push(...this.seen);
     return other;

@@ -27,10 +27,10 @@ describe("any sequence of commands, messages and acknowledges", () => {
     );
   });
 
-  it("does the same after a save and a restore into a new VM, at any point of it", () => {
+  it("does the same after a save and a restore of one ITS or several into a new VM, at any point of it", () => {
     fc.assert(
-      fc.property(sequence, fc.integer({ min: 1, max: 7 }), fc.boolean(), (operations, eighths, isIndirect) => {
-        const guest = new ItsGuest({ itses: 1, isIndirect, isInvalidating: true });
+      fc.property(sequence, fc.integer({ min: 1, max: 7 }), fc.boolean(), fc.integer({ min: 1, max: 3 }), (operations, eighths, isIndirect, itses) => {
+        const guest = new ItsGuest({ itses, isIndirect, isInvalidating: true });
         const restored: ItsGuest[] = [];
         const at = Math.floor((operations.length * eighths) / 8);
         operations.forEach((each, i) => {

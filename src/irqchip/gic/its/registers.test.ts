@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { run } from "../../../sim/step.js";
 import * as A from "../../../uapi/arm.js";
 import { E2BIG, EBUSY, EEXIST, EINVAL, ENXIO } from "../../../uapi/errno.js";
-import { ITS, ItsStage, QUEUE, sync } from "../../../explore/stages/its-stage.js";
+import { ITS, ItsStage, mapc, mapd, mapti, QUEUE, sync } from "../../../explore/stages/its-stage.js";
 
 const REGS = A.KVM_DEV_ARM_VGIC_GRP_ITS_REGS;
 const [CREADR, IIDR] = [0x90, 0x4];
@@ -132,9 +132,11 @@ describe("registers of the ITS (gic.md D4)", () => {
 
   it("VI29: an ITS that is off refuses messages and has forgotten its translations", () => {
     const h = new ItsStage();
+    h.commands(mapd(2, 5), mapc(0, 1), mapti(2, 4, 8195, 0));
+    expect([h.msi(2, 4), h.its.cache.size]).toEqual([1, 1]);
     h.write("CTLR", 0n);
-    expect(h.msi(2, 4)).toBe(-EBUSY);
     expect(h.its.cache.size).toBe(0);
+    expect(h.msi(2, 4)).toBe(-EBUSY);
   });
 
   it("VI45: CTRL_RESET drops what is valid and what is mapped", () => {

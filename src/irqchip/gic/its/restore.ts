@@ -4,7 +4,7 @@ import { EEXIST, EFAULT, EINVAL } from "../../../uapi/errno.js";
 import type { Its } from "./its.js";
 import { EVENT_ID_BITS, type ItsDevice } from "./devices.js";
 import { enter } from "./map-interrupt.js";
-import { freeAll } from "./mappings.js";
+import { freeAll, freeDevice } from "./mappings.js";
 import { collectionEntry, deviceEntry, ENTRY_SIZE, LEVEL2_ENTRIES, level2Page, UNREADABLE } from "./tables.js";
 import { maxLpis } from "./lpi-config.js";
 import { VGIC_MIN_LPI } from "../vgic-irq.js";
@@ -83,6 +83,9 @@ function* restoreDevice(its: Its, id: number, low: number, high: number): Step<n
   if (bits > EVENT_ID_BITS) return -EINVAL;
   const entry = yield* deviceEntry(its, id);
   if (entry < 0) return -EINVAL;
+  // Restored onto what is mapped already: what goes with the old one is released (hazards R5, R6).
+  const old = its.devices.get(id);
+  if (old !== undefined) yield* freeDevice(its, old);
   const itt = ((high & 0x1ffff) * 2 ** 32 + ((low & ~0x1f) >>> 0)) * 2 ** 3;
   return yield* restoreEvents(its, its.addDevice(id, bits, itt));
 }

@@ -1,5 +1,4 @@
-import { encodeVpe } from "../../../arch/gic/its-encode.js";
-import { ItsVOp } from "../../../arch/gic/its-command.js";
+import { invalidateAll } from "../../../host/its/vpe-map.js";
 import { VlpiCommand } from "../../../host/its/vlpis.js";
 import { reads } from "../../../sim/access.js";
 import type { Step } from "../../../sim/step.js";
@@ -10,7 +9,7 @@ import type { VgicIrq } from "../vgic-irq.js";
 
 // What the guest does with an LPI that is a VLPI (gic-v4.md C4): the hardware is told.
 
-const INVALLR = 0xb0;
+const INVALLR = { name: "INVALLR", offset: 0xb0 };
 const VALID = 0x80000000 | 0;
 
 /** INT and CLEAR, MSIs of software: the pending state is the hardware's. irq_lock is held. */
@@ -47,15 +46,10 @@ export function* invalidateVpe(dist: VgicDist, cpu: VgicCpu): Step<void> {
   const { driver } = v4;
   if (driver.is41 && driver.isDirect) {
     yield reads(vpe, "cpu");
-    yield* driver.gic.writeGicr(vpe.cpu, INVALLR, 8, 0, VALID + vpe.id);
+    yield* driver.store(vpe.cpu, INVALLR, 0, VALID + vpe.id);
     return;
   }
-  const node = driver.nodes.find((each) => each.isV4);
-  if (node === undefined) return;
-  yield* node.lock.lock();
-  encodeVpe(node.words, ItsVOp.VINVALL, vpe.id);
-  yield* node.sendAndVsync(vpe.id);
-  yield* node.lock.unlock();
+  yield* invalidateAll(driver, vpe);
 }
 
 /** An event's mapping of an LPI ends: a VLPI is the host's again before anybody can map the INTID anew (hazards R5, R6). */

@@ -135,6 +135,15 @@ describe("GICv4: forwarding (C3)", () => {
     expect(machine.guest.acknowledged).toBe(1);
   });
 
+  it("a route that carries no device id is none of the ITS's: no command (gic-v4.md C3.2 step 2)", () => {
+    const machine = f2();
+    machine.routeFlags = 0;
+    const vector = machine.vector(7);
+    machine.trace.clear();
+    expect(machine.bind(vector)).toBe(0);
+    expect([machine.physical(), machine.hasVlpi(8200)]).toEqual([[], false]);
+  });
+
   it("VG8: a second set-up of the same sends nothing", () => {
     const machine = f2();
     const vector = machine.direct(7);

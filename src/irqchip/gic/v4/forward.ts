@@ -1,6 +1,7 @@
 import { type VlpiMap, vlpiProperties } from "../../../host/its/its-vm.js";
 import { VlpiCommand } from "../../../host/its/vlpis.js";
 import type { Step } from "../../../sim/step.js";
+import { KVM_MSI_VALID_DEVID } from "../../../uapi/kvm.js";
 import type { ArmMessage } from "../../contract.js";
 import { findEvent, itsOf } from "../its/msi.js";
 import type { VgicV4 } from "./v4.js";
@@ -15,7 +16,7 @@ export function* setForwarding(dist: VgicDist, hostIrq: number, message: ArmMess
   const { v4 } = dist;
   if (v4 === null || !v4.isSupported) return 0;
   const its = itsOf(dist, message);
-  if (its === null) return 0;
+  if (its === null || (message.flags & KVM_MSI_VALID_DEVID) === 0) return 0;
   yield* its.itsLock.lock(); // MOVI and INV wait, so that target and properties hold until hw says so (hazards R3, R4)
   const intid = yield* findEvent(its, message.devid >>> 0, message.data >>> 0);
   const isUnlocked = dist.hazards.forwardUnlocked;

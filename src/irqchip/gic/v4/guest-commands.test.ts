@@ -56,6 +56,28 @@ describe("GICv4: what the guest does with a VLPI (C4)", () => {
     expect(machine.property(8200)).toBe(0x53);
   });
 
+  it("INVALL of another vCPU's collection writes a VLPI's byte all the same (gic-its.md B6.1)", () => {
+    const machine = f2();
+    machine.direct(7);
+    machine.config(8200, 0x51);
+    machine.command([ItsOp.INVALL, 0, 0, 0, 0]);
+    expect(machine.property(8200)).toBe(0x53);
+  });
+
+  it.each([0, 1])("INVALL where vPEs are on those ITSs alone that have VLPIs of theirs: the device is behind ITS %i (hazard R49)", (which) => {
+    const machine = f2({ itses: [0x08080000, 0x08200000], its: { typerHigh: 0x1f }, itsOf: () => which }).boot();
+    machine.config(8200, 0xa0);
+    machine.onEvent(ItsOp.INV, 7);
+    machine.direct(7);
+    machine.send();
+    machine.trace.clear();
+    machine.config(8200, 0xa1);
+    machine.command([ItsOp.INVALL, 0, 0, 0, 1]);
+    machine.settle();
+    expect(machine.lines("its_hw_command").filter((line) => line.includes("VINVALL"))).toEqual([`its_hw_command(${which}:VINVALL,-1,-1,1,done)`]);
+    expect(machine.acknowledged()).toEqual(["1:8200"]);
+  });
+
   it("VG29: a disabled VLPI rings no more: its doorbell is 1023", () => {
     const machine = f2({ guest: { idle: "wfi" } });
     machine.direct(7);

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { ItsOp } from "../../../arch/gic/its-command.js";
 import { run } from "../../../sim/step.js";
 import * as A from "../../../uapi/arm.js";
-import { EACCES } from "../../../uapi/errno.js";
+import { EACCES, EFAULT } from "../../../uapi/errno.js";
 import { f2 } from "./f2.fixture.js";
 
 // Vectors VG19, VG23 to VG28 and VG30 to VG32 of gic.md D5.
@@ -17,6 +17,45 @@ describe("GICv4: residency and doorbells (C5)", () => {
     machine.trace.clear();
     machine.load(1, 2);
     expect([machine.lines("vpe_move"), machine.physical()]).toEqual([[], [`CLEAR 65535 0`]]);
+  });
+
+  it("VG23: VPROPBASER is written before VPENDBASER, which says Valid and PendingLast, and IDAI at first only", () => {
+    const machine = f2();
+    const written = (): string[] => machine.lines("gic_hw_write").splice(0);
+    const vprop = `gic_hw_write(2,VPROPBASER,0x0_${(machine.v4.vm.vprop | 0x78f).toString(16).padStart(8, "0")})`;
+    const vpend = (high: string): string => `gic_hw_write(2,VPENDBASER,0x${high}_${(machine.vpe(1).vpt | 0x780).toString(16).padStart(8, "0")})`;
+    machine.load(1, 2);
+    expect(written()).toEqual([vprop, vpend("e0000000")]);
+    machine.trace.clear();
+    machine.put(1, 2);
+    expect(written()).toEqual([vpend("0")]);
+    machine.trace.clear();
+    machine.load(1, 2);
+    expect(written()).toEqual([vprop, vpend("a0000000")]);
+  });
+
+  it("an entry waits for Dirty once per residency: the next residency waits again (hazard R12)", () => {
+    const machine = f2();
+    const { vpe } = machine.v4.cpus[1];
+    for (let round = 0; round < 2; round++) {
+      machine.load(1, 2);
+      expect(vpe.isReady).toBe(false);
+      machine.on(2, () => machine.vgic.flush(1));
+      expect(vpe.isReady).toBe(true);
+      machine.put(1, 2);
+    }
+  });
+
+  it("vPEs are mapped again behind a save that fails", () => {
+    const machine = f2({ hw: "v4.1" });
+    machine.direct(7);
+    machine.send();
+    machine.gicr(1, 0, 4, 0);
+    machine.gicr(1, 0x78, 8, 0x10000000);
+    machine.gicr(1, 0, 4, 1);
+    machine.trace.clear();
+    expect(run(machine.vgic.setAttr(machine.process, A.KVM_DEV_ARM_VGIC_GRP_CTRL, A.KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES, 0, 0))).toBe(-EFAULT);
+    expect(machine.physical().filter((line) => line.startsWith("VMAPP")).length).toBe(4);
   });
 
   it("VG25: a VLPI of a resident vPE comes without host interrupt, doorbell or exit", () => {

@@ -1,3 +1,4 @@
+import { Irqs } from "../../../host/irq/desc.js";
 import { reads } from "../../../sim/access.js";
 import type { Step } from "../../../sim/step.js";
 import { freeDoorbells, requestDoorbells } from "./init.js";
@@ -7,14 +8,37 @@ import type { VgicDist } from "../vgic-dist.js";
 
 // Pending VLPIs into the guest's tables (gic-v4.md C6): GICv4.1 can, once no vPE is mapped (hazard R46).
 
-/** Every vPE leaves the ITSs: what they cache goes into the pending tables. */
+/**
+ * Every vPE leaves the ITSs: what they cache goes into the pending tables. Their doorbells are freed for it, so that none is
+ * handled meanwhile (Linux ef3691683d7b).
+ */
 export function* unmapVpes(v4: VgicV4): Step<void> {
-  yield* freeDoorbells(v4, v4.cpus.length);
+  if (v4.dist.hazards.saveBesideDescriptors) yield* callBeside(v4, false);
+  else yield* freeDoorbells(v4, v4.cpus.length);
 }
 
 /** And back, whatever happened between. */
 export function* mapVpes(v4: VgicV4): Step<void> {
-  yield* requestDoorbells(v4);
+  if (v4.dist.hazards.saveBesideDescriptors) yield* callBeside(v4, true);
+  else yield* requestDoorbells(v4);
+}
+
+/** Without its rule: the state word is loaded and stored with nobody kept out in between, INPROGRESS and all. */
+function* callBeside(v4: VgicV4, isActive: boolean): Step<void> {
+  for (let i = 0; i < v4.cpus.length; i++) {
+    const desc = v4.driver.host.desc(v4.cpus[i].vpe.irq);
+    if (desc === null) continue;
+    const { chip } = desc.data;
+    if (isActive && chip.activate) yield* chip.activate(desc.data);
+    if (!isActive && chip.deactivate) yield* chip.deactivate(desc.data);
+    yield* desc.lock.lock();
+    const { state, inProgress } = desc;
+    yield* desc.lock.unlock();
+    yield* desc.lock.lock();
+    desc.state = isActive ? state | Irqs.ACTIVATED : state & ~Irqs.ACTIVATED;
+    desc.inProgress = inProgress;
+    yield* desc.lock.unlock();
+  }
 }
 
 /** The bit of a VLPI in its vPE's pending table. */
