@@ -202,6 +202,7 @@ described("virq explore", () => {
     ["first-event", [], 0, /^first-event: [\s\S]*\n\nNo violation in all/],
     ["first-event", ["--without", "sampleBeforeInsert"], 1, /^VIOLATION: at least 1 kvm_set_irq\(gsi=5, level=1\): there were 0$/m],
     ["midway-resample", [], 0, /^midway-irqfd\+resample: .* raises interrupt 0 2 times, delivered by\nirqfd\+resample: each is serviced\n.*\n\nNo violation in all/],
+    ["d05-one-cpu", [], 0, /^d05-direct: [\s\S]* threads\nhaving a CPU by turns of which 1 ends early: each is serviced\n[\s\S]*\n\nNo violation in all/],
   ] as const)("explores examples/explore/%s.yaml %j", async (name, more, expected, sentence) => {
     const { status, out } = await virq("explore", `examples/explore/${name}.yaml`, ...more);
     expect([status, out]).toEqual([expected, expect.stringMatching(sentence)]);

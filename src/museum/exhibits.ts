@@ -30,6 +30,7 @@ import { postedWhileSuppressed } from "./exhibits/posted-while-suppressed.js";
 import { propertiesAfterMap } from "./exhibits/properties-after-map.js";
 import { resamplerWithoutGrace } from "./exhibits/resampler-without-grace.js";
 import { routeBeforeDeassign } from "./exhibits/route-before-deassign.js";
+import { saveBesideDescriptors } from "./exhibits/save-beside-descriptors.js";
 import { shutDownTwice } from "./exhibits/shut-down-twice.js";
 import { sleepAfterCheck } from "./exhibits/sleep-after-check.js";
 import { sourcesApart } from "./exhibits/sources-apart.js";
@@ -87,5 +88,6 @@ export const EXHIBITS: readonly Exhibit[] = [
   entryWhileParsing,
   leftWhileParsing,
   vmappInsideVpe,
+  saveBesideDescriptors,
   eoiThatTellsNobody,
 ];

@@ -62,7 +62,10 @@ export const scenarioSchema = z
       .optional()
       .describe("only these, in this order"),
     explore: searchSchema
-      .extend({ raises: count(1, 100).default(1).describe("how often each interrupt is raised, at any moment") })
+      .extend({
+        raises: count(1, 100).default(1).describe("how often each interrupt is raised, at any moment"),
+        sliceEnds: count(0, 100).default(1).describe("where threads have a CPU by turns: how often a turn ends in the middle of what its thread does, at any moment"),
+      })
       .optional()
       .describe("how virq explore searches this delivery; the first of the mechanisms that fits"),
   })

@@ -141,10 +141,10 @@ export function vectorVG21(hazards: Off): string | null {
   }, [1, 0, true]);
 }
 
-/** C6: with 4.1 what a VLPI has pending is saved. */
+/** C6: with 4.1 what a VLPI has pending is saved, also where it was not in memory. */
 export function savedVlpi(hazards: Off): string | null {
   return shown(() => {
-    const machine = f2(hazards, { hw: "v4.1" });
+    const machine = f2(hazards, { hw: "v4.1", cachesPending: true });
     machine.send();
     const result = run(machine.vgic.setAttr(machine.process, A.KVM_DEV_ARM_VGIC_GRP_CTRL, A.KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES, 0, 0));
     return [result, machine.savedBit(1, LPI)];

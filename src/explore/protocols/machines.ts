@@ -30,7 +30,7 @@ function machine(name: string, where: Where, how: string): Protocol {
   const source = "kvm-irq-core.md 1 to 5, 8.3";
   const makers = PROPERTIES.map(({ make }) => make);
   const title = `A device of the ${where.board} board raises its interrupt twice, at any moment, ${how}: every rule holds from the wire to the guest.`;
-  const named = (hazards: Parameters<Protocol["program"]>[0]) => asking(deliveryProtocol(request(where), RAISES, source), makers).program(hazards);
+  const named = (hazards: Parameters<Protocol["program"]>[0]) => asking(deliveryProtocol(request(where), { raises: RAISES, sliceEnds: 0 }, source), makers).program(hazards);
   return { name, title, source, program: named };
 }
 

@@ -8,6 +8,7 @@ import { Outcome } from "../../host/gic/its/translation.js";
 import type { Hazards } from "../../sim/hazards.js";
 import { Sim } from "../../sim/sim.js";
 import { run, type Step } from "../../sim/step.js";
+import * as A from "../../uapi/arm.js";
 import { Sleep } from "../../kvm/vcpu-core.js";
 import type { Protocol } from "../protocol.js";
 import { DirectMachine, type DirectOptions } from "../stages/direct-machine.js";
@@ -101,6 +102,37 @@ function waiting(hazards: Partial<Hazards> | undefined, options: DirectOptions):
     },
   };
 }
+
+/**
+ * vCPU 0 and vCPU 1 have one CPU by turns and wait for interrupts: each is to take its VLPI, and no vPE to be scheduled where
+ * another one still is.
+ */
+export const messagesIntoVcpusOfOneCpu: Protocol = {
+  name: "messages-into-vcpus-of-one-cpu",
+  title: "VLPIs come for two vCPUs that wait and have one CPU by turns, one of which ends early: whether resident, runnable or blocked, each takes its own.",
+  source: "gic-v4.md C5.1, C5.3; gic.md R16, I8, I9",
+  about: ["vpe_doorbell", "vpe_away", "vpe_move", "guest_ack", "sched_switch"],
+  program(hazards) {
+    const m = machineOf(hazards, { guest: { idle: "wfi" } });
+    m.config(LPI + 1, 0xa1);
+    m.mapti(8, LPI + 1, 0);
+    for (const event of [EVENT, 8]) m.direct(event);
+    const group = m.shareCpu(2);
+    m.boot();
+    group.endsLeft = 1;
+    const frame = m.itsHost.gic.vlpis(2);
+    const before = frame.misuses;
+    return {
+      sim: m.sim,
+      contexts: [device(m, 0), device(m, 1)],
+      check: () => (frame.misuses === before ? null : "I8: a vPE is made resident where another one is"),
+      end() {
+        const left = [0, 1].find((vcpu) => m.vpeBit(vcpu, vcpu === 0 ? LPI + 1 : LPI) === 1);
+        return left === undefined ? null : `the VLPI of vCPU ${left} waits while everything is quiet`;
+      },
+    };
+  },
+};
 
 export const messagesIntoWaitingVcpu: Protocol = {
   name: "messages-into-waiting-vcpu",
@@ -248,5 +280,27 @@ export const moveAgainstLastUnmap: Protocol = {
     const [vm] = host.vms;
     const unmap = new Thread("unmap", "user", () => unmapVmOn(driver, driver.nodes[1], vm), 3);
     return { sim: host.sim, contexts: [host.move(0, 1), unmap], check: () => fault, end: nothing };
+  },
+};
+
+export const saveAgainstDoorbell: Protocol = {
+  name: "save-against-doorbell",
+  title: "The pending tables of a GICv4.1 guest are saved while a doorbell that rang before is still handled: it can ring again.",
+  source: "gic-v4.md C6; gic.md R46",
+  about: ["vpe_doorbell", "its_hw_command"],
+  program(hazards) {
+    const m = machineOf(hazards, { hw: "v4.1" });
+    m.direct(EVENT);
+    m.load(TARGET, 2);
+    m.wait(TARGET, 2);
+    run(m.sendStep(0)); // its doorbell is pending at CPU 2
+    const { irq } = m.vpe(TARGET);
+    const save = new Thread("save", "user", () => m.vgic.setAttr(m.process, A.KVM_DEV_ARM_VGIC_GRP_CTRL, A.KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES, 0, 0));
+    return {
+      sim: m.sim,
+      contexts: [save],
+      check: nothing,
+      end: () => (m.host.desc(irq)?.inProgress === true ? "the doorbell counts as being handled, and nobody handles it: it never rings again" : null),
+    };
   },
 };

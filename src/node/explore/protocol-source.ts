@@ -88,8 +88,8 @@ function subjectOfFile(file: string, extras: Extras): Subject {
   const text = readText(file);
   if (hasBoard(text)) {
     const scenario = readScenario(text, file);
-    const { raises = 1, ...settings } = scenario.explore ?? {};
-    return { protocol: deliveryProtocol(requestOf(scenario, dirname(file)), raises, file), settings };
+    const { raises = 1, sliceEnds = 1, ...settings } = scenario.explore ?? {};
+    return { protocol: deliveryProtocol(requestOf(scenario, dirname(file)), { raises, sliceEnds }, file), settings };
   }
   const exploration = readExploration(text, file);
   return { protocol: protocolOf(exploration, file, extras), settings: exploration };
