@@ -91,11 +91,10 @@ export class DirectMachine extends GuestMachine {
 
   constructor(options: DirectOptions = {}) {
     const { hw = "v4.0", vcpus = 2, itses, its, itsOf, vgicV4Enable = true, parsesLate = false, cachesPending = false, ...rest } = options;
-    super({ ...rest, vcpus, vgicV4Enable, its: { hw, ...(itses && { itses }), ...(its && { its }), ...(itsOf && { itsOf }) } });
+    super({ ...rest, vcpus, vgicV4Enable, its: { hw, cachesPending, ...(itses && { itses }), ...(its && { its }), ...(itsOf && { itsOf }) } });
     if (this.lpis === null) throw new Error("no ITS");
     this.itsHost = this.lpis;
     if (parsesLate) this.parseLate();
-    if (cachesPending) this.itsHost.gic.cachePendingTables();
     this.its = this.createIts(ITS);
     for (let i = 0; i < vcpus; i++) {
       this.gicr(i, 0x70, 8, (PROPERTIES | 0xf) >>> 0);

@@ -5,7 +5,7 @@ import { GicHost } from "../../host/gic/gic-host.js";
 import { ItsHost, type ItsHostOptions } from "../../host/its/its-host.js";
 import { RunQueue, type RunQueueGroup } from "../../host/run-queue.js";
 import { Process } from "../../host/process.js";
-import { Vgic } from "../../irqchip/gic/vgic.js";
+import { Vgic, type VgicOptions } from "../../irqchip/gic/vgic.js";
 import { Arm64 } from "../../kvm/arm64/arm64.js";
 import type { Hazards } from "../../sim/hazards.js";
 import { KvmModule } from "../../kvm/arm64/module.js";
@@ -66,6 +66,8 @@ export interface MachineOptions {
   its?: ItsHostOptions;
   /** kvm-arm.vgic_v4_enable; default off. */
   vgicV4Enable?: boolean;
+  /** Whose rules its vGIC follows. */
+  vgic?: VgicOptions;
   guest?: Partial<GuestSoftwareOptions>;
 }
 
@@ -108,7 +110,7 @@ export class GuestMachine {
     this.process = new Process(this.sim, "vmm");
     this.process.memory.map(ARGUMENT, 0x1000);
     this.process.memory.map(RAM_HVA, RAM_SIZE);
-    this.kvm = this.process.install(new KvmFile(this.module, new Arm64({ cpus: vcpus + 1, gicVersion: version })));
+    this.kvm = this.process.install(new KvmFile(this.module, new Arm64({ cpus: vcpus + 1, gicVersion: version, vgic: options.vgic ?? {} })));
     this.vmFd = this.ioctl(this.kvm, K.KVM_CREATE_VM, 0);
     const vm = vmOf(this.process, this.vmFd);
     if (vm === null) throw new Error("no VM");

@@ -97,6 +97,11 @@ export class GicV3 extends GicBase implements AffinityMap, ItsGic {
     this.caches = new PendingCaches(this.ram);
   }
 
+  /** Writes to VLPI frames that software must not make, so far. */
+  get misuses(): number {
+    return this.vlpiChanges.misuses;
+  }
+
   redistAddress(cpu: number): number {
     return this.redistAddresses[cpu];
   }

@@ -30,9 +30,11 @@ export interface ItsHostOptions {
   readonly listRegisters?: number;
   /** Physical addresses of the ITSs. Default: one, the virt machine's. */
   readonly itses?: readonly number[];
-  /** Where they differ from QEMU's. */
-  readonly its?: Partial<ItsImplementation>;
+  /** Where they differ from QEMU's: all of them alike, or each by its number. */
+  readonly its?: Partial<ItsImplementation> | ((number: number) => Partial<ItsImplementation>);
   readonly itsOf?: ItsOf;
+  /** GICv4.1: what is pending for mapped vPEs stays in the GIC until VMAPP V=0. Default: it is in memory at once. */
+  readonly cachesPending?: boolean;
 }
 
 /** Where the tables lie, and how much there is for them. */
@@ -55,10 +57,12 @@ export class ItsHost {
     const ram = new HostRam(TABLES, TABLES_SIZE);
     const common = { cpus, interrupts: options.interrupts ?? 288, implementation: GICS[hw], ram };
     const gic = new GicV3(options.listRegisters === undefined ? common : { ...common, listRegisters: options.listRegisters });
+    if (options.cachesPending === true) gic.cachePendingTables();
     gic.boot();
     const host = new GicHost(sim, gic);
     const bases = options.itses ?? [VIRT_ITS];
-    const places = bases.map((base) => ({ its: new PhysicalIts(gic, { ...ITSES[hw], ...options.its }), base }));
+    const { its } = options;
+    const places = bases.map((base, number) => ({ its: new PhysicalIts(gic, { ...ITSES[hw], ...(typeof its === "function" ? its(number) : its) }), base }));
     const driver = run(ItsDriver.create(host, gic, places));
     if (typeof driver === "number") throw new Error(`${bases.length} ITSs have no room for their tables (${driver})`);
     const msi = new ItsMsiDomain(driver, options.itsOf);

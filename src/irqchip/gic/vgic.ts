@@ -259,7 +259,7 @@ export function* createVgic(vm: ArmIrqchipVm, model: 2 | 3, existing: ArmIrqchip
 }
 
 /** The GICv3 of a VM that has none yet: what an ITS made before it is part of, without vCPUs (gic-its.md B1). */
-export const prepareVgic = (vm: ArmIrqchipVm, host: PhysicalGic): Vgic => makeVgic(vm, host, 3, {});
+export const prepareVgic = (vm: ArmIrqchipVm, host: PhysicalGic, options: VgicOptions): Vgic => makeVgic(vm, host, 3, options);
 
 function makeVgic(vm: ArmIrqchipVm, host: PhysicalGic, model: 2 | 3, options: VgicOptions): Vgic {
   const driver = model === 2 ? new VgicV2() : new VgicV3();

@@ -1,5 +1,5 @@
 import type { ArmIrqchip, KvmDeviceOps } from "../../irqchip/contract.js";
-import { createVgic, prepareVgic, type Vgic } from "../../irqchip/gic/vgic.js";
+import { createVgic, prepareVgic, type Vgic, type VgicOptions } from "../../irqchip/gic/vgic.js";
 import { Ev } from "../../sim/event.js";
 import type { Step } from "../../sim/step.js";
 import { armIrqLineId, armIrqLineType, armIrqLineVcpu } from "../../uapi/arm.js";
@@ -35,6 +35,8 @@ export interface Arm64Options {
   gicVersion: 2 | 3 | null;
   /** Guest physical address bits the host can offer. Default 48. */
   maxIpaBits?: number;
+  /** Whose rules the interrupt controllers of its VMs follow where kernels differ (gic.md D0.5, D7). Default: the newest kernel's. */
+  vgic?: VgicOptions;
 }
 
 /** The arm64 rules of KVM. */
@@ -43,9 +45,11 @@ export class Arm64 implements Arch {
   readonly vcpuMmapSize = VCPU_MMAP_SIZE;
   readonly maxIpaBits: number;
   readonly maxVcpus: number;
+  readonly vgic: VgicOptions;
 
   constructor(private readonly options: Arm64Options) {
     this.maxIpaBits = options.maxIpaBits ?? 48;
+    this.vgic = options.vgic ?? {};
     this.maxVcpus = options.gicVersion === 3 ? MAX_VCPUS_V3 : MAX_VCPUS_V2;
   }
 
@@ -204,7 +208,7 @@ export class Arm64Vm implements VmArch {
 
   /** kvm.lock held: the VM's interrupt controller, or -EEXIST, -ENODEV, -EBUSY, -E2BIG. */
   *createIrqchip(model: 2 | 3): Step<ArmIrqchip | number> {
-    const vgic = yield* createVgic(this.vm, model, this.armIrqchip, {}, this.prepared);
+    const vgic = yield* createVgic(this.vm, model, this.armIrqchip, this.arch.vgic, this.prepared);
     if (typeof vgic !== "number") this.armIrqchip = vgic;
     return vgic;
   }
@@ -214,7 +218,7 @@ export class Arm64Vm implements VmArch {
     const { hostGic } = this.vm;
     if (this.armIrqchip !== null) return yield* this.armIrqchip.createIts();
     if (hostGic === null || hostGic.version !== 3) return -ENODEV;
-    this.prepared ??= prepareVgic(this.vm, hostGic);
+    this.prepared ??= prepareVgic(this.vm, hostGic, this.arch.vgic);
     return yield* this.prepared.createIts();
   }
 

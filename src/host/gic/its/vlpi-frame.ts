@@ -27,6 +27,8 @@ const POLLS = 2;
 
 /** CPUs with a vLPI that may be new to their guests, each at most once. */
 export class VlpiChanges {
+  /** Of all frames together. */
+  misuses = 0;
   private readonly cpus: Int32Array;
   private readonly isMarked: Uint8Array;
   private count = 0;
@@ -151,7 +153,7 @@ export class VlpiFrame {
 
   private writeVpendbaser(lo: number, hi: number): void {
     if (this.isDirty) {
-      this.misuses++;
+      this.countMisuse();
       this.settle();
     }
     const wasValid = this.isValid;
@@ -159,7 +161,7 @@ export class VlpiFrame {
     let high = hi & (this.vpes === null ? KEPT_40 : KEPT_41);
     const willBeValid = (high & VPEND_VALID) !== 0;
     if (wasValid && willBeValid) {
-      if (low !== this.vpendbaserLow || ((high ^ this.vpendbaserHigh) & ~VPEND_PENDING_LAST) !== 0) this.misuses++;
+      if (low !== this.vpendbaserLow || ((high ^ this.vpendbaserHigh) & ~VPEND_PENDING_LAST) !== 0) this.countMisuse();
       return;
     }
     if (willBeValid) high |= VPEND_PENDING_LAST; // RES1
@@ -169,6 +171,11 @@ export class VlpiFrame {
     this.resident = !willBeValid ? -1 : this.vpes === null ? vpendAddress(low, high) : low;
     if (willBeValid || wasValid) this.parse();
     this.isArmed = wasValid && this.vpes !== null && (hi & VPEND_DOORBELL) !== 0;
+  }
+
+  private countMisuse(): void {
+    this.misuses++;
+    if (this.changes !== null) this.changes.misuses++;
   }
 
   private parse(): void {

@@ -160,15 +160,19 @@ describe("GICv4: forwarding (C3)", () => {
     expect(machine.physical()).toEqual([]);
   });
 
-  it("VG10: a host whose ITS has no virtual LPIs does not forward, and refuses to map", () => {
-    const machine = f2({ hw: "v3" });
-    expect(machine.vgic.dist.v4).toBeNull();
+  it("VG10: a device behind an ITS without virtual LPIs is not mapped, and stays with software", () => {
+    const machine = f2({ itses: [0x08080000, 0x08200000], its: (number) => (number === 1 ? { typerLow: 0x1efb1 } : {}), itsOf: () => 1 }).boot();
+    expect(machine.v4.hasVpes).toBe(true);
     const vector = machine.vector(7);
-    expect(run(machine.host.setIrqVcpuAffinity(vector.irq, null))).toBe(-EINVAL);
-    machine.boot();
-    machine.bind(vector);
+    machine.trace.clear();
+    expect(machine.bind(vector)).toBe(-EINVAL);
+    expect([machine.physical(), machine.hasVlpi(8200)]).toEqual([[], false]);
     machine.send();
-    expect(vector.trigger.runs).toBe(1);
+    expect([vector.trigger.runs, machine.acknowledged()]).toEqual([1, ["1:8200"]]);
+  });
+
+  it("a host without virtual LPIs has no vPEs", () => {
+    expect(f2({ hw: "v3" }).vgic.dist.v4).toBeNull();
   });
 
   it("VG16: after the guest's DISCARD the event is the host's again", () => {

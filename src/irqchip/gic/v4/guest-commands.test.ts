@@ -37,6 +37,13 @@ describe("GICv4: what the guest does with a VLPI (C4)", () => {
     expect(machine.vpe(0).vlpis).toBe(3);
   });
 
+  it.each([["filtered", 1], ["linux-6.10+", 2]] as const)("a whole VM may be told which MOVALL its kernel has: %s", (movall, vcpu) => {
+    const machine = f2({ vcpus: 3, vgicV4Enable: false, vgic: { lpiRules: { movall } } });
+    machine.command([ItsOp.MOVALL, 0, 0, 0, 0, 0, 2 << 16, 0]);
+    machine.onEvent(ItsOp.INT, 7);
+    expect([0, 1, 2].map((each) => machine.listed(each))).toEqual([0, 1, 2].map((each) => (each === vcpu ? [8200] : [])));
+  });
+
   it("MAPC to another vCPU is VMOVI of each event of the collection", () => {
     const machine = f2();
     machine.direct(7);
