@@ -111,7 +111,7 @@ export const messagesIntoVcpusOfOneCpu: Protocol = {
   name: "messages-into-vcpus-of-one-cpu",
   title: "VLPIs come for two vCPUs that wait and have one CPU by turns, one of which ends early: whether resident, runnable or blocked, each takes its own.",
   source: "gic-v4.md C5.1, C5.3; gic.md R16, I8, I9",
-  about: ["vpe_doorbell", "vpe_away", "vpe_move", "guest_ack", "sched_switch"],
+  about: ["vpe_doorbell", "vpe_away", "guest_ack", "sched_switch"],
   program(hazards) {
     const m = machineOf(hazards, { guest: { idle: "wfi" } });
     m.config(LPI + 1, 0xa1);
