@@ -1,8 +1,8 @@
 import { H_CPPR, H_EOI } from "../../irqchip/xics/constants.js";
 import { inspectXics } from "../../irqchip/xics/inspection.js";
-import { run } from "../../sim/step.js";
+import { run, type Step } from "../../sim/step.js";
 import * as K from "../../uapi/kvm.js";
-import { kvm_irq_sources, KVM_IRQCHIP_SET_SOURCES, KVM_REG_PPC_ICP_STATE_HI, KVM_REG_PPC_ICP_STATE_LO } from "../../uapi/powerpc.js";
+import { KVM_DEV_XICS_GRP_SOURCES, kvm_irq_sources, KVM_IRQCHIP_SET_SOURCES, KVM_REG_PPC_ICP_STATE_HI, KVM_REG_PPC_ICP_STATE_LO, KVM_XICS_PRESENTED_HI } from "../../uapi/powerpc.js";
 import type { Protocol } from "../protocol.js";
 import { PaprStage } from "../stages/papr-stage.js";
 import { close, Thread } from "../stages/threads.js";
@@ -114,6 +114,40 @@ export const releaseAgainstIrqfd: Protocol = {
     run(m.irqfd(trigger, S));
     const one = stage.place(8, (view) => view.setUint32(0, 1, true));
     return stage.program([new Thread("device", "hardirq", () => m.process.write(trigger, one, 8)), close(m.process, m.device)], () => null);
+  },
+};
+
+export const saveAgainstSignal: Protocol = {
+  name: "save-against-signal",
+  title: "User space takes an irqfd away and then saves its source, while the device signals: the message is in the word, or still in the eventfd, and not in both.",
+  source: "xics.md 12, N8, N9",
+  about: ["xics_deliver"],
+  program(hazards = {}) {
+    const stage = new PaprStage(hazards);
+    const { m } = stage;
+    stage.open(S, 5);
+    const trigger = m.eventfd();
+    run(m.irqfd(trigger, S));
+    const one = stage.place(8, (view) => view.setUint32(0, 1, true));
+    const word = stage.place(8, () => undefined);
+    const detach = stage.place(K.kvm_irqfd.size, (view) => {
+      K.kvm_irqfd.fd.set(view, trigger);
+      K.kvm_irqfd.gsi.set(view, S);
+      K.kvm_irqfd.flags.set(view, K.KVM_IRQFD_FLAG_DEASSIGN);
+    });
+    const read = stage.place(K.kvm_device_attr.size, (view) => {
+      K.kvm_device_attr.group.set(view, KVM_DEV_XICS_GRP_SOURCES);
+      K.kvm_device_attr.attr.setNumber(view, S);
+      K.kvm_device_attr.addr.setNumber(view, word);
+    });
+    function* save(): Step<void> {
+      yield* m.process.ioctl(m.vmFd, K.KVM_IRQFD, detach);
+      yield* m.process.ioctl(m.device, K.KVM_GET_DEVICE_ATTR, read);
+    }
+    return stage.program([new Thread("vmm", "user", save), new Thread("device", "hardirq", () => m.process.write(trigger, one, 8))], () => {
+      const places = ((m.process.memory.getU32(word + 4) & KVM_XICS_PRESENTED_HI) !== 0 ? 1 : 0) + run(m.count(trigger));
+      return places === 1 ? null : `a message was sent once, and a fresh VM gets it ${places} times`;
+    });
   },
 };
 

@@ -45,6 +45,13 @@ export class ReferenceModel {
   /** Resample signals by GSI, of those that have a resampling irqfd. */
   readonly resampled = new Map<number, number>();
 
+  /** Numbers of the sources that exist, ascending. */
+  get existing(): number[] {
+    const found: number[] = [];
+    for (const [id, block] of this.blocks) block.forEach((source, index) => source.exists && found.push(id * 1024 + index));
+    return found.sort((a, b) => a - b);
+  }
+
   connect(server: number): void {
     this.servers.set(server, { cppr: 0, mfrr: MASKED, pending: MASKED, xisr: 0, needResend: false, out: false, ee: false, map: new Set() });
   }
