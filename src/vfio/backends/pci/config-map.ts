@@ -1,7 +1,8 @@
 import { CapId, Exp, Msi, msiLength, Pci, Status } from "../../../arch/pci/config-registers.js";
 import type { PciDevice } from "../../../host/pci/pci-device.js";
 import type { Step } from "../../../sim/step.js";
-import { CAPABILITY_RULES, type CapabilityRule, EXTENDED_RULES, HEADER_PERMISSIONS, type Permission } from "./config-permissions.js";
+import { CAPABILITY_RULES, type CapabilityRule, EXTENDED_RULES, type ExtendedRule, HEADER_PERMISSIONS, type Permission } from "./config-permissions.js";
+import { extendedLength } from "./extended-length.js";
 
 /** Who serves a word of configuration space. Capability ids stand for themselves. */
 export const enum Owner {
@@ -121,14 +122,15 @@ export class ConfigMap {
       if (header === 0 || header === -1) return;
       const rule = EXTENDED_RULES.get(header & 0xffff);
       const next = (header >>> 20) & EXTENDED_NEXT;
-      if (rule === undefined && before !== 0) this.link(before, next);
+      const length = rule === undefined ? 0 : yield* this.lengthOfExtended(at, rule);
+      const isHidden = length === 0;
+      if (isHidden && before !== 0) this.link(before, next);
       else {
-        const length = rule === undefined ? 4 : yield* this.extendedLength(at, rule);
-        yield* this.claim(at, length, Owner.EXTENDED);
+        yield* this.claim(at, isHidden ? 4 : length, Owner.EXTENDED);
         if (rule?.isRaw) this.write.fill(0xff, at + 4, at + length);
-        if (rule !== undefined) this.permit(at, rule.fields);
+        if (rule !== undefined && !isHidden) this.permit(at, rule.fields);
         this.virt.fill(0xff, at, at + 4);
-        if (rule === undefined) this.copy.setInt32(at, next << 20, true);
+        if (isHidden) this.copy.setInt32(at, next << 20, true);
         before = at;
       }
       at = next;
@@ -139,8 +141,8 @@ export class ConfigMap {
     this.copy.setInt32(at, (this.copy.getInt32(at, true) & 0x000f_ffff) | (next << 20), true);
   }
 
-  private *extendedLength(at: number, { length }: CapabilityRule): Step<number> {
-    return typeof length === "number" ? length : ((yield* this.pci.readConfig(at + 4, 4)) >>> 20) & 0xfff;
+  private *lengthOfExtended(at: number, { length }: ExtendedRule): Step<number> {
+    return typeof length === "number" ? length : yield* extendedLength(this.pci, at, length);
   }
 }
 

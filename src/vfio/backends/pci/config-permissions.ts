@@ -1,4 +1,5 @@
 import { Af, CapId, Command, Exp, Msix, Pci, Pm, Status, Vpd } from "../../../arch/pci/config-registers.js";
+import type { ExtendedLength } from "./extended-length.js";
 
 /**
  * What the user of a device sees of one register (vfio.md 13.1): `virt` are the bits served from the virtual copy,
@@ -78,10 +79,35 @@ export const CAPABILITY_RULES: ReadonlyMap<number, CapabilityRule> = new Map<num
 ]);
 
 /** Extended capabilities, by id. */
-const ExtId = { AER: 0x01, VC: 0x02, DSN: 0x03, PWR: 0x04, VNDR: 0x0b, ACS: 0x0d, ARI: 0x0e, ATS: 0x0f, SRIOV: 0x10, LTR: 0x18, DVSEC: 0x23 } as const;
+const ExtId = {
+  AER: 0x01,
+  VC: 0x02,
+  DSN: 0x03,
+  PWR: 0x04,
+  MFVC: 0x08,
+  VC9: 0x09,
+  VNDR: 0x0b,
+  ACS: 0x0d,
+  ARI: 0x0e,
+  ATS: 0x0f,
+  SRIOV: 0x10,
+  MCAST: 0x12,
+  PRI: 0x13,
+  REBAR: 0x15,
+  DPA: 0x16,
+  TPH: 0x17,
+  LTR: 0x18,
+  DVSEC: 0x23,
+} as const;
 
-/** 13.5: bytes of those with a fixed length that the user sees; "own" from their second word. Hidden where absent. */
-export const EXTENDED_RULES: ReadonlyMap<number, CapabilityRule> = new Map<number, CapabilityRule>([
+export interface ExtendedRule {
+  readonly length: number | ExtendedLength;
+  readonly fields: readonly Permission[];
+  readonly isRaw?: boolean;
+}
+
+/** 13.5: those that are not here are hidden: 05, 06, 07, 0a, 0c, 11, 14, 19, 1a, 1b, and what came later. */
+export const EXTENDED_RULES: ReadonlyMap<number, ExtendedRule> = new Map<number, ExtendedRule>([
   [
     ExtId.AER,
     {
@@ -96,14 +122,21 @@ export const EXTENDED_RULES: ReadonlyMap<number, CapabilityRule> = new Map<numbe
       ],
     },
   ],
-  [ExtId.VC, { length: 0x10, fields: [] }],
+  [ExtId.VC, { length: "vc", fields: [] }],
   [ExtId.DSN, { length: 12, fields: [] }],
   [ExtId.PWR, { length: 16, fields: [{ offset: 4, size: 4, virt: NONE, write: ALL }] }],
+  [ExtId.MFVC, { length: "vc", fields: [] }],
+  [ExtId.VC9, { length: "vc", fields: [] }],
   [ExtId.VNDR, { length: "own", fields: [], isRaw: true }],
-  [ExtId.ACS, { length: 8, fields: [] }],
+  [ExtId.ACS, { length: "acs", fields: [] }],
   [ExtId.ARI, { length: 8, fields: [] }],
   [ExtId.ATS, { length: 8, fields: [] }],
   [ExtId.SRIOV, { length: 0x40, fields: [] }],
+  [ExtId.MCAST, { length: 0x28, fields: [] }],
+  [ExtId.PRI, { length: 0x10, fields: [] }],
+  [ExtId.REBAR, { length: "rebar", fields: [] }],
+  [ExtId.DPA, { length: "dpa", fields: [] }],
+  [ExtId.TPH, { length: "tph", fields: [] }],
   [ExtId.LTR, { length: 8, fields: [] }],
   [ExtId.DVSEC, { length: "own", fields: [], isRaw: true }],
 ]);
