@@ -26,6 +26,7 @@ export * as powerpc from "./uapi/powerpc.js";
 export * as iommufd from "./uapi/iommufd.js";
 export * as vfio from "./uapi/vfio.js";
 export * as vfioDraft from "./uapi/vfio-draft.js";
+export * as vfioFault from "./uapi/vfio-fault.js";
 export * as vfioXen from "./uapi/vfio-xen.js";
 
 // Boards.
@@ -114,6 +115,7 @@ export { Bus, HostDriver, OrdinaryDriver } from "./host/driver-binding.js";
 export { eventfd2, EventfdContext, EventfdFile } from "./host/eventfd.js";
 export { File } from "./host/file.js";
 export { IommuDma } from "./host/iommu/dma.js";
+export { DmaFaults, type DmaFault } from "./host/iommu/faults.js";
 export { IommuGroup } from "./host/iommu/group.js";
 export { Host } from "./host/machine.js";
 export { Smmu } from "./host/smmu.js";

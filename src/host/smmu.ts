@@ -24,7 +24,7 @@ export interface SmmuOptions {
   queueLength?: number;
 }
 
-/** What one SMMU does with DMA that it does not let through: nobody who uses VFIO is told (host-irq.md 5.1, 5.3). */
+/** What one SMMU does with DMA that it does not let through (host-irq.md 5.1, 5.3). The group's owner is told beside it: {@link IommuGroup.tell}. */
 export class Smmu {
   readonly streams: number;
   readonly hazards: Hazards;
@@ -46,14 +46,14 @@ export class Smmu {
     this.queueLength = options.queueLength ?? 512;
   }
 
-  /** A stream without a domain: SMMUv3 aborts it without a word, SMMUv2 records a global fault. */
+  /** A stream without a domain: SMMUv3 aborts it without a record, so that only the trace has it; SMMUv2 records a global fault. */
   *unattached(stream: number, iova: number, isWrite: boolean): Step<void> {
     if (stream >= this.streams) yield* this.fault("C_BAD_STREAMID", stream, iova, isWrite);
     else if (this.kind === "smmuv2") {
       yield writes(this, "SMMU");
       this.globalFaults++;
       this.sim.emit(Ev.iommu_fault, stream, iova, isWrite ? 1 : 0, "global");
-    }
+    } else this.sim.emit(Ev.iommu_fault, stream, iova, isWrite ? 1 : 0, "aborted");
   }
 
   *fault(fault: SmmuFault, stream: number, iova: number, isWrite: boolean): Step<void> {

@@ -1,4 +1,5 @@
 import { File } from "../host/file.js";
+import { DmaFaults } from "../host/iommu/faults.js";
 import type { Process } from "../host/process.js";
 import { reads, shared, writes } from "../sim/access.js";
 import type { Hazards } from "../sim/hazards.js";
@@ -8,8 +9,10 @@ import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
 import { EINVAL, ENODEV, EPERM } from "../uapi/errno.js";
 import { VFIO_API_VERSION, VFIO_CHECK_EXTENSION, VFIO_GET_API_VERSION, VFIO_SET_IOMMU } from "../uapi/vfio.js";
+import { VFIO_IOMMU_TAKE_FAULT } from "../uapi/vfio-fault.js";
 import type { VfioGroup } from "./group.js";
 import type { IommuBackend, IommuInstance } from "./iommu/backend.js";
+import { takeFault } from "./take-fault.js";
 
 /**
  * One I/O address space that groups share (vfio.md 4.1). It outlives its file while groups are attached; its IOMMU goes
@@ -19,6 +22,7 @@ export class VfioContainer {
   /** container.group_lock. */
   readonly lock: Mutex;
   private readonly groups: VfioGroup[] = [];
+  private readonly faults = new DmaFaults();
   private instance: IommuInstance | null = null;
   private readonly hazards: Hazards;
   private readonly lifetime = new Lifetime("container");
@@ -48,7 +52,9 @@ export class VfioContainer {
     if (request === VFIO_CHECK_EXTENSION) return yield* this.checkExtension(argument);
     if (request === VFIO_SET_IOMMU) return yield* this.setIommu(process, argument);
     const instance = yield* this.iommu();
-    return instance === null ? -EINVAL : yield* instance.ioctl(process, request, argument);
+    if (instance === null) return -EINVAL;
+    if (request === VFIO_IOMMU_TAKE_FAULT) return yield* takeFault(this.faults, process, argument);
+    return yield* instance.ioctl(process, request, argument);
   }
 
   /** The IOMMU instance, or null. */
@@ -112,7 +118,7 @@ export class VfioContainer {
     const before = this.hazards.iommuOutsideLock ? yield* this.iommu() : null;
     yield* this.lock.lock();
     let result = this.groups.length > 0 && this.groups[0].isNoIommu !== group.isNoIommu ? -EPERM : 0;
-    if (result === 0 && !group.isNoIommu) result = yield* group.iommuGroup.claimDmaOwner(group);
+    if (result === 0 && !group.isNoIommu) result = yield* group.iommuGroup.claimDmaOwner(group, this.faults);
     if (result === 0) {
       const instance = this.hazards.iommuOutsideLock ? before : yield* this.iommu();
       if (instance !== null) result = yield* instance.attachGroup(group.iommuGroup);

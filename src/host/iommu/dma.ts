@@ -34,6 +34,7 @@ export class IommuDma implements DmaPort {
     if (typeof domain === "string" || this.stream >= this.smmu.streams) {
       this.faults++;
       yield* this.smmu.unattached(this.stream, iova, isWrite);
+      yield* this.group.tell(this.stream, iova, isWrite, "blocked");
       return false;
     }
     for (let done = 0; done < bytes.length; ) {
@@ -80,6 +81,7 @@ export class IommuDma implements DmaPort {
     if (entry & (isWrite ? ENTRY_WRITE : ENTRY_READ)) return entry;
     this.faults++;
     yield* this.smmu.fault(entry === NO_ENTRY ? "F_TRANSLATION" : "F_PERMISSION", this.stream, iova, isWrite);
+    yield* this.group.tell(this.stream, iova, isWrite, entry === NO_ENTRY ? "unmapped" : "permission");
     return NO_ENTRY;
   }
 }

@@ -4,6 +4,7 @@ import type { Sim } from "../../sim/sim.js";
 import type { Step } from "../../sim/step.js";
 import { EBUSY, EINVAL, EPERM } from "../../uapi/errno.js";
 import { IommuDomain } from "./domain.js";
+import type { DmaFault, DmaFaults } from "./faults.js";
 
 /** vfio.md 20.2. */
 export type ReservedKind = "direct" | "direct-relaxable" | "reserved" | "msi" | "sw-msi";
@@ -28,6 +29,12 @@ export interface TceGeometry {
   readonly maxLevels?: number;
   /** Tables of one format serve several groups together. */
   readonly format?: string;
+}
+
+/** What a group's DMA goes through, and who is told of what is terminated there: one to whoever looks. */
+interface Attachment {
+  readonly through: IommuDomain | "default" | "blocking";
+  readonly faults: DmaFaults | null;
 }
 
 /** A member as VFIO of before 5.19 sees it. */
@@ -91,7 +98,7 @@ export class IommuGroup {
   readonly devices: GroupDevice[] = [];
   private owner: object | null = null;
   private ownerCount = 0;
-  private domain: IommuDomain | "default" | "blocking" = "default";
+  private domain: Attachment = { through: "default", faults: null };
 
   constructor(
     private readonly sim: Sim,
@@ -131,8 +138,12 @@ export class IommuGroup {
     yield* this.mutex.unlock();
   }
 
-  /** User space takes the group for itself: 0, -EPERM while anybody uses it, -EBUSY, -EINVAL. DMA is blocked from then on. */
-  *claimDmaOwner(cookie: object): Step<number> {
+  /**
+   * User space takes the group for itself: 0, -EPERM while anybody uses it, -EBUSY, -EINVAL. DMA is blocked from then on.
+   *
+   * @param faults told of the group's DMA that is terminated, for as long as it is owned
+   */
+  *claimDmaOwner(cookie: object, faults: DmaFaults | null = null): Step<number> {
     yield* this.mutex.lock();
     const result = yield* this.whyNotClaim();
     if (this.sim.hazards.claimOutsideMutex) {
@@ -142,7 +153,7 @@ export class IommuGroup {
     if (result === 0) {
       this.owner = cookie;
       this.ownerCount = 1;
-      yield* this.setDomain("blocking");
+      yield* this.setDomain("blocking", faults);
     }
     yield* this.mutex.unlock();
     return result;
@@ -156,12 +167,12 @@ export class IommuGroup {
   }
 
   /** A device of the group is bound to an iommufd: its user may own the group already. 0, -EPERM, -EBUSY, -EINVAL. */
-  *claimDeviceOwner(cookie: object): Step<number> {
+  *claimDeviceOwner(cookie: object, faults: DmaFaults): Step<number> {
     yield* this.mutex.lock();
     const isMine = this.owner === cookie;
     if (isMine) this.ownerCount++;
     yield* this.mutex.unlock();
-    return isMine ? 0 : yield* this.claimDmaOwner(cookie);
+    return isMine ? 0 : yield* this.claimDmaOwner(cookie, faults);
   }
 
   *releaseDeviceOwner(): Step<void> {
@@ -177,7 +188,7 @@ export class IommuGroup {
     if (this.ownerCount !== 1 || this.owner === null) throw new Error(`IOMMU group ${this.id} is released ${this.ownerCount} times owned`);
     this.owner = null;
     this.ownerCount = 0;
-    yield* this.setDomain("default");
+    yield* this.setDomain("default", null);
     yield* this.mutex.unlock();
   }
 
@@ -230,17 +241,26 @@ export class IommuGroup {
   /** What a member's DMA goes through now. */
   *current(): Step<IommuDomain | "default" | "blocking"> {
     yield reads(this, "domain");
-    return this.domain;
+    return this.domain.through;
   }
 
-  private *setDomain(domain: IommuDomain | "default" | "blocking"): Step<void> {
+  /** A transaction of a member's was terminated: who owns the group, if anybody does, is told. */
+  *tell(stream: number, iova: number, isWrite: boolean, reason: DmaFault["reason"]): Step<void> {
+    yield reads(this, "domain");
+    const { faults } = this.domain;
+    if (faults !== null) yield* faults.add({ group: this.id, stream, iova, isWrite, reason });
+  }
+
+  /** Who is told stays who it was, unless it is given. */
+  private *setDomain(through: Attachment["through"], faults?: DmaFaults | null): Step<void> {
     yield writes(this, "domain");
-    this.domain = domain;
+    this.domain = { through, faults: faults === undefined ? this.domain.faults : faults };
   }
 
   /** "owner NULL, count 1, default": for tests and dumps. */
   describeOwnership(): string {
-    const domain = typeof this.domain === "string" ? this.domain : "user";
+    const { through } = this.domain;
+    const domain = typeof through === "string" ? through : "user";
     return `${this.owner === null ? "kernel" : "user"} ${this.ownerCount} ${domain}`;
   }
 }

@@ -1,5 +1,6 @@
 import type { DeviceNode } from "../../host/device-nodes.js";
 import { File } from "../../host/file.js";
+import { DmaFaults } from "../../host/iommu/faults.js";
 import type { IommuGroup } from "../../host/iommu/group.js";
 import type { Process } from "../../host/process.js";
 import { guarded } from "../../sim/access.js";
@@ -10,6 +11,8 @@ import type { Step } from "../../sim/step.js";
 import { EINVAL, ENODEV, ENOENT, EPERM } from "../../uapi/errno.js";
 import { IOMMUFD_CMD_BASE } from "../../uapi/iommufd.js";
 import { _IOC_NR } from "../../uapi/ioctl.js";
+import { VFIO_IOMMU_TAKE_FAULT } from "../../uapi/vfio-fault.js";
+import { takeFault } from "../take-fault.js";
 import { compatIoctl } from "./compat.js";
 import { IommufdDevice } from "./device.js";
 import { type Hwpt, Ioas } from "./ioas.js";
@@ -34,6 +37,7 @@ export type IommufdObject = { readonly kind: "ioas"; readonly ioas: Ioas } | { r
 export class IommufdContext {
   readonly lock: Mutex;
   private readonly lifetime = new Lifetime("iommufd context");
+  private readonly faults = new DmaFaults();
   private readonly objects = new Map<number, IommufdObject>();
   private compat: Ioas | null = null;
   private isNoIommu = false;
@@ -116,7 +120,7 @@ export class IommufdContext {
   *bind(group: IommuGroup): Step<IommufdDevice | number> {
     if (!group.isCoherent) return -EINVAL;
     if (!group.isMsiIsolated && !(this.options.allowUnsafeInterrupts ?? false)) return -EPERM;
-    const claimed = yield* group.claimDeviceOwner(this);
+    const claimed = yield* group.claimDeviceOwner(this, this.faults);
     if (claimed !== 0) return claimed;
     yield* this.lock.lock();
     const device = new IommufdDevice(this, group, this.newId());
@@ -196,6 +200,7 @@ export class IommufdContext {
   }
 
   *ioctl(process: Process, request: number, argument: number): Step<number> {
+    if (request === VFIO_IOMMU_TAKE_FAULT) return yield* takeFault(this.faults, process, argument);
     if (_IOC_NR(request) >= IOMMUFD_CMD_BASE) return yield* nativeIoctl(this, process, request, argument);
     return yield* compatIoctl(this, process, request, argument);
   }
