@@ -74,10 +74,10 @@ export class Footprint {
     this.hears = 0;
     this.minds = 0;
     this.clock = ClockUse.NOT;
-    this.looks.length = 0;
-    this.alters.length = 0;
-    this.raises.length = 0;
-    this.lowers.length = 0;
+    clear(this.looks);
+    clear(this.alters);
+    clear(this.raises);
+    clear(this.lowers);
   }
 
   /** Takes over what another run of the same step showed. */
@@ -91,10 +91,10 @@ export class Footprint {
     this.clock = seen.clock;
     this.added = seen.added;
     this.usesUp = seen.usesUp;
-    this.looks.push(...seen.looks);
-    this.alters.push(...seen.alters);
-    this.raises.push(...seen.raises);
-    this.lowers.push(...seen.lowers);
+    copy(seen.looks, this.looks);
+    copy(seen.alters, this.alters);
+    copy(seen.raises, this.raises);
+    copy(seen.lowers, this.lowers);
   }
 
   /** May somebody else find something changed by it? */
@@ -111,6 +111,15 @@ export class Footprint {
   get isConditional(): boolean {
     return this.kind === AccessKind.ACQUIRE || this.kind === AccessKind.BLOCK || this.enters !== 0;
   }
+}
+
+/** Mostly there is nothing: then nothing is written. */
+function clear(lifetimes: number[]): void {
+  if (lifetimes.length > 0) lifetimes.length = 0;
+}
+
+function copy(from: readonly number[], to: number[]): void {
+  for (let i = 0; i < from.length; i++) to.push(from[i]);
 }
 
 function objectOf(access: Access): object | null {

@@ -69,7 +69,8 @@ export class Trial implements SimWatch, LifetimeWatch {
   private readonly ear: Ear;
   private readonly recorder: Recorder | null;
   private rounds: Rounds | null;
-  private print = new Footprint();
+  private readonly ownPrint = new Footprint();
+  private print = this.ownPrint;
 
   constructor(scenario: Scenario, { recorder, rounds }: Followers) {
     if (STRAIGHT) throw new PersonError("interleavings exist in the stepped build only: import from virq/stepped");
@@ -114,7 +115,7 @@ export class Trial implements SimWatch, LifetimeWatch {
    * Lets an actor enter its body, or perform the access it announced, and runs it up to its next one.
    * @param print takes what the step did
    */
-  move(index: number, isChecked: boolean, print: Footprint = this.print): void {
+  move(index: number, isChecked: boolean, print: Footprint = this.ownPrint): void {
     const actor = this.actors[index];
     this.print = print;
     if (this.made.at(-1) !== index) actor.trail.forget();
@@ -264,6 +265,10 @@ export class Trial implements SimWatch, LifetimeWatch {
 
   lowered(lifetime: number): void {
     note(this.print.lowers, lifetime);
+  }
+
+  get wantsLooks(): boolean {
+    return this.print !== this.ownPrint;
   }
 
   /** Properties heard an event of the running step. */

@@ -6,6 +6,8 @@ export class UseAfterFree extends Error {}
 
 /** Hears what a step does to memory besides the access that it announced: what a reduction needs to tell which steps commute. */
 export interface LifetimeWatch {
+  /** Is it told of announced accesses to what is alive? */
+  readonly wantsLooks: boolean;
   /** The step would have found another state, had the memory been freed, or altered, before. */
   looked(lifetime: number): void;
   /** It freed the memory, or changed in it what no access announces. */
@@ -17,11 +19,15 @@ export interface LifetimeWatch {
 }
 
 let watch: LifetimeWatch | null = null;
+let hearsLooks = false;
+/** Of this world; or more. */
+let ended = 0;
 
 /** From now on `next` hears of each step; null: nobody. Returns who did before. */
 export function watchLifetimes(next: LifetimeWatch | null): LifetimeWatch | null {
   const before = watch;
   watch = next;
+  hearsLooks = next !== null && next.wantsLooks;
   return before;
 }
 
@@ -31,6 +37,7 @@ let created = 0;
 export function numberLifetimes(first = 0): number {
   const before = created;
   created = first;
+  ended = first;
   return before;
 }
 
@@ -79,6 +86,7 @@ export class Lifetime {
     this.alter();
     if (this.isOver) this.refuse("freed once more");
     this.isOver = true;
+    ended++;
   }
 
   /** Something in it changes that no access announces. */
@@ -108,7 +116,8 @@ export class Lifetime {
 
 /** Somebody comes to `part`: does it lie in something freed? */
 export function touchWhole(part: object): void {
-  if (!STRAIGHT) (part as Part)[WITHIN]?.touch();
+  if (STRAIGHT || (ended === 0 && !hearsLooks)) return;
+  (part as Part)[WITHIN]?.touch();
 }
 
 /** Frees what `part` lies in. */
