@@ -35,7 +35,7 @@ const KINDS: readonly Kind[] = [
 ];
 
 class FaultStage extends PciStage {
-  readonly dma = new IommuDma(this.smmu, this.pciGroup, A_STREAM);
+  readonly port = new IommuDma(this.smmu, this.pciGroup, A_STREAM);
 
   constructor(private readonly kind: Kind) {
     super({ lockedMemoryLimit: 2 ** 30, ...(kind.name.startsWith("spapr") ? { tce: TCE } : {}) });
@@ -57,17 +57,17 @@ class FaultStage extends PciStage {
   }
 
   /** Flags, group, stream, low address, faults left and lost; or a negative errno. */
-  take(c: number, argsz = 32): number | number[] {
+  takeFault(c: number, argsz = 32): number | number[] {
     const result = this.call(c, VFIO_IOMMU_TAKE_FAULT, argsz, 0);
     return result < 0 ? result : [4, 8, 12, 16, 24, 28].map((at) => this.answer(at));
   }
 
   dmaWrite(iova: number): boolean {
-    return run(this.dma.write(iova, Uint8Array.of(1, 2, 3, 4)));
+    return run(this.port.write(iova, Uint8Array.of(1, 2, 3, 4)));
   }
 
   dmaRead(iova: number): boolean {
-    return run(this.dma.read(iova, new Uint8Array(4)));
+    return run(this.port.read(iova, new Uint8Array(4)));
   }
 }
 
@@ -75,28 +75,28 @@ describe.each(KINDS)("faults behind $name", (kind) => {
   it("what is not mapped, or no longer, or not for writing, is told in order, and once", () => {
     const world = new FaultStage(kind);
     const { c } = world.container();
-    expect(world.take(c)).toBe(-ENOENT);
+    expect(world.takeFault(c)).toBe(-ENOENT);
     expect(world.map(c, 0x2000n, 0x1000n, MEMORY, READ_WRITE)).toBe(0);
     expect([world.dmaWrite(0x2000), world.dmaWrite(0x3000), world.dmaRead(0x5000)]).toEqual([true, false, false]);
     expect(world.unmap(c, 0x2000n, 0x1000n)[0]).toBe(0);
     expect(world.dmaRead(0x2ffc)).toBe(false);
-    expect(world.take(c)).toEqual([WRITE, 12, A_STREAM, 0x3000, 2, 0]);
-    expect(world.take(c)).toEqual([0, 12, A_STREAM, 0x5000, 1, 0]);
-    expect(world.take(c)).toEqual([0, 12, A_STREAM, 0x2ffc, 0, 0]);
-    expect(world.take(c)).toBe(-ENOENT);
+    expect(world.takeFault(c)).toEqual([WRITE, 12, A_STREAM, 0x3000, 2, 0]);
+    expect(world.takeFault(c)).toEqual([0, 12, A_STREAM, 0x5000, 1, 0]);
+    expect(world.takeFault(c)).toEqual([0, 12, A_STREAM, 0x2ffc, 0, 0]);
+    expect(world.takeFault(c)).toBe(-ENOENT);
     if (kind.hasNoDirections) return;
     expect(world.map(c, 0x2000n, 0x1000n, MEMORY, READ_ONLY)).toBe(0);
     expect([world.dmaRead(0x2000), world.dmaWrite(0x2000)]).toEqual([true, false]);
-    expect(world.take(c)).toEqual([PERMISSION | WRITE, 12, A_STREAM, 0x2000, 0, 0]);
+    expect(world.takeFault(c)).toEqual([PERMISSION | WRITE, 12, A_STREAM, 0x2000, 0, 0]);
   });
 
   it("a call that is wrong takes none; what finds no room is counted", () => {
     const world = new FaultStage(kind);
     const { c } = world.container();
     for (let i = 0; i < 515; i++) expect(world.dmaWrite(0x10_0000 + 0x1000 * i)).toBe(false);
-    expect([world.take(c, 31), world.ioctl(c, VFIO_IOMMU_TAKE_FAULT, 0xdead_0000)]).toEqual([-EINVAL, -EFAULT]);
-    expect(world.take(c)).toEqual([WRITE, 12, A_STREAM, 0x10_0000, 511, 3]);
-    expect(world.take(c)).toEqual([WRITE, 12, A_STREAM, 0x10_1000, 510, 0]);
+    expect([world.takeFault(c, 31), world.ioctl(c, VFIO_IOMMU_TAKE_FAULT, 0xdead_0000)]).toEqual([-EINVAL, -EFAULT]);
+    expect(world.takeFault(c)).toEqual([WRITE, 12, A_STREAM, 0x10_0000, 511, 3]);
+    expect(world.takeFault(c)).toEqual([WRITE, 12, A_STREAM, 0x10_1000, 510, 0]);
   });
 });
 
@@ -105,13 +105,13 @@ describe("faults", () => {
     const world = new FaultStage(KINDS[1]);
     const [iommu, d] = [world.open("/dev/iommu"), world.open("/dev/vfio/devices/vfio2")];
     expect(world.call(d, uapi.VFIO_DEVICE_BIND_IOMMUFD, 16, 0, iommu, 0)).toBe(0);
-    expect([world.dmaWrite(0x1000), world.take(iommu)]).toEqual([false, [WRITE | BLOCKED, 12, A_STREAM, 0x1000, 0, 0]]);
+    expect([world.dmaWrite(0x1000), world.takeFault(iommu)]).toEqual([false, [WRITE | BLOCKED, 12, A_STREAM, 0x1000, 0, 0]]);
     expect(world.call(iommu, iommufd.IOMMU_IOAS_ALLOC, 12, 0, 0)).toBe(0);
     expect(world.call(d, uapi.VFIO_DEVICE_ATTACH_IOMMUFD_PT, 12, 0, world.answer(8))).toBe(0);
-    expect([world.dmaWrite(0x1000), world.take(iommu)]).toEqual([false, [WRITE, 12, A_STREAM, 0x1000, 0, 0]]);
+    expect([world.dmaWrite(0x1000), world.takeFault(iommu)]).toEqual([false, [WRITE, 12, A_STREAM, 0x1000, 0, 0]]);
     world.close(d);
     world.machine.trace.clear();
-    expect([world.dmaWrite(0x1000), world.take(iommu)]).toEqual([false, -ENOENT]);
+    expect([world.dmaWrite(0x1000), world.takeFault(iommu)]).toEqual([false, -ENOENT]);
     expect(world.machine.trace.lines("iommu_fault")).toEqual([`iommu_fault(${A_STREAM},4096,1,aborted)`]);
   });
 
@@ -120,8 +120,8 @@ describe("faults", () => {
     const { c, g } = world.container();
     world.dmaWrite(0x1000);
     expect(world.ioctl(g, uapi.VFIO_GROUP_UNSET_CONTAINER, 0)).toBe(0);
-    expect(world.take(c)).toBe(-EINVAL);
+    expect(world.takeFault(c)).toBe(-EINVAL);
     const next = world.open("/dev/vfio/vfio");
-    expect([world.take(next), world.setContainer(g, next), world.ioctl(next, uapi.VFIO_SET_IOMMU, 3), world.take(next)]).toEqual([-EINVAL, 0, 0, -ENOENT]);
+    expect([world.takeFault(next), world.setContainer(g, next), world.ioctl(next, uapi.VFIO_SET_IOMMU, 3), world.takeFault(next)]).toEqual([-EINVAL, 0, 0, -ENOENT]);
   });
 });
