@@ -1,4 +1,4 @@
-import { announce, beginDriving, clearAnnouncement, describeAccess, endDriving } from "../sim/access.js";
+import { AccessKind, announce, beginDriving, clearAnnouncement, describeAccess, endDriving } from "../sim/access.js";
 import { BOOT, type Context, ContextState, numberContexts, setCurrent, type Task } from "../sim/context.js";
 import { type LifetimeWatch, numberLifetimes, watchLifetimes } from "../sim/lifetime.js";
 import { forgetLockOrder, lockKept } from "../sim/lock.js";
@@ -263,8 +263,9 @@ export class Trial implements SimWatch, LifetimeWatch {
     note(this.print.raises, lifetime);
   }
 
+  /** Which of two returns is the last, a count that both announce tells; without one they are in an order. */
   lowered(lifetime: number): void {
-    note(this.print.lowers, lifetime);
+    note(this.print.kind === AccessKind.COUNT ? this.print.lowers : this.print.alters, lifetime);
   }
 
   get wantsLooks(): boolean {
