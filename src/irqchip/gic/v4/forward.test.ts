@@ -166,7 +166,8 @@ describe("GICv4: forwarding (C3)", () => {
     const vector = machine.vector(7);
     machine.trace.clear();
     expect(machine.bind(vector)).toBe(-EINVAL);
-    expect([machine.physical(), machine.hasVlpi(8200)]).toEqual([[], false]);
+    const commands = machine.physical().filter((line) => line.split(" ")[1] === String(HOST_DEVICE)); // others are the doorbells'
+    expect([commands, machine.hasVlpi(8200)]).toEqual([[], false]);
     machine.send();
     expect([vector.trigger.runs, machine.acknowledged()]).toEqual([1, ["1:8200"]]);
   });

@@ -4,6 +4,8 @@ import { type DirectMachine, HOST_DEVICE } from "../../../explore/stages/direct-
 import * as A from "../../../uapi/arm.js";
 import { f2 } from "./f2.fixture.js";
 
+const ENABLE_GRP1 = 2;
+
 // Vectors VG12 to VG15, VG29 and VG40 of gic.md D5.
 
 describe("GICv4: what the guest does with a VLPI (C4)", () => {
@@ -39,6 +41,7 @@ describe("GICv4: what the guest does with a VLPI (C4)", () => {
 
   it.each([["filtered", 1], ["linux-6.10+", 2]] as const)("a whole VM may be told which MOVALL its kernel has: %s", (movall, vcpu) => {
     const machine = f2({ vcpus: 3, vgicV4Enable: false, vgic: { lpiRules: { movall } } });
+    machine.gicd(0, ENABLE_GRP1);
     machine.command([ItsOp.MOVALL, 0, 0, 0, 0, 0, 2 << 16, 0]);
     machine.onEvent(ItsOp.INT, 7);
     expect([0, 1, 2].map((each) => machine.listed(each))).toEqual([0, 1, 2].map((each) => (each === vcpu ? [8200] : [])));
