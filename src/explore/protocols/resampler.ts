@@ -1,6 +1,7 @@
 import { KVM_IRQFD_FLAG_DEASSIGN as DEASSIGN, KVM_IRQFD_FLAG_RESAMPLE as RESAMPLE } from "../../uapi/kvm.js";
 import { NoInterruptLost } from "../properties/no-interrupt-lost.js";
 import { NoLineWithoutOwner } from "../properties/no-line-without-owner.js";
+import { NoRequestWipedOut } from "../properties/no-request-wiped-out.js";
 import { OneDeassertPerResample } from "../properties/one-deassert-per-resample.js";
 import type { Protocol } from "../protocol.js";
 import { CoreStage } from "../stages/core-stage.js";
@@ -77,6 +78,19 @@ export const sharedLineAgainstAcknowledge: Protocol = {
         return quiet.told.signals === 1 && asking.told.signals === 1 ? null : "an owner was not told exactly once";
       },
     });
+  },
+};
+
+export const reassertAgainstAcknowledge: Protocol = {
+  name: "reassert-against-acknowledge",
+  title: "The guest acknowledges a line that two devices share, and one asserts it again meanwhile: what comes after the line was lowered stays.",
+  source: "kvm-irq-core.md 3.5, H14",
+  about: ["kvm_ack_irq", "resampler_notify", "irqfd_inject"],
+  program(hazards = {}) {
+    const stage = new CoreStage(hazards);
+    stage.assignWithOwner(GSI);
+    const { trigger } = stage.assignWithOwner(GSI);
+    return stage.program([stage.acknowledge(GSI), new Raise(trigger)], { properties: [new NoRequestWipedOut()] });
   },
 };
 

@@ -285,6 +285,7 @@ export const wordAgainstEntry: Protocol = {
   name: "word-against-entry",
   title: "A guest masks and unmasks a source by its firmware while user space moves it by its word: it stays where the word has it.",
   source: "xics.md 3 D7, 9.2, R19",
+  about: ["reads AtomicBitmap.words", "writes IcsBlock.pq"],
   program(hazards = {}) {
     const stage = stageOf(hazards, S);
     function* mask(): Step<void> {
