@@ -1,5 +1,5 @@
 import { numberContexts } from "../sim/context.js";
-import { numberLifetimes } from "../sim/lifetime.js";
+import { markParts, numberLifetimes } from "../sim/lifetime.js";
 import { printSchedule } from "./schedule.js";
 import { type Scenario, Trial } from "./trial.js";
 
@@ -33,6 +33,7 @@ export class Rounds {
   }
 
   private tryOut(made: readonly number[], seat: number, period: number): number {
+    markParts();
     const numbers = [numberContexts(), numberLifetimes()] as const;
     // Lock orders of the execution that asks need no keeping: this one sees the same, from the same steps.
     const trial = new Trial(this.scenario, { rounds: null });

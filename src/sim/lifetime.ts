@@ -28,6 +28,7 @@ export function watchLifetimes(next: LifetimeWatch | null): LifetimeWatch | null
   const before = watch;
   watch = next;
   hearsLooks = next !== null && next.wantsLooks;
+  if (hearsLooks) markParts();
   return before;
 }
 
@@ -38,6 +39,8 @@ export function numberLifetimes(first = 0): number {
   const before = created;
   created = first;
   ended = first;
+  if (first === 0) unmarked.length = 0;
+  else markParts();
   return before;
 }
 
@@ -45,6 +48,19 @@ const WITHIN = Symbol("lifetime");
 
 interface Part {
   [WITHIN]?: Lifetime;
+}
+
+/**
+ * Parts, and behind each its lifetime, that do not know of it yet: nobody asks before something ends, or a reduction wants to know,
+ * and an explorer makes thousands of worlds a second in which neither happens.
+ */
+const unmarked: (Part | Lifetime)[] = [];
+const MANY = 4_096;
+
+/** From now on each part knows its lifetime. Who builds another world in the middle of one calls it before. */
+export function markParts(): void {
+  for (let i = 0; i < unmarked.length; i += 2) (unmarked[i] as Part)[WITHIN] = unmarked[i + 1] as Lifetime;
+  unmarked.length = 0;
 }
 
 /**
@@ -66,7 +82,8 @@ export class Lifetime {
   /** These lie in the same memory: objects that accesses are announced on, locks, work items. */
   spans(...parts: readonly object[]): void {
     if (STRAIGHT) return;
-    for (const part of parts) (part as Part)[WITHIN] = this;
+    for (let i = 0; i < parts.length; i++) unmarked.push(parts[i], this);
+    if (hearsLooks || ended > 0 || unmarked.length >= MANY) markParts();
   }
 
   /** Is it still there? Who asks may come too late. */
@@ -87,6 +104,7 @@ export class Lifetime {
     if (this.isOver) this.refuse("freed once more");
     this.isOver = true;
     ended++;
+    if (!STRAIGHT) markParts();
   }
 
   /** Something in it changes that no access announces. */
@@ -122,5 +140,7 @@ export function touchWhole(part: object): void {
 
 /** Frees what `part` lies in. */
 export function freeWhole(part: object): void {
-  if (!STRAIGHT) (part as Part)[WITHIN]?.free();
+  if (STRAIGHT) return;
+  markParts();
+  (part as Part)[WITHIN]?.free();
 }
