@@ -71,6 +71,8 @@ export class ItsCollections {
 export class ItsDevice {
   readonly lifetime: Lifetime;
   private entries = EMPTY;
+  /** Entries there are, a power of two, less one. */
+  private mask = -1;
   /** Entries in use, those of events that were unmapped since it grew among them. */
   private used = 0;
   private mapped = 0;
@@ -112,7 +114,7 @@ export class ItsDevice {
       this.used++;
       this.entries[at] = event + 1;
     }
-    const { [at + 1]: before } = this.entries;
+    const before = this.entries[at + 1] | 0;
     this.entries[at + 1] = intid;
     this.entries[at + 2] = slot + 1;
     if ((before === 0) === (intid === 0)) return;
@@ -161,21 +163,21 @@ export class ItsDevice {
 
   /** Where it is or would be: some entry is always free. */
   private place(event: number): number {
-    const count = this.entries.length / WORDS;
-    for (let i = event & (count - 1); ; i = (i + 1) & (count - 1)) {
-      const key = this.entries[i * WORDS];
+    const { entries, mask } = this;
+    for (let i = event & mask; ; i = (i + 1) & mask) {
+      const key = entries[i * WORDS];
       if (key === 0 || key === event + 1) return i * WORDS;
     }
   }
 
   /** Room for one more: at most three quarters are in use, what was unmapped is dropped. */
   private reserve(): void {
-    const count = this.entries.length / WORDS;
-    if ((this.used + 1) * 4 <= count * 3) return;
+    if ((this.used + 1) * 4 <= (this.mask + 1) * 3) return;
     const old = this.entries;
     let next = LEAST_ENTRIES;
     while ((this.mapped + 1) * 4 > next * 3) next *= 2;
     this.entries = new Int32Array(next * WORDS);
+    this.mask = next - 1;
     this.used = this.mapped;
     for (let at = 0; at < old.length; at += WORDS) {
       if (old[at + 1] === 0) continue;
