@@ -35,6 +35,12 @@ describe("virq vfio", () => {
     expect(lines.at(-1)?.result).toBe("/sys/bus/pci/drivers/native");
   });
 
+  it("says that an IOMMU is assumed, and nothing of one that the board has", async () => {
+    const { out } = await virq("vfio", script("eventfd"), "--board", "d05");
+    expect(out.split("\n")).toEqual(["# the tree names no IOMMU for this device: one is assumed (--assume-iommu)", "eventfd", "  = 0", ""]);
+    expect((await virq("vfio", script("eventfd"))).out).toBe("eventfd\n  = 0\n");
+  });
+
   it("is a verb a step: what fails says its errno, and the next goes on", async () => {
     const answers = await session([
       "g = open /dev/vfio/1 # no driver of VFIO's has it yet",

@@ -61,10 +61,13 @@ function show(file: string | undefined, options: Options): void {
   const expansions = { assign: assignment, release };
   const lines = parseScript(text, file ?? "virq vfio", (composite) => expansions[composite](subject));
   const answers = Session.start(machine, isPower(request.board) ? MEMLOCK_POWER : MEMLOCK).play(lines);
-  const output: VfioOutput = { board: request.board.name, device: subject.name, group: subject.group, lines: answers.map((answer) => ({ ...answer })) };
-  process.stdout.write(`${options.json ? JSON.stringify(output, null, 2) : answers.map(answerText).join("\n")}\n`);
+  const output: VfioOutput = { board: request.board.name, device: subject.name, group: subject.group, assumedIommu: isAssumed(request), lines: answers.map((answer) => ({ ...answer })) };
+  const assumed = output.assumedIommu ? ["# the tree names no IOMMU for this device: one is assumed (--assume-iommu)"] : [];
+  process.stdout.write(`${options.json ? JSON.stringify(output, null, 2) : [...assumed, ...answers.map(answerText)].join("\n")}\n`);
   if (answers.some(({ result }) => result === null)) throw new AnswerNo();
 }
+
+const isAssumed = ({ board, device }: DeliveryRequest): boolean => board.groups.find((group) => group.id === device.group)?.assumed === true;
 
 function machineOf(request: DeliveryRequest): BoardMachine {
   const asked = { request, mechanism: "irqfd", interrupts: [] } as const;

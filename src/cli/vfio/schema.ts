@@ -5,6 +5,7 @@ export const vfioOutput = z.object({
   board: z.string(),
   device: z.string().describe("its name in /sys"),
   group: z.number().int(),
+  assumedIommu: z.boolean().describe("--assume-iommu: the tree names no IOMMU for the device"),
   lines: z.array(
     z.object({
       line: z.string(),

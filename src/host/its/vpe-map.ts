@@ -83,7 +83,7 @@ export function* moveVpe(driver: ItsDriver, vpe: ItsVpe, cpu: number): Step<void
     yield writes(vpe, "cpu");
     vpe.cpu = cpu;
     driver.sim.emit(Ev.vpe_move, vpe.id, cpu);
-    // Redistributors of 4.1 that share the vPE table find it there without being told.
+    // Sent by 4.1 too, where redistributors that share the vPE table (CommonLPIAff) would find it without (gic-v4.md C1.7).
     yield* sendVmovps(driver, vpe, cpu);
   }
   yield* vpe.lock.unlock();
