@@ -39,13 +39,10 @@ export const plainIrqfdOnLevel: Protocol = {
   about: ["xics_deliver", "xics_eoi"],
   program(hazards = {}) {
     const stage = new PaprStage(hazards);
-    const { m } = stage;
     stage.open(LSI, 0x105);
-    const trigger = m.eventfd();
-    run(m.irqfd(trigger, LSI));
-    const one = stage.place(8, (view) => view.setUint32(0, 1, true));
+    const { device } = stage.irqfd(LSI);
     const guest = stage.guest();
-    const contexts = [new Thread("device", "hardirq", () => m.process.write(trigger, one, 8)), new Thread("vcpu0", "vcpu", () => guest.drain())];
+    const contexts = [device, new Thread("vcpu0", "vcpu", () => guest.drain())];
     return stage.program(contexts, () => (guest.taken.length === MOST_TAKEN ? `R21: one signal is taken ${MOST_TAKEN} times, and there is no end of it` : null));
   },
 };
@@ -57,13 +54,10 @@ export const resampledLevel: Protocol = {
   about: ["xics_deliver", "xics_eoi", "resampler_notify"],
   program(hazards = {}) {
     const stage = new PaprStage(hazards);
-    const { m } = stage;
     stage.open(LSI, 0x105);
-    const [trigger, resample] = [m.eventfd(), m.eventfd()];
-    run(m.irqfd(trigger, LSI, K.KVM_IRQFD_FLAG_RESAMPLE, resample));
-    const one = stage.place(8, (view) => view.setUint32(0, 1, true));
+    const { device } = stage.irqfd(LSI, K.KVM_IRQFD_FLAG_RESAMPLE, stage.m.eventfd());
     const guest = stage.guest();
-    const contexts = [new Thread("device", "hardirq", () => m.process.write(trigger, one, 8)), new Thread("vcpu0", "vcpu", () => guest.drain())];
+    const contexts = [device, new Thread("vcpu0", "vcpu", () => guest.drain())];
     return stage.program(contexts, () => (guest.taken.length > 2 ? `one interrupt is taken ${guest.taken.length} times: nobody lowers its line` : null));
   },
 };
@@ -110,10 +104,8 @@ export const releaseAgainstIrqfd: Protocol = {
     const stage = new PaprStage(hazards);
     const { m } = stage;
     stage.open(S, 5);
-    const trigger = m.eventfd();
-    run(m.irqfd(trigger, S));
-    const one = stage.place(8, (view) => view.setUint32(0, 1, true));
-    return stage.program([new Thread("device", "hardirq", () => m.process.write(trigger, one, 8)), close(m.process, m.device)], () => null);
+    const { device } = stage.irqfd(S);
+    return stage.program([device, close(m.process, m.device)], () => null);
   },
 };
 
@@ -126,9 +118,7 @@ export const saveAgainstSignal: Protocol = {
     const stage = new PaprStage(hazards);
     const { m } = stage;
     stage.open(S, 5);
-    const trigger = m.eventfd();
-    run(m.irqfd(trigger, S));
-    const one = stage.place(8, (view) => view.setUint32(0, 1, true));
+    const { trigger, device } = stage.irqfd(S);
     const word = stage.place(8, () => undefined);
     const detach = stage.place(K.kvm_irqfd.size, (view) => {
       K.kvm_irqfd.fd.set(view, trigger);
@@ -144,7 +134,7 @@ export const saveAgainstSignal: Protocol = {
       yield* m.process.ioctl(m.vmFd, K.KVM_IRQFD, detach);
       yield* m.process.ioctl(m.device, K.KVM_GET_DEVICE_ATTR, read);
     }
-    return stage.program([new Thread("vmm", "user", save), new Thread("device", "hardirq", () => m.process.write(trigger, one, 8))], () => {
+    return stage.program([new Thread("vmm", "user", save), device], () => {
       const places = ((m.process.memory.getU32(word + 4) & KVM_XICS_PRESENTED_HI) !== 0 ? 1 : 0) + run(m.count(trigger));
       return places === 1 ? null : `a message was sent once, and a fresh VM gets it ${places} times`;
     });

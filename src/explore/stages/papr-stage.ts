@@ -3,7 +3,7 @@ import type { Hazards } from "../../sim/hazards.js";
 import { run } from "../../sim/step.js";
 import type { StructInfo } from "../../uapi/struct.js";
 import type { Program } from "../trial.js";
-import { ioctl, type Thread } from "./threads.js";
+import { ioctl, Thread } from "./threads.js";
 import { XicsGuest } from "./xics-guest.js";
 import type { Context } from "../../sim/context.js";
 
@@ -38,6 +38,15 @@ export class PaprStage {
     const { guest, thread } = this.m.cpus[0];
     guest.ask(number, [r4]);
     return thread;
+  }
+
+  /** An irqfd of a source, and its device, which signals it once. */
+  irqfd(irq: number, flags = 0, resample = -1): { trigger: number; device: Thread } {
+    const { m } = this;
+    const trigger = m.eventfd();
+    run(m.irqfd(trigger, irq, flags, resample));
+    const one = this.place(8, (view) => view.setUint32(0, 1, true));
+    return { trigger, device: new Thread("device", "hardirq", () => m.process.write(trigger, one, 8)) };
   }
 
   /** A thread in one ioctl with this structure. */
