@@ -3,12 +3,11 @@ import { REGISTERS_STRIDE } from "../device/register-file.js";
 import { binding } from "../guest/bindings.js";
 import { doorbellOf, FIRST_LPI, type LpiSetup } from "../guest/lpi-setup.js";
 import { GuestSoftware } from "../guest/software.js";
-import { costTable } from "../scenario/profile.js";
 import type { Step } from "../sim/step.js";
 import { GUEST, Vmm } from "../vmm/vmm.js";
 import { Machine } from "./machine.js";
 import type { Wire } from "./mechanisms/mechanism.js";
-import { placement, type Stage, type StageRequest, takersOf } from "./stage.js";
+import { machineOptions, placement, type Stage, type StageRequest, takersOf } from "./stage.js";
 
 const FIRST_GUEST_SPI = 40;
 const LAST_SGI = 15;
@@ -21,9 +20,7 @@ const GUEST_DEVICE_ID = 8;
 
 /** A board with a GIC, powered on. */
 export function armMachine({ request, mechanism }: StageRequest): Machine {
-  const { board, device, workload, profile, hazards } = request;
-  const options = { board, device, seed: workload.seed, costs: costTable(profile), accessesToService: workload.accessesPerService, hazards };
-  return new Machine(options, { vgicV4Enable: isDirect(mechanism) });
+  return new Machine(machineOptions(request), { vgicV4Enable: isDirect(mechanism) });
 }
 
 /** Boots it, with a guest that has an in-kernel GIC. */

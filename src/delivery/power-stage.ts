@@ -2,12 +2,11 @@ import { isLevel } from "../board/assign.js";
 import type { Device, Interrupt } from "../board/board.js";
 import { REGISTERS_STRIDE } from "../device/register-file.js";
 import { type PpcBinding, PpcSoftware } from "../guest/ppc-software.js";
-import { costTable } from "../scenario/profile.js";
 import type { Step } from "../sim/step.js";
 import { PPC_GUEST, PpcVmm } from "../vmm/ppc-vmm.js";
 import type { Wire } from "./mechanisms/mechanism.js";
 import { PowerMachine } from "./power-machine.js";
-import { placement, type Stage, type StageRequest } from "./stage.js";
+import { machineOptions, placement, type Stage, type StageRequest } from "./stage.js";
 
 /** Sources of the guest, as QEMU numbers them: pins of its host bridge, and messages. */
 const FIRST_PIN = 0x1200;
@@ -25,8 +24,7 @@ export function whyNoGuestSources(device: Device, interrupts: readonly Interrupt
 
 /** A Power board, powered on. */
 export function powerMachine({ request }: StageRequest): PowerMachine {
-  const { board, device, workload, profile, hazards } = request;
-  return new PowerMachine({ board, device, seed: workload.seed, costs: costTable(profile), accessesToService: workload.accessesPerService, hazards }, workload.realMode);
+  return new PowerMachine(machineOptions(request), request.workload.realMode);
 }
 
 /** Boots it, with a guest that has an in-kernel XICS. */

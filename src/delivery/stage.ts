@@ -1,7 +1,8 @@
 import type { MechanismName } from "../board/assign.js";
 import type { Interrupt } from "../board/board.js";
 import type { VmmCore } from "../vmm/vmm-core.js";
-import type { BoardMachine } from "./machine.js";
+import { costTable } from "../scenario/profile.js";
+import type { BoardMachine, MachineOptions } from "./machine.js";
 import type { Wire } from "./mechanisms/mechanism.js";
 import type { DeliveryRequest } from "./request.js";
 
@@ -35,6 +36,11 @@ export interface Stage {
   readonly apicv: boolean | null;
   /** Power: does KVM serve hypercalls of the interrupt controller in real mode? Null elsewhere. */
   readonly realMode: boolean | null;
+}
+
+/** The machine that a request asks for. */
+export function machineOptions({ board, device, workload, profile, hazards }: DeliveryRequest): MachineOptions {
+  return { board, device, seed: workload.seed, costs: costTable(profile), accessesToService: workload.accessesPerService, hazards };
 }
 
 /** vCPUs that take interrupts: as many as asked for, where there is one for each. */

@@ -3,13 +3,12 @@ import { isLevel, type MechanismName } from "../board/assign.js";
 import type { Device, Interrupt } from "../board/board.js";
 import { REGISTERS_STRIDE } from "../device/register-file.js";
 import { PIC_BASE, type X86Binding, X86Software } from "../guest/x86-software.js";
-import { costTable } from "../scenario/profile.js";
 import type { Workload } from "../scenario/scenario.js";
 import type { Step } from "../sim/step.js";
 import { X86_GUEST, X86Vmm } from "../vmm/x86-vmm.js";
 import { PcMachine } from "./machine.js";
 import type { Wire } from "./mechanisms/mechanism.js";
-import { placement, type Stage, type StageRequest } from "./stage.js";
+import { machineOptions, placement, type Stage, type StageRequest } from "./stage.js";
 
 /** Lines of the first PIC that a PC leaves to PCI. */
 const PIC_LINES: readonly number[] = [5, 7, 3, 4];
@@ -34,10 +33,8 @@ export function whyNoGuestNumbers(device: Device, interrupts: readonly Interrupt
 
 /** A PC, powered on. Posting needs APIC virtualisation, the other mechanisms have it where the workload asks for it. */
 export function pcMachine({ request, mechanism }: StageRequest): PcMachine {
-  const { board, device, workload, profile, hazards } = request;
   const postsDevices = mechanism === "posted";
-  const options = { board, device, seed: workload.seed, costs: costTable(profile), accessesToService: workload.accessesPerService, hazards };
-  return new PcMachine(options, { apicv: workload.apicv || postsDevices, postsDevices });
+  return new PcMachine(machineOptions(request), { apicv: request.workload.apicv || postsDevices, postsDevices });
 }
 
 /** Boots it, with a guest whose local APICs are in the kernel. */

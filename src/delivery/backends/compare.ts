@@ -8,7 +8,7 @@ import type { StageRequest } from "../stage.js";
 import { type Assembled, measure } from "./measured.js";
 import { assembleOnKvm, mechanismFor } from "./on-kvm.js";
 import { type BackendColumn, type BackendComparison, type BackendName, type BackendResult, notFitting, type SignalKind } from "./result.js";
-import { assembleOnXen } from "./xen-machine.js";
+import { assembleOnXen } from "./xen-stage.js";
 
 /** What to compare: backends on a board, with a device of the person's choice or the first that fits each. */
 export interface BackendRequest {

@@ -7,9 +7,7 @@ import { Context } from "../../sim/context.js";
 import type { Sim } from "../../sim/sim.js";
 import type { Step } from "../../sim/step.js";
 import type { Workload } from "../../scenario/scenario.js";
-
-/** The guest that the device is for. */
-export const XEN_GUEST = 5;
+import { XEN_GUEST } from "../xen-machine.js";
 
 /**
  * A vCPU of a Xen guest with a driver for one interrupt: the handler accesses the device, whose registers are the guest's
