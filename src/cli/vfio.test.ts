@@ -69,6 +69,32 @@ describe("virq vfio", () => {
     expect([status, out.split("\n").at(-2)]).toEqual([1, "  = waits for ever"]);
   });
 
+  it("--backend xen: a vector is bound to an event channel of the guest, and no host handler runs (21.4)", async () => {
+    const { status, out } = await virq("vfio", "--board", "pc", "--backend", "xen", "--json");
+    expect(status).toBe(0);
+    const { lines } = vfioOutput.parse(JSON.parse(out));
+    expect(lines.filter(({ result }) => typeof result === "string" && result.startsWith("-"))).toEqual([]);
+    expect(lines.find(({ line }) => line.includes("SET_IRQ_NOTIFY"))?.fields).toEqual({ "data[1]": "1" });
+    expect(lines.find(({ line }) => line === "take 1")?.result).toBe(1);
+    expect((await virq("vfio", "--board", "pc", "--backend", "platform")).err).toMatch(/^virq: --backend platform: .* is a PCI function; leave --backend away, or name another with --device\n$/);
+  });
+
+  it("registers that are mapped are loaded and stored; what no longer decodes is a SIGBUS (14)", async () => {
+    const answers = await session(["assign", "mm = mmap device 0 4096", "peek mm 4", "poke mm 4 7", "write device 0x70000000004 2 0", "peek mm 4", "poke mm 8 1"]);
+    expect(answers.slice(-5).map(({ result }) => result)).toEqual(["0x00000001", 4, 2, "SIGBUS", "SIGBUS"]);
+  });
+
+  it("a request goes by its number, too; ls shows the nodes, echo -n writes no line's end", async () => {
+    const answers = await session(["assign", "ioctl container 0x3b64", "ioctl container 0x3b65 1", "ls /dev/vfio", `echo -n vfio-pci > ${BUS}/devices/${NAME}/driver_override`]);
+    expect(answers.slice(-4).map(({ result }) => result)).toEqual([0, 1, "1 devices vfio", 8]);
+  });
+
+  it("what was answered before a line that nobody can perform is shown", async () => {
+    const { status, out, err } = await virq("vfio", script("g = open /dev/vfio/77", "ioctl g RESET", "eventfd"));
+    expect([status, out]).toEqual([2, "g = open /dev/vfio/77\n  = -ENOENT\n"]);
+    expect(err).toContain('line 2: "g" is no number, and no line before it that succeeded has that name');
+  });
+
   it("registers and configuration space are read and written where GET_REGION_INFO says", async () => {
     const answers = await session(["assign", "read device 0x70000000000 2", "read device 0x70000000004 2", "ioctl device GET_REGION_INFO index=7"]);
     expect(answers.slice(-3).map(({ result }) => result)).toEqual(["0x8086", "0x0006", 0]);
@@ -78,12 +104,14 @@ describe("virq vfio", () => {
   it.each([
     [["bind x"], 'line 1: "bind" is no verb'],
     [["", "ioctl 0 GET_STATE"], 'line 2: "GET_STATE" is no request'],
-    [["echo x /sys"], 'echo is written "echo [TEXT] > PATH"'],
+    [["echo x /sys"], 'echo is written "echo [-n] [TEXT] > PATH"'],
     [["ioctl d RESET"], 'line 1: "d" is no number, and no line before it that succeeded has that name'],
     [["ioctl 0 IOMMU_MAP_DMA address=0"], "gives none of its fields argsz, flags, vaddr, iova, size a value"],
     [["ioctl 0 GET_IRQ_INFO index=0x100000000"], "does not fit"],
     [["memory 0"], "from 1 to"],
     [["raise 99"], "has no interrupt 99"],
+    [["take 1"], "with --backend xen only"],
+    [["ioctl 0 99 1 2"], "ioctl 99: it takes a number"],
   ])("%j is refused with the place, exit status 2", async (lines, sentence) => {
     const { status, err } = await virq("vfio", script(...lines));
     expect([status, err.split("\n").length]).toEqual([2, 2]);
@@ -92,6 +120,6 @@ describe("virq vfio", () => {
 
   it("--list names every verb and every request", async () => {
     const { out } = await virq("vfio", "--list");
-    for (const name of ["assign, release", "echo [TEXT] > PATH", "VFIO_DEVICE_SET_IRQS argsz flags index start count", "IOMMU_IOAS_MAP"]) expect(out).toContain(name);
+    for (const name of ["assign, release", "echo [-n] [TEXT] > PATH", "VFIO_DEVICE_SET_IRQS argsz flags index start count", "IOMMU_IOAS_MAP"]) expect(out).toContain(name);
   });
 });

@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { readFileSync } from "node:fs";
 import { assignmentOf, isX86 } from "../board/assign.js";
 import { isPower } from "../board/power.js";
@@ -9,6 +9,9 @@ import type { DeliveryRequest } from "../delivery/request.js";
 import { pcMachine } from "../delivery/x86-stage.js";
 import { readText } from "../node/read-text.js";
 import { PersonError } from "../sim/person-error.js";
+import { BACKENDS, type BackendName } from "../delivery/backends/result.js";
+import { machineOptions } from "../delivery/stage.js";
+import { XenMachine } from "../delivery/xen-machine.js";
 import { AnswerNo } from "./answer-no.js";
 import { addPciOption } from "./pci-option.js";
 import { deliveryRequest, type RunOptions } from "./run-options.js";
@@ -25,6 +28,7 @@ const MEMLOCK_POWER = 2 ** 31;
 
 interface Options extends RunOptions {
   list?: boolean;
+  backend?: BackendName;
 }
 
 /** `virq vfio`: what an administrator and a VMM do with a device, a verb a step, or all of it by one. */
@@ -36,6 +40,7 @@ export function addVfioCommand(program: Command): void {
     .option("--board <file|name>", "a device tree blob, or a built-in board; default pc")
     .option("--device <path>", "the device's path in the tree")
     .option("--assume-iommu", "assign the device although the tree gives it no IOMMU, and say so")
+    .addOption(new Option("--backend <name>", "the device backend; default: that of the device's bus").choices(BACKENDS))
     .option("--list", "name the verbs, and the requests with their fields")
     .option("--json", "print JSON (schema/vfio.schema.json)");
   addPciOption(command).action((file: string | undefined, options: Options) => {
@@ -48,28 +53,38 @@ function show(file: string | undefined, options: Options): void {
   const request = deliveryRequest(undefined, { board: "pc", ...options, irq: [] });
   const { why } = assignmentOf(request.board, request.device);
   if (why !== null) throw new PersonError(`${request.device.path} of ${request.board.name}: ${why}`);
-  const machine = machineOf(request);
+  const machine = machineOf(request, backendOf(request, options.backend));
   const subject: Subject = {
     bus: machine.bus.name,
     name: machine.deviceName,
     group: machine.group,
     driver: machine.driverName,
-    iommu: isPower(request.board) ? "SPAPR_TCE" : "TYPE1v2",
+    iommu: options.backend === "xen" ? "XEN" : isPower(request.board) ? "SPAPR_TCE" : "TYPE1v2",
     device: request.device,
   };
   const text = file === undefined ? COMPOSITES.join("\n") : file === "-" ? readFileSync(0, "utf8") : readText(file);
   const expansions = { assign: assignment, release };
   const lines = parseScript(text, file ?? "virq vfio", (composite) => expansions[composite](subject));
-  const answers = Session.start(machine, isPower(request.board) ? MEMLOCK_POWER : MEMLOCK).play(lines);
+  const { answers, refusal } = Session.start(machine, isPower(request.board) ? MEMLOCK_POWER : MEMLOCK).play(lines);
   const output: VfioOutput = { board: request.board.name, device: subject.name, group: subject.group, assumedIommu: isAssumed(request), lines: answers.map((answer) => ({ ...answer })) };
   const assumed = output.assumedIommu ? ["# the tree names no IOMMU for this device: one is assumed (--assume-iommu)"] : [];
-  process.stdout.write(`${options.json ? JSON.stringify(output, null, 2) : [...assumed, ...answers.map(answerText)].join("\n")}\n`);
+  process.stdout.write(options.json ? `${JSON.stringify(output, null, 2)}\n` : [...assumed, ...answers.map(answerText)].map((text) => `${text}\n`).join(""));
+  if (refusal !== null) throw refusal;
   if (answers.some(({ result }) => result === null)) throw new AnswerNo();
 }
 
 const isAssumed = ({ board, device }: DeliveryRequest): boolean => board.groups.find((group) => group.id === device.group)?.assumed === true;
 
-function machineOf(request: DeliveryRequest): BoardMachine {
+/** @throws PersonError for one that has nothing to do with the device's bus */
+function backendOf({ device }: DeliveryRequest, asked?: BackendName): BackendName {
+  const own = device.pci === null ? "platform" : "pci";
+  const fits = asked === undefined || asked === own || (asked === "xen" && own === "pci");
+  if (!fits) throw new PersonError(`--backend ${asked}: ${device.path} is ${own === "pci" ? "a PCI function" : "a platform device"}; leave --backend away, or name another with --device`);
+  return asked ?? own;
+}
+
+function machineOf(request: DeliveryRequest, backend: BackendName): BoardMachine {
+  if (backend === "xen") return new XenMachine(machineOptions(request));
   const asked = { request, mechanism: "irqfd", interrupts: [] } as const;
   if (isPower(request.board)) return powerMachine(asked);
   return isX86(request.board) ? pcMachine(asked) : armMachine(asked);

@@ -1,4 +1,6 @@
 import type { Device } from "../../board/board.js";
+import { XEN_GUEST } from "../../delivery/xen-machine.js";
+import { vfio_irq_evtchn } from "../../uapi/vfio-xen.js";
 
 /** What the composite verbs need to know. */
 export interface Subject {
@@ -8,7 +10,7 @@ export interface Subject {
   readonly group: number;
   /** The VFIO driver, and the name of its IOMMU backend's type. */
   readonly driver: string;
-  readonly iommu: "TYPE1v2" | "SPAPR_TCE";
+  readonly iommu: "TYPE1v2" | "SPAPR_TCE" | "XEN";
   readonly device: Device;
 }
 
@@ -34,7 +36,7 @@ export function assignment({ bus, name, group, driver, iommu, device }: Subject)
     `device = ioctl group GET_DEVICE_FD ${name}`,
     "ioctl device GET_INFO",
     "ioctl device GET_REGION_INFO index=0",
-    ...interrupts(bus, device),
+    ...interrupts(bus, iommu, device),
   ];
 }
 
@@ -44,25 +46,28 @@ function memory(iommu: Subject["iommu"]): readonly string[] {
 }
 
 /** The first interrupt: a pin, a line, or the first vector, which needs memory and bus mastering on. */
-function interrupts(bus: string, device: Device): readonly string[] {
+function interrupts(bus: string, iommu: Subject["iommu"], device: Device): readonly string[] {
   if (device.interrupts.length === 0) return ["ioctl device RESET"];
   const index = bus !== "pci" ? 0 : device.interrupts[0].kind !== "msi" ? 0 : (device.pci?.msiVectors ?? 1) > 1 ? 2 : 1;
   return [
     `ioctl device GET_IRQ_INFO index=${index}`,
     "ioctl device RESET",
     ...(bus === "pci" ? [`write device 0x70000000004 2 6`] : []),
-    "trigger = eventfd",
-    `ioctl device SET_IRQS flags=DATA_EVENTFD|ACTION_TRIGGER index=${index} start=0 count=1 data=trigger`,
+    ...(iommu === "XEN" ? [] : ["trigger = eventfd"]),
+    `ioctl device ${iommu === "XEN" ? eventChannel(index) : `SET_IRQS flags=DATA_EVENTFD|ACTION_TRIGGER index=${index} start=0 count=1 data=trigger`}`,
     `raise ${device.interrupts[0].index}`,
-    "count trigger",
+    iommu === "XEN" ? "take 1" : "count trigger",
   ];
 }
 
+/** The lowest free port of the guest's event channels: 1. */
+const eventChannel = (index: number): string => `SET_IRQ_NOTIFY flags=EVTCHN index=${index} start=0 count=1 element_size=${vfio_irq_evtchn.size} data=${XEN_GUEST},0`;
+
 /** The reverse: the device is its host driver's again. */
-export function release({ bus, name, driver, device }: Subject): readonly string[] {
+export function release({ bus, name, driver, iommu, device }: Subject): readonly string[] {
   const sys = `/sys/bus/${bus}`;
   return [
-    ...(device.interrupts.length === 0 ? [] : ["close trigger"]),
+    ...(device.interrupts.length === 0 || iommu === "XEN" ? [] : ["close trigger"]),
     "close device",
     "ioctl group UNSET_CONTAINER",
     "close group",

@@ -19,11 +19,13 @@ export class RequestCall {
   *make({ name, number, argument }: Request, fd: number, words: readonly string[], fields: Record<string, string>): Step<number> {
     const { session, address } = this;
     const { process } = session;
-    const expected = argument.kind === "none" ? 0 : 1;
+    const expected = argument.kind === "none" || (argument.kind === "number" && words.length === 0) ? 0 : 1;
     if (argument.kind !== "structure" && words.length !== expected) throw new PersonError(`ioctl ${name}: it takes ${expected === 0 ? "nothing more" : `a ${argument.kind}`}`);
     switch (argument.kind) {
       case "none":
         return yield* process.ioctl(fd, number, 0);
+      case "number":
+        return yield* process.ioctl(fd, number, expected === 0 ? 0 : session.number(words[0]));
       case "value":
         return yield* process.ioctl(fd, number, argument.names[words[0]] ?? session.number(words[0]));
       case "descriptor":

@@ -1,11 +1,14 @@
 import * as iommufd from "../../uapi/iommufd.js";
 import type { StructInfo } from "../../uapi/struct.js";
 import * as vfio from "../../uapi/vfio.js";
+import * as feature from "../../uapi/vfio-feature.js";
 import * as xen from "../../uapi/vfio-xen.js";
 
 /** What a request takes besides its descriptor. */
 export type Argument =
   | { readonly kind: "none" }
+  /** A request by its number: with a number or without one. */
+  | { readonly kind: "number" }
   /** A number, or one of some names. */
   | { readonly kind: "value"; readonly names: Names }
   | { readonly kind: "descriptor" }
@@ -62,16 +65,19 @@ const ARGUMENTS: Readonly<Record<string, Argument>> = {
   VFIO_DEVICE_GET_REGION_INFO: structure(vfio.vfio_region_info, constants(vfio, "VFIO_REGION_INFO_FLAG_")),
   VFIO_DEVICE_GET_IRQ_INFO: structure(vfio.vfio_irq_info, { ...constants(vfio, "VFIO_IRQ_INFO_"), ...constants(xen, "VFIO_IRQ_INFO_") }),
   VFIO_DEVICE_SET_IRQS: structure(vfio.vfio_irq_set, { ...SET_IRQS, ...constants(vfio, "VFIO_PCI_") }),
+  VFIO_DEVICE_SET_IRQ_NOTIFY: structure(xen.vfio_irq_notify, constants(xen, "VFIO_IRQ_NOTIFY_")),
   VFIO_DEVICE_RESET: none,
   VFIO_DEVICE_GET_PCI_HOT_RESET_INFO: structure(vfio.vfio_pci_hot_reset_info, constants(vfio, "VFIO_PCI_HOT_RESET_FLAG_")),
   VFIO_DEVICE_PCI_HOT_RESET: structure(vfio.vfio_pci_hot_reset),
   VFIO_DEVICE_IOEVENTFD: structure(vfio.vfio_device_ioeventfd),
   VFIO_DEVICE_FEATURE: structure(vfio.vfio_device_feature, FEATURES),
+  VFIO_MIG_GET_PRECOPY_INFO: structure(feature.vfio_precopy_info),
   VFIO_DEVICE_BIND_IOMMUFD: structure(vfio.vfio_device_bind_iommufd, constants(vfio, "VFIO_DEVICE_BIND_FLAG_")),
   VFIO_DEVICE_ATTACH_IOMMUFD_PT: structure(vfio.vfio_device_attach_iommufd_pt),
   VFIO_DEVICE_DETACH_IOMMUFD_PT: structure(vfio.vfio_device_detach_iommufd_pt),
   IOMMU_DESTROY: structure(iommufd.iommu_destroy),
   IOMMU_IOAS_ALLOC: structure(iommufd.iommu_ioas_alloc),
+  IOMMU_IOAS_ALLOW_IOVAS: structure(iommufd.iommu_ioas_allow_iovas),
   IOMMU_IOAS_MAP: structure(iommufd.iommu_ioas_map, constants(iommufd, "IOMMU_IOAS_MAP_")),
   IOMMU_IOAS_COPY: structure(iommufd.iommu_ioas_copy, constants(iommufd, "IOMMU_IOAS_MAP_")),
   IOMMU_IOAS_UNMAP: structure(iommufd.iommu_ioas_unmap),
@@ -80,11 +86,14 @@ const ARGUMENTS: Readonly<Record<string, Argument>> = {
   IOMMU_VFIO_IOAS: structure(iommufd.iommu_vfio_ioas, constants(iommufd, "IOMMU_VFIO_IOAS_")),
 };
 
-const NUMBERS: Names = { ...constants(vfio, ""), ...constants(iommufd, "") };
+const NUMBERS: Names = { ...constants(vfio, ""), ...constants(xen, ""), ...constants(iommufd, "") };
 
 export const REQUESTS: readonly Request[] = Object.entries(ARGUMENTS).map(([name, argument]) => ({ name, number: NUMBERS[name], argument }));
 
 /** What a request may be called: its name, or what is left without VFIO_, VFIO_GROUP_ or VFIO_DEVICE_. */
 const called = (request: Request): readonly string[] => [request.name, ...["VFIO_", "VFIO_GROUP_", "VFIO_DEVICE_"].filter((prefix) => request.name.startsWith(prefix)).map((prefix) => request.name.slice(prefix.length))];
 
-export const requestCalled = (name: string): Request | undefined => REQUESTS.find((request) => called(request).includes(name));
+export function requestCalled(name: string): Request | undefined {
+  if (/^(0x[0-9a-f]{1,8}|\d{1,9})$/i.test(name)) return { name, number: Number(name), argument: { kind: "number" } };
+  return REQUESTS.find((request) => called(request).includes(name));
+}

@@ -16,20 +16,21 @@ export interface Line {
 
 /** Verbs by how many words they take, and what a person reads. */
 export const VERBS = {
-  echo: { least: 2, most: Infinity, usage: "echo [TEXT] > PATH" },
+  echo: { least: 2, most: Infinity, usage: "echo [-n] [TEXT] > PATH" },
   cat: { least: 1, most: 1, usage: "cat PATH" },
   readlink: { least: 1, most: 1, usage: "readlink PATH" },
-  ls: { least: 1, most: 1, usage: "ls /sys/kernel/iommu_groups/N/devices" },
+  ls: { least: 1, most: 1, usage: "ls PATH, of /dev or of a group's devices" },
   open: { least: 1, most: 1, usage: "NAME = open PATH" },
   eventfd: { least: 0, most: 0, usage: "NAME = eventfd" },
   memory: { least: 1, most: 1, usage: "NAME = memory BYTES" },
-  ioctl: { least: 2, most: Infinity, usage: "[NAME =] ioctl FD REQUEST [VALUE | FIELD=VALUE ...] [data=WORD,...]" },
+  ioctl: { least: 2, most: Infinity, usage: "[NAME =] ioctl FD REQUEST [VALUE | FIELD=VALUE ...] [data=WORD,...], or FD NUMBER [VALUE]" },
   mmap: { least: 3, most: 3, usage: "NAME = mmap FD OFFSET BYTES" },
   read: { least: 3, most: 3, usage: "read FD OFFSET BYTES" },
   write: { least: 4, most: 4, usage: "write FD OFFSET BYTES VALUE" },
   peek: { least: 2, most: 2, usage: "peek ADDRESS BYTES" },
   poke: { least: 3, most: 3, usage: "poke ADDRESS BYTES VALUE" },
   count: { least: 1, most: 1, usage: "count EVENTFD" },
+  take: { least: 1, most: 1, usage: "take PORT, of an event channel (--backend xen)" },
   raise: { least: 1, most: 1, usage: "raise INTERRUPT" },
   close: { least: 1, most: 1, usage: "close FD" },
 } as const;

@@ -1,4 +1,5 @@
 import type { BoardMachine } from "../../delivery/machine.js";
+import { XEN_GUEST, XenMachine } from "../../delivery/xen-machine.js";
 import { OrdinaryDriver } from "../../host/driver-binding.js";
 import { eventfd2 } from "../../host/eventfd.js";
 import { Process } from "../../host/process.js";
@@ -7,15 +8,14 @@ import { PersonError } from "../../sim/person-error.js";
 import { Deadlock } from "../../sim/sim.js";
 import { run, type Step } from "../../sim/step.js";
 import { EFD_NONBLOCK } from "../../uapi/eventfd.js";
-import { EFAULT, ENOENT, errnoName } from "../../uapi/errno.js";
+import { ENOENT, errnoName } from "../../uapi/errno.js";
 import { RequestCall } from "./ioctl.js";
 import type { Line } from "./script.js";
+import { UserMemory } from "./user-memory.js";
 
 /** Lines begin so far apart that what one starts is over when the next begins. */
 const BETWEEN_NS = 1_000_000;
-/** Where the process's memory is, and the arguments of its system calls. */
-const MEMORY = 0x1000_0000;
-const MOST_MEMORY = 2 ** 40;
+/** Where the process has the arguments of its system calls. */
 const ARGUMENT = 0x1_0000;
 const ARGUMENT_BYTES = 0x1_0000;
 /** The driver that the host has for the device itself. */
@@ -32,8 +32,16 @@ export interface Answer {
   readonly passedBy: number;
 }
 
+/** What all lines answered, and the one that nobody could perform, with its place. */
+export interface Played {
+  readonly answers: readonly Answer[];
+  readonly refusal: PersonError | null;
+}
+
 /** One line, as a thread of the VMM or of an administrator's shell. */
 class LineThread extends Context {
+  hasBegun = false;
+  isRefused = false;
   result: number | string | null = null;
   fields: Record<string, string> = {};
   passedBy = 0;
@@ -48,6 +56,7 @@ class LineThread extends Context {
   override *body(): Step<void> {
     const before = ++this.session.begun;
     const { line } = this;
+    this.hasBegun = true;
     const result = yield* this.perform();
     if (line.name !== null && typeof result === "number" && result >= 0) this.session.names.set(line.name, result);
     this.result = typeof result === "number" && result < 0 ? `-${errnoName(result)}` : result;
@@ -58,6 +67,7 @@ class LineThread extends Context {
     try {
       return yield* this.session.perform(this.line, this.fields);
     } catch (error) {
+      this.isRefused = error instanceof PersonError;
       throw error instanceof PersonError ? new PersonError(`${this.line.place}: ${error.message}`) : error;
     }
   }
@@ -71,7 +81,7 @@ export class Session {
   /** Lines that have. */
   begun = 0;
   private readonly calls: RequestCall;
-  private memoryEnd = MEMORY;
+  private readonly memory: UserMemory;
 
   private constructor(
     private readonly machine: BoardMachine,
@@ -80,6 +90,7 @@ export class Session {
     this.process = new Process(machine.sim, "vmm", { lockedMemoryLimit });
     this.process.memory.map(ARGUMENT, ARGUMENT_BYTES);
     this.calls = new RequestCall(this, ARGUMENT);
+    this.memory = new UserMemory(this.process);
   }
 
   /** @param lockedMemoryLimit RLIMIT_MEMLOCK of the VMM, bytes */
@@ -90,17 +101,20 @@ export class Session {
     return new Session(machine, lockedMemoryLimit);
   }
 
-  /** Runs all lines, one after the other; one that has to wait does so while the others go on. @throws PersonError */
-  play(lines: readonly Line[]): Answer[] {
+  /** Runs all lines, one after the other; one that has to wait does so while the others go on. What nobody can perform is the end. */
+  play(lines: readonly Line[]): Played {
     const { sim } = this.machine;
     const threads = lines.map((line) => new LineThread(this, line));
     threads.forEach((thread, place) => sim.wake(thread, BETWEEN_NS * place));
+    let refusal: PersonError | null = null;
     try {
       run(sim.settle());
     } catch (error) {
-      if (!(error instanceof Deadlock)) throw error;
+      if (error instanceof PersonError) refusal = error;
+      else if (!(error instanceof Deadlock)) throw error;
     }
-    return threads.map(({ line, result, fields, passedBy }) => ({ line: line.text, result, fields, passedBy }));
+    const performed = threads.filter(({ hasBegun, isRefused }) => hasBegun && !isRefused);
+    return { answers: performed.map(({ line, result, fields, passedBy }) => ({ line: line.text, result, fields, passedBy })), refusal };
   }
 
   /** A number, or what a line before has named. @throws PersonError */
@@ -117,27 +131,27 @@ export class Session {
     if (request !== null) return yield* this.calls.make(request, this.number(words[0]), words.slice(2), fields);
     switch (verb) {
       case "echo":
-        return yield* sysfs.write(words[words.length - 1], `${words.slice(0, -2).join(" ")}\n`);
+        return yield* sysfs.write(words[words.length - 1], written(words.slice(0, -2)));
       case "cat": {
         const text = sysfs.read(words[0]);
         return typeof text === "string" ? text.trimEnd() : text;
       }
       case "readlink":
         return (yield* sysfs.readlink(words[0])) ?? -ENOENT;
-      case "ls": {
-        const names = sysfs.listGroup(Number(/iommu_groups\/(\d+)/.exec(words[0])?.[1] ?? -1));
-        return typeof names === "number" ? names : names.join(" ");
-      }
+      case "ls":
+        return this.list(words[0]);
       case "open":
         return yield* nodes.open(process, words[0]);
       case "eventfd":
         return eventfd2(process, 0, EFD_NONBLOCK);
       case "memory":
-        return this.mapMemory(this.number(words[0]));
+        return this.memory.map(this.number(words[0]));
       case "mmap":
         return yield* process.mmap(this.number(words[0]), this.number(words[2]), this.number(words[1]));
       case "close":
         return yield* process.close(this.number(words[0]));
+      case "take":
+        return yield* this.take(this.number(words[0]));
       case "raise":
         return yield* this.raise(this.number(words[0]));
       default:
@@ -145,51 +159,45 @@ export class Session {
     }
   }
 
-  private mapMemory(bytes: number): number {
-    if (bytes < 1 || bytes > MOST_MEMORY) throw new PersonError(`memory ${bytes}: from 1 to ${MOST_MEMORY} bytes`);
-    const at = this.memoryEnd;
-    this.process.memory.map(at, bytes);
-    this.memoryEnd += Math.ceil(bytes / 4096) * 4096;
-    return at;
+  /** Device nodes below a path, or the members of an IOMMU group. */
+  private list(path: string): string | number {
+    const below = `${path.replace(/\/$/, "")}/`;
+    const nodes = this.machine.nodes.paths().filter((node) => node.startsWith(below));
+    if (nodes.length > 0) return [...new Set(nodes.map((node) => node.slice(below.length).split("/")[0]))].join(" ");
+    const names = this.machine.sysfs.listGroup(Number(/^\/sys\/kernel\/iommu_groups\/(\d+)\/devices\/?$/.exec(path)?.[1] ?? -1));
+    return typeof names === "number" ? names : names.join(" ");
   }
 
   /** Accesses to registers, to memory and to an eventfd's count: little-endian numbers. */
   private *access(verb: Line["verb"], words: readonly string[]): Step<number | string> {
     const { process } = this;
     const [first, second, third, value] = words.map((word) => this.number(word));
-    const { memory } = process;
     const length = verb === "peek" || verb === "poke" ? second : third;
     if (length < 1 || length > ARGUMENT_BYTES) throw new PersonError(`${verb}: from 1 to ${ARGUMENT_BYTES} bytes`);
     switch (verb) {
       case "count": {
         const result = yield* process.read(first, ARGUMENT, 8);
-        return result < 0 ? result : memory.getU64(ARGUMENT);
+        return result < 0 ? result : process.memory.getU64(ARGUMENT);
       }
       case "read": {
         const result = yield* process.read(first, ARGUMENT, third, second);
-        return result < 0 ? result : this.bytesAt(ARGUMENT, result);
+        return result < 0 ? result : this.memory.bytesAt(ARGUMENT, result);
       }
       case "write":
-        this.store(ARGUMENT, third, value);
+        this.memory.put(ARGUMENT, third, value);
         return yield* process.write(first, ARGUMENT, third, second);
       case "peek":
-        return memory.isReadable(first, second) ? this.bytesAt(first, second) : -EFAULT;
+        return yield* this.memory.load(first, second);
       default:
-        if (!memory.isWritable(first, second)) return -EFAULT;
-        this.store(first, second, third);
-        return second;
+        return yield* this.memory.store(first, second, third);
     }
   }
 
-  private bytesAt(address: number, length: number): string {
-    let text = "";
-    for (let i = length - 1; i >= 0; i--) text += this.process.memory.getU8(address + i).toString(16).padStart(2, "0");
-    return `0x${text}`;
-  }
-
-  private store(address: number, length: number, value: number): void {
-    let rest = value;
-    for (let i = 0; i < length; i++, rest = Math.floor(rest / 256)) this.process.memory.setU8(address + i, rest % 256);
+  /** The guest of Xen takes the event of a port: was there one? */
+  private *take(port: number): Step<number> {
+    const { machine } = this;
+    if (!(machine instanceof XenMachine)) throw new PersonError("there are event channels with --backend xen only");
+    return (yield* machine.xen.channels.take(XEN_GUEST, port)) ? 1 : 0;
   }
 
   private *raise(index: number): Step<number> {
@@ -199,3 +207,5 @@ export class Session {
     return 0;
   }
 }
+
+const written = (words: readonly string[]): string => (words[0] === "-n" ? words.slice(1).join(" ") : `${words.join(" ")}\n`);

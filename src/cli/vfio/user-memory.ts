@@ -1,0 +1,101 @@
+import { type Area, SigBus } from "../../host/memory.js";
+import type { Process } from "../../host/process.js";
+import { PersonError } from "../../sim/person-error.js";
+import type { Step } from "../../sim/step.js";
+import { EFAULT } from "../../uapi/errno.js";
+
+/** Where the process's memory begins. */
+const FIRST = 0x1000_0000;
+const MOST = 2 ** 40;
+const PAGE = 4096;
+
+/** Memory of the VMM, and registers that it has mapped: little-endian numbers of any length. */
+export class UserMemory {
+  private end = FIRST;
+
+  constructor(private readonly process: Process) {}
+
+  /** So many bytes more: where they are. @throws PersonError */
+  map(bytes: number): number {
+    if (bytes < 1 || bytes > MOST) throw new PersonError(`memory ${bytes}: from 1 to ${MOST} bytes`);
+    const at = this.end;
+    this.process.memory.map(at, bytes);
+    this.end += Math.ceil(bytes / PAGE) * PAGE;
+    return at;
+  }
+
+  /** What lies there; -EFAULT, or "SIGBUS" where the registers do not decode. */
+  *load(address: number, length: number): Step<number | string> {
+    const registers = this.registersAt(address, length);
+    if (registers !== null) return yield* this.loadRegisters(registers, address, length);
+    return this.process.memory.isReadable(address, length) ? this.bytesAt(address, length) : -EFAULT;
+  }
+
+  /** The count of bytes; -EFAULT, or "SIGBUS". */
+  *store(address: number, length: number, value: number): Step<number | string> {
+    const registers = this.registersAt(address, length);
+    if (registers !== null) return yield* this.storeRegisters(registers, address, length, value);
+    if (!this.process.memory.isWritable(address, length)) return -EFAULT;
+    this.put(address, length, value);
+    return length;
+  }
+
+  bytesAt(address: number, length: number): string {
+    let text = "";
+    for (let i = length - 1; i >= 0; i--) text += hex(this.process.memory.getU8(address + i), 1);
+    return `0x${text}`;
+  }
+
+  put(address: number, length: number, value: number): void {
+    let rest = value;
+    for (let i = 0; i < length; i++, rest = Math.floor(rest / 256)) this.process.memory.setU8(address + i, rest % 256);
+  }
+
+  private registersAt(address: number, length: number): Area | null {
+    const area = this.process.memory.areaAt(address);
+    return area?.region && address + length <= area.end ? area : null;
+  }
+
+  private *loadRegisters({ region, start, regionOffset }: Area, address: number, length: number): Step<string> {
+    let text = "";
+    try {
+      for (let done = 0; region !== null && done < length; ) {
+        const size = piece(address + done, length - done);
+        const value = yield* region.read(regionOffset + address + done - start, size);
+        text = hex(value, size) + text;
+        done += size;
+      }
+    } catch (error) {
+      return busError(error);
+    }
+    return `0x${text}`;
+  }
+
+  private *storeRegisters({ region, start, regionOffset }: Area, address: number, length: number, value: number): Step<number | string> {
+    let rest = value;
+    try {
+      for (let done = 0; region !== null && done < length; ) {
+        const size = piece(address + done, length - done);
+        yield* region.write(regionOffset + address + done - start, size, rest % 2 ** (8 * size) | 0);
+        rest = Math.floor(rest / 2 ** (8 * size));
+        done += size;
+      }
+    } catch (error) {
+      return busError(error);
+    }
+    return length;
+  }
+}
+
+/** What one load or store takes: at most 4 bytes, aligned. */
+function piece(address: number, left: number): number {
+  if (left >= 4 && address % 4 === 0) return 4;
+  return left >= 2 && address % 2 === 0 ? 2 : 1;
+}
+
+const hex = (value: number, size: number): string => (value >>> 0).toString(16).padStart(2 * size, "0").slice(-2 * size);
+
+function busError(error: unknown): string {
+  if (error instanceof SigBus) return "SIGBUS";
+  throw error;
+}
