@@ -2,6 +2,7 @@ import type { HazardCase } from "../hazard-case.js";
 import { wireAgainstRaise } from "../protocols/assigned-device.js";
 import { forwardAgainstTrigger } from "../protocols/forwarding.js";
 import * as groups from "../protocols/vfio-groups.js";
+import * as iommufd from "../protocols/vfio-iommufd.js";
 import * as intx from "../protocols/vfio-intx.js";
 import * as messages from "../protocols/vfio-messages.js";
 import * as migration from "../protocols/vfio-migration.js";
@@ -24,7 +25,7 @@ const ONE_MESSAGE =
 
 /** vfio.md 23, and of 6, 10.4, 15 and 17.6 what races there. */
 export const VFIO_HAZARDS: readonly HazardCase[] = [
-  V.race("6", "a device is bound by its own file while its group's is opened", groups.bindAgainstGroupOpen, "blockOutsideLock", 1),
+  V.race("6", "a device is bound by its own file while its group's is opened", iommufd.bindAgainstGroupOpen, "blockOutsideLock", 1),
   V.reproduced("10.4", "a message of MSI while vector 0 gets another eventfd", messages.replaceFirstVector, 1, ONE_MESSAGE),
   V.race("15.3", "a register is written while its device is stopped for its migration", migration.stopAgainstWrite, "writeOutsideState", 1),
   V.race("15.4", "a device writes while the log of its writes is read", migration.reportAgainstDma, "noteBeforeWrite", 1),
@@ -49,6 +50,8 @@ export const VFIO_HAZARDS: readonly HazardCase[] = [
   V.race("23.16", "a container gets its IOMMU while a group joins", groups.joinAgainstSetIommu, "iommuOutsideLock", 1),
   V.race("23.17", "a device is opened while it is unbound", groups.unbindAgainstOpen, "hideLate", 2),
   V.race("23.18", "a group is claimed while a host driver is bound", groups.attachAgainstProbe, "claimOutsideMutex", 1),
+  V.race("23.18", "two devices of a group are bound to one iommufd", iommufd.bindTogether, "claimOutsideMutex", 1),
+  V.race("23.18", "one of them is closed, and the other bound", iommufd.closeAgainstBind, "claimOutsideMutex", 2),
   V.trap("23.19", "a mapping beyond the limit", "keepAccount", 86, vectors.vector86),
   V.impossible("23.20", "a hole in a mapping of version 1", WHOLE_MAPPINGS, vectors.unmapsOfV1),
   V.race("23.21", "a BAR goes away under an access", pci.memoryOffAgainstStore, "zapWithoutWait", 2),

@@ -20,6 +20,7 @@ import * as mpic from "./mpic.js";
 import * as resampler from "./resampler.js";
 import * as routing from "./routing.js";
 import * as vfioGroups from "./vfio-groups.js";
+import * as vfioIommufd from "./vfio-iommufd.js";
 import * as vfioIntx from "./vfio-intx.js";
 import * as vfioMessages from "./vfio-messages.js";
 import * as vfioMigration from "./vfio-migration.js";
@@ -57,6 +58,7 @@ const SUBJECTS = [
   resampler,
   routing,
   vfioGroups,
+  vfioIommufd,
   vfioIntx,
   vfioMessages,
   vfioMigration,

@@ -156,29 +156,6 @@ export const joinAgainstSetIommu: Protocol = {
   },
 };
 
-export const bindAgainstGroupOpen: Protocol = {
-  name: "bind-against-group-open",
-  title: "A device is bound by its own file while the file of its group is opened: one of them is told that it is busy.",
-  source: "vfio.md 6, 4.2",
-  about: ["writes IommuGroup.domain"],
-  program(hazards): Program {
-    const stage = new VfioStage({ hazards });
-    const [iommufd, d] = ["/dev/iommu", "/dev/vfio/devices/vfio0"].map((path) => stage.open(path));
-    [16, 0, iommufd, 0].forEach((word, i) => stage.process.memory.setU32(ARGUMENT + 4 * i, word));
-    const bind = new Thread("BIND_IOMMUFD", "user", () => stage.process.ioctl(d, uapi.VFIO_DEVICE_BIND_IOMMUFD, ARGUMENT));
-    const open = new Thread("open", "user", () => stage.nodes.open(stage.process, "/dev/vfio/12"));
-    return {
-      sim: stage.sim,
-      contexts: [bind, open],
-      check: nothing,
-      end() {
-        const isOne = (bind.result === 0 && open.result === -EBUSY) || (bind.result === -EBUSY && open.result >= 0);
-        return isOne ? null : `6: BIND_IOMMUFD ${bind.result}, open ${open.result}`;
-      },
-    };
-  },
-};
-
 export const leaveAgainstOpen: Protocol = {
   name: "leave-against-open",
   title: "A group leaves its container while a device of it is opened: it stays, or the device is not opened.",

@@ -146,17 +146,38 @@ export class IommuGroup {
   *claimDmaOwner(cookie: object, faults: DmaFaults | null = null): Step<number> {
     yield* this.mutex.lock();
     const result = yield* this.whyNotClaim();
-    if (this.sim.hazards.claimOutsideMutex) {
-      yield* this.mutex.unlock();
-      yield* this.mutex.lock();
-    }
-    if (result === 0) {
-      this.owner = cookie;
-      this.ownerCount = 1;
-      yield* this.setDomain("blocking", faults);
-    }
+    if (this.sim.hazards.claimOutsideMutex) yield* this.letOthers();
+    if (result === 0) yield* this.give(cookie, faults);
     yield* this.mutex.unlock();
     return result;
+  }
+
+  /** A device of the group is bound to an iommufd: its user may own the group already. 0, -EPERM, -EBUSY, -EINVAL. */
+  *claimDeviceOwner(cookie: object, faults: DmaFaults): Step<number> {
+    yield* this.mutex.lock();
+    const isMine = this.owner === cookie;
+    const result = isMine ? 0 : yield* this.whyNotClaim();
+    if (this.sim.hazards.claimOutsideMutex) yield* this.letOthers();
+    if (isMine) this.ownerCount++;
+    else if (result === 0) yield* this.give(cookie, faults);
+    yield* this.mutex.unlock();
+    return result;
+  }
+
+  /** The last device of the owner's gives the group back. */
+  *releaseDeviceOwner(): Step<void> {
+    yield* this.mutex.lock();
+    const isShared = this.ownerCount > 1;
+    if (this.sim.hazards.claimOutsideMutex) yield* this.letOthers();
+    if (isShared) this.ownerCount--;
+    else yield* this.takeBack();
+    yield* this.mutex.unlock();
+  }
+
+  *releaseDmaOwner(): Step<void> {
+    yield* this.mutex.lock();
+    yield* this.takeBack();
+    yield* this.mutex.unlock();
   }
 
   /** Lock held: 0 or what {@link claimDmaOwner} answers. */
@@ -166,30 +187,24 @@ export class IommuGroup {
     return this.reserved.some((region) => region.kind === "direct") ? -EINVAL : 0;
   }
 
-  /** A device of the group is bound to an iommufd: its user may own the group already. 0, -EPERM, -EBUSY, -EINVAL. */
-  *claimDeviceOwner(cookie: object, faults: DmaFaults): Step<number> {
-    yield* this.mutex.lock();
-    const isMine = this.owner === cookie;
-    if (isMine) this.ownerCount++;
-    yield* this.mutex.unlock();
-    return isMine ? 0 : yield* this.claimDmaOwner(cookie, faults);
+  /** Lock held. */
+  private *give(cookie: object, faults: DmaFaults | null): Step<void> {
+    this.owner = cookie;
+    this.ownerCount = 1;
+    yield* this.setDomain("blocking", faults);
   }
 
-  *releaseDeviceOwner(): Step<void> {
-    yield* this.mutex.lock();
-    const isShared = this.ownerCount > 1;
-    if (isShared) this.ownerCount--;
-    yield* this.mutex.unlock();
-    if (!isShared) yield* this.releaseDmaOwner();
-  }
-
-  *releaseDmaOwner(): Step<void> {
-    yield* this.mutex.lock();
+  /** Lock held. */
+  private *takeBack(): Step<void> {
     if (this.ownerCount !== 1 || this.owner === null) throw new Error(`IOMMU group ${this.id} is released ${this.ownerCount} times owned`);
     this.owner = null;
     this.ownerCount = 0;
     yield* this.setDomain("default", null);
+  }
+
+  private *letOthers(): Step<void> {
     yield* this.mutex.unlock();
+    yield* this.mutex.lock();
   }
 
   *isDmaOwnerClaimed(): Step<boolean> {
