@@ -109,6 +109,15 @@ describe("type 1", () => {
     expect(world.setContainer(other, c)).toBe(0);
   });
 
+  it("17.3, 7: a group whose IOMMU has larger pages than a mapping begins with does not join (EINVAL), and takes nothing along", () => {
+    const world = withFunction({}, ({ sim }) => new IommuGroup(sim, 20, { iommu: "of 64 KiB", pageSizes: 0x1_0000n }));
+    const { c } = world.ready();
+    const other = world.open("/dev/vfio/20");
+    expect([world.map(c, 0n, 0x1000n), world.setContainer(other, c)]).toEqual([0, -EINVAL]);
+    expect([world.unmap(c, 0n, 0x1000n)[0], world.map(c, 0n, 0x1_0000n), world.setContainer(other, c)]).toEqual([0, 0, 0]);
+    expect(world.map(c, 0x1_0000n, 0x1000n)).toBe(-EINVAL);
+  });
+
   it("17.4: IOMMU_GET_INFO writes no byte behind argsz", () => {
     const { world, c } = ready();
     const info = (argsz: number): number => world.call(c, uapi.VFIO_IOMMU_GET_INFO, argsz, 0, 0, 0, 0x5555_5555, 0x6666_6666, 0x7777_7777);

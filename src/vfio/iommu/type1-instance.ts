@@ -27,6 +27,9 @@ import { unmapDma } from "./type1-unmap.js";
 const PAGE = 4096n;
 const FROM_THE_PAGE_UP = 0xffff_ffff_ffff_f000n;
 
+/** By the smallest of some page sizes. */
+const isAligned = (addresses: bigint, pageSizes: bigint): boolean => (addresses & ((pageSizes & -pageSizes) - 1n)) === 0n;
+
 interface Attached {
   readonly domain: IommuDomain;
   readonly groups: IommuGroup[];
@@ -93,8 +96,8 @@ export class Type1Instance implements IommuInstance, DmaSpace {
 
   *attachGroup(group: IommuGroup): Step<number> {
     yield* this.lock.lock();
-    const result = this.checkGroup(group);
-    if (result === 0) yield* this.join(group);
+    const error = this.checkGroup(group);
+    const result = error === 0 ? yield* this.join(group) : error;
     yield* this.lock.unlock();
     return result;
   }
@@ -111,18 +114,23 @@ export class Type1Instance implements IommuInstance, DmaSpace {
     return group.isMsiIsolated || this.backend.allowUnsafeInterrupts ? 0 : -EPERM;
   }
 
-  /** A domain of the same IOMMU and coherency serves another group too; a new one gets every mapping before it is used. */
-  private *join(group: IommuGroup): Step<void> {
+  /**
+   * A domain of the same IOMMU and coherency serves another group too; a new one gets every mapping before it is used, or
+   * -EINVAL where its pages are larger than one of them.
+   */
+  private *join(group: IommuGroup): Step<number> {
     let attached = this.domains.find((each) => each.domain.iommu === group.iommu && each.domain.enforcesCoherency === group.enforcesCoherency);
     if (attached === undefined) {
       attached = { domain: group.newDomain(), groups: [] };
       const dmas = this.dmas.all();
+      if (!dmas.every(({ iova, vaddr, size }) => isAligned(iova | BigInt(vaddr) | size, group.pageSizes))) return -EINVAL;
       for (let i = 0; i < dmas.length; i++) yield* attached.domain.map(dmas[i]);
       this.domains.push(attached);
     }
     attached.groups.push(group);
     yield* group.attach(attached.domain);
     this.recompute();
+    return 0;
   }
 
   *detachGroup(group: IommuGroup): Step<void> {
