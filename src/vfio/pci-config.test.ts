@@ -3,9 +3,11 @@ import { Exp, Msi, Pci, Pm } from "../arch/pci/config-registers.js";
 import { afCapability, type Capability, expressCapability, msiCapability, pmCapability, vendorCapability, vpdCapability } from "../device/pci/capabilities.js";
 import { NO_REGISTERS } from "../device/pci/bar.js";
 import { PciFunction } from "../device/pci/function.js";
+import { IommuGroup } from "../host/iommu/group.js";
 import { PciDevice } from "../host/pci/pci-device.js";
 import { run } from "../sim/step.js";
 import { EFAULT, EIO } from "../uapi/errno.js";
+import * as uapi from "../uapi/vfio.js";
 import { VirtualConfig } from "./backends/pci/config.js";
 import { CONFIG, EVENTFD, MSI, PciStage, type PciStageOptions, TRIGGER } from "../explore/stages/pci-stage.js";
 
@@ -73,6 +75,22 @@ describe("configuration space", () => {
     const d = world.deviceFd(g, world.B.name);
     for (const at of [0x10, 0x14]) world.configWrite(d, at, 4, 0xffff_ffff);
     expect([world.configRead(d, 0x10, 4), world.configRead(d, 0x14, 4)]).toEqual([0xffff_f004, 0xffff_ffff]);
+  });
+
+  it("13.4: of a BAR of 8 GiB the upper half says the size, and firmware puts it above 4 GiB", () => {
+    const world = new PciStage();
+    const fn = new PciFunction({ name: "0000:07:00.0", requesterId: 0x700, vendor: 1, device: 2, classCode: 0, bars: [{ index: 0, size: 2 ** 33, kind: "mem64", registers: NO_REGISTERS }] });
+    run(world.root.plug(fn, null));
+    const group = new IommuGroup(world.sim, 20);
+    world.pciBus.addDevice(new PciDevice(world.root, fn, { bus: world.root.addBus(7, false), group }));
+    world.bind("0000:07:00.0");
+    const [c, g] = ["/dev/vfio/vfio", "/dev/vfio/20"].map((path) => world.open(path));
+    world.setContainer(g, c);
+    world.ioctl(c, uapi.VFIO_SET_IOMMU, uapi.VFIO_TYPE1v2_IOMMU);
+    const d = world.deviceFd(g, "0000:07:00.0");
+    expect(world.configRead(d, 0x14, 4)).toBeGreaterThan(0);
+    for (const at of [0x10, 0x14]) world.configWrite(d, at, 4, 0xffff_ffff);
+    expect([world.configRead(d, 0x10, 4), world.configRead(d, 0x14, 4)]).toEqual([4, 0xffff_fffe]);
   });
 
   it("vector 66: COMMAND reaches the hardware but for DisINTx, which the mask sets", () => {

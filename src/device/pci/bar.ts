@@ -32,6 +32,11 @@ export function addressMask(bar: Bar): number {
   return ~(bar.size - 1) & (bar.kind === "io" ? ~3 : ~0xf);
 }
 
+/** The same of the register above it, of a 64-bit BAR. */
+export function upperAddressMask(bar: Bar): number {
+  return ~Math.floor((bar.size - 1) / 2 ** 32);
+}
+
 /** Registers that read 0 and take anything. */
 export const NO_REGISTERS: BarRegisters = {
   *read(): Step<number> {

@@ -2,7 +2,7 @@ import { CapId, Command, Exp, Msix, Pci, Pm, Status, Vpd } from "../../arch/pci/
 import type { EdgeSink, LevelSink } from "../../arch/level.js";
 import { block, reads, writes } from "../../sim/access.js";
 import type { Step } from "../../sim/step.js";
-import { addressMask, type Bar, type BarRegisters, typeBits } from "./bar.js";
+import { addressMask, type Bar, type BarRegisters, typeBits, upperAddressMask } from "./bar.js";
 import type { Capability, MsixLayout } from "./capabilities.js";
 import { ConfigSpace } from "./config-space.js";
 import { IntxPin } from "./intx-pin.js";
@@ -104,7 +104,7 @@ export class PciFunction {
     ]);
     for (const bar of this.bars) {
       config.define([{ offset: Pci.BAR0 + 4 * bar.index, size: 4, value: typeBits(bar), writable: addressMask(bar) }]);
-      if (bar.kind === "mem64") config.define([{ offset: Pci.BAR0 + 4 * bar.index + 4, size: 4, writable: -1 }]);
+      if (bar.kind === "mem64") config.define([{ offset: Pci.BAR0 + 4 * bar.index + 4, size: 4, writable: upperAddressMask(bar) }]);
     }
     if (this.rom !== null) config.define([{ offset: Pci.ROM, size: 4, writable: (~(this.rom.length - 1) & 0xffff_f800) | 1 }]);
   }

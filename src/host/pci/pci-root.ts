@@ -31,6 +31,7 @@ export interface PciBus {
 export class PciRoot implements MessagePort {
   readonly lock: Spinlock;
   readonly buses: PciBus[] = [];
+  private nextHighMemory = 2 ** 40;
   private nextMemory = FIRST_MEMORY;
   private nextPort = FIRST_PORT;
 
@@ -66,9 +67,15 @@ export class PciRoot implements MessagePort {
 
   private *assign(fn: PciFunction, bar: Bar): Step<void> {
     const register = Pci.BAR0 + 4 * bar.index;
-    const address = bar.kind === "io" ? this.takePorts(bar.size) : this.takeMemory(bar.size);
+    const address = bar.kind === "io" ? this.takePorts(bar.size) : bar.size < TWO32 ? this.takeMemory(bar.size) : this.takeHighMemory(bar.size);
     yield* fn.writeConfig(register, 4, (address & addressMask(bar)) | typeBits(bar));
-    if (bar.kind === "mem64") yield* fn.writeConfig(register + 4, 4, 0);
+    if (bar.kind === "mem64") yield* fn.writeConfig(register + 4, 4, Math.floor(address / TWO32) | 0);
+  }
+
+  private takeHighMemory(size: number): number {
+    const address = Math.ceil(this.nextHighMemory / size) * size;
+    this.nextHighMemory = address + size;
+    return address;
   }
 
   private takeMemory(size: number): number {

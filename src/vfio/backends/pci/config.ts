@@ -5,7 +5,7 @@ import type { Process } from "../../../host/process.js";
 import { block, reads, writes } from "../../../sim/access.js";
 import type { Step } from "../../../sim/step.js";
 import { EFAULT } from "../../../uapi/errno.js";
-import { addressMask, typeBits } from "../../../device/pci/bar.js";
+import { addressMask, typeBits, upperAddressMask } from "../../../device/pci/bar.js";
 import { ConfigMap, Owner } from "./config-map.js";
 
 /** What configuration writes do to the device beside their registers. */
@@ -194,13 +194,13 @@ export class VirtualConfig {
     this.areBarsDirty = false;
     const { copy } = this.map;
     const { fn } = this.pci;
-    let isUpperHalf = false;
     for (let i = 0; i < BARS; i++) {
       const bar = fn.barAt(i);
+      const below = i === 0 ? null : fn.barAt(i - 1);
       const at = Pci.BAR0 + 4 * i;
-      if (bar !== null) copy.setInt32(at, (copy.getInt32(at, true) & addressMask(bar)) | typeBits(bar), true);
-      else if (!isUpperHalf) copy.setInt32(at, 0, true);
-      isUpperHalf = bar !== null && bar.kind === "mem64";
+      const value = copy.getInt32(at, true);
+      if (bar !== null) copy.setInt32(at, (value & addressMask(bar)) | typeBits(bar), true);
+      else copy.setInt32(at, below?.kind === "mem64" ? value & upperAddressMask(below) : 0, true);
     }
     const romMask = fn.rom === null ? 0 : (~(fn.rom.length - 1) & ~0x7ff) | 1;
     copy.setInt32(Pci.ROM, copy.getInt32(Pci.ROM, true) & romMask, true);
