@@ -124,7 +124,8 @@ export class Migration {
 
   /**
    * A write of the user's to the device: false in STOP_COPY, when it would be in no copy of the state (15.3, a choice of
-   * virq). True: the state stays as it is until {@link endWrite}.
+   * virq). True: the state stays as it is until {@link endWrite}. Stores through a mapping and ioeventfds are the guest's,
+   * which its VMM stops before it asks for STOP_COPY: as in the kernel, nothing holds them back here.
    */
   *beginWrite(): Step<boolean> {
     yield* this.lock.lock();
