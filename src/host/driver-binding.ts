@@ -91,6 +91,10 @@ export class HostDevice {
     group?.devices.push(this);
   }
 
+  get isBridge(): boolean {
+    return false;
+  }
+
   /** vfio.md 2.2: an override, once set, is the only driver that matches. */
   accepts(driver: HostDriver): boolean {
     if (this.driverOverride !== null) return this.driverOverride === driver.name;

@@ -37,8 +37,11 @@ interface Attachment {
   readonly faults: DmaFaults | null;
 }
 
-/** A member as VFIO of before 5.19 sees it. */
+/** A member, and the driver that VFIO of before 5.19 looks at. */
 export interface GroupDevice {
+  readonly name: string;
+  /** A bridge is in the group for what lies behind it: nobody's to give. */
+  readonly isBridge: boolean;
   boundDriver(): Step<{ readonly managesDma: boolean } | null>;
 }
 

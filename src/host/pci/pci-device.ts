@@ -74,7 +74,7 @@ export class PciDevice extends HostDevice {
     return fits(id.vendor, Pci.VENDOR_ID) && fits(id.device, Pci.DEVICE_ID) && fits(id.subvendor, Pci.SUBSYSTEM_VENDOR) && fits(id.subdevice, Pci.SUBSYSTEM_ID);
   }
 
-  get isBridge(): boolean {
+  override get isBridge(): boolean {
     return (this.fn.peek(Pci.HEADER_TYPE, 1) & 0x7f) !== 0;
   }
 

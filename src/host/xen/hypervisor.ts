@@ -21,6 +21,8 @@ export interface XenOptions {
   readonly physicalBits?: number;
   /** The machine frame behind a page of a process; default each mmap's one after the other, from frame 0x100000 on. */
   readonly frameOf?: (process: Process, address: number) => number;
+  /** Functions that the hardware's IOMMU does not tell from one, with it; default it alone. */
+  readonly deviceGroup?: (device: string) => readonly string[];
   /** May these frames be given to guests? Default: all that a process has pinned (vfio.md 21.3, virq's choice). */
   readonly iomemPermission?: (mfn: number) => boolean;
   /** What the mapping of a run itself answers; default 0. For tests of what happens when memory is short. */
@@ -161,6 +163,12 @@ export class XenHypervisor {
     if (this.owners.get(device) !== guest) return -ENODEV;
     this.owners.delete(device);
     return 0;
+  }
+
+  /** get_device_group (50): functions that go to a guest together, or a negative errno. */
+  *deviceGroup(device: string): Step<readonly string[] | number> {
+    if (!this.isPrivileged) return -EPERM;
+    return this.options.deviceGroup?.(device) ?? [device];
   }
 
   *ownerOf(device: string): Step<number> {

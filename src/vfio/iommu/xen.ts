@@ -57,6 +57,8 @@ export class XenIommuBackend implements IommuBackend {
   }
 }
 
+const functionsOf = ({ devices }: IommuGroup): string[] => devices.filter(({ isBridge }) => !isBridge).map(({ name }) => name);
+
 /** Frames that lie one behind the other in both spaces. */
 interface Run {
   readonly gfn: number;
@@ -115,20 +117,31 @@ class XenIommuInstance implements IommuInstance, DmaSpace {
     return copyOutInfo(process, argument, { pageSizes: this.unit, ranges, available, tracksDirtyPages: false });
   }
 
-  /** Each member goes to the guest; the first that another guest has gives those before it back. -EINVAL, -EBUSY, -EPERM. */
+  /**
+   * Each function goes to the guest; the first that another guest has gives those before it back, and so does one that
+   * the hypervisor cannot part from a function outside the group. -EINVAL, -EBUSY, -EPERM.
+   */
   *attachGroup(group: IommuGroup): Step<number> {
     yield* this.lock.lock();
     let result = this.whyNot(group);
+    const functions = functionsOf(group);
     let assigned = 0;
-    while (assigned < group.members.length && result === 0) {
-      result = yield* this.xen.testAssign(group.members[assigned], this.target);
-      if (result === 0) result = yield* this.xen.assign(group.members[assigned], this.target);
+    while (assigned < functions.length && result === 0) {
+      result = yield* this.xen.testAssign(functions[assigned], this.target);
+      if (result === 0) result = yield* this.xen.assign(functions[assigned], this.target);
       if (result === 0) assigned++;
     }
+    for (let i = 0; i < functions.length && result === 0; i++) result = yield* this.checkSiblings(functions[i], functions);
     if (result === 0) yield* this.join(group);
-    else while (assigned-- > 0) yield* this.xen.deassign(group.members[assigned], this.target);
+    else while (assigned-- > 0) yield* this.xen.deassign(functions[assigned], this.target);
     yield* this.lock.unlock();
     return result;
+  }
+
+  private *checkSiblings(name: string, functions: readonly string[]): Step<number> {
+    const siblings = yield* this.xen.deviceGroup(name);
+    if (typeof siblings === "number") return siblings;
+    return siblings.every((sibling) => functions.includes(sibling)) ? 0 : -EINVAL;
   }
 
   /** Lock held: as type 1 (17.3, 2 to 6), for the guest's memory is where its devices reach, and their messages go. */
@@ -146,7 +159,8 @@ class XenIommuInstance implements IommuInstance, DmaSpace {
 
   *detachGroup(group: IommuGroup): Step<void> {
     yield* this.lock.lock();
-    for (let i = 0; i < group.members.length; i++) yield* this.xen.deassign(group.members[i], this.target);
+    const functions = functionsOf(group);
+    for (let i = 0; i < functions.length; i++) yield* this.xen.deassign(functions[i], this.target);
     this.groups.splice(this.groups.indexOf(group), 1);
     this.ranges = this.groups.length === 0 ? [] : commonRanges(this.groups);
     yield* group.attach(null);
