@@ -156,6 +156,16 @@ async function memory(note, backend) {
   unmap(FIRST, GIB / 4);
 }
 
+async function hugeMemory(note) {
+  const { map, unmap } = mapper(await library(), 2 ** 21);
+  map(4 * GIB, 2 ** 21);
+  unmap(4 * GIB, 2 ** 21);
+  const before = used();
+  map(4 * GIB, 4 * GIB);
+  note("  of each page of 2 MiB, memory", tenth((used() - before) / 2048), "B");
+  unmap(4 * GIB, 4 * GIB);
+}
+
 /** Mappings of a page each, as many as a container may have. */
 const MAPPINGS = 65_535;
 
@@ -163,9 +173,13 @@ async function manyMappings(note) {
   const { map, unmap } = mapper(await library(), 4096);
   const each = (count, call) => (milliseconds(() => Array.from({ length: count }, (_, i) => call(FIRST + 8192 * i, 4096))) * 1000) / count;
   const few = [map, unmap].map((call) => each(MAPPINGS / 16, call));
-  const all = [map, unmap].map((call) => each(MAPPINGS, call));
+  const before = used();
+  const mapped = each(MAPPINGS, map);
+  const bytes = (used() - before) / MAPPINGS;
+  const all = [mapped, each(MAPPINGS, unmap)];
   for (const [i, what] of ["MAP_DMA", "UNMAP_DMA"].entries())
     note(`${what} of a page, each of ${MAPPINGS.toLocaleString("en")}`, tenth(all[i]), "us", { remark: `each of a sixteenth of them ${tenth(few[i])}` });
+  note("  of a mapping of one page, memory", Math.round(bytes), "B", { remark: "its request, its pin and its account besides its page" });
 }
 
 /** @type {import("./measure.js").Scenes} */
@@ -178,6 +192,7 @@ export const scenes = {
   "SPAPR v2": (note) => mapDma(note, "SPAPR v2", "4 KiB", 4096, 60),
   Xen: (note) => mapDma(note, "Xen", "4 KiB", 4096, 60),
   ...Object.fromEntries(Object.keys(BACKENDS).map((backend) => [`memory, ${backend}`, (note) => memory(note, backend)])),
+  "memory, 2 MiB": hugeMemory,
   manyMappings,
   async unmapDma(note) {
     const { map, unmap } = mapper(await library(), 4096);

@@ -40,14 +40,20 @@ export interface AreaOptions {
   regionOffset?: number;
 }
 
+/** What a pin keeps of pages that their process has unmapped: where they were, and the frames of those that were touched, by page number. */
+interface Orphans {
+  readonly ranges: { start: number; end: number }[];
+  readonly frames: Map<number, DataView>;
+}
+
+const NO_AREAS: readonly Area[] = [];
+
 /**
  * Pages held for hardware (IOMMU mappings): what is written through one outlives the process's mapping of it, as a pinned
  * frame does.
  */
 export class PinnedPages {
-  /** Frames that their process has unmapped, by page number; the ranges tell which. */
-  private readonly frames = new Map<number, DataView>();
-  private readonly orphaned: { start: number; end: number }[] = [];
+  private orphans: Orphans | null = null;
 
   constructor(
     private readonly space: AddressSpace,
@@ -64,12 +70,16 @@ export class PinnedPages {
   frame(offset: number): DataView {
     touchWhole(this);
     const address = this.start + offset;
+    return this.orphans === null ? this.space.frame(address) : this.orphan(address, this.orphans);
+  }
+
+  private orphan(address: number, { ranges, frames }: Orphans): DataView {
     const page = Math.floor(address / PAGE);
-    const known = this.frames.get(page);
+    const known = frames.get(page);
     if (known !== undefined) return known;
-    if (!this.orphaned.some((range) => address >= range.start && address < range.end)) return this.space.frame(address);
+    if (!ranges.some((range) => address >= range.start && address < range.end)) return this.space.frame(address);
     const empty = new DataView(new ArrayBuffer(PAGE));
-    this.frames.set(page, empty);
+    frames.set(page, empty);
     return empty;
   }
 
@@ -87,11 +97,12 @@ export class PinnedPages {
   }
 
   /** The process unmaps a range: its frames of it are the pin's alone from now on. */
-  orphan(start: number, end: number, frames: ReadonlyMap<number, DataView>): void {
+  keep(start: number, end: number, frames: ReadonlyMap<number, DataView>): void {
     if (end <= this.start || start >= this.start + this.length) return;
-    this.orphaned.push({ start, end });
+    const kept: Orphans = (this.orphans ??= { ranges: [], frames: new Map() });
+    kept.ranges.push({ start, end });
     for (const [page, frame] of frames)
-      if (page * PAGE >= start && page * PAGE < end && !this.frames.has(page)) this.frames.set(page, frame);
+      if (page * PAGE >= start && page * PAGE < end && !kept.frames.has(page)) kept.frames.set(page, frame);
   }
 }
 
@@ -121,7 +132,7 @@ export class AddressSpace {
   /** Unmaps the pages of a range, `start` a multiple of the page size: areas that reach beyond it keep the rest. */
   unmap(start: number, length: number): void {
     const end = Math.ceil((start + length) / PAGE) * PAGE;
-    for (const pin of this.pins) pin.orphan(start, end, this.pages);
+    for (const pin of this.pins) pin.keep(start, end, this.pages);
     this.areas = this.areas.flatMap((area) => without(area, start, end));
     for (let page = Math.floor(start / PAGE); page * PAGE < end; page++) this.pages.delete(page);
     this.lastPage = -1;
@@ -142,7 +153,8 @@ export class AddressSpace {
     let pageSize = Infinity;
     const within = this.areas.filter((area) => area.start < start + length && start < area.end);
     for (const area of within) pageSize = Math.min(pageSize, area.pageSize);
-    const pin = new PinnedPages(this, start, length, pageSize, within.filter((area) => area.kind === "device"));
+    const devices = within.filter((area) => area.kind === "device");
+    const pin = new PinnedPages(this, start, length, pageSize, devices.length === 0 ? NO_AREAS : devices);
     this.pins.add(pin);
     return pin;
   }
