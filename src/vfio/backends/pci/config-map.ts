@@ -15,6 +15,8 @@ export const enum Owner {
 const MAX_CAPABILITIES = 48;
 const MAX_EXTENDED = (Pci.EXPRESS_SIZE - Pci.LEGACY_SIZE) / 8;
 const EXTENDED_NEXT = 0xfffc;
+/** Of an extended capability: its header, and the words that may say how long it is. */
+const EXTENDED_LEAST = 12;
 
 /** The virtual copy and the permissions of each byte, and the owner of each word: what a device's open builds (vfio.md 12.1, 13). */
 export class ConfigMap {
@@ -68,7 +70,7 @@ export class ConfigMap {
       }
   }
 
-  /** The standard list; whoever is hidden is left out of the virtual links. */
+  /** The standard list; whoever is hidden is left out of the virtual links, and so is one that says it goes beyond its space. */
   private *walk(): Step<void> {
     const status = yield* this.pci.readConfig(Pci.STATUS, 2);
     this.copy.setUint8(Pci.CAP_POINTER, 0);
@@ -79,8 +81,9 @@ export class ConfigMap {
       const id = yield* this.pci.readConfig(at, 1);
       const rule = CAPABILITY_RULES.get(id);
       const next = (yield* this.pci.readConfig(at + 1, 1)) & ~3;
-      if (rule !== undefined) {
-        yield* this.show(at, id, rule);
+      const length = rule === undefined ? 0 : yield* this.lengthOf(at, rule);
+      if (rule !== undefined && at + length <= Pci.LEGACY_SIZE) {
+        yield* this.show(at, id, rule, length);
         this.copy.setUint8(link, at);
         link = at + 1;
         this.copy.setUint8(link, 0);
@@ -90,8 +93,7 @@ export class ConfigMap {
     if (link === Pci.CAP_POINTER) this.copy.setUint8(Pci.STATUS, this.copy.getUint8(Pci.STATUS) & ~Status.CAP_LIST);
   }
 
-  private *show(at: number, id: number, rule: CapabilityRule): Step<void> {
-    const length = yield* this.lengthOf(at, rule);
+  private *show(at: number, id: number, rule: CapabilityRule, length: number): Step<void> {
     this.at.set(id, at);
     yield* this.claim(at, length, id);
     if (rule.isRaw) this.write.fill(0xff, at + 2, at + length);
@@ -122,8 +124,8 @@ export class ConfigMap {
       if (header === 0 || header === -1) return;
       const rule = EXTENDED_RULES.get(header & 0xffff);
       const next = (header >>> 20) & EXTENDED_NEXT;
-      const length = rule === undefined ? 0 : yield* this.lengthOfExtended(at, rule);
-      const isHidden = length === 0;
+      const length = rule === undefined || at + EXTENDED_LEAST > this.size ? 0 : yield* this.lengthOfExtended(at, rule);
+      const isHidden = length === 0 || at + length > this.size;
       if (isHidden && before !== 0) this.link(before, next);
       else {
         yield* this.claim(at, isHidden ? 4 : length, Owner.EXTENDED);
