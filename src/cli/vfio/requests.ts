@@ -1,6 +1,7 @@
 import * as iommufd from "../../uapi/iommufd.js";
 import type { StructInfo } from "../../uapi/struct.js";
 import * as vfio from "../../uapi/vfio.js";
+import * as fault from "../../uapi/vfio-fault.js";
 import * as feature from "../../uapi/vfio-feature.js";
 import * as xen from "../../uapi/vfio-xen.js";
 
@@ -51,6 +52,7 @@ const ARGUMENTS: Readonly<Record<string, Argument>> = {
   VFIO_IOMMU_MAP_DMA: structure(vfio.vfio_iommu_type1_dma_map, MAP),
   VFIO_IOMMU_UNMAP_DMA: structure(vfio.vfio_iommu_type1_dma_unmap, UNMAP),
   VFIO_IOMMU_DIRTY_PAGES: structure(vfio.vfio_iommu_type1_dirty_bitmap, DIRTY),
+  VFIO_IOMMU_TAKE_FAULT: structure(fault.vfio_iommu_fault),
   VFIO_IOMMU_ENABLE: none,
   VFIO_IOMMU_DISABLE: none,
   VFIO_IOMMU_SPAPR_REGISTER_MEMORY: structure(vfio.vfio_iommu_spapr_register_memory),
@@ -86,7 +88,7 @@ const ARGUMENTS: Readonly<Record<string, Argument>> = {
   IOMMU_VFIO_IOAS: structure(iommufd.iommu_vfio_ioas, constants(iommufd, "IOMMU_VFIO_IOAS_")),
 };
 
-const NUMBERS: Names = { ...constants(vfio, ""), ...constants(xen, ""), ...constants(iommufd, "") };
+const NUMBERS: Names = { ...constants(vfio, ""), ...constants(xen, ""), ...constants(fault, ""), ...constants(iommufd, "") };
 
 export const REQUESTS: readonly Request[] = Object.entries(ARGUMENTS).map(([name, argument]) => ({ name, number: NUMBERS[name], argument }));
 
