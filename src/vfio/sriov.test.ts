@@ -20,7 +20,7 @@ function stage(enableSriov = true): PciStage {
   const bus = world.root.addBus(8, false);
   const bars = [{ index: 0, size: 0x1000, kind: "mem32" as const, registers: new Registers() }];
   const fn = new PciFunction({ name: VF, requesterId: 0x800, vendor: 0x8086, device: 0x10ca, classCode: 0x020000, intxPin: 1, bars });
-  const made = new PciDevice(world.root, fn, { bus, group: new IommuGroup(world.sim, 20), physicalFunction: world.A });
+  const made = new PciDevice(world.root, fn, { bus, group: new IommuGroup(world.sim, 20), physicalFunction: world.A, irq: world.A.irq });
   expect(world.A.virtualFunctions).toEqual([made]);
   world.write("/sys/bus/pci/drivers/vfio-pci/unbind", world.A.name);
   world.bind(world.A.name);
