@@ -54,6 +54,11 @@ export class MpicHarness {
     return run(this.stage.take(cpu));
   }
 
+  /** All that listeners were told since the last {@link eoi}. */
+  get heard(): readonly number[] {
+    return this.stage.acked;
+  }
+
   /** The listeners that the EOI told. */
   eoi(cpu = 0): readonly number[] {
     this.stage.acked.length = 0;
