@@ -116,7 +116,8 @@ export class AddressSpace {
   private readonly pages = new Map<number, DataView>();
   private readonly pins = new Set<PinnedPages>();
   private readonly sought = { hva: 0 };
-  private lastPage = -1;
+  /** The page used last: its address, and its bytes. */
+  private lastStart = -PAGE;
   private lastView: DataView = new DataView(new ArrayBuffer(0));
 
   /** Maps `length` bytes at `start`; both multiples of `pageSize`. False when the range is taken. */
@@ -135,7 +136,7 @@ export class AddressSpace {
     for (const pin of this.pins) pin.keep(start, end, this.pages);
     this.areas = this.areas.flatMap((area) => without(area, start, end));
     for (let page = Math.floor(start / PAGE); page * PAGE < end; page++) this.pages.delete(page);
-    this.lastPage = -1;
+    this.lastStart = -PAGE;
   }
 
   /** The lowest free address from `from` on with `length` free bytes behind it: what mmap chooses. */
@@ -214,7 +215,7 @@ export class AddressSpace {
     if (!this.isReadable(address, length)) return false;
     for (let done = 0; done < length; ) {
       const view = this.view(address + done);
-      let at = (address + done) % PAGE;
+      let at = offsetInPage(address + done);
       const end = Math.min(length, done + PAGE - at);
       if (end - done >= LONG) {
         into.set(new Uint8Array(view.buffer, view.byteOffset + at, end - done), done);
@@ -227,7 +228,7 @@ export class AddressSpace {
   /** {@link copyIn} by words, for structures: about half of the time. */
   copyStructure(address: number, into: DataView, length: number): boolean {
     if (!this.isReadable(address, length)) return false;
-    const at = address % PAGE;
+    const at = offsetInPage(address);
     let done = 0;
     if (at + length <= PAGE) {
       const view = this.view(address);
@@ -242,7 +243,7 @@ export class AddressSpace {
     if (!this.isWritable(address, length)) return false;
     for (let done = 0; done < length; ) {
       const view = this.view(address + done);
-      let at = (address + done) % PAGE;
+      let at = offsetInPage(address + done);
       const end = Math.min(length, done + PAGE - at);
       if (end - done >= LONG) {
         new Uint8Array(view.buffer, view.byteOffset + at, end - done).set(from.subarray(done, end));
@@ -253,20 +254,22 @@ export class AddressSpace {
   }
 
   getU8(address: number): number {
-    return this.view(address).getUint8(address % PAGE);
+    return this.view(address).getUint8(offsetInPage(address));
   }
 
   setU8(address: number, value: number): void {
-    this.view(address).setUint8(address % PAGE, value);
+    this.view(address).setUint8(offsetInPage(address), value);
   }
 
   getU32(address: number): number {
-    if (address % PAGE <= PAGE - 4) return this.view(address).getUint32(address % PAGE, true);
+    const at = offsetInPage(address);
+    if (at <= PAGE - 4) return this.view(address).getUint32(at, true);
     return (this.getU8(address) | (this.getU8(address + 1) << 8) | (this.getU8(address + 2) << 16) | (this.getU8(address + 3) << 24)) >>> 0;
   }
 
   setU32(address: number, value: number): void {
-    if (address % PAGE <= PAGE - 4) this.view(address).setUint32(address % PAGE, value, true);
+    const at = offsetInPage(address);
+    if (at <= PAGE - 4) this.view(address).setUint32(at, value, true);
     else for (let i = 0; i < 4; i++) this.setU8(address + i, (value >>> (8 * i)) & 0xff);
   }
 
@@ -287,15 +290,19 @@ export class AddressSpace {
   }
 
   private view(address: number): DataView {
+    const offset = address - this.lastStart;
+    if (offset >= 0 && offset < PAGE) return this.lastView;
     const page = Math.floor(address / PAGE);
-    if (page === this.lastPage) return this.lastView;
     let view = this.pages.get(page);
     if (view === undefined) this.pages.set(page, (view = new DataView(new ArrayBuffer(PAGE))));
-    this.lastPage = page;
+    this.lastStart = page * PAGE;
     this.lastView = view;
     return view;
   }
 }
+
+/** By the low bits: a remainder of what is larger than an int32 is slow. */
+const offsetInPage = (address: number): number => address & (PAGE - 1);
 
 /** What is left of an area without the range: nothing, a piece, or one on either side. */
 function without(area: Area, start: number, end: number): Area[] {

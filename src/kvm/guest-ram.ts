@@ -5,6 +5,13 @@ import type { Srcu } from "../sim/srcu.js";
 import type { Step } from "../sim/step.js";
 import type { MemorySlots } from "./memslots.js";
 
+const PAGE = 4096;
+
+/** Of `words` from an address on, those that begin in its page: what is looked up at once. */
+function wordsInPage(address: number, words: number): number {
+  return Math.min(words, (PAGE - (address & (PAGE - 1)) + 3) >> 2);
+}
+
 /** The guest's memory by its slots, inside an srcu section each time (host-irq.md 4.6): what a slot no longer shows is not there. */
 export class SlotRam implements GuestRam {
   constructor(
@@ -16,12 +23,16 @@ export class SlotRam implements GuestRam {
   *readWords(address: number, into: Int32Array, words: number): Step<boolean> {
     const section = yield* this.srcu.readLock();
     let isThere = true;
-    for (let i = 0; i < words && isThere; i++) {
-      const hva = yield* this.slots.translate(address + 4 * i, 4, false);
-      isThere = hva >= 0 && this.memory.isReadable(hva, 4);
+    for (let i = 0; i < words; ) {
+      const count = wordsInPage(address + 4 * i, words - i);
+      const hva = yield* this.slots.translate(address + 4 * i, 4 * count, false);
+      isThere = hva >= 0 && this.memory.isReadable(hva, 4 * count);
       if (!isThere) break;
-      yield reads(this, "bytes");
-      into[i] = this.memory.getU32(hva) | 0;
+      for (let n = 0; n < count; n++) {
+        yield reads(this, "bytes");
+        into[i + n] = this.memory.getU32(hva + 4 * n) | 0;
+      }
+      i += count;
     }
     yield* this.srcu.readUnlock(section);
     return isThere;
@@ -30,12 +41,16 @@ export class SlotRam implements GuestRam {
   *writeWords(address: number, from: Int32Array, words: number): Step<boolean> {
     const section = yield* this.srcu.readLock();
     let isThere = true;
-    for (let i = 0; i < words && isThere; i++) {
-      const hva = yield* this.slots.translate(address + 4 * i, 4, true);
-      isThere = hva >= 0 && this.memory.isWritable(hva, 4);
+    for (let i = 0; i < words; ) {
+      const count = wordsInPage(address + 4 * i, words - i);
+      const hva = yield* this.slots.translate(address + 4 * i, 4 * count, true);
+      isThere = hva >= 0 && this.memory.isWritable(hva, 4 * count);
       if (!isThere) break;
-      yield writes(this, "bytes");
-      this.memory.setU32(hva, from[i] >>> 0);
+      for (let n = 0; n < count; n++) {
+        yield writes(this, "bytes");
+        this.memory.setU32(hva + 4 * n, from[i + n] >>> 0);
+      }
+      i += count;
     }
     yield* this.srcu.readUnlock(section);
     return isThere;
