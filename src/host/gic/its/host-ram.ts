@@ -1,6 +1,8 @@
 /** Bytes of a frame, made when something is first stored in it. */
 const FRAME_SHIFT = 16;
 const FRAME = 1 << FRAME_SHIFT;
+/** A place in its frame. */
+const OFFSET = FRAME - 1;
 
 /**
  * The range of the host's physical memory that interrupt controllers keep their tables in: little-endian, zero at first.
@@ -8,7 +10,7 @@ const FRAME = 1 << FRAME_SHIFT;
  * {@link has} first. Addresses are numbers; hot paths want the range below 2^31.
  */
 export class HostRam {
-  private readonly frames: (DataView | null)[];
+  private readonly frames: (Int32Array | null)[];
   private readonly end: number;
   /** Where {@link take} has got to. */
   private free: number;
@@ -18,7 +20,7 @@ export class HostRam {
     readonly start: number,
     readonly size: number,
   ) {
-    this.frames = new Array<DataView | null>(Math.ceil(size / FRAME)).fill(null);
+    this.frames = new Array<Int32Array | null>(Math.ceil(size / FRAME)).fill(null);
     this.end = start + size;
     this.free = start;
   }
@@ -32,12 +34,12 @@ export class HostRam {
     const at = address - this.start;
     if (at < 0 || at >= this.size) return -1;
     const frame = this.frames[at >>> FRAME_SHIFT];
-    return frame === null ? 0 : frame.getUint8(at & (FRAME - 1));
+    return frame === null ? 0 : (frame[(at & OFFSET) >> 2] >>> (8 * (at & 3))) & 0xff;
   }
 
   setU8(address: number, value: number): void {
-    const at = address - this.start;
-    if (at >= 0 && at < this.size) this.frame(at).setUint8(at & (FRAME - 1), value);
+    this.assign(address, value & 0xff, true);
+    this.assign(address, ~value & 0xff, false);
   }
 
   /** Sets or clears bits of a byte: did that change it? Nothing changes where there is no memory. */
@@ -46,38 +48,49 @@ export class HostRam {
     if (at < 0 || at >= this.size) return false;
     const frame = this.frames[at >>> FRAME_SHIFT] ?? (isSet ? this.frame(at) : null);
     if (frame === null) return false;
-    const before = frame.getUint8(at & (FRAME - 1));
-    const after = isSet ? before | bits : before & ~bits;
-    if (after === before) return false;
-    frame.setUint8(at & (FRAME - 1), after);
-    return true;
+    const word = (at & OFFSET) >> 2;
+    const inWord = bits << (8 * (at & 3));
+    const before = frame[word];
+    frame[word] = isSet ? before | inWord : before & ~inWord;
+    return frame[word] !== before;
   }
 
   /** A word at a multiple of 4, inside the memory. */
   word(address: number): number {
     const at = address - this.start;
     const frame = this.frames[at >>> FRAME_SHIFT];
-    return frame === null ? 0 : frame.getInt32(at & (FRAME - 1), true);
+    return frame === null ? 0 : frame[(at & OFFSET) >> 2];
   }
 
   setWord(address: number, value: number): void {
     const at = address - this.start;
-    this.frame(at).setInt32(at & (FRAME - 1), value, true);
+    this.frame(at)[(at & OFFSET) >> 2] = value;
+  }
+
+  /** As many words in a row as `into` has, a power of two, from a multiple of their length. */
+  words(address: number, into: Int32Array): void {
+    const at = address - this.start;
+    const frame = this.frames[at >>> FRAME_SHIFT];
+    const first = (at & OFFSET) >> 2;
+    if (frame === null) into.fill(0);
+    else for (let i = 0; i < into.length; i++) into[i] = frame[first + i];
   }
 
   /** Words in a row, a power of two of them, to a multiple of their length. */
   setWords(address: number, words: Int32Array): void {
     const at = address - this.start;
     const frame = this.frame(at);
-    for (let i = 0; i < words.length; i++) frame.setInt32((at & (FRAME - 1)) + 4 * i, words[i], true);
+    const first = (at & OFFSET) >> 2;
+    for (let i = 0; i < words.length; i++) frame[first + i] = words[i];
   }
 
-  /** Fills a range inside the memory. */
+  /** Fills a range of words inside the memory with a byte. */
   fill(address: number, length: number, byte: number): void {
     for (let at = address - this.start, end = at + length; at < end; ) {
       const next = Math.min(end, (at & -FRAME) + FRAME);
+      const first = (at & OFFSET) >> 2;
       // What was never stored to is zero.
-      if (byte !== 0 || this.frames[at >>> FRAME_SHIFT] !== null) new Uint8Array(this.frame(at).buffer).fill(byte, at & (FRAME - 1), next - (at & -FRAME));
+      if (byte !== 0 || this.frames[at >>> FRAME_SHIFT] !== null) this.frame(at).fill(byte * 0x01010101, first, first + (next - at) / 4);
       at = next;
     }
   }
@@ -90,8 +103,8 @@ export class HostRam {
     return address;
   }
 
-  private frame(at: number): DataView {
-    return (this.frames[at >>> FRAME_SHIFT] ??= new DataView(new ArrayBuffer(FRAME)));
+  private frame(at: number): Int32Array {
+    return (this.frames[at >>> FRAME_SHIFT] ??= new Int32Array(FRAME / 4));
   }
 }
 
