@@ -100,27 +100,38 @@ export class ItsNode {
     return (gic.redistAddress(cpu) + offset) / 0x10000;
   }
 
-  /** Queues the command in {@link words}; `lock` is held. It has been executed when this returns. */
+  /** Has the command in {@link words} executed; `lock` is held. It is over when this returns. */
   *send(): Step<void> {
+    yield* this.enqueue();
+    yield* this.post();
+  }
+
+  /** {@link send} with a SYNC for a CPU: both are queued before the ITS is told, as Linux does. */
+  *sendAndSync(cpu: number): Step<void> {
+    yield* this.enqueue();
+    encodeSync(this.words, this.rdbaseOf(cpu, false));
+    yield* this.enqueue();
+    yield* this.post();
+  }
+
+  /** {@link send} with a VSYNC for a vPE. */
+  *sendAndVsync(vpe: number): Step<void> {
+    yield* this.enqueue();
+    encodeVpe(this.words, ItsVOp.VSYNC, vpe);
+    yield* this.enqueue();
+    yield* this.post();
+  }
+
+  private *enqueue(): Step<void> {
     const { gic } = this.its;
     yield writes(gic, "GIC");
     gic.ram.setWords(this.queue + this.at, this.words);
     this.at = (this.at + ITS_COMMAND_SIZE) % QUEUE_SIZE;
+  }
+
+  /** Tells the ITS how far the queue goes. */
+  private *post(): Step<void> {
     yield* this.its.write(CWRITER, 8, this.at, 0);
-  }
-
-  /** {@link send}, and a SYNC for a CPU. */
-  *sendAndSync(cpu: number): Step<void> {
-    yield* this.send();
-    encodeSync(this.words, this.rdbaseOf(cpu, false));
-    yield* this.send();
-  }
-
-  /** {@link send}, and a VSYNC for a vPE. */
-  *sendAndVsync(vpe: number): Step<void> {
-    yield* this.send();
-    encodeVpe(this.words, ItsVOp.VSYNC, vpe);
-    yield* this.send();
   }
 }
 

@@ -37,9 +37,9 @@ class CommandTrace implements ItsListener {
   constructor(private readonly sim: Sim) {}
 
   command(its: PhysicalIts, words: Int32Array, outcome: Outcome): void {
+    if (!this.sim.tracing) return;
     const opcode = opcodeOf(words);
     const hasEvent = OF_EVENT.includes(opcode);
-    if (!this.sim.tracing) return;
     const device = hasEvent || opcode === (ItsOp.MAPD as number) ? deviceIdOf(words) : -1;
     const event = hasEvent ? eventIdOf(words) : -1;
     const vpe = opcode >= 0x20 ? vpeidOf(words) : -1;

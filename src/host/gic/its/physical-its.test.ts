@@ -31,6 +31,15 @@ describe("physical ITS: the queue", () => {
     expect(machine.creadr()).toBe(1);
   });
 
+  it("reads a command at the Offset of CREADR, whatever software writes into the bits beside it", () => {
+    const machine = new ItsMachine();
+    const [its] = machine.its;
+    run(its.write(0x88, 8, 0x60, 0));
+    run(its.write(0x90, 8, 0x4e, 0));
+    run(its.write(0x88, 8, 0x80, 0));
+    expect(machine.creadr()).toBe(0x80);
+  });
+
   it("skips a command with a wrong parameter and tells who listens", () => {
     const machine = new ItsMachine();
     const heard: number[][] = [];

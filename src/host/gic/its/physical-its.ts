@@ -42,6 +42,8 @@ const ENTRY_SIZE_SHIFT = 16;
 /** Of GITS_BASER<n>'s high half, what nobody changes. */
 const FIXED_HIGH = 0x071f0000;
 const PAGES_64K = 0x200;
+/** GITS_CWRITER.Offset and GITS_CREADR.Offset. */
+const QUEUE_OFFSET = 0xfffe0;
 
 /**
  * A physical ITS (gic-its.md B11, gic-v4.md C1): tables and command queue in host memory, registers, and the frame where
@@ -199,7 +201,7 @@ export class PhysicalIts {
     for (let command = this.next(); command; command = this.next()) {
       const outcome = this.execute();
       if (outcome === Outcome.STALLED) this.isStalled = true;
-      else this.creadr = (this.creadr + ITS_COMMAND_SIZE) % cbaserBytes(this.cbaserLow);
+      else this.advance();
       this.listener?.command(this, this.command, outcome);
       yield* this.gic.settle();
       yield writes(this.gic, "GIC");
@@ -208,17 +210,21 @@ export class PhysicalIts {
 
   /** Reads the next command, if there is one to do. */
   private next(): boolean {
-    const { ram } = this.gic;
+    if (!this.isEnabled || this.isStalled || this.cbaserHigh >= 0) return false;
     const end = cbaserBytes(this.cbaserLow);
-    const to = this.cwriter & ~(ITS_COMMAND_SIZE - 1) & 0xfffff;
-    if (!this.isEnabled || this.isStalled || this.cbaserHigh >= 0 || to >= end || this.creadr === to || this.creadr >= end) return false;
-    const at = physicalAddress(this.cbaserHigh & 0xfffff, this.cbaserLow & 0xfffff000) + this.creadr;
-    if (!ram.has(at, ITS_COMMAND_SIZE)) {
-      this.isStalled = true;
-      return false;
-    }
-    for (let i = 0; i < ITS_COMMAND_WORDS; i++) this.command[i] = ram.word(at + 4 * i);
-    return true;
+    const from = this.creadr & QUEUE_OFFSET;
+    const to = this.cwriter & QUEUE_OFFSET;
+    if (from === to || from >= end || to >= end) return false;
+    const at = physicalAddress(this.cbaserHigh & 0xfffff, this.cbaserLow & 0xfffff000) + from;
+    const { ram } = this.gic;
+    this.isStalled = !ram.has(at, ITS_COMMAND_SIZE);
+    if (!this.isStalled) ram.words(at, this.command);
+    return !this.isStalled;
+  }
+
+  private advance(): void {
+    const next = (this.creadr & QUEUE_OFFSET) + ITS_COMMAND_SIZE;
+    this.creadr = next < cbaserBytes(this.cbaserLow) ? next : 0;
   }
 
   private execute(): Outcome {
