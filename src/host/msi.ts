@@ -43,7 +43,7 @@ export class MsiChip implements IrqChip {
    * @param dataOf the message's data for the INTID or event behind a vector
    */
   constructor(
-    private readonly device: MsiDevice,
+    readonly device: MsiDevice,
     private readonly parent: IrqChip,
     private readonly doorbell: number,
     private readonly dataOf: (parentHwirq: number) => number,

@@ -1,5 +1,6 @@
 import { Spinlock } from "../../sim/lock.js";
 import type { Sim } from "../../sim/sim.js";
+import type { MsiChip } from "../msi.js";
 import type { ItsNode } from "./its-node.js";
 import type { ItsVm, VlpiMap } from "./its-vm.js";
 
@@ -19,6 +20,8 @@ export class ItsDevice {
   /** By event; null while none is forwarded. */
   vlpiMaps: (VlpiMap | null)[] | null = null;
   vlpis = 0;
+  /** The outer level of its events, of the function that asked for some last. */
+  chip: MsiChip | null = null;
 
   constructor(
     sim: Sim,

@@ -54,10 +54,16 @@ export class ItsMsiDomain implements MsiDomain, EventDomain {
     if (typeof behind === "number") return behind;
     const event = behind.take(powerOfTwo(count));
     if (event < 0) return -ENOSPC;
-    const chip = new MsiChip(device, this.chip, node.base + GITS_TRANSLATER, (lpi) => behind.eventOf(lpi));
+    const chip = this.chipOf(device, behind);
     const at = irqs.length;
     for (let i = 0; i < count; i++) irqs.push((yield* this.connect(chip, first + i, behind.lpiBase + event + i)).irq);
     return irqs[at];
+  }
+
+  /** One for all of its vectors: chips of their own would be read from memory anew with each of thousands. */
+  private chipOf(device: MsiDevice, behind: ItsDevice): MsiChip {
+    if (behind.chip?.device !== device) behind.chip = new MsiChip(device, this.chip, behind.node.base + GITS_TRANSLATER, (lpi) => behind.eventOf(lpi));
+    return behind.chip;
   }
 
   private *connect(chip: MsiChip, vector: number, lpi: number): Step<IrqDesc> {
