@@ -52,6 +52,8 @@ export class MsiIrqs {
   qmax = 0;
   /** By vector. */
   private contexts: (MsiContext | null)[] = [];
+  /** What each vector's handler is called, once it had one. */
+  private readonly names: string[] = [];
 
   constructor(
     private readonly host: Host,
@@ -156,7 +158,7 @@ export class MsiIrqs {
     const command = yield* this.table.lockAndEnable();
     // A reset behind the driver's back may have taken the message away.
     yield* this.pci.vectors.rewrite(vector);
-    const result = yield* this.host.requestIrq(irq, context, 0, `vfio-msi[${vector}](${this.pci.name})`, context);
+    const result = yield* this.host.requestIrq(irq, context, 0, this.nameOf(vector), context);
     yield* this.table.unlockAndRestore(command);
     if (result !== 0) {
       yield* trigger.put();
@@ -167,6 +169,10 @@ export class MsiIrqs {
     yield* this.host.irqBypass.registerProducer(context, trigger);
     this.contexts[vector] = context;
     return 0;
+  }
+
+  private nameOf(vector: number): string {
+    return (this.names[vector] ??= `vfio-msi[${vector}](${this.pci.name})`);
   }
 
   /** The vector's interrupt stays allocated until the mode ends. */
