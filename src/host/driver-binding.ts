@@ -40,7 +40,7 @@ export abstract class HostDriver {
   }
 
   /** Virtual functions are about to be made of a device that it has, or to go: 0, or -ENOENT for a driver that makes none. */
-  *configureVirtualFunctions(): Step<number> {
+  *configureVirtualFunctions(_device: HostDevice): Step<number> {
     return -ENOENT;
   }
 }
@@ -233,7 +233,7 @@ export class Bus {
     if (!(count >= 0) || count > virtualFunctions.length) return -ERANGE;
     if (count === device.virtualFunctionsEnabled) return 0;
     const driver = yield* device.boundDriver();
-    const result = driver === null ? -ENOENT : yield* driver.configureVirtualFunctions();
+    const result = driver === null ? -ENOENT : yield* driver.configureVirtualFunctions(device);
     if (result !== 0 || driver === null) return result;
     if (count > 0 && device.virtualFunctionsEnabled > 0) return -EBUSY;
     while (device.virtualFunctionsEnabled > count) yield* this.removeDevice(virtualFunctions[--device.virtualFunctionsEnabled]);

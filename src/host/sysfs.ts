@@ -41,6 +41,8 @@ export class Sysfs {
   }
 
   private *store(parts: string[], name: string, text: string): Step<number> {
+    const group = this.groupOf(parts);
+    if (group !== undefined) return parts[4] === "type" ? yield* group.setDefaultType(name) : -ENOENT;
     const bus = this.busOf(parts);
     if (bus === null) return -ENOENT;
     const [, , , kind, item, file, last] = parts;
@@ -70,17 +72,17 @@ export class Sysfs {
   read(path: string): string | number {
     this.sim.charge(Cost.syscall);
     const parts = path.split("/").slice(1);
-    if (parts[1] === "kernel" && parts[2] === "iommu_groups" && parts.length === 5) return this.readGroup(Number(parts[3]), parts[4]);
+    const group = this.groupOf(parts);
+    if (group !== undefined) return readGroup(group, parts[4]);
     const device = parts[3] === "devices" && parts.length === 6 ? this.busOf(parts)?.device(parts[4]) : null;
     if (!device || parts[5] !== "driver_override") return -ENOENT;
     return `${device.driverOverride ?? "(null)"}\n`;
   }
 
-  private readGroup(id: number, file: string): string | number {
-    const group = this.groups.get(id);
-    if (group === undefined) return -ENOENT;
-    if (file !== "reserved_regions") return -ENOENT;
-    return group.reserved.map((region) => `${hex16(region.start)} ${hex16(region.end)} ${RESERVED_NAMES[region.kind]}\n`).join("");
+  /** Of a file in /sys/kernel/iommu_groups/N. */
+  private groupOf(parts: readonly string[]): IommuGroup | undefined {
+    const isFile = parts[0] === "sys" && parts[1] === "kernel" && parts[2] === "iommu_groups" && parts.length === 5;
+    return isFile ? this.groups.get(Number(parts[3])) : undefined;
   }
 
   /** Where a link points: `driver` and `iommu_group` of a device; null where there is none. */
@@ -103,4 +105,10 @@ export class Sysfs {
   private busOf(parts: string[]): Bus | null {
     return parts[0] === "sys" && parts[1] === "bus" ? (this.buses.get(parts[2]) ?? null) : null;
   }
+}
+
+function readGroup(group: IommuGroup, file: string): string | number {
+  if (file === "type") return `${group.defaultType}\n`;
+  if (file !== "reserved_regions") return -ENOENT;
+  return group.reserved.map((region) => `${hex16(region.start)} ${hex16(region.end)} ${RESERVED_NAMES[region.kind]}\n`).join("");
 }

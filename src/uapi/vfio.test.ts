@@ -57,6 +57,7 @@ describe("linux/vfio.h", () => {
     [vfio.vfio_region_info_cap_sparse_mmap, 16, 16, { header: 0, nr_areas: 8, reserved: 12 }],
     [vfio.vfio_region_sparse_mmap_area, 16, 16, { offset: 0, size_: 8 }],
     [vfio.vfio_region_info_cap_type, 16, 16, { header: 0, type: 8, subtype: 12 }],
+    [vfio.vfio_device_info_cap_pci_atomic_comp, 16, 16, { header: 0, flags: 8, reserved: 12 }],
     [vfio.vfio_irq_info, 16, 16, { ...head, index: 8, count: 12 }],
     [vfio.vfio_irq_set, 20, 20, { ...head, index: 8, start: 12, count: 16 }],
     [vfio.vfio_pci_hot_reset_info, 12, 12, { ...head, count: 8 }],

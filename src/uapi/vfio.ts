@@ -88,6 +88,17 @@ export const VFIO_DEVICE_FLAGS_FSL_MC = 1 << 6;
 export const VFIO_DEVICE_FLAGS_CAPS = 1 << 7;
 export const VFIO_DEVICE_FLAGS_CDX = 1 << 8;
 
+/** Sizes of atomic operations that may meet memory of the device's: of its physical function's, for a virtual one. */
+export const VFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP = 5;
+export const vfio_device_info_cap_pci_atomic_comp = struct("vfio_device_info_cap_pci_atomic_comp", 16, {
+  header: bytes(0, 8),
+  flags: u32(8),
+  reserved: u32(12),
+});
+export const VFIO_PCI_ATOMIC_COMP32 = 1 << 0;
+export const VFIO_PCI_ATOMIC_COMP64 = 1 << 1;
+export const VFIO_PCI_ATOMIC_COMP128 = 1 << 2;
+
 export const vfio_region_info = struct("vfio_region_info", 32, {
   argsz: u32(0),
   flags: u32(4),

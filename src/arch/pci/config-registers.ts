@@ -112,6 +112,7 @@ export const enum Exp {
   DEVCTL = 8,
   DEVSTA = 10,
   LNKCTL = 16,
+  DEVCAP2 = 36,
   DEVCTL2 = 40,
   LENGTH = 60,
   DEVCAP_FLR = 1 << 28,
@@ -119,7 +120,10 @@ export const enum Exp {
   DEVCTL_PHANTOM = 1 << 9,
   DEVCTL_MRRS = 7 << 12,
   DEVCTL_FLR = 1 << 15,
+  /** Sizes of atomic operations that it completes, 32, 64 and 128 bits, from this bit on. */
+  DEVCAP2_ATOMIC_SHIFT = 7,
   DEVCTL2_ARI = 1 << 5,
+  DEVCTL2_ATOMIC_REQ = 1 << 6,
 }
 
 /** AF: offsets in the capability. */

@@ -66,8 +66,11 @@ const ENDPOINT_V2 = 2;
 const MRRS_512 = 2 << 12;
 const DEVCTL_WRITABLE = 0x7fff;
 
-/** PCI Express, version 2, an endpoint. */
-export function expressCapability(options: { hasFlr?: boolean } = {}): Capability {
+/**
+ * PCI Express, version 2, an endpoint.
+ * @param options.atomicCompletions sizes of atomic operations that meet memory of its own: bits for 32, 64 and 128 bits; default 0
+ */
+export function expressCapability(options: { hasFlr?: boolean; atomicCompletions?: number } = {}): Capability {
   return {
     id: CapId.EXPRESS,
     length: Exp.LENGTH,
@@ -77,6 +80,7 @@ export function expressCapability(options: { hasFlr?: boolean } = {}): Capabilit
       { offset: Exp.DEVCTL, size: 2, value: MRRS_512, writable: DEVCTL_WRITABLE | (options.hasFlr ? Exp.DEVCTL_FLR : 0) },
       { offset: Exp.DEVSTA, size: 2, clears: 0xf },
       { offset: Exp.LNKCTL, size: 2, writable: 0x1ff },
+      { offset: Exp.DEVCAP2, size: 4, value: (options.atomicCompletions ?? 0) << Exp.DEVCAP2_ATOMIC_SHIFT },
       { offset: Exp.DEVCTL2, size: 2, writable: 0xffff },
     ],
   };

@@ -9,6 +9,7 @@ import { IntxPin } from "./intx-pin.js";
 import type { MessagePort } from "./message-port.js";
 import { MessageSource } from "./message-source.js";
 import { MsixTable } from "./msix-table.js";
+import { VGA_MEMORY, type VgaRegisters } from "./vga.js";
 
 /** What a PCI function is made of. */
 export interface PciFunctionOptions {
@@ -35,6 +36,8 @@ export interface PciFunctionOptions {
   readonly vpd?: Uint8Array;
   /** Header type; default 0. Anything else is a bridge to whoever reads it. */
   readonly headerType?: number;
+  /** The legacy ranges of a VGA adapter. */
+  readonly vga?: VgaRegisters;
 }
 
 /** What a function is inside, as its resets see it. */
@@ -66,6 +69,7 @@ export class PciFunction {
   resets = 0;
   private readonly config: ConfigSpace;
   private readonly vpd: DataView | null;
+  private readonly vga: VgaRegisters | null;
   /** Where each capability is, by its id. */
   private readonly caps = new Uint16Array(0x100);
   private readonly vectorSinks: EdgeSink[] = [];
@@ -76,6 +80,7 @@ export class PciFunction {
     this.bars = options.bars ?? [];
     this.rom = options.rom ?? null;
     this.vpd = options.vpd === undefined ? null : new DataView(options.vpd.buffer, options.vpd.byteOffset, options.vpd.length);
+    this.vga = options.vga ?? null;
     this.msix = options.msix ?? null;
     this.table = this.msix === null ? null : new MsixTable(this.msix.vectors);
     const capabilities = options.capabilities ?? [];
@@ -178,6 +183,28 @@ export class PciFunction {
     if (size !== 4 || !this.isInTable(index, offset)) return;
     table.write(offset - msix.tableOffset, value);
     if (table.pendingCount > 0) yield* this.messages.flush();
+  }
+
+  /** A load from the legacy ranges of VGA, of a port or of memory: all ones where nobody answers. */
+  *readVga(address: number, size: number): Step<number> {
+    yield reads(this, "PCI");
+    const vga = this.decodingVga(address);
+    if (vga === null) return ALL_ONES[size];
+    if (address < VGA_MEMORY) return yield* vga.ports.read(address, size);
+    return yield* vga.memory.read(address - VGA_MEMORY, size);
+  }
+
+  *writeVga(address: number, size: number, value: number): Step<void> {
+    yield writes(this, "PCI");
+    const vga = this.decodingVga(address);
+    if (vga === null) return;
+    if (address < VGA_MEMORY) yield* vga.ports.write(address, size, value);
+    else yield* vga.memory.write(address - VGA_MEMORY, size, value);
+  }
+
+  private decodingVga(address: number): VgaRegisters | null {
+    const space = address < VGA_MEMORY ? Command.IO : Command.MEMORY;
+    return !this.isInD3() && this.config.get(Pci.COMMAND, 2) & space ? this.vga : null;
   }
 
   /** A BAR as a window of registers, with what is in its way. */

@@ -2,11 +2,12 @@ import { Command, Pci } from "../../arch/pci/config-registers.js";
 import { type Capability, expressCapability, msiCapability, type MsixLayout, msixCapability, pmCapability } from "../../device/pci/capabilities.js";
 import type { Bar } from "../../device/pci/bar.js";
 import { PciFunction } from "../../device/pci/function.js";
+import type { VgaRegisters } from "../../device/pci/vga.js";
 import { WiredOr } from "../../device/pci/wired-or.js";
 import { Bus, OrdinaryDriver } from "../../host/driver-binding.js";
 import { GicLevelInput } from "../../host/gic-input.js";
 import { IommuGroup, type ReservedRegion } from "../../host/iommu/group.js";
-import { PciDevice } from "../../host/pci/pci-device.js";
+import { PciDevice, type ResetMethodName } from "../../host/pci/pci-device.js";
 import { PciRoot } from "../../host/pci/pci-root.js";
 import { pipe2 } from "../../host/pipe.js";
 import { V2mDomain, V2mFrame } from "../../host/v2m.js";
@@ -58,8 +59,9 @@ export interface PciStageOptions extends VfioStageOptions, MsiStubOptions {
   separateGroups?: boolean;
   /** What that group reserves; default the same as A's. */
   reservedOfB?: readonly ReservedRegion[];
-  /** A without ways to be reset. */
+  /** A without ways to be reset, or without these. */
   noReset?: boolean;
+  brokenResets?: readonly ResetMethodName[];
   /** A has no PCI Express capability. */
   isConventional?: boolean;
   /** More of A's capabilities, after its own. */
@@ -71,6 +73,10 @@ export interface PciStageOptions extends VfioStageOptions, MsiStubOptions {
   smallBar?: boolean;
   /** Where A's MSI-X table is in its BAR2; default 0. */
   tableOffset?: number;
+  /** A is a VGA adapter, with these behind its legacy ranges. */
+  vga?: VgaRegisters;
+  /** Sizes of atomic operations that A completes, and those that its root port does; default none. */
+  atomics?: { readonly function: number; readonly rootPort: number };
 }
 
 const B_MSIX: MsixLayout = { vectors: 4, tableBar: 0, tableOffset: 0, pbaBar: 0, pbaOffset: 0x800 };
@@ -102,11 +108,11 @@ export class PciStage extends VfioStage {
     this.pciGroup = new IommuGroup(sim, 12, { reserved, ...geometry });
     const groupB = options.separateGroups ? new IommuGroup(sim, 13, { reserved: options.reservedOfB ?? reserved, ...geometry }) : this.pciGroup;
     const bus5 = this.root.addBus(5, false);
-    const bus6 = this.root.addBus(6, true);
+    const bus6 = this.root.addBus(6, true, options.atomics?.rootPort);
     this.bridge = new PciDevice(this.root, new PciFunction({ name: "0000:05:00.0", requesterId: 0x500, vendor: 0x1b36, device: 0xc, classCode: 0x060400, headerType: 1 }), { bus: bus5, group: this.pciGroup });
     this.wire = new WiredOr(new GicLevelInput(machine.gic, LEVEL_SPI));
     const { hasBrokenIntxMasking = false } = options;
-    const brokenResets = options.noReset ? (["flr", "af_flr", "pm", "bus"] as const) : [];
+    const brokenResets = options.noReset ? (["flr", "af_flr", "pm", "bus"] as const) : (options.brokenResets ?? []);
     this.A = new PciDevice(this.root, this.functionA(options), { bus: bus6, group: this.pciGroup, irq: machine.level, hasBrokenIntxMasking, brokenResets });
     this.B = new PciDevice(this.root, this.functionB(), { bus: bus6, group: groupB });
     run(this.root.plug(this.A.fn, this.wire.input()));
@@ -122,14 +128,14 @@ export class PciStage extends VfioStage {
     this.write("/sys/bus/pci/drivers_probe", this.bridge.name);
   }
 
-  private functionA({ isConventional, extra = [], resetsInD3, isMsiMaskable = false, smallBar, tableOffset = 0 }: PciStageOptions): PciFunction {
+  private functionA({ isConventional, extra = [], resetsInD3, isMsiMaskable = false, smallBar, tableOffset = 0, vga, atomics }: PciStageOptions): PciFunction {
     const bars: Bar[] = [
       { index: 0, size: 0x1_0000, kind: "mem32", registers: this.bar0 },
       { index: 2, size: 0x4000, kind: "mem32", registers: this.bar2 },
       { index: 4, size: 32, kind: "io", registers: this.bar4 },
       ...(smallBar ? [{ index: 5, size: 0x100, kind: "mem32" as const, registers: this.bar4 }] : []),
     ];
-    const express = isConventional ? [] : [expressCapability({ hasFlr: true })];
+    const express = isConventional ? [] : [expressCapability({ hasFlr: true, atomicCompletions: atomics?.function ?? 0 })];
     const msix: MsixLayout = { vectors: 8, tableBar: 2, tableOffset, pbaBar: 2, pbaOffset: 0x3000 };
     const own = [pmCapability({ noSoftReset: !resetsInD3 }), msiCapability({ vectors: 4, isMaskable: isMsiMaskable }), ...express, msixCapability(msix)];
     return new PciFunction({
@@ -137,7 +143,8 @@ export class PciStage extends VfioStage {
       requesterId: 0x600,
       vendor: 0x8086,
       device: 0x10d3,
-      classCode: 0x020000,
+      classCode: vga === undefined ? 0x020000 : 0x030000,
+      ...(vga === undefined ? {} : { vga }),
       intxPin: 1,
       bars,
       capabilities: [...own, ...extra],

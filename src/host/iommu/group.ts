@@ -51,7 +51,13 @@ export class GroupViabilityViolated extends Error {}
 /** Addresses of 52 bits: what transactions carry. */
 const LAST_TCE = (1n << 52n) - 1n;
 
+/** The host's own domain of a group, as its file `type` says it: translated, with invalidations put off, or not at all. */
+const DEFAULT_TYPES = ["DMA", "DMA-FQ", "identity"] as const;
+export type DefaultDomainType = (typeof DEFAULT_TYPES)[number];
+
 export interface IommuGroupOptions {
+  /** What the host's own domain is at boot; default "DMA". */
+  defaultType?: DefaultDomainType;
   /**
    * Whose the DMA of a group is, is known: Linux 5.19 and later. Without it VFIO looks at the members' drivers, and a host
    * driver that is bound to a member in use stops the machine (vfio.md 2.6, profile v5). Default true.
@@ -99,6 +105,8 @@ export class IommuGroup {
   readonly hasDmaOwnership: boolean;
   /** The member devices, as far as they say which driver they have. */
   readonly devices: GroupDevice[] = [];
+  private readonly bootType: DefaultDomainType;
+  private type: DefaultDomainType;
   private owner: object | null = null;
   private ownerCount = 0;
   private domain: Attachment = { through: "default", faults: null };
@@ -122,6 +130,34 @@ export class IommuGroup {
     this.canNest = options.canNest ?? true;
     this.tce = options.tce ?? null;
     this.hasDmaOwnership = options.hasDmaOwnership ?? true;
+    this.bootType = options.defaultType ?? "DMA";
+    this.type = this.bootType;
+  }
+
+  /** The file `type` (vfio.md 2.1): what the host's domain is, whoever has the group. Host drivers' DMA is not modelled, so nothing else shows it. */
+  get defaultType(): DefaultDomainType {
+    return this.type;
+  }
+
+  /**
+   * A write of that file, or "auto": 0, -EINVAL for another word. While anybody uses the group, only invalidations can be put
+   * off (DMA to DMA-FQ): -EPERM. Before 5.19 -EINVAL in a group of several, and -EBUSY while a driver is bound.
+   */
+  *setDefaultType(word: string): Step<number> {
+    const type = word === "auto" ? this.bootType : DEFAULT_TYPES.find((each) => each === word);
+    if (type === undefined) return -EINVAL;
+    yield* this.mutex.lock();
+    const isPutOff = this.type === "DMA" && word === "DMA-FQ";
+    const result = isPutOff ? 0 : yield* this.whyNotChangeType();
+    if (result === 0) this.type = type;
+    yield* this.mutex.unlock();
+    return result;
+  }
+
+  private *whyNotChangeType(): Step<number> {
+    if (this.hasDmaOwnership) return this.devices.length === 0 || this.ownerCount > 0 ? -EPERM : 0;
+    if (this.devices.length !== 1) return -EINVAL;
+    return (yield* this.devices[0].boundDriver()) === null ? 0 : -EBUSY;
   }
 
   /** An ordinary host driver is about to be bound to a member: 0 or -EBUSY. */

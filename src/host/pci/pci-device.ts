@@ -200,6 +200,15 @@ export class PciDevice extends HostDevice {
     if (!this.root.host.sim.hazards.resetWithoutMessages) yield* this.vectors.restore();
   }
 
+  /** pci_enable_atomic_ops_to_root: sizes of atomic operations, one bit each, that it completes and its root port too; it may request them then. */
+  *enableAtomicOps(): Step<number> {
+    const express = this.fn.capability(CapId.EXPRESS);
+    if (express === 0) return 0;
+    const sizes = ((yield* this.readConfig(express + Exp.DEVCAP2, 4)) >>> Exp.DEVCAP2_ATOMIC_SHIFT) & this.bus.atomicCompletions;
+    if (sizes !== 0) yield* this.updateConfig(express + Exp.DEVCTL2, 0, Exp.DEVCTL2_ATOMIC_REQ);
+    return sizes;
+  }
+
   // --- vital product data (drivers/pci/vpd.c); the function answers at once ---
 
   *readVpd(address: number): Step<number> {

@@ -3,7 +3,7 @@ import type { LevelSink } from "../../arch/level.js";
 import { addressMask, type Bar, typeBits } from "../../device/pci/bar.js";
 import type { PciFunction } from "../../device/pci/function.js";
 import type { MessagePort } from "../../device/pci/message-port.js";
-import { Spinlock } from "../../sim/lock.js";
+import { Mutex, Spinlock } from "../../sim/lock.js";
 import type { Step } from "../../sim/step.js";
 import type { IommuDomain } from "../iommu/domain.js";
 import { ENTRY_WRITE } from "../iommu/table.js";
@@ -21,6 +21,8 @@ export interface PciBus {
   readonly number: number;
   /** Behind a bridge: not a root bus. */
   readonly hasBridge: boolean;
+  /** Sizes of atomic operations that its root port completes in memory: bits for 32, 64 and 128 bits. */
+  readonly atomicCompletions: number;
   readonly devices: PciDevice[];
 }
 
@@ -30,6 +32,8 @@ export interface PciBus {
  */
 export class PciRoot implements MessagePort {
   readonly lock: Spinlock;
+  /** Held by whoever uses the legacy ranges of VGA, which adapters share (the VGA arbiter). */
+  readonly vgaLock: Mutex;
   readonly buses: PciBus[] = [];
   private nextHighMemory = 2 ** 40;
   private nextMemory = FIRST_MEMORY;
@@ -41,11 +45,12 @@ export class PciRoot implements MessagePort {
     private readonly smmu: Smmu | null = null,
   ) {
     this.lock = new Spinlock(host.sim, "pci_lock");
+    this.vgaLock = new Mutex(host.sim, "vga_lock");
   }
 
   /** A bus appears; functions on it are added as they are made. */
-  addBus(number: number, hasBridge: boolean): PciBus {
-    const bus = { number, hasBridge, devices: [] };
+  addBus(number: number, hasBridge: boolean, atomicCompletions = 0): PciBus {
+    const bus = { number, hasBridge, atomicCompletions, devices: [] };
     this.buses.push(bus);
     return bus;
   }

@@ -6,8 +6,9 @@ import type { Process } from "../../../host/process.js";
 import { shared, type Waitable, writes } from "../../../sim/access.js";
 import type { Sim } from "../../../sim/sim.js";
 import type { Step } from "../../../sim/step.js";
-import { EFAULT, EINVAL, EIO } from "../../../uapi/errno.js";
+import { EINVAL, EIO } from "../../../uapi/errno.js";
 import { VFIO_REGION_INFO_FLAG_MMAP, VFIO_REGION_INFO_FLAG_READ, VFIO_REGION_INFO_FLAG_WRITE } from "../../../uapi/vfio.js";
+import { type PciRegion, type RegisterPort, transfer } from "./region.js";
 
 const PAGE = 4096;
 
@@ -23,7 +24,7 @@ export interface MemoryGate {
 }
 
 /** One BAR of a function as a region. */
-export class BarRegion {
+export class BarRegion implements PciRegion, RegisterPort {
   readonly size: number;
   readonly flags: number;
   private readonly mapping: BarMapping;
@@ -59,34 +60,17 @@ export class BarRegion {
     yield* this.gate.lockMemory();
     let result = 0;
     if (this.bar.kind !== "io" && !(yield* this.gate.isMemoryEnabled())) result = -EIO;
-    else result = yield* this.transfer(process, address, count, position, isWrite);
+    else result = yield* transfer(this, { process, address, count, position, isWrite });
     yield* this.gate.unlockMemory();
     return result;
   }
 
-  private *transfer(process: Process, address: number, count: number, position: number, isWrite: boolean): Step<number> {
-    for (let done = 0; done < count; ) {
-      const size = pieceAt(position + done, count - done);
-      const ok = isWrite ? yield* this.store(process, address + done, position + done, size) : yield* this.load(process, address + done, position + done, size);
-      if (!ok) return done > 0 ? done : -EFAULT;
-      done += size;
-    }
-    return count;
+  *load(at: number, size: number): Step<number> {
+    return this.isInTable(at, size) ? -1 : yield* this.pci.fn.readBar(this.bar.index, at, size);
   }
 
-  private *load(process: Process, address: number, at: number, size: number): Step<boolean> {
-    const value = this.isInTable(at, size) ? -1 : yield* this.pci.fn.readBar(this.bar.index, at, size);
-    if (!process.memory.isWritable(address, size)) return false;
-    for (let i = 0; i < size; i++) process.memory.setU8(address + i, (value >>> (8 * i)) & 0xff);
-    return true;
-  }
-
-  private *store(process: Process, address: number, at: number, size: number): Step<boolean> {
-    if (!process.memory.isReadable(address, size)) return false;
-    let value = 0;
-    for (let i = 0; i < size; i++) value |= process.memory.getU8(address + i) << (8 * i);
+  *store(at: number, size: number, value: number): Step<void> {
     if (!this.isInTable(at, size)) yield* this.pci.fn.writeBar(this.bar.index, at, size, value);
-    return true;
   }
 
   /** The MSI-X table is the host's. */
@@ -131,11 +115,6 @@ function flagsOf(pci: PciDevice, bar: Bar): number {
   const flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
   const beginsPage = (pci.fn.peek(Pci.BAR0 + 4 * bar.index, 4) & (PAGE - 1) & addressMask(bar)) === 0;
   return bar.kind !== "io" && (bar.size >= PAGE || beginsPage) ? flags | VFIO_REGION_INFO_FLAG_MMAP : flags;
-}
-
-function pieceAt(at: number, left: number): number {
-  if (left >= 4 && at % 4 === 0) return 4;
-  return left >= 2 && at % 2 === 0 ? 2 : 1;
 }
 
 /**

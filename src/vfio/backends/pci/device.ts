@@ -29,7 +29,8 @@ import type { Vfio } from "../../vfio.js";
 import { BarRegion, type MemoryGate } from "./bar-region.js";
 import { type ConfigEffects, VirtualConfig } from "./config.js";
 import type { PciDeviceSet } from "./device-set.js";
-import { getHotResetInfo, hotReset } from "./hot-reset.js";
+import { getHotResetInfo, hotReset, resetBus } from "./hot-reset.js";
+import { IdlePower } from "./idle-power.js";
 import { getInfo, getIrqInfo, getRegionInfo, REGION_SHIFT } from "./info.js";
 import { Ioeventfds } from "./ioeventfd.js";
 import { PciIrqs } from "./irqs.js";
@@ -38,6 +39,8 @@ import { pciFeature } from "./feature.js";
 import { LowPower } from "./low-power.js";
 import { parsePciName } from "./name.js";
 import type { VfioPciOptions } from "./options.js";
+import type { PciRegion } from "./region.js";
+import { regionsOf } from "./regions.js";
 import { readRom } from "./rom.js";
 import { VfToken } from "./vf-token.js";
 
@@ -66,8 +69,9 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
   override readonly dmaLog: DmaLog | null;
   /** Of a function that can have virtual ones. */
   readonly vfToken: VfToken | null;
+  readonly idle: IdlePower;
   private readonly power: LowPower;
-  private readonly regions: (BarRegion | null)[];
+  private readonly regions: readonly (PciRegion | null)[];
   private config: VirtualConfig | null = null;
   private resetWorks = false;
   private powerState = 0;
@@ -94,15 +98,13 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
     this.memoryLock = new Mutex(vfio.sim, "vfio_pci.memory_lock");
     this.irqs = new PciIrqs(vfio, this, { isUnlazy: options.unlazyIntx ?? true, releasesLine: options.releasesIntxLine ?? false });
     this.ioeventfds = new Ioeventfds(vfio, this);
+    this.idle = new IdlePower(pci, options.disableIdleD3 ?? false);
     this.power = new LowPower(this, this.memoryLock);
     this.vfToken = pci.virtualFunctions.length > 0 ? new VfToken(vfio.sim) : null;
     const driver = options.migration?.(pci) ?? null;
     this.migration = driver === null ? null : new Migration(vfio.sim, driver);
     this.dmaLog = options.dmaLog?.(pci) ?? null;
-    this.regions = [0, 1, 2, 3, 4, 5].map((index) => {
-      const bar = pci.fn.barAt(index);
-      return bar === null ? null : new BarRegion(pci, bar, this, options.msixSparse ?? false);
-    });
+    this.regions = regionsOf(pci, this, options);
   }
 
   get canReset(): boolean {
@@ -151,11 +153,13 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
 
   protected override *openDevice(): Step<number> {
     const { pci } = this;
+    yield* this.idle.wake();
     yield* pci.setMaster(false);
     yield* pci.enable();
     const reset = yield* pci.tryResetFunction();
     if (reset === -EAGAIN) {
       yield* pci.disable();
+      yield* this.idle.sleep();
       return reset;
     }
     this.resetWorks = reset === 0;
@@ -198,6 +202,7 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
     if (this.dmaLog !== null) yield* this.dmaLog.stop();
     yield* this.resetSetWhenIdle();
     yield* this.irqs.releaseNotifiers();
+    yield* this.idle.sleep();
   }
 
   /** 12.2, 12: the last of the set to close pays the reset that any of them owes. This one still counts as open. */
@@ -205,8 +210,7 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
     const { members, bus } = this.set;
     if (bus.devices.length !== members.length || !this.pci.canResetBus) return;
     if (!members.some((each) => each.needsReset) || members.some((each) => each !== this && each.isOpen)) return;
-    yield* this.pci.resetBus();
-    for (let i = 0; i < members.length; i++) members[i].needsReset = false;
+    yield* resetBus(this);
   }
 
   private *zap(index: number): Step<void> {
@@ -228,7 +232,7 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
   protected override *ioctl(process: Process, request: number, address: number): Step<number> {
     switch (request) {
       case VFIO_DEVICE_GET_INFO:
-        return getInfo(this, process, address);
+        return yield* getInfo(this, process, address);
       case VFIO_DEVICE_GET_REGION_INFO:
         return yield* getRegionInfo(this, process, address);
       case VFIO_DEVICE_GET_IRQ_INFO:
@@ -264,8 +268,18 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
     if (this.migration !== null) yield* this.migration.reset();
   }
 
-  regionAt(index: number): BarRegion | null {
+  get regionCount(): number {
+    return this.regions.length;
+  }
+
+  /** Null for configuration space and the ROM too, which are no registers. */
+  regionAt(index: number): PciRegion | null {
     return this.regions[index] ?? null;
+  }
+
+  barAt(index: number): BarRegion | null {
+    const region = this.regionAt(index);
+    return region instanceof BarRegion ? region : null;
   }
 
   override *read(process: Process, address: number, length: number, offset: number): Step<number> {

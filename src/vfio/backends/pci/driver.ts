@@ -7,6 +7,7 @@ import { EBUSY, EINVAL, ENOENT } from "../../../uapi/errno.js";
 import type { Vfio } from "../../vfio.js";
 import { type PciDeviceParts, VfioPciDevice } from "./device.js";
 import type { VfioPciOptions } from "./options.js";
+import { DENIED_FUNCTIONS } from "./denylist.js";
 import { PciDeviceSet } from "./device-set.js";
 import { NOINTX_FUNCTIONS } from "./nointx.js";
 
@@ -30,9 +31,10 @@ export class VfioPciDriver extends HostDriver {
     return false;
   }
 
-  /** -EINVAL: a bridge, no IOMMU group, or one whose DMA is not coherent. -EBUSY: virtual functions that another driver made. */
+  /** -EINVAL: a bridge, a function of the denylist, no IOMMU group, or one whose DMA is not coherent. -EBUSY: virtual functions that another driver made. */
   override *probe(device: HostDevice): Step<number> {
     if (!(device instanceof PciDevice) || device.isBridge) return -EINVAL;
+    if (!this.options.disableDenylist && device.compatible.some((id) => DENIED_FUNCTIONS.has(id))) return -EINVAL;
     if (device.virtualFunctionsEnabled > 0) return -EBUSY;
     const vfioGroup = yield* this.vfio.join(device.group);
     if (typeof vfioGroup === "number") return vfioGroup;
@@ -43,6 +45,7 @@ export class VfioPciDriver extends HostDriver {
     const physical = device.physicalFunction === null ? null : this.deviceOf(device.physicalFunction.name);
     const vfioDevice = this.newDevice({ vfio: this.vfio, pci: device, group: vfioGroup, set, isNointx, physical });
     set.members.push(vfioDevice);
+    yield* vfioDevice.idle.sleep();
     yield* this.vfio.show(vfioDevice);
     this.devices.push(vfioDevice);
     return 0;
@@ -63,14 +66,18 @@ export class VfioPciDriver extends HostDriver {
     const vfioDevice = this.deviceOf(device.name);
     if (vfioDevice === null) return;
     yield* vfioDevice.unregister();
+    yield* vfioDevice.idle.wake();
     this.devices.splice(this.devices.indexOf(vfioDevice), 1);
     const { members } = vfioDevice.set;
     members.splice(members.indexOf(vfioDevice), 1);
   }
 
-  /** The file sriov_numvfs (2.1): 0, or -ENOENT unless the module was told to. */
-  override *configureVirtualFunctions(): Step<number> {
-    return this.options.enableSriov ? 0 : -ENOENT;
+  /** The file sriov_numvfs (2.1): 0, or -ENOENT unless the module was told to. A function that has virtual ones stays awake. */
+  override *configureVirtualFunctions(device: HostDevice): Step<number> {
+    if (!this.options.enableSriov) return -ENOENT;
+    const physical = this.deviceOf(device.name);
+    if (physical !== null) yield* physical.idle.wake();
+    return 0;
   }
 
   /** An uncorrectable error of a function is its user's to judge (11). */

@@ -123,16 +123,25 @@ function* resetMembers(device: VfioPciDevice): Step<number> {
     result = yield* members[locked].tryLockMemory();
     if (result === 0) locked++;
   }
-  if (result === 0) {
-    const states: PciState[] = [];
-    for (let i = 0; i < members.length; i++) states.push(yield* members[i].pci.saveState());
-    yield* device.pci.resetBus();
-    for (let i = 0; i < members.length; i++) {
-      yield* members[i].pci.restoreState(states[i]);
-      members[i].needsReset = false;
-    }
-  }
+  if (result === 0) yield* resetBus(device);
   while (locked-- > 0) yield* members[locked].unlockMemory();
   for (let i = 0; i < members.length && result === 0; i++) yield* members[i].wasReset();
   return result;
+}
+
+/** The bus is reset, and its functions are as they were: those that sleep are woken for it. What each owed is paid. */
+export function* resetBus({ pci, set }: VfioPciDevice): Step<void> {
+  const { members } = set;
+  const states: PciState[] = [];
+  const sleepers: VfioPciDevice[] = [];
+  for (let i = 0; i < members.length; i++) {
+    if (yield* members[i].idle.wake()) sleepers.push(members[i]);
+    states.push(yield* members[i].pci.saveState());
+  }
+  yield* pci.resetBus();
+  for (let i = 0; i < members.length; i++) {
+    yield* members[i].pci.restoreState(states[i]);
+    members[i].needsReset = false;
+  }
+  for (let i = 0; i < sleepers.length; i++) yield* sleepers[i].idle.sleep();
 }

@@ -3,8 +3,10 @@ import { UserArgument } from "../../../host/user-argument.js";
 import type { Step } from "../../../sim/step.js";
 import { EFAULT, EINVAL } from "../../../uapi/errno.js";
 import {
+  VFIO_DEVICE_FLAGS_CAPS,
   VFIO_DEVICE_FLAGS_PCI,
   VFIO_DEVICE_FLAGS_RESET,
+  VFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP,
   VFIO_IRQ_INFO_AUTOMASKED,
   VFIO_IRQ_INFO_EVENTFD,
   VFIO_IRQ_INFO_MASKABLE,
@@ -14,21 +16,26 @@ import {
   VFIO_PCI_INTX_IRQ_INDEX,
   VFIO_PCI_MSIX_IRQ_INDEX,
   VFIO_PCI_NUM_IRQS,
-  VFIO_PCI_NUM_REGIONS,
   VFIO_PCI_ROM_REGION_INDEX,
+  VFIO_PCI_VGA_REGION_INDEX,
   VFIO_REGION_INFO_CAP_MSIX_MAPPABLE,
   VFIO_REGION_INFO_CAP_SPARSE_MMAP,
+  VFIO_REGION_INFO_CAP_TYPE,
   VFIO_REGION_INFO_FLAG_CAPS,
   VFIO_REGION_INFO_FLAG_READ,
   VFIO_REGION_INFO_FLAG_WRITE,
   vfio_device_info,
+  vfio_device_info_cap_pci_atomic_comp,
   vfio_info_cap_header,
   vfio_irq_info,
   vfio_region_info,
   vfio_region_info_cap_sparse_mmap,
+  vfio_region_info_cap_type,
   vfio_region_sparse_mmap_area,
 } from "../../../uapi/vfio.js";
+import { BarRegion } from "./bar-region.js";
 import type { VfioPciDevice } from "./device.js";
+import { SpecificRegion } from "./specific-region.js";
 
 // What GET_INFO, GET_REGION_INFO and GET_IRQ_INFO tell of a function (vfio.md 7.2 to 7.4).
 
@@ -39,18 +46,40 @@ const argument = new UserArgument(vfio_region_info.size + SPARSE_SIZE);
 /** File offset of a region = index * 2^40. */
 export const REGION_SHIFT = 2 ** 40;
 
-export function getInfo(device: VfioPciDevice, process: Process, address: number): number {
-  const { view } = argument;
+/** With the capability of atomic operations, where there are any (7.2). */
+export function* getInfo(device: VfioPciDevice, process: Process, address: number): Step<number> {
   const { argsz, flags, num_regions, num_irqs, cap_offset, pad, minsz, size } = vfio_device_info;
+  const { pci } = device;
+  const physical = pci.physicalFunction ?? pci;
+  const atomics = yield* physical.enableAtomicOps();
+  const { view } = argument;
   if (!argument.copyIn(process, address, minsz)) return -EFAULT;
   const given = argsz.get(view);
   if (given < minsz) return -EINVAL;
-  flags.set(view, device.canReset ? VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET : VFIO_DEVICE_FLAGS_PCI);
-  num_regions.set(view, VFIO_PCI_NUM_REGIONS);
+  const needed = atomics === 0 ? size : size + atomicCapability(view, size, atomics);
+  const isTold = atomics !== 0 && given >= needed;
+  if (atomics !== 0 && given < needed) argsz.set(view, needed);
+  flags.set(view, VFIO_DEVICE_FLAGS_PCI | (device.canReset ? VFIO_DEVICE_FLAGS_RESET : 0) | (atomics === 0 ? 0 : VFIO_DEVICE_FLAGS_CAPS));
+  num_regions.set(view, device.regionCount);
   num_irqs.set(view, VFIO_PCI_NUM_IRQS);
-  cap_offset.set(view, 0);
+  cap_offset.set(view, isTold ? size : 0);
   pad.set(view, 0);
-  return argument.copyOut(process, address, Math.min(given, size)) ? 0 : -EFAULT;
+  return argument.copyOut(process, address, isTold ? needed : Math.min(given, size)) ? 0 : -EFAULT;
+}
+
+function atomicCapability(view: DataView, base: number, sizes: number): number {
+  const { size, flags, reserved } = vfio_device_info_cap_pci_atomic_comp;
+  header(view, base, VFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP);
+  flags.set(view, sizes, base);
+  reserved.set(view, 0, base);
+  return size;
+}
+
+/** The only capability of its chain. */
+function header(view: DataView, base: number, id: number): void {
+  vfio_info_cap_header.id.set(view, id, base);
+  vfio_info_cap_header.version.set(view, 1, base);
+  vfio_info_cap_header.next.set(view, 0, base);
 }
 
 export function* getRegionInfo(device: VfioPciDevice, process: Process, address: number): Step<number> {
@@ -59,10 +88,10 @@ export function* getRegionInfo(device: VfioPciDevice, process: Process, address:
   if (!argument.copyIn(process, address, minsz)) return -EFAULT;
   const given = argsz.get(view);
   const wanted = index.get(view);
-  // VGA (index 8) is for functions with a VGA class, and none of those is modelled.
-  if (given < minsz || wanted > VFIO_PCI_CONFIG_REGION_INDEX) return -EINVAL;
-  const { size, info, hasTable } = regionOf(device, wanted);
-  const caps = hasTable ? tableCapability(device, wanted) : 0;
+  if (given < minsz || wanted >= device.regionCount) return -EINVAL;
+  if (wanted === VFIO_PCI_VGA_REGION_INDEX && device.regionAt(wanted) === null) return -EINVAL;
+  const { size, info } = regionOf(device, wanted);
+  const caps = regionCapability(device, wanted);
   const needed = minsz + caps;
   flags.set(view, caps > 0 ? info | VFIO_REGION_INFO_FLAG_CAPS : info);
   size_.setNumber(view, size);
@@ -72,14 +101,27 @@ export function* getRegionInfo(device: VfioPciDevice, process: Process, address:
   return argument.copyOut(process, address, given < needed ? minsz : needed) ? 0 : -EFAULT;
 }
 
-/** Writes the capability of the region that holds the MSI-X table behind the structure; its bytes. */
-function tableCapability(device: VfioPciDevice, index: number): number {
+/** Writes a region's capability, if it has one, behind the structure; its bytes. */
+function regionCapability(device: VfioPciDevice, index: number): number {
+  const region = device.regionAt(index);
+  if (region instanceof SpecificRegion) return typeCapability(region);
+  return region instanceof BarRegion && region.holdsMsixTable ? tableCapability(region) : 0;
+}
+
+function typeCapability({ options }: SpecificRegion): number {
+  const base = vfio_region_info.size;
+  const { size, type, subtype } = vfio_region_info_cap_type;
+  header(argument.view, base, VFIO_REGION_INFO_CAP_TYPE);
+  type.set(argument.view, options.type, base);
+  subtype.set(argument.view, options.subtype, base);
+  return size;
+}
+
+function tableCapability(region: BarRegion): number {
   const base = vfio_region_info.size;
   const { view } = argument;
-  const areas = device.regionAt(index)?.sparseAreas() ?? null;
-  vfio_info_cap_header.id.set(view, areas === null ? VFIO_REGION_INFO_CAP_MSIX_MAPPABLE : VFIO_REGION_INFO_CAP_SPARSE_MMAP, base);
-  vfio_info_cap_header.version.set(view, 1, base);
-  vfio_info_cap_header.next.set(view, 0, base);
+  const areas = region.sparseAreas();
+  header(view, base, areas === null ? VFIO_REGION_INFO_CAP_MSIX_MAPPABLE : VFIO_REGION_INFO_CAP_SPARSE_MMAP);
   if (areas === null) return vfio_info_cap_header.size;
   vfio_region_info_cap_sparse_mmap.nr_areas.set(view, areas.length, base);
   vfio_region_info_cap_sparse_mmap.reserved.set(view, 0, base);
@@ -92,15 +134,14 @@ function tableCapability(device: VfioPciDevice, index: number): number {
   return at - base;
 }
 
-function regionOf(device: VfioPciDevice, index: number): { size: number; info: number; hasTable: boolean } {
-  if (index === VFIO_PCI_CONFIG_REGION_INDEX)
-    return { size: device.pci.fn.configSize, info: VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE, hasTable: false };
+function regionOf(device: VfioPciDevice, index: number): { size: number; info: number } {
+  if (index === VFIO_PCI_CONFIG_REGION_INDEX) return { size: device.pci.fn.configSize, info: VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE };
   if (index === VFIO_PCI_ROM_REGION_INDEX) {
     const size = device.pci.fn.rom?.length ?? 0;
-    return { size, info: size === 0 ? 0 : VFIO_REGION_INFO_FLAG_READ, hasTable: false };
+    return { size, info: size === 0 ? 0 : VFIO_REGION_INFO_FLAG_READ };
   }
   const region = device.regionAt(index);
-  return region === null ? { size: 0, info: 0, hasTable: false } : { size: region.size, info: region.flags, hasTable: region.holdsMsixTable };
+  return region === null ? { size: 0, info: 0 } : { size: region.size, info: region.flags };
 }
 
 export function* getIrqInfo(device: VfioPciDevice, process: Process, address: number): Step<number> {

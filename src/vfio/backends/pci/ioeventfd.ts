@@ -4,7 +4,7 @@ import { guarded } from "../../../sim/access.js";
 import { Mutex } from "../../../sim/lock.js";
 import type { Step } from "../../../sim/step.js";
 import { EEXIST, EFAULT, EINVAL, ENODEV, ENOSPC } from "../../../uapi/errno.js";
-import { VFIO_DEVICE_IOEVENTFD_64, VFIO_DEVICE_IOEVENTFD_SIZE_MASK, VFIO_PCI_ROM_REGION_INDEX, vfio_device_ioeventfd } from "../../../uapi/vfio.js";
+import { VFIO_DEVICE_IOEVENTFD_64, VFIO_DEVICE_IOEVENTFD_SIZE_MASK, vfio_device_ioeventfd } from "../../../uapi/vfio.js";
 import { VirqfdSlot, virqfdsOf } from "../../virqfd.js";
 import type { Vfio } from "../../vfio.js";
 import type { VfioPciDevice } from "./device.js";
@@ -52,7 +52,7 @@ export class Ioeventfds {
 
   /** Within a BAR, off the MSI-X table; 64 bits at once are not to be had on the hosts modelled. */
   private fits({ bar, position, width }: Target): boolean {
-    const region = bar < VFIO_PCI_ROM_REGION_INDEX ? this.device.regionAt(bar) : null;
+    const region = this.device.barAt(bar);
     if (region === null || position + width > region.size) return false;
     return !region.isInTable(position, width) && width !== VFIO_DEVICE_IOEVENTFD_64;
   }

@@ -1,0 +1,29 @@
+import { Pm } from "../../../arch/pci/config-registers.js";
+import type { PciDevice, PciState } from "../../../host/pci/pci-device.js";
+import type { Step } from "../../../sim/step.js";
+
+/** The sleep of a function that nobody has open: D3hot, unless the module was told not to (vfio.md 2.3; 12.2, 14). Under the set's lock. */
+export class IdlePower {
+  private before: PciState | null = null;
+
+  constructor(
+    private readonly pci: PciDevice,
+    private readonly isDisabled: boolean,
+  ) {}
+
+  /** A function that has virtual ones stays awake for them. */
+  *sleep(): Step<void> {
+    if (this.isDisabled || this.pci.virtualFunctionsEnabled > 0) return;
+    this.before = yield* this.pci.saveState();
+    yield* this.pci.setPowerState(Pm.D3HOT);
+  }
+
+  /** True: it slept. Registers that it lost by sleeping are as before. */
+  *wake(): Step<boolean> {
+    const { before } = this;
+    if (before === null) return false;
+    this.before = null;
+    if (yield* this.pci.setPowerState(0)) yield* this.pci.restoreState(before);
+    return true;
+  }
+}
