@@ -120,6 +120,8 @@ export { DmaFaults, type DmaFault } from "./host/iommu/faults.js";
 export { IommuGroup } from "./host/iommu/group.js";
 export { Host } from "./host/machine.js";
 export { Smmu } from "./host/smmu.js";
+export type { IommuUnit } from "./host/iommu/unit.js";
+export { DmaRemapping } from "./host/x86/dma-remapping.js";
 export { GicHost } from "./host/gic/gic-host.js";
 export { ItsHost, type ItsHostOptions, type LpiHardware } from "./host/its/its-host.js";
 export { ItsDriver } from "./host/its/its-driver.js";

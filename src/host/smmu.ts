@@ -3,6 +3,7 @@ import { Ev } from "../sim/event.js";
 import type { Hazards } from "../sim/hazards.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
+import type { IommuUnit } from "./iommu/unit.js";
 
 /** Why a transaction was terminated, numbered as SMMUv3's events are (host-irq.md 5.3). */
 export const SMMU_FAULTS = { C_BAD_STREAMID: 0x02, F_TRANSLATION: 0x10, F_PERMISSION: 0x13 } as const;
@@ -24,8 +25,8 @@ export interface SmmuOptions {
   queueLength?: number;
 }
 
-/** What one SMMU does with DMA that it does not let through (host-irq.md 5.1, 5.3). The group's owner is told beside it: {@link IommuGroup.tell}. */
-export class Smmu {
+/** What one SMMU of Arm's does with DMA that it does not let through (host-irq.md 5.1, 5.3). */
+export class Smmu implements IommuUnit {
   readonly streams: number;
   readonly hazards: Hazards;
   private readonly queueLength: number;
@@ -54,6 +55,10 @@ export class Smmu {
       this.globalFaults++;
       this.sim.emit(Ev.iommu_fault, stream, iova, isWrite ? 1 : 0, "global");
     } else this.sim.emit(Ev.iommu_fault, stream, iova, isWrite ? 1 : 0, "aborted");
+  }
+
+  *refused(stream: number, iova: number, isWrite: boolean, isMapped: boolean): Step<void> {
+    yield* this.fault(isMapped ? "F_PERMISSION" : "F_TRANSLATION", stream, iova, isWrite);
   }
 
   *fault(fault: SmmuFault, stream: number, iova: number, isWrite: boolean): Step<void> {

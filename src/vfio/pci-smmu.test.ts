@@ -5,6 +5,7 @@ import { SW_MSI_REGION } from "../host/iommu/group.js";
 import { run } from "../sim/step.js";
 import { EINVAL, ENOMEM, EPERM } from "../uapi/errno.js";
 import * as uapi from "../uapi/vfio.js";
+import { VFIO_IOMMU_FAULT_WRITE, VFIO_IOMMU_TAKE_FAULT } from "../uapi/vfio-fault.js";
 import { EVENTFD, MSI, MSIX, PciStage, type PciStageOptions, RemappingStub, TRIGGER } from "../explore/stages/pci-stage.js";
 
 // Vectors 91 to 94 of host-irq.md 8.6: messages through an SMMU (5.4).
@@ -70,14 +71,15 @@ describe("messages behind an SMMU", () => {
     }
   });
 
-  it("K23: a message composed for another domain is written to an address that is not mapped, and is lost", () => {
-    const { world, d } = ready();
+  it("K23: a message composed for another domain is written to an address that is not mapped, and is lost; the owner is told", () => {
+    const { world, d, c } = ready();
     const E = world.eventfd();
     world.setIrqs(d, MSI, EVENTFD | TRIGGER, 0, 1, E);
     run(world.pciGroup.attach(new IommuDomain("iommu", { msiWindow: SW_MSI_REGION })));
     world.event(0);
     expect(world.take(E)).toBeLessThan(0);
     expect(world.smmu.events.records).toEqual([{ fault: "F_TRANSLATION", stream: 0x600, iova: 0x0800_0040, isWrite: true }]);
+    expect([world.call(c, VFIO_IOMMU_TAKE_FAULT, 32, 0), world.answer(4), world.answer(12), world.answer(16)]).toEqual([0, VFIO_IOMMU_FAULT_WRITE, 0x600, 0x0800_0040]);
   });
 
   it("5.4, 3: vectors are refused when the window is full", () => {

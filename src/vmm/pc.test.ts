@@ -4,6 +4,8 @@ import { expressCapability, msiCapability } from "../device/pci/capabilities.js"
 import { NO_REGISTERS } from "../device/pci/bar.js";
 import { PciFunction } from "../device/pci/function.js";
 import { X86Software } from "../guest/x86-software.js";
+import { IommuDma } from "../host/iommu/dma.js";
+import { IommuGroup } from "../host/iommu/group.js";
 import { run } from "../sim/step.js";
 import { must } from "./must.js";
 import { Pc, type PluggedFunction } from "./pc.js";
@@ -51,6 +53,33 @@ describe("a PC for devices of one's own", () => {
     bench.wire(0);
     expect(bench.reads(0, 0x12_0000)).toBe(true);
     expect(bench.reads(0, bench.vmm.ram.size)).toBe(false);
+  });
+
+  it("VT-d records what it blocks, by requester and page, until its registers are full", () => {
+    const bench = new Bench();
+    bench.reads(0, 0x1234);
+    bench.wire(0);
+    const beyond = bench.vmm.ram.size + 0x10;
+    bench.reads(0, beyond);
+    run(bench.dmas[0].write(beyond, new Uint8Array(4)));
+    const requesterId = 0x100;
+    expect(bench.pc.iommu.events).toEqual({
+      records: [
+        { reason: "NO_READ", requesterId, address: beyond - 0x10, isWrite: false },
+        { reason: "NO_WRITE", requesterId, address: beyond - 0x10, isWrite: true },
+      ],
+      hasOverflown: false,
+    });
+    for (let i = 0; i < 7; i++) bench.reads(0, beyond);
+    expect([bench.pc.iommu.events.records.length, bench.pc.iommu.events.hasOverflown]).toEqual([8, true]);
+  });
+
+  it("VT-d has no context for a function whose group is blocked", () => {
+    const { pc } = new Bench();
+    const group = new IommuGroup(pc.sim, 9);
+    run(group.claimDmaOwner({}));
+    expect(run(new IommuDma(pc.iommu, group, 0x900).write(0x1234, new Uint8Array(4)))).toBe(false);
+    expect(pc.iommu.events.records).toEqual([{ reason: "CONTEXT_NOT_PRESENT", requesterId: 0x900, address: 0x1000, isWrite: true }]);
   });
 
   it("functions stand in groups of their own: one that is not assigned stays blocked", () => {

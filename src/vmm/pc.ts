@@ -8,8 +8,8 @@ import { IommuDma } from "../host/iommu/dma.js";
 import { IommuGroup } from "../host/iommu/group.js";
 import { PciDevice } from "../host/pci/pci-device.js";
 import { PciRoot } from "../host/pci/pci-root.js";
-import { Smmu } from "../host/smmu.js";
 import { Sysfs } from "../host/sysfs.js";
+import { DmaRemapping } from "../host/x86/dma-remapping.js";
 import { X86Host } from "../host/x86/x86-host.js";
 import type { X86Software } from "../guest/x86-software.js";
 import { KvmNode } from "../kvm/system.js";
@@ -61,7 +61,8 @@ export class Pc {
   readonly vfio: Vfio;
   private readonly cpus: number;
   private readonly root: PciRoot;
-  private readonly iommu: Smmu;
+  /** VT-d, as far as it translates DMA. */
+  readonly iommu: DmaRemapping;
   private readonly bus = new Bus("pci");
 
   constructor(options: PcOptions = {}) {
@@ -69,7 +70,7 @@ export class Pc {
     if (this.cpus < 3) throw new PersonError(`${this.cpus} CPUs are too few for a host, a VMM and a guest: give 3 or more`);
     this.sim = new Sim({ ...options, cpus: this.cpus + 1 });
     this.host = new X86Host(this.sim, Array.from({ length: this.cpus }, (_, id) => id));
-    this.iommu = new Smmu(this.sim, "smmuv3");
+    this.iommu = new DmaRemapping(this.sim);
     this.root = new PciRoot(this.host, this.iommu);
     const module = new X86Module(this.host, options);
     this.nodes.register("/dev/kvm", new KvmNode(module, new X86(this.cpus, { posting: module.posting })));

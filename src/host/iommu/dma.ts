@@ -5,18 +5,18 @@ import type { IommuDomain } from "./domain.js";
 import type { IommuGroup } from "./group.js";
 import { ENTRY_READ, ENTRY_WRITE, NO_ENTRY } from "./table.js";
 import { type DeviceRegion, SigBus } from "../memory.js";
-import type { Smmu } from "../smmu.js";
+import type { IommuUnit } from "./unit.js";
 
 const PAGE = 4096;
 const TWO32 = 0x1_0000_0000;
 
-/** The bus master's side of an SMMU: a device's reads and writes, each page translated by its group's domain (host-irq.md 5.3). */
+/** The bus master's side of an IOMMU: a device's reads and writes, each page translated by its group's domain (host-irq.md 5.3). */
 export class IommuDma implements DmaPort {
   /** Transactions that were terminated. */
   faults = 0;
 
   constructor(
-    private readonly smmu: Smmu,
+    private readonly iommu: IommuUnit,
     private readonly group: IommuGroup,
     readonly stream: number,
   ) {}
@@ -31,9 +31,9 @@ export class IommuDma implements DmaPort {
 
   private *transfer(iova: number, bytes: Uint8Array, isWrite: boolean): Step<boolean> {
     const domain = yield* this.group.current();
-    if (typeof domain === "string" || this.stream >= this.smmu.streams) {
+    if (typeof domain === "string" || this.stream >= this.iommu.streams) {
       this.faults++;
-      yield* this.smmu.unattached(this.stream, iova, isWrite);
+      yield* this.iommu.unattached(this.stream, iova, isWrite);
       yield* this.group.tell(this.stream, iova, isWrite, "blocked");
       return false;
     }
@@ -50,7 +50,7 @@ export class IommuDma implements DmaPort {
       }
       // The walk and the access are one: an unmap returns when no transaction goes by a translation of before.
       const frame = domain.frame(entry, at);
-      if (this.smmu.hazards.unmapWithoutInvalidate) yield reads(domain, "slots");
+      if (this.iommu.hazards.unmapWithoutInvalidate) yield reads(domain, "slots");
       done += copy(frame, at, bytes.subarray(done), isWrite);
     }
     return true;
@@ -80,7 +80,7 @@ export class IommuDma implements DmaPort {
     const entry = yield* domain.walk(Math.floor(iova / TWO32) | 0, iova | 0);
     if (entry & (isWrite ? ENTRY_WRITE : ENTRY_READ)) return entry;
     this.faults++;
-    yield* this.smmu.fault(entry === NO_ENTRY ? "F_TRANSLATION" : "F_PERMISSION", this.stream, iova, isWrite);
+    yield* this.iommu.refused(this.stream, iova, isWrite, entry !== NO_ENTRY);
     yield* this.group.tell(this.stream, iova, isWrite, entry === NO_ENTRY ? "unmapped" : "permission");
     return NO_ENTRY;
   }

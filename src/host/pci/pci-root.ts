@@ -5,15 +5,14 @@ import type { PciFunction } from "../../device/pci/function.js";
 import type { MessagePort } from "../../device/pci/message-port.js";
 import { Mutex, Spinlock } from "../../sim/lock.js";
 import type { Step } from "../../sim/step.js";
-import type { IommuDomain } from "../iommu/domain.js";
-import { ENTRY_WRITE } from "../iommu/table.js";
+import { IommuDma } from "../iommu/dma.js";
+import type { IommuGroup } from "../iommu/group.js";
+import type { IommuUnit } from "../iommu/unit.js";
 import type { Host } from "../machine.js";
-import type { Smmu } from "../smmu.js";
 import type { PciDevice } from "./pci-device.js";
 
 const FIRST_MEMORY = 0xe000_0000;
 const FIRST_PORT = 0x1000;
-const PAGE = 4096;
 const TWO32 = 0x1_0000_0000;
 
 /** The functions of one bus; behind a bridge, its secondary reset reaches them all. */
@@ -39,10 +38,10 @@ export class PciRoot implements MessagePort {
   private nextMemory = FIRST_MEMORY;
   private nextPort = FIRST_PORT;
 
-  /** @param smmu told of messages that it terminates; null where nothing translates */
+  /** @param iommu told of messages that it terminates; null where nothing translates */
   constructor(
     readonly host: Host,
-    private readonly smmu: Smmu | null = null,
+    private readonly iommu: IommuUnit | null = null,
   ) {
     this.lock = new Spinlock(host.sim, "pci_lock");
     this.vgaLock = new Mutex(host.sim, "vga_lock");
@@ -108,24 +107,17 @@ export class PciRoot implements MessagePort {
       if (msi !== null) yield* msi.write(requesterId, addressHi, addressLo, data);
       return;
     }
-    const doorbell = yield* this.translate(domain, requesterId, (addressHi >>> 0) * TWO32 + (addressLo >>> 0), data);
-    if (doorbell >= 0 && msi !== null) yield* msi.write(requesterId, Math.floor(doorbell / TWO32) | 0, doorbell | 0, data);
+    const address = (addressHi >>> 0) * TWO32 + (addressLo >>> 0);
+    const doorbell = domain === "blocking" ? -1 : yield* domain.doorbellAt(address);
+    if (doorbell < 0) yield* this.write(group, requesterId, address, data);
+    else if (msi !== null) yield* msi.write(requesterId, Math.floor(doorbell / TWO32) | 0, doorbell | 0, data);
   }
 
-  /** The physical doorbell; -1: the write ended elsewhere. */
-  private *translate(domain: IommuDomain | "blocking", requesterId: number, address: number, data: number): Step<number> {
-    if (domain !== "blocking") {
-      const doorbell = yield* domain.doorbellAt(address);
-      if (doorbell >= 0) return doorbell;
-      const entry = yield* domain.walk(Math.floor(address / TWO32) | 0, address | 0);
-      if (entry & ENTRY_WRITE) {
-        domain.frame(entry, address).setInt32(address % PAGE, data, true);
-        return -1;
-      }
-    }
-    if (this.smmu === null) return -1;
-    if (domain === "blocking") yield* this.smmu.unattached(requesterId, address, true);
-    else yield* this.smmu.fault("F_TRANSLATION", requesterId, address, true);
-    return -1;
+  /** What looks like a message goes where no doorbell is: it is DMA, and ends as DMA does. */
+  private *write(group: IommuGroup, requesterId: number, address: number, data: number): Step<void> {
+    if (this.iommu === null) return;
+    const bytes = new DataView(new ArrayBuffer(4));
+    bytes.setInt32(0, data, true);
+    yield* new IommuDma(this.iommu, group, requesterId).write(address, new Uint8Array(bytes.buffer));
   }
 }

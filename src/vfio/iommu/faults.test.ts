@@ -1,73 +1,29 @@
 import { describe, expect, it } from "vitest";
-import { IommuDma } from "../../host/iommu/dma.js";
-import { XenHypervisor } from "../../host/xen/hypervisor.js";
-import { run } from "../../sim/step.js";
 import { EFAULT, EINVAL, ENOENT } from "../../uapi/errno.js";
 import * as iommufd from "../../uapi/iommufd.js";
 import * as uapi from "../../uapi/vfio.js";
 import { VFIO_IOMMU_FAULT_BLOCKED as BLOCKED, VFIO_IOMMU_FAULT_PERMISSION as PERMISSION, VFIO_IOMMU_FAULT_WRITE as WRITE, VFIO_IOMMU_TAKE_FAULT } from "../../uapi/vfio-fault.js";
 import { MEMORY } from "../../explore/stages/vfio-stage.js";
-import { PciStage } from "../../explore/stages/pci-stage.js";
-import { SpaprBackend } from "./spapr.js";
-import { XenIommuBackend } from "./xen.js";
+import { IommuStage, KINDS, TYPE1_V2 } from "./iommu-stage.fixture.js";
 
 // DMA that is terminated is told to the owner of the group, whichever backend translates.
 
-const TCE = { windowStart: 0n, windowSize: 0x40_0000n, dynamicPageSizes: 0x1_1000n, maxLevels: 4 };
 const A_STREAM = 0x600;
 const [READ_ONLY, READ_WRITE] = [1, 3];
 
-interface Kind {
-  readonly name: string;
-  readonly type: number;
-  readonly isIommufd?: boolean;
-  /** A direction alone cannot be mapped. */
-  readonly hasNoDirections?: boolean;
-}
-
-const KINDS: readonly Kind[] = [
-  { name: "type1 v1", type: uapi.VFIO_TYPE1_IOMMU },
-  { name: "type1 v2", type: uapi.VFIO_TYPE1v2_IOMMU },
-  { name: "iommufd as type1 v2", type: uapi.VFIO_TYPE1v2_IOMMU, isIommufd: true },
-  { name: "spapr v1", type: uapi.VFIO_SPAPR_TCE_IOMMU },
-  { name: "spapr v2", type: uapi.VFIO_SPAPR_TCE_v2_IOMMU },
-  { name: "xen", type: uapi.VFIO_XEN_IOMMU, hasNoDirections: true },
-];
-
-class FaultStage extends PciStage {
-  readonly port = new IommuDma(this.smmu, this.pciGroup, A_STREAM);
-
-  constructor(private readonly kind: Kind) {
-    super({ lockedMemoryLimit: 2 ** 30, ...(kind.name.startsWith("spapr") ? { tce: TCE } : {}) });
-    const xen = new XenHypervisor(this.sim);
-    xen.addGuest(5);
-    this.vfio.registerIommu(new SpaprBackend(this.sim));
-    this.vfio.registerIommu(new XenIommuBackend(this.sim, xen, 5));
-  }
-
-  container(): { c: number; g: number } {
-    const { type, isIommufd } = this.kind;
-    const c = this.open(isIommufd ? "/dev/iommu" : "/dev/vfio/vfio");
-    const g = this.open("/dev/vfio/12");
-    expect([this.setContainer(g, c), this.ioctl(c, uapi.VFIO_SET_IOMMU, type)]).toEqual([0, 0]);
-    if (isIommufd) expect(this.deviceFd(g, this.A.name)).toBeGreaterThan(0);
-    if (type === uapi.VFIO_SPAPR_TCE_IOMMU) expect(this.ioctl(c, uapi.VFIO_IOMMU_ENABLE, 0)).toBe(0);
-    if (type === uapi.VFIO_SPAPR_TCE_v2_IOMMU) expect(this.call(c, uapi.VFIO_IOMMU_SPAPR_REGISTER_MEMORY, 24, 0, MEMORY, 0, 0x1_0000, 0)).toBe(0);
-    return { c, g };
-  }
-
+class FaultStage extends IommuStage {
   /** Flags, group, stream, low address, faults left and lost; or a negative errno. */
   takeFault(c: number, argsz = 32): number | number[] {
     const result = this.call(c, VFIO_IOMMU_TAKE_FAULT, argsz, 0);
     return result < 0 ? result : [4, 8, 12, 16, 24, 28].map((at) => this.answer(at));
   }
 
-  dmaWrite(iova: number): boolean {
-    return run(this.port.write(iova, Uint8Array.of(1, 2, 3, 4)));
+  writes(iova: number): boolean {
+    return this.dmaWrite(iova, [1, 2, 3, 4]);
   }
 
-  dmaRead(iova: number): boolean {
-    return run(this.port.read(iova, new Uint8Array(4)));
+  reads(iova: number): boolean {
+    return this.dmaRead(iova) !== null;
   }
 }
 
@@ -77,23 +33,23 @@ describe.each(KINDS)("faults behind $name", (kind) => {
     const { c } = world.container();
     expect(world.takeFault(c)).toBe(-ENOENT);
     expect(world.map(c, 0x2000n, 0x1000n, MEMORY, READ_WRITE)).toBe(0);
-    expect([world.dmaWrite(0x2000), world.dmaWrite(0x3000), world.dmaRead(0x5000)]).toEqual([true, false, false]);
+    expect([world.writes(0x2000), world.writes(0x3000), world.reads(0x5000)]).toEqual([true, false, false]);
     expect(world.unmap(c, 0x2000n, 0x1000n)[0]).toBe(0);
-    expect(world.dmaRead(0x2ffc)).toBe(false);
+    expect(world.reads(0x2ffc)).toBe(false);
     expect(world.takeFault(c)).toEqual([WRITE, 12, A_STREAM, 0x3000, 2, 0]);
     expect(world.takeFault(c)).toEqual([0, 12, A_STREAM, 0x5000, 1, 0]);
     expect(world.takeFault(c)).toEqual([0, 12, A_STREAM, 0x2ffc, 0, 0]);
     expect(world.takeFault(c)).toBe(-ENOENT);
     if (kind.hasNoDirections) return;
     expect(world.map(c, 0x2000n, 0x1000n, MEMORY, READ_ONLY)).toBe(0);
-    expect([world.dmaRead(0x2000), world.dmaWrite(0x2000)]).toEqual([true, false]);
+    expect([world.reads(0x2000), world.writes(0x2000)]).toEqual([true, false]);
     expect(world.takeFault(c)).toEqual([PERMISSION | WRITE, 12, A_STREAM, 0x2000, 0, 0]);
   });
 
   it("a call that is wrong takes none; what finds no room is counted", () => {
     const world = new FaultStage(kind);
     const { c } = world.container();
-    for (let i = 0; i < 515; i++) expect(world.dmaWrite(0x10_0000 + 0x1000 * i)).toBe(false);
+    for (let i = 0; i < 515; i++) expect(world.writes(0x10_0000 + 0x1000 * i)).toBe(false);
     expect([world.takeFault(c, 31), world.ioctl(c, VFIO_IOMMU_TAKE_FAULT, 0xdead_0000)]).toEqual([-EINVAL, -EFAULT]);
     expect(world.takeFault(c)).toEqual([WRITE, 12, A_STREAM, 0x10_0000, 511, 3]);
     expect(world.takeFault(c)).toEqual([WRITE, 12, A_STREAM, 0x10_1000, 510, 0]);
@@ -102,23 +58,23 @@ describe.each(KINDS)("faults behind $name", (kind) => {
 
 describe("faults", () => {
   it("of a group that has no address space yet are its iommufd's; of one that nobody owns, nobody's but the trace's", () => {
-    const world = new FaultStage(KINDS[1]);
+    const world = new FaultStage(TYPE1_V2);
     const [iommu, d] = [world.open("/dev/iommu"), world.open("/dev/vfio/devices/vfio2")];
     expect(world.call(d, uapi.VFIO_DEVICE_BIND_IOMMUFD, 16, 0, iommu, 0)).toBe(0);
-    expect([world.dmaWrite(0x1000), world.takeFault(iommu)]).toEqual([false, [WRITE | BLOCKED, 12, A_STREAM, 0x1000, 0, 0]]);
+    expect([world.writes(0x1000), world.takeFault(iommu)]).toEqual([false, [WRITE | BLOCKED, 12, A_STREAM, 0x1000, 0, 0]]);
     expect(world.call(iommu, iommufd.IOMMU_IOAS_ALLOC, 12, 0, 0)).toBe(0);
     expect(world.call(d, uapi.VFIO_DEVICE_ATTACH_IOMMUFD_PT, 12, 0, world.answer(8))).toBe(0);
-    expect([world.dmaWrite(0x1000), world.takeFault(iommu)]).toEqual([false, [WRITE, 12, A_STREAM, 0x1000, 0, 0]]);
+    expect([world.writes(0x1000), world.takeFault(iommu)]).toEqual([false, [WRITE, 12, A_STREAM, 0x1000, 0, 0]]);
     world.close(d);
     world.machine.trace.clear();
-    expect([world.dmaWrite(0x1000), world.takeFault(iommu)]).toEqual([false, -ENOENT]);
+    expect([world.writes(0x1000), world.takeFault(iommu)]).toEqual([false, -ENOENT]);
     expect(world.machine.trace.lines("iommu_fault")).toEqual([`iommu_fault(${A_STREAM},4096,1,aborted)`]);
   });
 
   it("are not the next owner's: each has its own, and a container without an IOMMU has none", () => {
-    const world = new FaultStage(KINDS[1]);
+    const world = new FaultStage(TYPE1_V2);
     const { c, g } = world.container();
-    world.dmaWrite(0x1000);
+    world.writes(0x1000);
     expect(world.ioctl(g, uapi.VFIO_GROUP_UNSET_CONTAINER, 0)).toBe(0);
     expect(world.takeFault(c)).toBe(-EINVAL);
     const next = world.open("/dev/vfio/vfio");

@@ -1,0 +1,16 @@
+import type { Hazards } from "../../sim/hazards.js";
+import type { Step } from "../../sim/step.js";
+
+/**
+ * One IOMMU of the machine, as DMA meets it: what it does with transactions that it does not let through. Arm has
+ * {@link Smmu}, a PC {@link DmaRemapping}. Whoever owns the group is told beside it: {@link IommuGroup.tell}.
+ */
+export interface IommuUnit {
+  /** Stream ids, on PCI requester ids, below this exist. */
+  readonly streams: number;
+  readonly hazards: Hazards;
+  /** Of a stream that has no domain. */
+  unattached(stream: number, iova: number, isWrite: boolean): Step<void>;
+  /** `isMapped`: there is a page, which does not allow it. */
+  refused(stream: number, iova: number, isWrite: boolean, isMapped: boolean): Step<void>;
+}

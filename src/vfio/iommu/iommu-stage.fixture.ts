@@ -1,0 +1,149 @@
+import { expect } from "vitest";
+import { IommuDma } from "../../host/iommu/dma.js";
+import type { IommuGroup } from "../../host/iommu/group.js";
+import type { PciDevice } from "../../host/pci/pci-device.js";
+import { XenHypervisor } from "../../host/xen/hypervisor.js";
+import { run } from "../../sim/step.js";
+import * as iommufd from "../../uapi/iommufd.js";
+import * as uapi from "../../uapi/vfio.js";
+import { MEMORY } from "../../explore/stages/vfio-stage.js";
+import { PciStage, type PciStageOptions } from "../../explore/stages/pci-stage.js";
+import { SpaprBackend } from "./spapr.js";
+import { XenIommuBackend } from "./xen.js";
+
+/** A guest of Xen. */
+export const GUEST = 5;
+const TCE = { windowStart: 0n, windowSize: 0x4000_0000n, dynamicPageSizes: 0x1_1000n, maxLevels: 4 };
+
+/** A u64 as two words. */
+export const half = (value: bigint | number): number[] => [Number(BigInt.asUintN(32, BigInt(value))), Number(BigInt.asUintN(64, BigInt(value)) >> 32n)];
+
+/** One way to have DMA translated. */
+export interface Kind {
+  readonly name: string;
+  /** What SET_IOMMU is given; 0 of an iommufd whose user names address spaces. */
+  readonly type: number;
+  /** The container is /dev/iommu. */
+  readonly isIommufd?: boolean;
+  readonly isNative?: boolean;
+  readonly isSpapr?: boolean;
+  /** A direction alone cannot be mapped: memory_mapping has none. */
+  readonly hasNoDirections?: boolean;
+  /** What is mapped may be mapped over: a translation entry is simply written. */
+  readonly overwrites?: boolean;
+}
+
+export const SPAPR_V1: Kind = { name: "spapr v1", type: uapi.VFIO_SPAPR_TCE_IOMMU, isSpapr: true, overwrites: true };
+export const SPAPR_V2: Kind = { name: "spapr v2", type: uapi.VFIO_SPAPR_TCE_v2_IOMMU, isSpapr: true, overwrites: true };
+export const TYPE1_V2: Kind = { name: "type1 v2", type: uapi.VFIO_TYPE1v2_IOMMU };
+
+/** Every backend that maps. */
+export const KINDS: readonly Kind[] = [
+  { name: "type1 v1", type: uapi.VFIO_TYPE1_IOMMU },
+  TYPE1_V2,
+  { name: "iommufd as type1 v1", type: uapi.VFIO_TYPE1_IOMMU, isIommufd: true },
+  { name: "iommufd as type1 v2", type: uapi.VFIO_TYPE1v2_IOMMU, isIommufd: true },
+  { name: "iommufd native", type: 0, isIommufd: true, isNative: true },
+  SPAPR_V1,
+  SPAPR_V2,
+  { name: "xen", type: uapi.VFIO_XEN_IOMMU, hasNoDirections: true },
+];
+
+/** Fixture F with A and B in groups of their own, and DMA of theirs, to be translated by one {@link Kind}. */
+export class IommuStage extends PciStage {
+  readonly xen: XenHypervisor;
+  readonly dmaA: IommuDma;
+  readonly dmaB: IommuDma;
+  /** Of an iommufd: the address space. */
+  private ioas = 0;
+  private ownFile = -1;
+
+  constructor(readonly kind: Kind, options: PciStageOptions = {}) {
+    super({ ...options, separateGroups: true, lockedMemoryLimit: options.lockedMemoryLimit ?? 2 ** 31, ...(kind.isSpapr ? { tce: TCE } : {}) });
+    this.xen = new XenHypervisor(this.sim);
+    this.xen.addGuest(GUEST);
+    this.vfio.registerIommu(new SpaprBackend(this.sim));
+    this.vfio.registerIommu(new XenIommuBackend(this.sim, this.xen, GUEST, options.allowUnsafeInterrupts));
+    this.dmaA = new IommuDma(this.smmu, this.pciGroup, 0x600);
+    this.dmaB = new IommuDma(this.smmu, this.groupB, 0x601);
+  }
+
+  get groupB(): IommuGroup {
+    const { group } = this.B;
+    if (group === null) throw new Error("B has no group");
+    return group;
+  }
+
+  /** A container of the kind with group 12 in it, ready to map; `g` is -1 where the user has no group's file. */
+  container(): { c: number; g: number } {
+    const { isIommufd, isNative, type } = this.kind;
+    const c = this.open(isIommufd ? "/dev/iommu" : "/dev/vfio/vfio");
+    if (isNative) {
+      expect(this.call(c, iommufd.IOMMU_IOAS_ALLOC, 12, 0, 0)).toBe(0);
+      this.ioas = this.answer(8);
+      this.ownFile = this.attachByItself(c, this.A);
+      expect(this.ownFile).toBeGreaterThan(0);
+      return { c, g: -1 };
+    }
+    const g = this.open("/dev/vfio/12");
+    expect(this.setContainer(g, c)).toBe(0);
+    expect(this.ioctl(c, uapi.VFIO_SET_IOMMU, type)).toBe(0);
+    // A device that is opened attaches its group to an iommufd.
+    if (isIommufd) expect(this.deviceFd(g, this.A.name)).toBeGreaterThan(0);
+    if (this.kind === SPAPR_V1) expect(this.ioctl(c, uapi.VFIO_IOMMU_ENABLE, 0)).toBe(0);
+    if (this.kind === SPAPR_V2) expect(this.register(c, MEMORY, 0x4_0000)).toBe(0);
+    return { c, g };
+  }
+
+  /** A's file. */
+  deviceA(g: number): number {
+    return this.kind.isNative ? this.ownFile : this.deviceFd(g, this.A.name);
+  }
+
+  /** B and its group join the container: B's file, or the errno that refused them, with nothing left open. */
+  join(c: number): number {
+    if (this.kind.isNative) return this.attachByItself(c, this.B);
+    const g = this.open("/dev/vfio/13");
+    const joined = this.setContainer(g, c);
+    const d = joined < 0 ? joined : this.deviceFd(g, this.B.name);
+    // The device's file, if there is one, has the group until it is closed.
+    this.close(g);
+    return d;
+  }
+
+  private attachByItself(c: number, { name }: PciDevice): number {
+    const device = this.pciDriver.deviceOf(name);
+    const d = this.open(`/dev/vfio/devices/vfio${device === null ? -1 : this.vfio.cdevOf(device)}`);
+    const bound = this.call(d, uapi.VFIO_DEVICE_BIND_IOMMUFD, 16, 0, c, 0);
+    const result = bound < 0 ? bound : this.call(d, uapi.VFIO_DEVICE_ATTACH_IOMMUFD_PT, 12, 0, this.ioas);
+    if (result < 0) this.close(d);
+    return result < 0 ? result : d;
+  }
+
+  override map(c: number, iova: bigint, size: bigint, vaddr: bigint | number = MEMORY, flags = 3): number {
+    if (!this.kind.isNative) return super.map(c, iova, size, vaddr, flags);
+    const readable = flags & uapi.VFIO_DMA_MAP_FLAG_READ ? iommufd.IOMMU_IOAS_MAP_READABLE : 0;
+    const access = readable | (flags & uapi.VFIO_DMA_MAP_FLAG_WRITE ? iommufd.IOMMU_IOAS_MAP_WRITEABLE : 0) | (flags & ~3);
+    return this.call(c, iommufd.IOMMU_IOAS_MAP, 40, iommufd.IOMMU_IOAS_MAP_FIXED_IOVA | access, this.ioas, 0, ...half(vaddr), ...half(size), ...half(iova));
+  }
+
+  override unmap(c: number, iova: bigint, size: bigint, flags = 0): [number, bigint] {
+    if (!this.kind.isNative) return super.unmap(c, iova, size, flags);
+    return [this.call(c, iommufd.IOMMU_IOAS_UNMAP, 24, this.ioas, ...half(iova), ...half(size)), this.answer64(16)];
+  }
+
+  /** SPAPR, version 2. */
+  register(c: number, vaddr: number, size: number, request = uapi.VFIO_IOMMU_SPAPR_REGISTER_MEMORY): number {
+    return this.call(c, request, 24, 0, ...half(vaddr), ...half(size));
+  }
+
+  /** What a device reads at an address; null: the transaction was terminated. */
+  dmaRead(iova: number, length = 4, dma = this.dmaA): number[] | null {
+    const bytes = new Uint8Array(length);
+    return run(dma.read(iova, bytes)) ? [...bytes] : null;
+  }
+
+  dmaWrite(iova: number, bytes: number[], dma = this.dmaA): boolean {
+    return run(dma.write(iova, Uint8Array.from(bytes)));
+  }
+}
