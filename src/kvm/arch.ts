@@ -86,6 +86,8 @@ export interface VmArch {
   readonly bypass: BypassHooks | null;
   /** 8.3: does it implement forwarding? */
   readonly forwarding: IrqForwarding | null;
+  /** 8.2: KVM-VFIO knows attribute SET_SPAPR_TCE. Default false. */
+  readonly isSpapr?: boolean;
   /** KVM_CREATE_IRQCHIP_ARGS: 0 or a negative errno. Without it no type is known. */
   createIrqchipOfType?(type: number, param: number): Step<number>;
   /** What the calls on ranges of sources move; null, or absent, without such a controller. */

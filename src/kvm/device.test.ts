@@ -1,19 +1,23 @@
 import { describe, expect, it } from "vitest";
+import { PhysicalXics } from "../host/xics/physical-xics.js";
+import { XicsHost } from "../host/xics/xics-host.js";
 import { run } from "../sim/step.js";
 import { EBADF, EBUSY, EEXIST, EFAULT, EINVAL, EIO, EMFILE, ENODEV, ENOENT, ENOTTY, ENXIO, EPERM } from "../uapi/errno.js";
 import * as K from "../uapi/kvm.js";
 import { VfioFile } from "../vfio/contract.js";
 import type { Step } from "../sim/step.js";
 import { KvmMachine } from "../explore/stages/kvm-machine.js";
+import { PpcModule } from "./powerpc/module.js";
+import { Ppc } from "./powerpc/powerpc.js";
 import { X86 } from "./x86/x86.js";
 
 const VFIO = K.KVM_DEV_TYPE_VFIO;
-const { KVM_DEV_VFIO_FILE: FILE, KVM_DEV_VFIO_FILE_ADD: ADD, KVM_DEV_VFIO_FILE_DEL: DEL } = K;
+const { KVM_DEV_VFIO_FILE: FILE, KVM_DEV_VFIO_FILE_ADD: ADD, KVM_DEV_VFIO_FILE_DEL: DEL, KVM_DEV_VFIO_GROUP_SET_SPAPR_TCE: TCE } = K;
 
 /** An opened group that notes what KVM tells it. */
 class Group extends VfioFile {
   readonly kind = "vfio-group";
-  readonly isGroupFile = true;
+  readonly isGroupFile: boolean = true;
   kvm: object | null = null;
   coherent = true;
   released = false;
@@ -29,6 +33,10 @@ class Group extends VfioFile {
   override *release(): Step<void> {
     this.released = true;
   }
+}
+
+class OpenedDevice extends Group {
+  override readonly isGroupFile = false;
 }
 
 function device(arch = new X86()) {
@@ -128,6 +136,19 @@ describe("a device descriptor", () => {
     const { m, dev } = device();
     expect(m.attr(K.KVM_HAS_DEVICE_ATTR, dev, K.KVM_DEV_VFIO_DEVICE, 1)).toBe(-ENXIO);
     expect(m.setAttr(dev, K.KVM_DEV_VFIO_DEVICE, 1, [0, 0, 0, 0])).toBe(-ENXIO);
+  });
+
+  it("8.2: a table of translation entries is put before a tracked group on POWER alone, where no descriptor is one", () => {
+    const m = new KvmMachine({ arch: new Ppc(), host: (sim) => new PpcModule(new XicsHost(sim, new PhysicalXics(2))) });
+    const dev = m.createDevice(m.createVm(), VFIO);
+    const [group, opened, other] = [new Group(), new OpenedDevice(), new Group()].map((file) => m.process.install(file));
+    for (const fd of [group, opened]) expect(m.setAttr(dev, FILE, ADD, [fd])).toBe(0);
+    const set = (...words: number[]): number => m.setAttr(dev, FILE, TCE, words);
+    expect(m.attr(K.KVM_SET_DEVICE_ATTR, dev, FILE, TCE, [], 0xdead_0000)).toBe(-EFAULT);
+    expect([set(99, group), set(other, group), set(opened, group), set(group, 99), set(group, group)]).toEqual([-EBADF, -ENOENT, -EIO, -EBADF, -EINVAL]);
+    expect([2, 3, 4].map((attr) => m.attr(K.KVM_HAS_DEVICE_ATTR, dev, FILE, attr))).toEqual([0, 0, -ENXIO]);
+    const x86 = device();
+    expect([x86.m.attr(K.KVM_HAS_DEVICE_ATTR, x86.dev, FILE, TCE), x86.m.setAttr(x86.dev, FILE, TCE, [99, 99])]).toEqual([-ENXIO, -ENXIO]);
   });
 
   it("DEL drops the file and reports what is not tracked; coherency follows the files", () => {

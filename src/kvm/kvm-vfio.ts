@@ -1,8 +1,9 @@
 import type { Process } from "../host/process.js";
+import { UserArgument } from "../host/user-argument.js";
 import type { KvmDeviceOps } from "../irqchip/contract.js";
 import { Mutex } from "../sim/lock.js";
 import type { Step } from "../sim/step.js";
-import { EBADF, EBUSY, EEXIST, EFAULT, EINVAL, ENOENT, ENXIO } from "../uapi/errno.js";
+import { EBADF, EBUSY, EEXIST, EFAULT, EINVAL, EIO, ENOENT, ENXIO } from "../uapi/errno.js";
 import {
   KVM_DEV_VFIO_DEVICE,
   KVM_DEV_VFIO_DEVICE_FORWARD_IRQ,
@@ -10,6 +11,8 @@ import {
   KVM_DEV_VFIO_FILE,
   KVM_DEV_VFIO_FILE_ADD,
   KVM_DEV_VFIO_FILE_DEL,
+  KVM_DEV_VFIO_GROUP_SET_SPAPR_TCE,
+  kvm_vfio_spapr_tce,
 } from "../uapi/kvm.js";
 import { VfioFile } from "../vfio/contract.js";
 import type { KvmDeviceType } from "./device.js";
@@ -43,6 +46,7 @@ export class KvmVfio implements KvmDeviceOps {
     if (group === KVM_DEV_VFIO_FILE) {
       if (attrLo === KVM_DEV_VFIO_FILE_ADD) return yield* this.add(process, address);
       if (attrLo === KVM_DEV_VFIO_FILE_DEL) return yield* this.del(process, address);
+      if (attrLo === KVM_DEV_VFIO_GROUP_SET_SPAPR_TCE && this.vm.arch.isSpapr) return yield* this.setSpaprTce(process, address);
     }
     if (group === KVM_DEV_VFIO_DEVICE && this.vm.arch.forwarding !== null) {
       if (attrLo === KVM_DEV_VFIO_DEVICE_FORWARD_IRQ) return yield* this.forwarded.forward(process, address);
@@ -53,7 +57,8 @@ export class KvmVfio implements KvmDeviceOps {
 
   *hasAttr(_process: Process, group: number, attrLo: number, attrHi: number, _address: number): Step<number> {
     const isPair = attrHi === 0 && (attrLo === 1 || attrLo === 2);
-    if (group === KVM_DEV_VFIO_FILE) return isPair ? 0 : -ENXIO;
+    const isTce = attrHi === 0 && attrLo === KVM_DEV_VFIO_GROUP_SET_SPAPR_TCE && this.vm.arch.isSpapr === true;
+    if (group === KVM_DEV_VFIO_FILE) return isPair || isTce ? 0 : -ENXIO;
     if (group === KVM_DEV_VFIO_DEVICE && this.vm.arch.forwarding !== null) return isPair ? 0 : -ENXIO;
     return -ENXIO;
   }
@@ -93,6 +98,26 @@ export class KvmVfio implements KvmDeviceOps {
     yield* this.mutex.unlock();
     yield* file.put();
     return at >= 0 ? 0 : -ENOENT;
+  }
+
+  /**
+   * 8.2: a guest's table of translation entries is put before a group's. Tables are made by KVM_CREATE_SPAPR_TCE, which virq has
+   * not (KVM_CAP_SPAPR_TCE is 0): no descriptor is one, so that it ends with -EINVAL at the latest.
+   */
+  private *setSpaprTce(process: Process, address: number): Step<number> {
+    const { size, groupfd, tablefd } = kvm_vfio_spapr_tce;
+    const argument = new UserArgument(size);
+    if (!argument.copyIn(process, address)) return -EFAULT;
+    const file = yield* process.fdget(groupfd.get(argument.view));
+    if (file === null) return -EBADF;
+    yield* this.mutex.lock();
+    const tracked = this.files.find((each) => each === file);
+    let result = -ENOENT;
+    if (tracked !== undefined && !tracked.isGroupFile) result = -EIO;
+    else if (tracked !== undefined) result = process.file(tablefd.get(argument.view)) === null ? -EBADF : -EINVAL;
+    yield* this.mutex.unlock();
+    yield* file.put();
+    return result;
   }
 
   private *untrack(file: VfioFile): Step<void> {

@@ -45,6 +45,7 @@ export class PpcE500 extends Ppc {
 
 /** A VM with an MPIC. */
 export class E500Vm extends PpcVm {
+  override readonly isSpapr = false;
   override readonly pinsPerChip: number = MPIC_SOURCES;
   override readonly ioctls: ReadonlyMap<number, VmIoctl> = new Map();
   device: MpicDevice | null = null;

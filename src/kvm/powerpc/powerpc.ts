@@ -95,6 +95,8 @@ export class PpcVm implements VmArch {
   readonly ioctls: ReadonlyMap<number, VmIoctl> = PPC_VM_IOCTLS;
   readonly bypass: BypassHooks | null = null;
   readonly forwarding: IrqForwarding | null = null;
+  /** Of machines that PAPR describes. */
+  readonly isSpapr: boolean = true;
   readonly armIrqchip: ArmIrqchip | null = null;
   readonly maxVcpus = MAX_PPC_VCPUS;
   readonly vcpuFactory = new PpcVcpus(this);
