@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { guarded, SilentAccess, shared, writes } from "./access.js";
-import { Context } from "./context.js";
+import { Context, setCurrent } from "./context.js";
 import { LockError, Mutex, Spinlock } from "./lock.js";
 import { Deadlock, Sim } from "./sim.js";
 import { Srcu } from "./srcu.js";
@@ -121,6 +121,39 @@ describe("SRCU", () => {
     run(srcu.synchronize());
     log.push("grace");
     expect(log).toEqual(["writer", "left", "grace"]);
+  });
+});
+
+describe.skipIf(STRAIGHT)("grace periods at once", () => {
+  it("are as many as there are writers, each over when the sections of before it have been left, whoever has entered since", () => {
+    const sim = new Sim();
+    sim.explored = true;
+    const srcu = new Srcu(sim, "irq_srcu");
+    const idle = (name: string): Task => new Task(name, function* () {});
+    const as = <T>({ task }: Task, does: () => T): T => {
+      const before = setCurrent(task);
+      const done = does();
+      setCurrent(before);
+      return done;
+    };
+    const reader = idle("reader");
+    const early = as(reader, () => run(srcu.readLock()));
+    const writers = Array.from({ length: 40 }, (_, i) =>
+      as(idle(`writer ${i}`), () => {
+        const step = srcu.synchronize();
+        for (let at = 0; at < 3; at++) expect(step.next().done).toBe(false);
+        return step;
+      }),
+    );
+    const isOver = (step: (typeof writers)[number]): boolean => step.next().done === true;
+    const late = as(reader, () => run(srcu.readLock()));
+    expect(writers.some(isOver)).toBe(false);
+    as(reader, () => run(srcu.readUnlock(early)));
+    expect(writers.every(isOver)).toBe(true);
+    const last = as(idle("last"), () => srcu.synchronize());
+    for (let at = 0; at < 3; at++) expect(last.next().done).toBe(false);
+    as(reader, () => run(srcu.readUnlock(late)));
+    expect(isOver(last)).toBe(true);
   });
 });
 

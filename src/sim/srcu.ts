@@ -5,7 +5,8 @@ import { LockError } from "./lock.js";
 import type { Sim } from "./sim.js";
 import { STRAIGHT, type Step } from "./step.js";
 
-const EPOCHS = 64;
+/** Few, so that they take no memory of their own: more where more grace periods come at once. */
+const EPOCHS = 16;
 
 /**
  * Sleepable read-copy-update: a wait for a grace period ends when every reader section entered before the wait began
@@ -13,7 +14,7 @@ const EPOCHS = 64;
  */
 export class Srcu {
   /** Open sections by the epoch in which they were entered, a ring. */
-  private readonly open = new Int32Array(EPOCHS);
+  private open = new Int32Array(EPOCHS);
   private epoch = 0;
 
   constructor(
@@ -24,8 +25,8 @@ export class Srcu {
   /** Enters a reader section; the result goes to {@link readUnlock}. */
   *readLock(): Step<number> {
     yield counts(this, "epoch");
-    const section = this.epoch & (EPOCHS - 1);
-    this.open[section]++;
+    const section = this.epoch;
+    this.open[section & (this.open.length - 1)]++;
     if (!STRAIGHT) this.noteEntry(section);
     return section;
   }
@@ -34,7 +35,7 @@ export class Srcu {
   *readUnlock(section: number): Step<void> {
     yield counts(this, "epoch");
     if (!STRAIGHT) this.noteExit(section);
-    this.open[section]--;
+    this.open[section & (this.open.length - 1)]--;
   }
 
   private noteEntry(section: number): void {
@@ -62,8 +63,8 @@ export class Srcu {
     this.sim.mightSleep();
     this.sim.emit(Ev.srcu_wait, this.domain);
     yield writes(this, "epoch");
-    const grace = new GracePeriod(this, this.open, this.epoch);
-    if (this.epoch - this.oldestOpen() >= EPOCHS - 1) throw new LockError(`${this.domain}: too many grace periods at once`);
+    const grace = new GracePeriod(this, this.epoch);
+    if (this.open[(this.epoch + 1) & (this.open.length - 1)] > 0) this.widen(); // the next epoch's place is still an older one's
     this.epoch++;
     if (!grace.isOpen()) yield* this.sim.wait(grace); // looked at by the access above
   }
@@ -73,9 +74,18 @@ export class Srcu {
     return current().sections.includes(this);
   }
 
-  private oldestOpen(): number {
-    for (let e = Math.max(0, this.epoch - EPOCHS + 1); e <= this.epoch; e++) if (this.open[e & (EPOCHS - 1)] > 0) return e;
-    return this.epoch;
+  /** Have all sections been left that were entered up to an epoch? */
+  isLeft(last: number): boolean {
+    const mask = this.open.length - 1;
+    for (let e = Math.max(0, this.epoch - mask); e <= last; e++) if (this.open[e & mask] > 0) return false;
+    return true;
+  }
+
+  private widen(): void {
+    const { length } = this.open;
+    const wider = new Int32Array(2 * length);
+    for (let e = Math.max(0, this.epoch + 1 - length); e <= this.epoch; e++) wider[e & (2 * length - 1)] = this.open[e & (length - 1)];
+    this.open = wider;
   }
 }
 shared(Srcu, "epoch");
@@ -83,13 +93,11 @@ shared(Srcu, "epoch");
 class GracePeriod implements Waitable {
   constructor(
     readonly watches: Srcu,
-    private readonly open: Int32Array,
     private readonly epoch: number,
   ) {}
 
   isOpen(): boolean {
-    for (let e = Math.max(0, this.epoch - EPOCHS + 2); e <= this.epoch; e++) if (this.open[e & (EPOCHS - 1)] > 0) return false;
-    return true;
+    return this.watches.isLeft(this.epoch);
   }
 }
 
