@@ -15,9 +15,9 @@ export interface Listening {
 export class Ear implements EventSink {
   /** The first sentence that a property answered with. */
   broken: string | null = null;
-  /** By the event's number: one ear serves one execution, and is made as often. */
-  private readonly hears = new Int32Array(EVENT_NAMES.length);
-  private readonly minds = new Int32Array(EVENT_NAMES.length);
+  /** By the event's number, those that somebody hears: one ear serves one execution, and is made as often. */
+  private readonly hears: number[] = [];
+  private readonly minds: number[] = [];
   private count = 0;
 
   constructor(
@@ -38,15 +38,16 @@ export class Ear implements EventSink {
         if (ones.includes(name)) minds &= ~bits(others);
         if (others.includes(name)) minds &= ~bits(ones);
       }
-      this.hears[Ev[name]] |= bit(this.count++);
-      this.minds[Ev[name]] |= minds;
+      this.hears[Ev[name]] = (this.hears[Ev[name]] ?? 0) | bit(this.count++);
+      this.minds[Ev[name]] = (this.minds[Ev[name]] ?? 0) | minds;
     }
   }
 
   event(_sim: Sim, _id: number, _cause: number, kind: number, ...args: (EventArgument | undefined)[]): void {
+    const hears = this.hears[kind] ?? 0;
+    if (hears === 0) return;
     const name = EVENT_NAMES[kind];
-    if (this.hears[kind] === 0) return;
-    this.listening.heard(this.hears[kind], this.minds[kind]);
+    this.listening.heard(hears, this.minds[kind]);
     const heard: Heard = { name, context: current().name, args: args.filter((arg) => arg !== undefined) };
     for (const property of this.properties) if (property.hears?.includes(name)) this.broken ??= tellOne(property, heard);
   }

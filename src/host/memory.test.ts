@@ -28,6 +28,28 @@ describe("an address space", () => {
     );
   });
 
+  it("keeps what a page has when more of it is accessed, and hardware's hold of a page has all of it when its process unmaps it", () => {
+    const memory = mapped(2);
+    memory.setU32(BASE + 8, 0x1234_5678);
+    const pin = memory.pin(BASE, PAGE);
+    memory.setU32(BASE + PAGE + 8, 5);
+    memory.setU32(BASE + 2 * PAGE - 4, 6);
+    expect([memory.getU32(BASE + PAGE + 8), memory.getU32(BASE + 2 * PAGE - 4)]).toEqual([5, 6]);
+    memory.unmap(BASE, PAGE);
+    expect(pin.frame(8).getUint32(8, true)).toBe(0x1234_5678);
+    pin.frame(PAGE - 4).setUint32(PAGE - 4, 7, true);
+    expect(pin.frame(0).getUint32(PAGE - 4, true)).toBe(7);
+  });
+
+  it("a view of a page that hardware has is the process's own", () => {
+    const memory = mapped(1);
+    memory.setU8(BASE, 1);
+    const frame = memory.pin(BASE, PAGE).frame(0);
+    frame.setUint8(0, 2);
+    memory.setU8(BASE + PAGE - 1, 3);
+    expect([memory.getU8(BASE), frame.getUint8(PAGE - 1)]).toEqual([2, 3]);
+  });
+
   it("copies nothing where a part is not mapped or not writable", () => {
     const memory = mapped(1);
     memory.map(BASE + PAGE, PAGE, { writable: false });

@@ -4,6 +4,9 @@ import { type Step, STRAIGHT } from "../sim/step.js";
 /** Bytes from which on a view pays; shorter copies allocate nothing. */
 const LONG = 512;
 const PAGE = 4096;
+/** Bytes that a page has before more of it is accessed: of most explored worlds' pages only so much ever is. */
+const BEGINNING = 256;
+const NO_BYTES: DataView = new DataView(new ArrayBuffer(0));
 /** Where mmap begins: see {@link AddressSpace}. */
 const MMAP_BASE = 0x5000_0000;
 
@@ -116,23 +119,25 @@ export class AddressSpace {
   private readonly pages = new Map<number, DataView>();
   private readonly pins = new Set<PinnedPages>();
   private readonly sought = { hva: 0 };
-  /** The page used last: its address, and its bytes. */
+  /** The page used last: its address, its bytes, and how many of them there are. */
   private lastStart = -PAGE;
-  private lastView: DataView = new DataView(new ArrayBuffer(0));
+  private lastView = NO_BYTES;
+  private lastLength = 0;
 
   /** Maps `length` bytes at `start`; both multiples of `pageSize`. False when the range is taken. */
   map(start: number, length: number, options: AreaOptions = {}): boolean {
     if (this.areas.some((a) => a.start < start + length && start < a.end)) return false;
     const { writable = true, pageSize = PAGE, region = null, regionOffset = 0 } = options;
     const kind = region === null ? "ram" : "device";
-    const made = { start, end: start + length };
-    this.areas.push({ ...made, writable, pageSize, kind, region, regionOffset, made });
+    const end = start + length;
+    this.areas.push({ start, end, writable, pageSize, kind, region, regionOffset, made: { start, end } });
     return true;
   }
 
   /** Unmaps the pages of a range, `start` a multiple of the page size: areas that reach beyond it keep the rest. */
   unmap(start: number, length: number): void {
     const end = Math.ceil((start + length) / PAGE) * PAGE;
+    if (this.pins.size > 0) for (const page of this.pages.keys()) if (page * PAGE >= start && page * PAGE < end) this.view(page * PAGE, PAGE);
     for (const pin of this.pins) pin.keep(start, end, this.pages);
     this.areas = this.areas.flatMap((area) => without(area, start, end));
     for (let page = Math.floor(start / PAGE); page * PAGE < end; page++) this.pages.delete(page);
@@ -167,7 +172,7 @@ export class AddressSpace {
 
   /** The page that holds an address, as bytes. */
   frame(address: number): DataView {
-    return this.view(address);
+    return this.view(address, PAGE);
   }
 
   /** Is a device region mapped anywhere in [start, end)? */
@@ -214,9 +219,9 @@ export class AddressSpace {
   copyIn(address: number, into: Uint8Array, length = into.length): boolean {
     if (!this.isReadable(address, length)) return false;
     for (let done = 0; done < length; ) {
-      const view = this.view(address + done);
       let at = offsetInPage(address + done);
       const end = Math.min(length, done + PAGE - at);
+      const view = this.view(address + done, at + end - done);
       if (end - done >= LONG) {
         into.set(new Uint8Array(view.buffer, view.byteOffset + at, end - done), done);
         done = end;
@@ -231,7 +236,7 @@ export class AddressSpace {
     const at = offsetInPage(address);
     let done = 0;
     if (at + length <= PAGE) {
-      const view = this.view(address);
+      const view = this.view(address, at + length);
       for (; done + 4 <= length; done += 4) into.setUint32(done, view.getUint32(at + done, true), true);
     }
     for (; done < length; done++) into.setUint8(done, this.getU8(address + done));
@@ -242,9 +247,9 @@ export class AddressSpace {
   copyOut(address: number, from: Uint8Array, length = from.length): boolean {
     if (!this.isWritable(address, length)) return false;
     for (let done = 0; done < length; ) {
-      const view = this.view(address + done);
       let at = offsetInPage(address + done);
       const end = Math.min(length, done + PAGE - at);
+      const view = this.view(address + done, at + end - done);
       if (end - done >= LONG) {
         new Uint8Array(view.buffer, view.byteOffset + at, end - done).set(from.subarray(done, end));
         done = end;
@@ -254,22 +259,24 @@ export class AddressSpace {
   }
 
   getU8(address: number): number {
-    return this.view(address).getUint8(offsetInPage(address));
+    const at = offsetInPage(address);
+    return this.view(address, at + 1).getUint8(at);
   }
 
   setU8(address: number, value: number): void {
-    this.view(address).setUint8(offsetInPage(address), value);
+    const at = offsetInPage(address);
+    this.view(address, at + 1).setUint8(at, value);
   }
 
   getU32(address: number): number {
     const at = offsetInPage(address);
-    if (at <= PAGE - 4) return this.view(address).getUint32(at, true);
+    if (at <= PAGE - 4) return this.view(address, at + 4).getUint32(at, true);
     return (this.getU8(address) | (this.getU8(address + 1) << 8) | (this.getU8(address + 2) << 16) | (this.getU8(address + 3) << 24)) >>> 0;
   }
 
   setU32(address: number, value: number): void {
     const at = offsetInPage(address);
-    if (at <= PAGE - 4) this.view(address).setUint32(at, value, true);
+    if (at <= PAGE - 4) this.view(address, at + 4).setUint32(at, value, true);
     else for (let i = 0; i < 4; i++) this.setU8(address + i, (value >>> (8 * i)) & 0xff);
   }
 
@@ -289,20 +296,29 @@ export class AddressSpace {
     this.setU8(address + text.length, 0);
   }
 
-  private view(address: number): DataView {
+  /** The page that holds an address, at least as far as `end`, from the page's start. */
+  private view(address: number, end: number): DataView {
     const offset = address - this.lastStart;
-    if (offset >= 0 && offset < PAGE) return this.lastView;
+    if (offset >= 0 && offset < PAGE && end <= this.lastLength) return this.lastView;
     const page = Math.floor(address / PAGE);
-    let view = this.pages.get(page);
-    if (view === undefined) this.pages.set(page, (view = new DataView(new ArrayBuffer(PAGE))));
+    let view = this.pages.get(page) ?? NO_BYTES;
+    if (view.byteLength < end) this.pages.set(page, (view = lengthened(view, end)));
     this.lastStart = page * PAGE;
     this.lastView = view;
+    this.lastLength = view.byteLength;
     return view;
   }
 }
 
 /** By the low bits: a remainder of what is larger than an int32 is slow. */
 const offsetInPage = (address: number): number => address & (PAGE - 1);
+
+/** The bytes of a page with others behind them, up to `end` at least. */
+function lengthened(view: DataView, end: number): DataView {
+  const bytes = new ArrayBuffer(end <= BEGINNING ? BEGINNING : PAGE);
+  if (view.byteLength > 0) new Uint8Array(bytes).set(new Uint8Array(view.buffer));
+  return new DataView(bytes);
+}
 
 /** What is left of an area without the range: nothing, a piece, or one on either side. */
 function without(area: Area, start: number, end: number): Area[] {

@@ -14,7 +14,6 @@ export const enum BusKind {
   CCW,
   FAST_MMIO,
 }
-const BUSES = 4;
 /** Devices a bus holds, ioeventfds not counted. */
 const MAX_DEVICES = 1000;
 
@@ -277,7 +276,7 @@ export class Buses {
   private readonly all: readonly IoBus[];
 
   constructor(private readonly vm: Vm) {
-    this.all = Array.from({ length: BUSES }, (_, kind) => new IoBus(vm, kind));
+    this.all = [new IoBus(vm, BusKind.MMIO), new IoBus(vm, BusKind.PIO), new IoBus(vm, BusKind.CCW), new IoBus(vm, BusKind.FAST_MMIO)];
     this.mmioPort = new MmioPort(this.all[BusKind.MMIO]);
     this.pioPort = new PioPort(this.all[BusKind.PIO]);
   }

@@ -13,6 +13,8 @@ import { Route } from "./route.js";
 import type { Vm } from "./vm.js";
 
 const NO_ROUTES: readonly Route[] = [];
+const NO_PINS: number[] = [];
+const NO_RECORDS = new DataView(new ArrayBuffer(0));
 const RECORD = entry.size;
 
 /**
@@ -31,7 +33,8 @@ export class RoutingTable {
   private readonly next: Int32Array;
   /** By GSI, those that somebody has asked for. */
   private readonly asked: (readonly Route[] | undefined)[];
-  private readonly reverse: Int32Array;
+  /** By chip and pin: the GSI, -1 for none; empty before there is a first. An array: a typed one takes longer to make than the rest of a small table. */
+  private reverse = NO_PINS;
   private readonly chips: number;
   private readonly pinsPerChip: number;
   protected readonly lifetime = new Lifetime("routing table");
@@ -49,17 +52,16 @@ export class RoutingTable {
     this.asked = new Array<readonly Route[] | undefined>(size);
     this.chips = chips;
     this.pinsPerChip = pinsPerChip;
-    this.reverse = new Int32Array(chips * pinsPerChip).fill(-1);
   }
 
   static empty(vm: Vm): RoutingTable {
-    return new RoutingTable(vm, new DataView(new ArrayBuffer(0)), 1);
+    return new RoutingTable(vm, NO_RECORDS, 1);
   }
 
   /** As {@link ofRecords}; entries of IRQCHIP and MSI. */
   static of(vm: Vm, routes: readonly Route[]): RoutingTable | number {
     const records = new DataView(new ArrayBuffer(routes.length * RECORD));
-    for (const [i, route] of routes.entries()) encodeRoute(records, i * RECORD, route);
+    for (let i = 0; i < routes.length; i++) encodeRoute(records, i * RECORD, routes[i]);
     return RoutingTable.ofRecords(vm, records);
   }
 
@@ -97,6 +99,7 @@ export class RoutingTable {
     if (type !== KVM_IRQ_ROUTING_IRQCHIP) return 0;
     // The architecture may number its pins differently from the user.
     entry.irqchip.pin.set(this.records, route.pin, index * RECORD);
+    if (this.reverse === NO_PINS) this.reverse = new Array<number>(this.chips * this.pinsPerChip).fill(-1);
     this.reverse[route.chip * this.pinsPerChip + route.pin] = gsi; // RU6 (e)
     return 0;
   }
@@ -136,7 +139,7 @@ export class RoutingTable {
   /** The GSI of a pin, -1 where none leads there. */
   gsiOf(chip: number, pin: number): number {
     this.lifetime.touch();
-    return chip < this.chips && pin < this.pinsPerChip ? this.reverse[chip * this.pinsPerChip + pin] : -1;
+    return chip < this.chips && pin < this.pinsPerChip ? (this.reverse[chip * this.pinsPerChip + pin] ?? -1) : -1;
   }
 
   /** After its grace period, or at VM destruction: any later look is reported (H26). */

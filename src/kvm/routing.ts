@@ -21,9 +21,9 @@ export function* setGsiRouting(vm: Vm, process: Process, argument: number): Step
   if (!vm.arch.allowsRouting()) return -EINVAL; // RU1
   if (nr > KVM_MAX_IRQ_ROUTES) return -EINVAL; // RU2
   if (flags !== 0) return -EINVAL; // RU3
-  const records = new Uint8Array(nr * entry.size);
-  if (nr > 0 && !process.memory.copyIn(argument + kvm_irq_routing.size, records)) return -EFAULT; // RU4
-  const table = RoutingTable.ofRecords(vm, new DataView(records.buffer)); // RU5, RU6
+  const records = new ArrayBuffer(nr * entry.size);
+  if (nr > 0 && !process.memory.copyIn(argument + kvm_irq_routing.size, new Uint8Array(records))) return -EFAULT; // RU4
+  const table = RoutingTable.ofRecords(vm, new DataView(records)); // RU5, RU6
   if (typeof table === "number") return table;
   yield* swapRouting(vm, table);
   return 0;

@@ -227,6 +227,12 @@ export const HAZARD_NAMES = Object.keys(HAZARDS) as HazardName[];
 /** Every rule in force. A copy of the table keeps its shape: what asks a switch on a hot path reads a plain field. */
 export const NO_HAZARDS: Hazards = allOff();
 
+/** The table with some rules off. Where none is, no world has a copy of its own. */
+export function hazardsWith(off: Partial<Hazards> = {}): Hazards {
+  for (const _ in off) return { ...NO_HAZARDS, ...off };
+  return NO_HAZARDS;
+}
+
 function allOff(): Hazards {
   const all: Record<HazardName, unknown> = { ...HAZARDS };
   for (const name of HAZARD_NAMES) all[name] = false;

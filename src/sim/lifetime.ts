@@ -20,7 +20,7 @@ export interface LifetimeWatch {
 
 let watch: LifetimeWatch | null = null;
 let hearsLooks = false;
-/** Of this world; or more. */
+/** Of this world, with parts; or more. */
 let ended = 0;
 
 /** From now on `next` hears of each step; null: nobody. Returns who did before. */
@@ -49,17 +49,18 @@ const WITHIN = Symbol("lifetime");
 interface Part {
   [WITHIN]?: Lifetime;
 }
+const NONE_LEFT: readonly Part[] = [];
 
 /**
- * Parts, and behind each its lifetime, that do not know of it yet: nobody asks before something ends, or a reduction wants to know,
- * and an explorer makes thousands of worlds a second in which neither happens.
+ * Those with parts that do not know of them yet: nobody asks before something ends, or a reduction wants to know, and an explorer
+ * makes thousands of worlds a second in which neither happens.
  */
-const unmarked: (Part | Lifetime)[] = [];
+const unmarked: Lifetime[] = [];
 const MANY = 4_096;
 
 /** From now on each part knows its lifetime. Who builds another world in the middle of one calls it before. */
 export function markParts(): void {
-  for (let i = 0; i < unmarked.length; i += 2) (unmarked[i] as Part)[WITHIN] = unmarked[i + 1] as Lifetime;
+  for (const lifetime of unmarked) lifetime.mark();
   unmarked.length = 0;
 }
 
@@ -72,6 +73,8 @@ export class Lifetime {
   /** The same in every run of one exploration: a lifetime begins in the step that makes its object. */
   private readonly number = created++;
   private isOver = false;
+  /** Null: none; none that is left: all know. */
+  private parts: readonly Part[] | null = null;
 
   /** @param what with `name`, the object in a sentence: "eventfd", 3 */
   constructor(
@@ -82,8 +85,25 @@ export class Lifetime {
   /** These lie in the same memory: objects that accesses are announced on, locks, work items. */
   spans(...parts: readonly object[]): void {
     if (STRAIGHT) return;
-    for (let i = 0; i < parts.length; i++) unmarked.push(parts[i], this);
-    if (hearsLooks || ended > 0 || unmarked.length >= MANY) markParts();
+    unmarked.push(this);
+    this.parts = this.parts === null ? parts : this.parts.concat(parts);
+    if (this.isOver) this.end();
+    else if (hearsLooks || ended > 0) this.mark();
+    if (unmarked.length >= MANY) markParts();
+  }
+
+  /** From now on each part knows. */
+  mark(): void {
+    if (this.parts === null) return;
+    for (const part of this.parts) part[WITHIN] = this;
+    this.parts = NONE_LEFT;
+  }
+
+  /** Who comes to one of its parts asks from now on. */
+  private end(): void {
+    if (this.parts === null) return;
+    ended++;
+    this.mark();
   }
 
   /** Is it still there? Who asks may come too late. */
@@ -103,8 +123,7 @@ export class Lifetime {
     this.alter();
     if (this.isOver) this.refuse("freed once more");
     this.isOver = true;
-    ended++;
-    if (!STRAIGHT) markParts();
+    this.end();
   }
 
   /** Something in it changes that no access announces. */

@@ -2,7 +2,7 @@ import { blocked, type Waitable } from "./access.js";
 import { type Context, ContextState, current, setCurrent, type Task } from "./context.js";
 import { type CostTable, FREE_OF_COST } from "./cost.js";
 import type { EventArgument, EventSink } from "./event.js";
-import { type Hazards, NO_HAZARDS } from "./hazards.js";
+import { type Hazards, hazardsWith } from "./hazards.js";
 import { Random } from "./random.js";
 import { ReadyQueue } from "./ready-queue.js";
 import { STRAIGHT, type Step } from "./step.js";
@@ -54,7 +54,7 @@ export class Sim {
   constructor(options: SimOptions = {}) {
     this.clock = new Float64Array(options.cpus ?? 1);
     this.random = new Random(options.seed ?? 1);
-    this.hazards = { ...NO_HAZARDS, ...options.hazards };
+    this.hazards = hazardsWith(options.hazards);
     this.costs = options.costs ?? FREE_OF_COST;
     this.sink = options.trace ?? null;
   }

@@ -84,9 +84,9 @@ export class KvmMachine {
 
   /** A request whose argument is a structure, filled by `fill` and read back by `read`. */
   ioctlOn(fd: number, request: number, info: StructInfo, fill: (view: DataView) => void, read?: (view: DataView) => void): number {
-    const bytes = new Uint8Array(info.size);
-    fill(new DataView(bytes.buffer));
-    return this.ioctlBytes(fd, request, bytes, read);
+    const view = new DataView(new ArrayBuffer(info.size));
+    fill(view);
+    return this.ioctlBytes(fd, request, new Uint8Array(view.buffer), read);
   }
 
   ioctlBytes(fd: number, request: number, bytes: Uint8Array, read?: (view: DataView) => void, process = this.process): number {
@@ -204,16 +204,17 @@ export interface RouteSpec {
 /** The argument of KVM_SET_GSI_ROUTING. */
 export function routingBytes(routes: readonly RouteSpec[], flags = 0): Uint8Array {
   const { size } = K.kvm_irq_routing_entry;
-  const bytes = new Uint8Array(K.kvm_irq_routing.size + routes.length * size);
-  const view = new DataView(bytes.buffer);
+  const view = new DataView(new ArrayBuffer(K.kvm_irq_routing.size + routes.length * size));
   K.kvm_irq_routing.nr.set(view, routes.length);
   K.kvm_irq_routing.flags.set(view, flags);
-  for (const [i, route] of routes.entries()) {
-    const base = K.kvm_irq_routing.size + i * size;
+  let base = K.kvm_irq_routing.size;
+  for (const route of routes) {
     K.kvm_irq_routing_entry.gsi.set(view, route.gsi, base);
     K.kvm_irq_routing_entry.type.set(view, route.type, base);
     K.kvm_irq_routing_entry.flags.set(view, route.flags ?? 0, base);
-    for (const [word, value] of (route.words ?? []).entries()) view.setUint32(base + 16 + 4 * word, value, true);
+    const { words = [] } = route;
+    for (let word = 0; word < words.length; word++) view.setUint32(base + 16 + 4 * word, words[word], true);
+    base += size;
   }
-  return bytes;
+  return new Uint8Array(view.buffer);
 }

@@ -77,6 +77,7 @@ export abstract class Sampling implements Strategy<Range, SamplingOutcome> {
   run(unit: Range, job: Job, budget: Budget): SamplingOutcome {
     const known: Extent = { steps: unit.steps, contexts: 0, drawn: 0 };
     const outcome: SamplingOutcome = { ...newOutcome<Range>(), extent: known };
+    const rounds = new Rounds(job.scenario, job.steps);
     for (let at = unit.from; at < unit.to; at++) {
       if (outcome.executions + outcome.cut >= budget.executions || outcome.steps >= budget.steps) {
         outcome.open = [{ from: at, to: unit.to, steps: known.steps }];
@@ -84,7 +85,7 @@ export abstract class Sampling implements Strategy<Range, SamplingOutcome> {
       }
       // Neighbours in a generator's seed must not be neighbours in what it gives.
       const random = new Random(Math.imul(this.seed, 0x9e3779b1) ^ Math.imul(at + 1, 0x85ebca6b));
-      const { trial, choices } = sample(job, this.chooser(random, known.steps));
+      const { trial, choices } = sample(job, rounds, this.chooser(random, known.steps));
       outcome[trial.isCut ? "cut" : "executions"]++;
       outcome.steps += trial.steps;
       known.drawn++;
@@ -128,8 +129,8 @@ function widen(known: Extent, { steps, contexts, drawn }: Extent): void {
   else if (steps === known.steps) known.drawn += drawn;
 }
 
-function sample(job: Job, chooser: Chooser): { trial: Trial; choices: number[] } {
-  const trial = new Trial(job.scenario, { rounds: new Rounds(job.scenario, job.steps) });
+function sample(job: Job, rounds: Rounds, chooser: Chooser): { trial: Trial; choices: number[] } {
+  const trial = new Trial(job.scenario, { rounds });
   const choices: number[] = [];
   for (let movable = trial.movable(); trial.violation === null && movable !== 0; movable = trial.movable()) {
     if (choices.length >= job.steps) {
@@ -147,7 +148,7 @@ function sample(job: Job, chooser: Chooser): { trial: Trial; choices: number[] }
 /** Steps and contexts of the execution in which nobody is interrupted. */
 function measure(job: Job): Extent {
   let last = 0;
-  const { trial, choices } = sample(job, {
+  const { trial, choices } = sample(job, new Rounds(job.scenario, job.steps), {
     next(_trial, movable) {
       if ((movable & (1 << last)) === 0) last = lowest(movable);
       return last;
