@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
 import { byMessage, byPic, byTimer, savedAndRestored, withOwnIoapic } from "../examples/x86-emulator.js";
+import { movedOnce } from "../examples/move-power-guest.js";
 import { interruptedByItsDevice } from "../examples/own-device.ts";
 import { oneInterrupt } from "../examples/x86-irqchip.js";
 
@@ -19,6 +20,10 @@ it("examples/x86-emulator.js: PIC, message, an IOAPIC of the emulator's, timer, 
   expect(withOwnIoapic()).toEqual({ vectors: [0x41], ended: [0x41] });
   expect(byTimer()).toEqual([[0x33], [0x33], [0x33]]);
   expect(savedAndRestored()).toEqual({ taken: [0x31, 0x32], again: [0x31, 0x32], isOver: true });
+});
+
+it("examples/move-power-guest.js: a message that is in flight while a guest moves is taken once, by the vCPU that it was for", () => {
+  expect(movedOnce()).toEqual({ result: 0, before: 0, after: [[1, 0x1300]] });
 });
 
 it("examples/own-device.ts: a device of one's own, in sixty lines, reads its guest's memory and interrupts the guest, by VFIO and KVM", () => {

@@ -8,7 +8,7 @@ import type { IrqChip } from "./chip.js";
 import { GicChip, GicEoimode1Chip } from "./chip-gic.js";
 import { Flow, type IrqDesc, IrqSetting, type IrqTable } from "./desc.js";
 import { handleIrq } from "./flow.js";
-import { setTrigger } from "./request.js";
+import { mappedAs, takesTrigger } from "./map.js";
 
 const FIRST_SPI = 32;
 const FIRST_LPI = 8192;
@@ -67,20 +67,10 @@ export class GicDomain implements InterruptHandler {
    */
   *map(intid: number, type: number): Step<number> {
     const known = this.descOf(intid);
-    if (known !== null) {
-      yield* known.lock.lock();
-      const isSame = known.type === type;
-      yield* known.lock.unlock();
-      return isSame ? known.irq : 0;
-    }
+    if (known !== null) return yield* mappedAs(known, type);
     const desc = this.table.allocate(this.chip, intid, intid < FIRST_SPI ? Flow.PERCPU : Flow.FASTEOI);
-    yield* desc.lock.lock();
-    const error = yield* setTrigger(desc, type);
-    yield* desc.lock.unlock();
-    if (error !== 0) {
-      this.table.free(desc.irq);
-      return 0;
-    }
+    const isTaken = yield* takesTrigger(this.table, desc, type);
+    if (!isTaken) return 0;
     this.attach(desc, intid);
     return desc.irq;
   }

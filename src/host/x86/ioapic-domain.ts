@@ -2,6 +2,7 @@ import type { Step } from "../../sim/step.js";
 import { EINVAL } from "../../uapi/errno.js";
 import { type IrqChip, IrqData } from "../irq/chip.js";
 import { Flow, type IrqDesc, type IrqTable } from "../irq/desc.js";
+import { mappedAs } from "../irq/map.js";
 import { setTrigger } from "../irq/request.js";
 import { IrqType } from "../irq/types.js";
 import type { InterruptRemapping } from "./intr-remapping.js";
@@ -83,12 +84,7 @@ export class IoApicDomain {
   *map(gsi: number, type: number): Step<number> {
     if (gsi >= IOAPIC_PINS) return 0;
     const known = this.byPin[gsi];
-    if (known !== null) {
-      yield* known.lock.lock();
-      const isSame = known.type === type;
-      yield* known.lock.unlock();
-      return isSame ? known.irq : 0;
-    }
+    if (known !== null) return yield* mappedAs(known, type);
     const index = yield* this.remapping.allocate(1);
     if (index < 0) return 0;
     const isLevel = (type & LEVELS) !== 0;

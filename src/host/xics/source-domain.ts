@@ -6,7 +6,7 @@ import { EINVAL } from "../../uapi/errno.js";
 import type { IrqChip, IrqData } from "../irq/chip.js";
 import { Flow, type IrqDesc, type IrqTable } from "../irq/desc.js";
 import { handleIrq } from "../irq/flow.js";
-import { setTrigger } from "../irq/request.js";
+import { mappedAs, takesTrigger } from "../irq/map.js";
 import { type CpuList, IrqType } from "../irq/types.js";
 import type { InterruptFirmware } from "./firmware.js";
 import type { PhysicalXics } from "./physical-xics.js";
@@ -99,20 +99,10 @@ export class SourceDomain implements SourceHandler {
   /** The irq of a source with its trigger type, mapped on first use; 0 where the type does not fit. */
   *map(irq: number, type: number): Step<number> {
     const known = this.bySource.get(irq);
-    if (known !== undefined) {
-      yield* known.lock.lock();
-      const isSame = known.type === type;
-      yield* known.lock.unlock();
-      return isSame ? known.irq : 0;
-    }
+    if (known !== undefined) return yield* mappedAs(known, type);
     const desc = this.table.allocate(this.chip, irq, Flow.FASTEOI);
-    yield* desc.lock.lock();
-    const error = yield* setTrigger(desc, type);
-    yield* desc.lock.unlock();
-    if (error !== 0) {
-      this.table.free(desc.irq);
-      return 0;
-    }
+    const isTaken = yield* takesTrigger(this.table, desc, type);
+    if (!isTaken) return 0;
     this.attach(desc, irq);
     return desc.irq;
   }
