@@ -38,7 +38,7 @@ export function* armStage(machine: Machine, asked: StageRequest): Step<Stage> {
   });
   const routed = wires.flatMap(({ line, message }) => (message === null ? [] : [{ line, message }]));
   if (routed.length > 0) yield* vmm.routeMessages(routed);
-  return { machine, vmm, wires, guestNumbers: wires.map(({ line }, i) => (hasIts ? FIRST_LPI + i : line)), spuriousNumber: SPURIOUS, ipis: { first: 0, last: LAST_SGI }, deviceNumbers: null, apicv: null, realMode: null };
+  return { machine, vmm, wires, guestNumbers: () => wires.map(({ line }, i) => (hasIts ? FIRST_LPI + i : line)), guestWiring: null, spuriousNumber: SPURIOUS, ipis: { first: 0, last: LAST_SGI }, deviceNumbers: null, apicv: null, realMode: null };
 }
 
 /** Messages go to an ITS of the guest where a GICv3 gives it one; a GICv2's guest has an SPI for each. */

@@ -34,9 +34,14 @@ export class PowerMachine extends BoardMachine {
 
   /** The host bridge's table and its default window. */
   protected override groupOptions(): IommuGroupOptions {
+    const { address, size } = this.dmaWindow;
+    return { ...super.groupOptions(), tce: { windowStart: BigInt(address), windowSize: BigInt(size) } };
+  }
+
+  /** The default window, bytes. */
+  get dmaWindow(): { readonly address: number; readonly size: number } {
     const { board, device } = this.options;
-    const window = board.iommus.find((iommu) => iommu.path === device.iommu?.path)?.window ?? ASSUMED_WINDOW;
-    return { ...super.groupOptions(), tce: { windowStart: BigInt(window.address), windowSize: BigInt(window.size) } };
+    return board.iommus.find((iommu) => iommu.path === device.iommu?.path)?.window ?? ASSUMED_WINDOW;
   }
 
   protected override iommuBackend(): IommuBackend {

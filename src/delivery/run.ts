@@ -12,6 +12,7 @@ import type { VmmCore } from "../vmm/vmm-core.js";
 import { armMachine, armStage } from "./arm-stage.js";
 import type { BoardMachine, DeviceLine, Machine, PcMachine } from "./machine.js";
 import { DELIVERY_MECHANISMS } from "./mechanisms/all.js";
+import type { WiredEventfds } from "./mechanisms/mechanism.js";
 import { Meter } from "./meter.js";
 import type { PowerMachine } from "./power-machine.js";
 import { powerMachine, powerStage } from "./power-stage.js";
@@ -79,24 +80,8 @@ export class Delivery {
   private static *start(stage: Stage, asked: StageRequest): Step<Delivery> {
     const { machine, vmm, wires } = stage;
     const assigned = yield* AssignedDevice.assign(vmm, machine.group, machine.deviceName, machine.open);
-    yield* assigned.vfio.prepare(wires.map((wire) => wire.index));
-    // A message that the guest has not mapped yet is nobody's: its driver first, as with any real VMM (gic-v4.md C3.5).
-    const isMappedFirst = isDirect(asked.mechanism);
     const sharing = shareCpus(stage, asked);
-    if (isMappedFirst) {
-      vmm.run();
-      yield* settle(machine.sim, sharing);
-    }
-    const triggers: number[] = [];
-    const resamples: number[] = [];
-    for (let i = 0; i < wires.length; i++) {
-      const made = yield* DELIVERY_MECHANISMS[asked.mechanism].wire(vmm, assigned, wires[i]);
-      triggers.push(eventfdId(vmm, made.trigger));
-      if (made.resample >= 0) resamples.push(eventfdId(vmm, made.resample));
-    }
-    if (!isMappedFirst) vmm.run();
-    sharing.begin();
-    yield* settle(machine.sim, sharing);
+    const made = yield* wired(stage, asked, assigned, sharing);
     const sources = wires.map(({ index }) => machine.lineOf(index));
     for (let i = 0; i < sources.length; i++) yield* machine.placeInterrupt(sources[i].irq);
     const takers = vmm.threads.slice(0, takersOf(asked));
@@ -105,10 +90,10 @@ export class Delivery {
       isDevice: stage.deviceNumbers === null ? (number) => sources.some((line) => line.intid === number) : within(stage.deviceNumbers),
       isIpi: within(stage.ipis),
       indexes: wires.map((wire) => wire.index),
-      guestIntids: stage.guestNumbers,
+      guestIntids: stage.guestNumbers(),
       spuriousNumber: stage.spuriousNumber,
-      triggerEventfds: triggers,
-      resampleEventfds: resamples,
+      triggerEventfds: made.map(({ trigger }) => eventfdId(vmm, trigger)),
+      resampleEventfds: made.filter(({ resample }) => resample >= 0).map(({ resample }) => eventfdId(vmm, resample)),
       takers: takers.map((thread) => thread.vcpu.id),
       stateOf: (taker) => vcpuStateOf(machine.host, takers[taker]),
     });
@@ -162,6 +147,25 @@ export class Delivery {
     }
     return true;
   }
+}
+
+/** The device's interrupts wired and the guest booted, in the order that the mechanism and the guest ask for: the eventfds of each. */
+function* wired(stage: Stage, asked: StageRequest, device: AssignedDevice, sharing: Sharing): Step<readonly WiredEventfds[]> {
+  const { vmm, wires, guestWiring } = stage;
+  // A message that the guest has not mapped yet is nobody's: its driver first, as with any real VMM (gic-v4.md C3.5).
+  const isMappedFirst = isDirect(asked.mechanism);
+  if (guestWiring === null) yield* device.vfio.prepare(wires.map((wire) => wire.index));
+  else yield* guestWiring.begin(device);
+  if (isMappedFirst) {
+    vmm.run();
+    yield* settle(stage.machine.sim, sharing);
+  }
+  const made: WiredEventfds[] = [];
+  if (guestWiring === null) for (let i = 0; i < wires.length; i++) made.push(yield* DELIVERY_MECHANISMS[asked.mechanism].wire(vmm, device, wires[i]));
+  if (!isMappedFirst) vmm.run();
+  sharing.begin();
+  yield* settle(stage.machine.sim, sharing);
+  return guestWiring === null ? made : guestWiring.eventfds();
 }
 
 /** Until nothing is left to do, or every thread that has its CPU by turns has had it. */

@@ -1,9 +1,11 @@
 import type { MechanismName } from "../board/assign.js";
 import type { Interrupt } from "../board/board.js";
+import type { Step } from "../sim/step.js";
+import type { AssignedDevice } from "../vmm/platform-device.js";
 import type { VmmCore } from "../vmm/vmm-core.js";
 import { costTable } from "../scenario/profile.js";
 import type { BoardMachine, MachineOptions } from "./machine.js";
-import type { Wire } from "./mechanisms/mechanism.js";
+import type { Wire, WiredEventfds } from "./mechanisms/mechanism.js";
 import type { DeliveryRequest } from "./request.js";
 
 /** What is to be set up: one mechanism for some interrupts of the request's device. */
@@ -19,13 +21,23 @@ export interface Range {
   readonly last: number;
 }
 
+/** Interrupts that are wired as the guest asks for them. */
+export interface GuestWiring {
+  /** The device is there; the guest has not run. */
+  begin(device: AssignedDevice): Step<void>;
+  /** Of each wire, in their order, when the guest has booted. @throws PersonError where the host has no interrupts for them */
+  eventfds(): readonly WiredEventfds[];
+}
+
 /** A machine with a VMM whose guest has drivers for the wires; nothing is wired yet. */
 export interface Stage {
   readonly machine: BoardMachine;
   readonly vmm: VmmCore;
   readonly wires: readonly Wire[];
-  /** What the guest acknowledges for each wire. */
-  readonly guestNumbers: readonly number[];
+  /** What the guest acknowledges for each wire, once it has booted. */
+  readonly guestNumbers: () => readonly number[];
+  /** Where the guest asks for its interrupts as it boots: what wires them then. Null: they are wired by who has the stage. */
+  readonly guestWiring: GuestWiring | null;
   /** What an acknowledge returns when there is nothing. */
   readonly spuriousNumber: number;
   /** Numbers of inter-processor interrupts at the host's controller. */

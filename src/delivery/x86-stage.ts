@@ -62,7 +62,7 @@ export function* x86Stage(machine: PcMachine, asked: StageRequest): Step<Stage> 
   }
   const ipis = { first: HostVector.POSTED_INTR_WAKEUP, last: HIGHEST_VECTOR };
   const deviceNumbers = { first: HostVector.FIRST_EXTERNAL, last: HostVector.FIRST_SYSTEM - 1 };
-  return { machine, vmm, wires, guestNumbers: vectors, spuriousNumber: -1, ipis, deviceNumbers, apicv: machine.hasApicv, realMode: null };
+  return { machine, vmm, wires, guestNumbers: () => vectors, guestWiring: null, spuriousNumber: -1, ipis, deviceNumbers, apicv: machine.hasApicv, realMode: null };
 }
 
 /** A level interrupt gets a pin, a message a GSI of its own; each has its vector. */

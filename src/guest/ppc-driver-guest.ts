@@ -59,6 +59,9 @@ export class PpcDriverGuest implements PpcGuestCpu {
       case PpcOp.CASE:
         regs.pc = (regs.lo[a] & SOURCE_MASK) === b ? this.base + this.table[at + 3] : regs.pc + PPC_OP_SIZE;
         return NEXT;
+      case PpcOp.SAME:
+        regs.pc = ((regs.lo[a] ^ regs.lo[b]) & SOURCE_MASK) === 0 ? this.base + this.table[at + 3] : regs.pc + PPC_OP_SIZE;
+        return NEXT;
       case PpcOp.RFID:
         regs.interruptReturn();
         return LOOK;
@@ -75,6 +78,8 @@ export class PpcDriverGuest implements PpcGuestCpu {
       case PpcOp.LWZ:
       case PpcOp.STWBRX:
         return yield* this.access(vcpu, op, this.wide[a], b);
+      case PpcOp.STR:
+        return yield* this.access(vcpu, PpcOp.STW, this.wide[a], regs.lo[b]);
       case PpcOp.DELAY:
         return this.delay(vcpu, this.wide[a], b);
       default:

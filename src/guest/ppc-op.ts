@@ -12,8 +12,12 @@ export const enum PpcOp {
   B,
   /** To base + c when (r[a] & 0xffffff) is b: a source's number in an XIRR. */
   CASE,
+  /** To base + c when the low 24 bits of r[a] and r[b] are the same. */
+  SAME,
   /** Stores b at address wide[a], 4 bytes, the most significant first (stw). */
   STW,
+  /** The same with r[b]. */
+  STR,
   /** r[b] = the word at address wide[a] (lwz). */
   LWZ,
   /** Stores b at address wide[a], 4 bytes, the least significant first (stwbrx): a device's register. */
@@ -61,7 +65,7 @@ export class PpcAssembler {
     return this;
   }
 
-  wideOp(op: PpcOp.STW | PpcOp.LWZ | PpcOp.STWBRX | PpcOp.WORK | PpcOp.DELAY, a: number, b = 0): this {
+  wideOp(op: PpcOp.STW | PpcOp.STR | PpcOp.LWZ | PpcOp.STWBRX | PpcOp.WORK | PpcOp.DELAY, a: number, b = 0): this {
     return this.op(op, this.wide.push(a) - 1, b);
   }
 
@@ -71,7 +75,16 @@ export class PpcAssembler {
 
   /** What `body` writes is for the source with this number in an XIRR; others go on behind it. */
   when(register: number, source: number, body: () => void): this {
-    this.op(PpcOp.CASE, register, source, this.words.length + 2 * PPC_OP_SIZE);
+    return this.only(PpcOp.CASE, register, source, body);
+  }
+
+  /** The same for the source whose number is in register `other`. */
+  whenSame(register: number, other: number, body: () => void): this {
+    return this.only(PpcOp.SAME, register, other, body);
+  }
+
+  private only(op: PpcOp.CASE | PpcOp.SAME, a: number, b: number, body: () => void): this {
+    this.op(op, a, b, this.words.length + 2 * PPC_OP_SIZE);
     const skip = this.words.length;
     this.op(PpcOp.B);
     body();
@@ -79,7 +92,7 @@ export class PpcAssembler {
     return this;
   }
 
-  /** A hypercall with up to two arguments; the answers are in r3 and r4. */
+  /** A hypercall; its arguments go into r4 and on, the answers are in r3 and r4. */
   hypercall(number: number, ...args: number[]): this {
     args.forEach((value, i) => this.op(PpcOp.LI, 4 + i, value));
     return this.op(PpcOp.LI, 3, number).op(PpcOp.SC);

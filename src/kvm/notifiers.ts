@@ -36,6 +36,9 @@ export class NotifierLists {
   private readonly byGsi = new Map<number, KernelList<AckNotifier>>();
   /** Who makes the list of a GSI is in an order with all who look for one. */
   private readonly lifetime = new Lifetime("notifier lists");
+  private registered = 0;
+  /** Who is the first to be registered, or the last to go, is in an order with all who ask whether anybody is. */
+  private readonly usage = new Lifetime("notifiers of acknowledges");
   readonly mask = new KernelList<MaskNotifier>();
 
   /** The acknowledge notifiers of one GSI, which alone its acknowledge tells: others cost it nothing. */
@@ -55,9 +58,17 @@ export class NotifierLists {
     return STRAIGHT ? (this.byGsi.get(gsi) ?? null) : this.ack(gsi);
   }
 
-  /** Was anybody ever registered? */
+  /** Is anybody registered, of any GSI? */
   get isUsed(): boolean {
-    return this.byGsi.size > 0;
+    if (!STRAIGHT) this.usage.touch();
+    return this.registered > 0;
+  }
+
+  /** One more is registered, or one fewer. */
+  count(change: 1 | -1): void {
+    const wasUsed = this.registered > 0;
+    this.registered += change;
+    if (wasUsed !== this.registered > 0) this.usage.alter();
   }
 }
 
@@ -65,6 +76,7 @@ export class NotifierLists {
 export function* registerAckNotifier(vm: Vm, notifier: AckNotifier): Step<void> {
   yield* vm.irqLock.lock();
   yield* vm.notifiers.ack(notifier.gsi).addHead(notifier.ackLink);
+  vm.notifiers.count(1);
   yield* vm.irqLock.unlock();
   yield* vm.arch.ackNotifiersChanged();
 }
@@ -73,6 +85,7 @@ export function* registerAckNotifier(vm: Vm, notifier: AckNotifier): Step<void> 
 export function* unlinkAckNotifier(vm: Vm, notifier: AckNotifier): Step<void> {
   yield* vm.irqLock.lock();
   yield* vm.notifiers.ack(notifier.gsi).remove(notifier.ackLink);
+  vm.notifiers.count(-1);
   yield* vm.irqLock.unlock();
 }
 

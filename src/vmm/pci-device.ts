@@ -58,21 +58,31 @@ export class VfioPciFunction extends VfioDevice {
   override *prepare(interrupts: readonly number[]): Step<void> {
     must(yield* this.writeRegister(CONFIG + Pci.COMMAND, 2, Command.MEMORY | Command.MASTER), "write of COMMAND");
     const last = Math.max(...interrupts);
-    if (last >= this.interrupts.pins) yield* this.enable(last);
+    if (last < this.interrupts.pins) return;
+    const count = this.startOf(last) + 1;
+    checkVectors(count);
+    const result = yield* this.enableVectors(count);
+    if (result !== 0) throw new PersonError(noVectors(count));
   }
 
-  private *enable(last: number): Step<void> {
-    const count = this.startOf(last) + 1;
-    if (count > MOST_VECTORS) throw new PersonError(`vector ${count - 1} is beyond the ${MOST_VECTORS} that virq's VMM enables: ask for lower ones`);
+  /** Vectors 0 to `count` - 1, without a signal yet. 0; how many the host has; or a negative errno. @param count at most what {@link checkVectors} takes */
+  *enableVectors(count: number): Step<number> {
     const { view } = this.args;
     const size = vfio_irq_set.size + 4 * count;
     vfio_irq_set.argsz.set(view, size);
     vfio_irq_set.flags.set(view, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER);
-    vfio_irq_set.index.set(view, this.indexOf(last));
+    vfio_irq_set.index.set(view, this.indexOf(this.interrupts.pins));
     vfio_irq_set.start.set(view, 0);
     vfio_irq_set.count.set(view, count);
     for (let i = 0; i < count; i++) view.setInt32(vfio_irq_set.size + 4 * i, -1, true);
-    const result = yield* this.call(VFIO_DEVICE_SET_IRQS, size);
-    if (result !== 0) throw new PersonError(`the host has no ${count} interrupts left for messages: ask for lower vectors`);
+    return yield* this.call(VFIO_DEVICE_SET_IRQS, size);
   }
 }
+
+/** @throws PersonError for more than one SET_IRQS takes */
+export function checkVectors(count: number): void {
+  if (count > MOST_VECTORS) throw new PersonError(`vector ${count - 1} is beyond the ${MOST_VECTORS} that virq's VMM enables: ask for lower ones`);
+}
+
+/** What a person reads whose vectors the host cannot have. */
+export const noVectors = (count: number): string => `the host has no ${count} interrupts left for messages: ask for lower vectors`;

@@ -42,7 +42,7 @@ export function* detachIrqfds(vmm: PpcVmm): Step<void> {
 
 /** The state of a guest that has stopped and that nothing interrupts. */
 export function* saveGuest(vmm: PpcVmm): Step<PpcGuestState> {
-  const { process, ram, options } = vmm;
+  const { process, ram, sources: known } = vmm;
   const bytes = new Uint8Array(ram.size);
   process.memory.copyIn(ram.user, bytes);
   const vcpus: { regs: Uint8Array; icp: Word64 }[] = [];
@@ -51,8 +51,8 @@ export function* saveGuest(vmm: PpcVmm): Step<PpcGuestState> {
     vcpus.push({ regs, icp: found(yield* vmm.vcpus[i].icp(), "KVM_REG_PPC_ICP_STATE") });
   }
   const sources: { irq: number; word: Word64 }[] = [];
-  for (let i = 0; i < options.sources.length; i++) {
-    const { irq } = options.sources[i];
+  for (let i = 0; i < known.length; i++) {
+    const { irq } = known[i];
     sources.push({ irq, word: found(yield* vmm.xics.source(irq), "KVM_DEV_XICS_GRP_SOURCES") });
   }
   return { ram: bytes, vcpus, sources };

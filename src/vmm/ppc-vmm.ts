@@ -3,18 +3,34 @@ import type { DeviceNodes } from "../host/device-nodes.js";
 import type { Host } from "../host/machine.js";
 import { PpcVcpuFile } from "../kvm/powerpc/vcpu-ioctl.js";
 import type { Step } from "../sim/step.js";
-import { KVM_DEV_TYPE_XICS, KVM_EXIT_PAPR_HCALL, kvm_run } from "../uapi/kvm.js";
+import { KVM_DEV_TYPE_XICS, KVM_EXIT_PAPR_HCALL } from "../uapi/kvm.js";
 import { KVM_XICS_LEVEL_SENSITIVE_HI } from "../uapi/powerpc.js";
 import { VFIO_SPAPR_TCE_v2_IOMMU } from "../uapi/vfio.js";
+import { GuestWords } from "./guest-words.js";
 import { type GuestMessage, KvmVm } from "./kvm.js";
 import { must } from "./must.js";
+import { PaprCall } from "./papr-call.js";
+import { TceTable } from "./ppc-dma.js";
+import { PpcHypercalls } from "./ppc-hypercalls.js";
 import { PpcKvmVcpu, PpcKvmVm, XicsFile } from "./ppc-kvm.js";
+import { MessageFirmware, type SourceMaker } from "./ppc-messages.js";
 import type { VfioContainer } from "./vfio.js";
 import { VmmCore, type VmmProcess } from "./vmm-core.js";
 import type { VmmVcpu } from "./vmm-vcpu.js";
 
-/** The guest's real addresses, and the tokens of its firmware calls (QEMU's). */
-export const PPC_GUEST = { ram: 0, rtas: 0x10_0000, devices: 0x6000_0000, tokens: { setXive: 0x200a, getXive: 0x200b, intOff: 0x200c, intOn: 0x200d } } as const;
+/**
+ * The guest's machine, as QEMU's: real addresses, tokens of its firmware calls, its host bridge's unit and the number of its DMA window,
+ * the sources that firmware gives to functions as messages.
+ */
+export const PPC_GUEST = {
+  ram: 0,
+  rtas: 0x10_0000,
+  devices: 0x6000_0000,
+  tokens: { setXive: 0x200a, getXive: 0x200b, intOff: 0x200c, intOn: 0x200d, querySource: 0x2018, changeMsi: 0x2019 },
+  buid: [0x800_0000, 0x2000_0000],
+  liobn: 0x8000_0000,
+  messages: { first: 0x1300, count: 0xd00 },
+} as const;
 
 /** The calls that the kernel serves. */
 const IN_KERNEL: readonly (readonly [string, number])[] = [
@@ -24,7 +40,6 @@ const IN_KERNEL: readonly (readonly [string, number])[] = [
   ["ibm,int-on", PPC_GUEST.tokens.intOn],
 ];
 const MASKED_PRIORITY = 0xff;
-const H_FUNCTION = -2;
 
 /** A source of the guest's controller. */
 export interface PpcSource {
@@ -46,8 +61,14 @@ export interface PpcVmmOptions {
 }
 
 /** The reference user space of a guest on POWER with an in-kernel XICS. */
-export class PpcVmm extends VmmCore {
+export class PpcVmm extends VmmCore implements SourceMaker {
   readonly guestMap = PPC_GUEST;
+  /** Those of the options, and what firmware gave to functions since. */
+  readonly sources: PpcSource[];
+  /** Which messages the guest's functions have. */
+  readonly messages: MessageFirmware;
+  private readonly words: GuestWords;
+  private readonly hypercalls: PpcHypercalls;
   /** By index. */
   vcpus: PpcKvmVcpu[] = [];
   /** The VM's XICS. */
@@ -61,6 +82,10 @@ export class PpcVmm extends VmmCore {
   ) {
     super(host, nodes, started, options.mainCpu);
     this.xics = new XicsFile(this.process, -1, this.args);
+    this.sources = [...options.sources];
+    this.messages = new MessageFirmware(PPC_GUEST.messages, this);
+    this.words = new GuestWords(this.process.memory, this.ram);
+    this.hypercalls = new PpcHypercalls(this.words, this.messages, PPC_GUEST.tokens);
   }
 
   /** A process with a VM: XICS, vCPUs connected to it, tokens, sources that are masked, RAM and software; nothing runs yet. */
@@ -86,17 +111,24 @@ export class PpcVmm extends VmmCore {
   }
 
   private *furnish(order: readonly number[]): Step<void> {
-    const { sources } = this.options;
+    const { sources } = this;
     this.xics = new XicsFile(this.process, must(yield* this.vm.createDevice(KVM_DEV_TYPE_XICS), "KVM_CREATE_DEVICE xics"), this.args);
     this.vcpus = [];
     this.threads.length = 0;
     for (let i = 0; i < order.length; i++) yield* this.addVcpu(order[i]);
     const vm = new PpcKvmVm(this.process, this.vm.fd, this.args);
     for (let i = 0; i < IN_KERNEL.length; i++) must(yield* vm.defineToken(IN_KERNEL[i][0], IN_KERNEL[i][1]), "KVM_PPC_RTAS_DEFINE_TOKEN");
-    for (let i = 0; i < sources.length; i++) {
-      const { irq, isLsi } = sources[i];
-      must(yield* this.xics.setSource(irq, { lo: 0, hi: MASKED_PRIORITY | (isLsi ? KVM_XICS_LEVEL_SENSITIVE_HI : 0) }), "KVM_DEV_XICS_GRP_SOURCES");
-    }
+    for (let i = 0; i < sources.length; i++) yield* this.makeSource(sources[i]);
+  }
+
+  private *makeSource({ irq, isLsi }: PpcSource): Step<void> {
+    must(yield* this.xics.setSource(irq, { lo: 0, hi: MASKED_PRIORITY | (isLsi ? KVM_XICS_LEVEL_SENSITIVE_HI : 0) }), "KVM_DEV_XICS_GRP_SOURCES");
+  }
+
+  *resetSource(irq: number): Step<void> {
+    const source = { irq, isLsi: false };
+    if (!this.sources.some((each) => each.irq === irq)) this.sources.push(source);
+    yield* this.makeSource(source);
   }
 
   private *addVcpu(index: number): Step<void> {
@@ -110,22 +142,22 @@ export class PpcVmm extends VmmCore {
     this.addThread(file.vcpu, fd, index, vcpuCpus);
   }
 
-  /** Hypercalls that the kernel leaves to user space: none is known here. */
+  /** Hypercalls that the kernel leaves to user space. */
   override *handleExit({ vcpu }: VmmVcpu, reason: number): Step<boolean> {
     if (reason !== KVM_EXIT_PAPR_HCALL) return false;
-    const { memory } = this.process;
-    const at = vcpu.runAddress + kvm_run.papr_hcall.ret.offset;
-    memory.setU32(at, H_FUNCTION >>> 0);
-    memory.setU32(at + 4, 0xffff_ffff);
+    const call = new PaprCall(this.process.memory, vcpu.runAddress);
+    call.finish(yield* this.hypercalls.serve(call));
     return true;
   }
 
-  /** Devices reach RAM by the default DMA window, in which each page is where the guest has it: H_PUT_TCE for all of it at once. */
+  /** Devices reach what the guest lets them reach, by entries of its DMA window; RAM is there to be reached. */
   override *openIommu(container: VfioContainer): Step<void> {
-    const { guest, size, user } = this.ram;
+    const { size, user } = this.ram;
     must(yield* container.setIommu(VFIO_SPAPR_TCE_v2_IOMMU), "VFIO_SET_IOMMU");
     must(yield* container.registerMemory(user, size), "VFIO_IOMMU_SPAPR_REGISTER_MEMORY");
-    must(yield* container.mapDma(guest, size, user), "VFIO_IOMMU_MAP_DMA");
+    const window = yield* container.defaultWindow();
+    if (typeof window === "number") throw new Error(`VFIO_IOMMU_SPAPR_TCE_GET_INFO: ${window}`);
+    this.hypercalls.tables.push(new TceTable(container, this.words, PPC_GUEST.liobn, window));
   }
 
   /** There is no KVM_SIGNAL_MSI: a message's data is the number of its source, which is pulsed. */

@@ -6,6 +6,8 @@ import {
   VFIO_GROUP_GET_DEVICE_FD,
   VFIO_GROUP_SET_CONTAINER,
   VFIO_IOMMU_MAP_DMA,
+  VFIO_IOMMU_SPAPR_TCE_GET_INFO,
+  VFIO_IOMMU_UNMAP_DMA,
   VFIO_IRQ_SET_ACTION_MASK,
   VFIO_IOMMU_SPAPR_REGISTER_MEMORY,
   VFIO_IRQ_SET_ACTION_TRIGGER,
@@ -14,7 +16,9 @@ import {
   VFIO_IRQ_SET_DATA_NONE,
   VFIO_SET_IOMMU,
   vfio_iommu_spapr_register_memory,
+  vfio_iommu_spapr_tce_info,
   vfio_iommu_type1_dma_map,
+  vfio_iommu_type1_dma_unmap,
   vfio_irq_info,
   vfio_irq_set,
   vfio_region_info,
@@ -25,6 +29,12 @@ import { Descriptor } from "./descriptor.js";
 
 const DMA_READ_WRITE = 3;
 
+/** A window of DMA addresses, bytes. */
+export interface DmaWindow {
+  readonly start: number;
+  readonly size: number;
+}
+
 /** What to call a device's descriptor by: as its bus counts interrupts. */
 export type OpenDevice = (process: Process, fd: number, args: Arguments) => VfioDevice;
 
@@ -34,15 +44,38 @@ export class VfioContainer extends Descriptor {
     return yield* this.process.ioctl(this.fd, VFIO_SET_IOMMU, type);
   }
 
-  *mapDma(iova: number, size: number, userAddress: number): Step<number> {
+  /** @param access VFIO_DMA_MAP_FLAG_*: what devices may do */
+  *mapDma(iova: number, size: number, userAddress: number, access = DMA_READ_WRITE): Step<number> {
     const { view } = this.args;
     const layout = vfio_iommu_type1_dma_map;
     layout.argsz.set(view, layout.size);
-    layout.flags.set(view, DMA_READ_WRITE);
+    layout.flags.set(view, access);
     layout.vaddr.setNumber(view, userAddress);
     layout.iova.setNumber(view, iova);
     layout.size_.setNumber(view, size);
     return yield* this.call(VFIO_IOMMU_MAP_DMA, layout.size);
+  }
+
+  *unmapDma(iova: number, size: number): Step<number> {
+    const { view } = this.args;
+    const layout = vfio_iommu_type1_dma_unmap;
+    this.args.clear(layout.size);
+    layout.argsz.set(view, layout.size);
+    layout.iova.setNumber(view, iova);
+    layout.size_.setNumber(view, size);
+    return yield* this.call(VFIO_IOMMU_UNMAP_DMA, layout.size);
+  }
+
+  /** SPAPR: the window that a container has from the beginning, or a negative errno. */
+  *defaultWindow(): Step<DmaWindow | number> {
+    const { view } = this.args;
+    const layout = vfio_iommu_spapr_tce_info;
+    this.args.clear(layout.minsz);
+    layout.argsz.set(view, layout.minsz);
+    const result = yield* this.call(VFIO_IOMMU_SPAPR_TCE_GET_INFO, layout.minsz);
+    if (result < 0) return result;
+    this.args.load(layout.minsz);
+    return { start: layout.dma32_window_start.get(view), size: layout.dma32_window_size.get(view) };
   }
 
   /** SPAPR, version 2: memory that entries of the windows may lead to. */

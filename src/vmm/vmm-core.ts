@@ -141,6 +141,12 @@ export abstract class VmmCore {
     return result;
   }
 
+  *deassignIrqfd(trigger: number, gsi: number): Step<number> {
+    const at = this.irqfds.findIndex((each) => each.trigger === trigger && each.gsi === gsi);
+    if (at >= 0) this.irqfds.splice(at, 1);
+    return yield* this.vm.deassignIrqfd(trigger, gsi);
+  }
+
   /** The guest's message, by the VMM itself. 0 or more, or a negative errno. */
   *sendMessage(message: GuestMessage): Step<number> {
     return yield* this.vm.signalMsi(message);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { run } from "../../sim/step.js";
-import { KVM_IRQFD_FLAG_RESAMPLE } from "../../uapi/kvm.js";
+import { KVM_IRQFD_FLAG_DEASSIGN, KVM_IRQFD_FLAG_RESAMPLE } from "../../uapi/kvm.js";
 import { Papr } from "./papr.fixture.js";
 
 const realMode = (): Papr => Papr.base({ realMode: true });
@@ -60,6 +60,9 @@ describe("the real-mode half (xics.md 14)", () => {
     expect([p.xirr(), p.eoi(0xff001010), half(p).notifications, run(p.m.count(resample))]).toEqual(["0xff001010", 0, 1, 1]);
     // Presented again before the line was lowered, as in virtual mode.
     expect([p.icp(), p.pq(0x1010)]).toEqual(["ff,ff,05,001010,0,1", "--"]);
+    run(p.m.irqfd(trigger, 0x1010, KVM_IRQFD_FLAG_DEASSIGN));
+    run(p.m.sim.settle());
+    expect([p.xirr(), p.eoi(0xff001010), half(p).notifications]).toEqual(["0xff001010", 0, 1]); // nobody is left to be told
   });
 
   it("lowering ends with one transaction: virtual mode goes on into the raise", () => {
