@@ -7,6 +7,9 @@ import type { PaprCall } from "./papr-call.js";
 import type { Word64 } from "./ppc-kvm.js";
 import type { DmaWindow, VfioContainer } from "./vfio.js";
 
+/** What maps for a device. */
+export type DmaMapper = Pick<VfioContainer, "mapDma" | "unmapDma">;
+
 const TWO32 = 0x1_0000_0000;
 const ACCESS = TCE_READ | TCE_WRITE;
 const NOTHING: Word64 = { hi: 0, lo: 0 };
@@ -25,7 +28,7 @@ export class TceTable {
 
   /** @param liobn the window's number */
   constructor(
-    private readonly container: VfioContainer,
+    private readonly container: DmaMapper,
     private readonly words: GuestWords,
     readonly liobn: number,
     private readonly window: DmaWindow,
