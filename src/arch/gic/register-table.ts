@@ -47,6 +47,8 @@ export function registerTable(prefix: string, rows: readonly Row[]): readonly Gi
 export class RegisterFrame {
   /** Row number by word; -1 where the frame holds nothing. */
   private readonly rowOf: Int16Array;
+  /** The access sizes there, by word: 0 where the frame holds nothing. */
+  private readonly sizesOf: Uint8Array;
 
   /** @param size bytes of the frame */
   constructor(
@@ -54,18 +56,18 @@ export class RegisterFrame {
     readonly size: number,
   ) {
     this.rowOf = new Int16Array(size >> 2).fill(-1);
+    this.sizesOf = new Uint8Array(size >> 2);
     table.forEach((register, row) => {
       const end = register.offset + register.width * register.count;
-      for (let at = register.offset; at < end; at += 4) this.rowOf[at >> 2] = row;
+      this.rowOf.fill(row, register.offset >> 2, end >> 2);
+      this.sizesOf.fill(register.sizes, register.offset >> 2, end >> 2);
     });
   }
 
   /** Row of the register that an access of `size` bytes at `offset` reaches, -1 for RAZ/WI (gic-v3.md A4.1, A4.4). */
   find(offset: number, size: number): number {
     if (offset < 0 || offset >= this.size || (offset & (size - 1)) !== 0) return -1;
-    const row = this.rowOf[offset >> 2];
-    if (row < 0) return -1;
-    return (this.table[row].sizes & size) === 0 ? -1 : row;
+    return (this.sizesOf[offset >> 2] & size) === 0 ? -1 : this.rowOf[offset >> 2];
   }
 
   /** "GICD_ISENABLER3", "GICD_IROUTER40+4", "+0x1234" where nothing is. */
