@@ -175,14 +175,11 @@ export class PciFunction {
     const bar = this.decoding(index);
     if (bar === null || offset + size > bar.size) return;
     const { msix, table } = this;
-    if (msix === null || table === null || (!this.isInTable(index, offset) && !this.isInPba(index, offset))) {
-      yield* bar.registers.write(offset, size, value);
-      return;
-    }
-    // PCI 3.0, 6.8.2: software writes whole words of the table; the pending bits are the function's.
-    if (size !== 4 || !this.isInTable(index, offset)) return;
-    table.write(offset - msix.tableOffset, value);
-    if (table.pendingCount > 0) yield* this.messages.flush();
+    if (msix !== null && table !== null && this.isInTable(index, offset)) {
+      if (size !== 4) return; // PCI 3.0, 6.8.2: software writes whole words of the table
+      table.write(offset - msix.tableOffset, value);
+      if (table.pendingCount > 0) yield* this.messages.flush();
+    } else if (!this.isInPba(index, offset)) yield* bar.registers.write(offset, size, value);
   }
 
   /** A load from the legacy ranges of VGA, of a port or of memory: all ones where nobody answers. */

@@ -68,7 +68,6 @@ export class ItsDriver {
   readonly isDirect: boolean;
   readonly is41: boolean;
   private readonly lpis = new LpiSpace();
-  private readonly devices = new Map<string, ItsDevice>();
   private readonly byLpi: (ItsDevice | null)[] = [];
   private readonly blocks: number[] = [];
   private readonly propertyTable: number;
@@ -200,8 +199,7 @@ export class ItsDriver {
 
   /** The device of an id behind an ITS, with room for `events` if it is new; -ENOMEM, -ENOSPC. */
   *deviceFor(node: ItsNode, deviceId: number, events: number): Step<ItsDevice | number> {
-    const key = `${node.number}:${deviceId}`;
-    const known = this.devices.get(key);
+    const known = node.devices.get(deviceId);
     if (known !== undefined) return known;
     const count = Math.max(MIN_EVENTS, powerOfTwo(events));
     const lpiBase = this.lpis.allocate(count);
@@ -212,7 +210,7 @@ export class ItsDriver {
       return -ENOMEM;
     }
     const device = new ItsDevice(this.sim, node, deviceId, count, lpiBase, itt);
-    this.devices.set(key, device);
+    node.devices.set(deviceId, device);
     for (let i = 0; i < count; i++) this.byLpi[lpiBase - FIRST_LPI + i] = device;
     yield* node.lock.lock();
     encodeMapd(node.words, deviceId, 31 - Math.clz32(count), itt, true);
@@ -228,7 +226,7 @@ export class ItsDriver {
     encodeMapd(node.words, device.deviceId, 31 - Math.clz32(device.events), device.itt, false);
     yield* node.send();
     yield* node.lock.unlock();
-    this.devices.delete(`${node.number}:${device.deviceId}`);
+    node.devices.delete(device.deviceId);
     this.byLpi.fill(null, device.lpiBase - FIRST_LPI, device.lpiBase - FIRST_LPI + device.events);
     this.lpis.free(device.lpiBase, device.events);
   }

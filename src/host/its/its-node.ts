@@ -6,6 +6,7 @@ import { Spinlock } from "../../sim/lock.js";
 import type { Sim } from "../../sim/sim.js";
 import type { Step } from "../../sim/step.js";
 import type { PhysicalIts } from "../gic/its/physical-its.js";
+import type { ItsDevice } from "./its-device.js";
 
 const CTLR = 0x00;
 const TYPER = 0x08;
@@ -31,6 +32,10 @@ export class ItsNode {
   hasVmovp = false;
   /** The words of the next command; `lock` is held. */
   readonly words = new Int32Array(ITS_COMMAND_WORDS);
+  /** The words of the command behind it, which waits. */
+  private readonly sync = new Int32Array(ITS_COMMAND_WORDS);
+  /** By device id. */
+  readonly devices = new Map<number, ItsDevice>();
   /** Where its vPE table lies, -1 without. */
   vpeTable = -1;
   vpeTablePages = 0;
@@ -102,31 +107,31 @@ export class ItsNode {
 
   /** Has the command in {@link words} executed; `lock` is held. It is over when this returns. */
   *send(): Step<void> {
-    yield* this.enqueue();
+    yield* this.enqueue(this.words);
     yield* this.post();
   }
 
   /** {@link send} with a SYNC for a CPU: both are queued before the ITS is told, as Linux does. */
   *sendAndSync(cpu: number): Step<void> {
-    yield* this.enqueue();
-    encodeSync(this.words, this.rdbaseOf(cpu, false));
-    yield* this.enqueue();
+    yield* this.enqueue(this.words);
+    encodeSync(this.sync, this.rdbaseOf(cpu, false));
+    yield* this.enqueue(this.sync);
     yield* this.post();
   }
 
   /** {@link send} with a VSYNC for a vPE. */
   *sendAndVsync(vpe: number): Step<void> {
-    yield* this.enqueue();
-    encodeVpe(this.words, ItsVOp.VSYNC, vpe);
-    yield* this.enqueue();
+    yield* this.enqueue(this.words);
+    encodeVpe(this.sync, ItsVOp.VSYNC, vpe);
+    yield* this.enqueue(this.sync);
     yield* this.post();
   }
 
-  private *enqueue(): Step<void> {
+  private *enqueue(words: Int32Array): Step<void> {
     const { gic } = this.its;
     yield writes(gic, "GIC");
-    gic.ram.setWords(this.queue + this.at, this.words);
-    this.at = (this.at + ITS_COMMAND_SIZE) % QUEUE_SIZE;
+    gic.ram.setWords(this.queue + this.at, words);
+    this.at = (this.at + ITS_COMMAND_SIZE) & (QUEUE_SIZE - 1);
   }
 
   /** Tells the ITS how far the queue goes. */
