@@ -3,7 +3,7 @@ import type { Step } from "../../sim/step.js";
 import { EINVAL, EPERM } from "../../uapi/errno.js";
 import { Flow, type IrqDesc, Irqs, IrqSetting, type IrqTable } from "./desc.js";
 import { chooseCpu, irqActivate, irqDeactivate, irqShutdown, irqStartup } from "./state.js";
-import type { CpuList } from "./types.js";
+import { type CpuList, firstOf } from "./types.js";
 
 // Affinity and CPU hot-plug (host-irq.md 1.9).
 
@@ -21,7 +21,7 @@ function* setByUser(desc: IrqDesc, mask: CpuList): Step<number> {
   const isFixed = desc.flow === Flow.PERCPU || desc.settings & IrqSetting.NO_BALANCING;
   if (isFixed || desc.state & Irqs.AFFINITY_MANAGED) return -EPERM;
   const online = desc.table.online();
-  if (!mask.some((cpu) => online.includes(cpu))) return -EINVAL;
+  if (firstOf(mask, online) < 0) return -EINVAL;
   return yield* setLocked(desc, mask);
 }
 
@@ -72,7 +72,7 @@ export function* migrateAllOff(table: IrqTable, cpu: number): Step<void> {
 function* migrate(desc: IrqDesc, cpu: number): Step<void> {
   if (desc.flow === Flow.PERCPU || !(desc.state & Irqs.STARTED) || desc.effectiveCpu !== cpu) return;
   const online = desc.table.online();
-  if (desc.affinity.some((other) => online.includes(other))) {
+  if (firstOf(desc.affinity, online) >= 0) {
     yield* setLocked(desc, desc.affinity);
     return;
   }

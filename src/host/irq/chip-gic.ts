@@ -7,7 +7,7 @@ import type { Sim } from "../../sim/sim.js";
 import type { Step } from "../../sim/step.js";
 import { EINVAL } from "../../uapi/errno.js";
 import type { IrqChip, IrqchipState, IrqData } from "./chip.js";
-import { type CpuList, IrqType } from "./types.js";
+import { type CpuList, firstOf, IrqType } from "./types.js";
 
 const FIRST_PPI = 16;
 const FIRST_SPI = 32;
@@ -57,8 +57,8 @@ export class GicChip implements IrqChip {
   *setAffinity(data: IrqData, mask: CpuList, online: CpuList, force: boolean): Step<number> {
     const intid = data.hwirq;
     if (intid < FIRST_SPI) return -EINVAL;
-    const target = force ? mask[0] : mask.find((cpu) => online.includes(cpu));
-    if (target === undefined || (this.gic.version === 2 && target >= GICV2_CPUS)) return -EINVAL;
+    const target = firstOf(mask, force ? mask : online);
+    if (target < 0 || (this.gic.version === 2 && target >= GICV2_CPUS)) return -EINVAL;
     yield reads(this.gic, "GIC");
     const isMoving = this.gic.version === 3 && this.gic.isEnabled(target, intid);
     if (isMoving) yield* this.gic.setEnabled(target, intid, false);

@@ -5,7 +5,7 @@ import type { Step } from "../../sim/step.js";
 import { EBUSY, EINVAL } from "../../uapi/errno.js";
 import type { IrqData } from "./chip.js";
 import { type IrqDesc, Irqs, IrqSetting } from "./desc.js";
-import type { CpuList } from "./types.js";
+import { type CpuList, firstOf } from "./types.js";
 
 // The state primitives of host-irq.md 1.3. All run under the descriptor's lock.
 
@@ -87,7 +87,7 @@ export function* irqStartup(desc: IrqDesc, resend: boolean): Step<void> {
 function canStart(desc: IrqDesc): boolean {
   if (!(desc.state & Irqs.AFFINITY_MANAGED)) return true;
   const online = desc.table.online();
-  if (desc.affinity.some((cpu) => online.includes(cpu))) return true;
+  if (firstOf(desc.affinity, online) >= 0) return true;
   desc.state |= Irqs.MANAGED_SHUTDOWN;
   return false;
 }

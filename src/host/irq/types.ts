@@ -51,6 +51,12 @@ export interface IrqThreadAction {
 /** Which physical CPUs, ascending. */
 export type CpuList = readonly number[];
 
+/** The first CPU of `mask` that `online` has too, -1 without one. */
+export function firstOf(mask: CpuList, online: CpuList): number {
+  for (let i = 0; i < mask.length; i++) for (let n = 0; n < online.length; n++) if (online[n] === mask[i]) return mask[i];
+  return -1;
+}
+
 /** The physical CPUs as the interrupt layer sees them. */
 export interface IrqCpu {
   readonly cpu: number;

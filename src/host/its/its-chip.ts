@@ -3,7 +3,7 @@ import { ItsOp } from "../../arch/gic/its-command.js";
 import type { Step } from "../../sim/step.js";
 import { EINVAL } from "../../uapi/errno.js";
 import type { IrqChip, IrqchipState, IrqData } from "../irq/chip.js";
-import type { CpuList } from "../irq/types.js";
+import { type CpuList, firstOf } from "../irq/types.js";
 import type { ItsDevice } from "./its-device.js";
 import type { ItsDriver } from "./its-driver.js";
 import { invalidateVlpi, pendEvent, setVlpi, writeVlpiByte } from "./vlpis.js";
@@ -50,8 +50,8 @@ export class ItsChip implements IrqChip {
   *setAffinity(data: IrqData, mask: CpuList, online: CpuList, force: boolean): Step<number> {
     const device = this.deviceOf(data);
     const event = device.eventOf(data.hwirq);
-    const cpu = force ? mask[0] : mask.find((each) => online.includes(each));
-    if (data.desc.isForwarded || cpu === undefined) return -EINVAL;
+    const cpu = firstOf(mask, force ? mask : online);
+    if (data.desc.isForwarded || cpu < 0) return -EINVAL;
     if (cpu === device.cpus[event]) return cpu;
     const { node } = device;
     const from = device.cpus[event];

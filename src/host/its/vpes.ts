@@ -8,7 +8,7 @@ import { type IrqChip, type IrqchipState, IrqData } from "../irq/chip.js";
 import { Flow, Irqs } from "../irq/desc.js";
 import { setTrigger } from "../irq/request.js";
 import { irqActivate, irqDeactivate } from "../irq/state.js";
-import { type CpuList, IrqType } from "../irq/types.js";
+import { type CpuList, firstOf, IrqType } from "../irq/types.js";
 import type { ItsDriver, RedistRegister } from "./its-driver.js";
 import type { ItsVm, ItsVpe } from "./its-vm.js";
 import { firstOnline, moveVpe, sendVmapp } from "./vpe-map.js";
@@ -79,8 +79,8 @@ class VpeChip implements IrqChip {
   /** VMOVP. A vPE that no ITS has mapped only remembers, where they are mapped with their first event. */
   *setAffinity(data: IrqData, mask: CpuList, online: CpuList): Step<number> {
     const { driver, vpe } = this;
-    const cpu = mask.find((each) => online.includes(each));
-    if (cpu === undefined) return -EINVAL;
+    const cpu = firstOf(mask, online);
+    if (cpu < 0) return -EINVAL;
     if ((data.desc.state & Irqs.ACTIVATED) === 0) {
       if (!driver.usesList) return -EINVAL;
       yield writes(vpe, "cpu");

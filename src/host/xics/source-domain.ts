@@ -7,7 +7,7 @@ import type { IrqChip, IrqData } from "../irq/chip.js";
 import { Flow, type IrqDesc, type IrqTable } from "../irq/desc.js";
 import { handleIrq } from "../irq/flow.js";
 import { mappedAs, takesTrigger } from "../irq/map.js";
-import { type CpuList, IrqType } from "../irq/types.js";
+import { type CpuList, firstOf, IrqType } from "../irq/types.js";
 import type { InterruptFirmware } from "./firmware.js";
 import type { PhysicalXics } from "./physical-xics.js";
 import { BASE_PRIORITY, type SourceHandler } from "./xics-cpu.js";
@@ -51,8 +51,8 @@ class SourceChip implements IrqChip {
 
   /** The first CPU of the mask that is online; the priority stays as it is. */
   *setAffinity(data: IrqData, mask: CpuList, online: CpuList, force: boolean): Step<number> {
-    const cpu = force ? mask[0] : mask.find((each) => online.includes(each));
-    if (cpu === undefined) return -EINVAL;
+    const cpu = firstOf(mask, force ? mask : online);
+    if (cpu < 0) return -EINVAL;
     yield* this.firmware.move(data.hwirq, cpu);
     return cpu;
   }
