@@ -155,10 +155,8 @@ export class ItsDriver {
 
   /** Configures a host LPI; what has to be invalidated is the caller's matter. */
   *setEnabled(lpi: number, isEnabled: boolean): Step<void> {
-    const { ram } = this.gic;
-    const at = this.propertyTable + lpi - FIRST_LPI;
     yield writes(this.gic, "GIC");
-    ram.setU8(at, isEnabled ? ram.u8(at) | ENABLED : ram.u8(at) & ~ENABLED);
+    this.gic.ram.assign(this.propertyTable + lpi - FIRST_LPI, ENABLED, isEnabled);
   }
 
   *restoreProperties(lpi: number): Step<void> {

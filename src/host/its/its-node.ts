@@ -130,7 +130,7 @@ export class ItsNode {
   private *enqueue(words: Int32Array): Step<void> {
     const { gic } = this.its;
     yield writes(gic, "GIC");
-    gic.ram.setWords(this.queue + this.at, words);
+    gic.ram.setRow(this.queue + this.at, words);
     this.at = (this.at + ITS_COMMAND_SIZE) & (QUEUE_SIZE - 1);
   }
 

@@ -67,21 +67,37 @@ export class HostRam {
     this.frame(at)[(at & OFFSET) >> 2] = value;
   }
 
-  /** As many words in a row as `into` has, a power of two, from a multiple of their length. */
-  words(address: number, into: Int32Array): void {
+  /** Eight words in a row, from a multiple of their length: a command. One by one, which takes half of what a loop would. */
+  row(address: number, into: Int32Array): void {
     const at = address - this.start;
     const frame = this.frames[at >>> FRAME_SHIFT];
+    if (frame === null) {
+      into.fill(0);
+      return;
+    }
     const first = (at & OFFSET) >> 2;
-    if (frame === null) into.fill(0);
-    else for (let i = 0; i < into.length; i++) into[i] = frame[first + i];
+    into[0] = frame[first];
+    into[1] = frame[first + 1];
+    into[2] = frame[first + 2];
+    into[3] = frame[first + 3];
+    into[4] = frame[first + 4];
+    into[5] = frame[first + 5];
+    into[6] = frame[first + 6];
+    into[7] = frame[first + 7];
   }
 
-  /** Words in a row, a power of two of them, to a multiple of their length. */
-  setWords(address: number, words: Int32Array): void {
+  setRow(address: number, words: Int32Array): void {
     const at = address - this.start;
     const frame = this.frame(at);
     const first = (at & OFFSET) >> 2;
-    for (let i = 0; i < words.length; i++) frame[first + i] = words[i];
+    frame[first] = words[0];
+    frame[first + 1] = words[1];
+    frame[first + 2] = words[2];
+    frame[first + 3] = words[3];
+    frame[first + 4] = words[4];
+    frame[first + 5] = words[5];
+    frame[first + 6] = words[6];
+    frame[first + 7] = words[7];
   }
 
   /** Fills a range of words inside the memory with a byte. */

@@ -218,7 +218,7 @@ export class PhysicalIts {
     const at = physicalAddress(this.cbaserHigh & 0xfffff, this.cbaserLow & 0xfffff000) + from;
     const { ram } = this.gic;
     this.isStalled = !ram.has(at, ITS_COMMAND_SIZE);
-    if (!this.isStalled) ram.words(at, this.command);
+    if (!this.isStalled) ram.row(at, this.command);
     return !this.isStalled;
   }
 
