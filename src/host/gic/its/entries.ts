@@ -1,3 +1,4 @@
+import { NO_DOORBELL } from "../../../arch/gic/its-command.js";
 import { physicalAddress } from "../../../arch/gic/physical-address.js";
 import type { HostRam } from "./host-ram.js";
 
@@ -69,7 +70,7 @@ export class InterruptEntry {
     this.intid = word >>> 2;
     this.isVirtual = (word & 2) !== 0;
     this.target = ram.word(address + 4);
-    this.doorbell = ram.word(address + 8);
+    this.doorbell = this.isVirtual ? ram.word(address + 8) : NO_DOORBELL;
     return true;
   }
 
