@@ -6,6 +6,8 @@ const ROUND = 16;
 /** What a unit may do before it hands over the rest: little while there are few units, so that there are soon more. */
 const SMALL: Budget = { executions: 200, steps: 6_000 };
 const LARGE: Budget = { executions: 4_000, steps: 60_000 };
+/** Executions with which a search begins that looks around first: {@link Strategy.looksAround}. */
+const AROUND = 5_000;
 
 /** How far a search is. */
 export interface Progress {
@@ -57,11 +59,21 @@ export class Coordinator<U, O extends Outcome<U>> {
   round(): { units: U[]; budget: Budget } {
     const left = this.limit - this.totals.executions - this.totals.blocked - this.totals.cut;
     if (this.found !== null || this.isDone || left <= 0) return { units: [], budget: SMALL };
-    const most = Math.min(ROUND, left);
-    const units: U[] = [];
-    for (let i = 0; i < this.queue.length && units.length < most; i++) if (this.strategy.isReady(this.queue[i])) units.push(this.queue[i]);
-    const { executions, steps } = this.queue.length < ROUND ? SMALL : LARGE;
+    const isAround = this.strategy.looksAround === true && this.limit - left < AROUND;
+    const units = this.choose(Math.min(ROUND, left), isAround);
+    const { executions, steps } = isAround || this.queue.length < ROUND ? SMALL : LARGE;
     return { units, budget: { executions: Math.min(executions, Math.max(1, Math.floor(left / units.length))), steps } };
+  }
+
+  /** Units that may be run, in their order: the first, or half of them from the end. */
+  private choose(most: number, fromBothEnds: boolean): U[] {
+    const { queue, strategy } = this;
+    const places: number[] = [];
+    for (let i = 0; i < queue.length && places.length < most; i++) {
+      const at = !fromBothEnds ? i : i % 2 === 0 ? i / 2 : queue.length - (i + 1) / 2;
+      if (strategy.isReady(queue[at])) places.push(at);
+    }
+    return places.toSorted((a, b) => a - b).map((at) => queue[at]);
   }
 
   /** Takes in the outcome of a unit of the round; in their order. False when the search is over. */

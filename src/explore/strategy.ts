@@ -48,6 +48,11 @@ export interface Strategy<U, O extends Outcome<U> = Outcome<U>> {
   guarantee?(): string;
   /** Does it end because everything within its bound has been run? */
   readonly isExhaustive: boolean;
+  /**
+   * Does it begin with orders that differ early as well as with those that differ late? Depth first the latter come first, and of a
+   * long program all that a person waits for.
+   */
+  readonly looksAround?: boolean;
   /** Units, as read from a file. */
   readonly schema: z.ZodType<U>;
   /** Where a phase begins: phase 0, and when all of that is done a wider one; null where there is none. */

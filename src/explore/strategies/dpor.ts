@@ -18,6 +18,7 @@ export class Dpor implements Strategy<DporUnit, DporOutcome> {
   readonly name = "dpor";
   readonly bound = "one order of each class that differs only in steps that commute (a check() after each step is asked along that one)";
   readonly isExhaustive = true;
+  readonly looksAround = true;
   readonly schema = dporUnit;
   private readonly shared = new Map<string, Sibling[]>();
   private merges = 0;
