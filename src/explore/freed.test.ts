@@ -19,6 +19,9 @@ import { Cell, Task } from "./small.fixture.js";
 import { ItsStage } from "./stages/its-stage.js";
 import { KvmMachine } from "./stages/kvm-machine.js";
 import { MpicStage } from "./stages/mpic-stage.js";
+import { PaprStage } from "./stages/papr-stage.js";
+import { EVENTFD, INTX, NONE, PciStage, TRIGGER } from "./stages/pci-stage.js";
+import { IrqCalls } from "./stages/vfio-calls.js";
 import { VfioStage } from "./stages/vfio-stage.js";
 import { XicsStage } from "./stages/xics-stage.js";
 
@@ -185,6 +188,17 @@ const KINDS: readonly [string, RegExp, () => Pair][] = [
     },
   ],
   [
+    "a context of INTx: a signal by whoever does not keep it on",
+    /^UseAfterFree: the freed context of INTx of 0000:06:00\.0 is used by user/,
+    () => {
+      const stage = new PciStage();
+      const { d } = stage.ready();
+      stage.setIrqs(d, INTX, EVENTFD | TRIGGER, 0, 1, stage.eventfd());
+      const { intx } = stage.vfioA.irqs;
+      return { sim: stage.sim, use: () => intx.signal(), free: new IrqCalls(stage, d).prepare({ index: INTX, flags: NONE | TRIGGER, count: 0 }) };
+    },
+  ],
+  [
     "pinned pages: a DMA",
     /^UseAfterFree: the freed pin of pages at 0x10000 is used by user/,
     () => {
@@ -243,6 +257,16 @@ const KINDS: readonly [string, RegExp, () => Pair][] = [
         },
         free: () => device.unbind(),
       };
+    },
+  ],
+  [
+    "an iommufd's page table: left by a group that has left it",
+    /^UseAfterFree: the freed page table 5 is used/,
+    () => {
+      const { sim, context } = iommufd();
+      const [ioas, group] = [context.newIoas(), new IommuGroup(sim, 1)];
+      const hwpt = run(ioas.attach(group, () => 5));
+      return typeof hwpt === "number" ? refuse() : { sim, use: () => ioas.detach(group, hwpt), free: () => ioas.detach(group, hwpt) };
     },
   ],
   [
@@ -318,6 +342,15 @@ const KINDS: readonly [string, RegExp, () => Pair][] = [
     () => {
       const { sim, xics, device } = new XicsStage({});
       return { sim, use: () => xics.input(16, true), free: () => device.release() };
+    },
+  ],
+  [
+    "a presentation controller: looked at when its device is closed",
+    /^UseAfterFree: the freed presentation controller 0 is used by user/,
+    () => {
+      const { m } = new PaprStage({});
+      const { icp } = m.cpus[0].vcpu;
+      return icp === null ? refuse() : { sim: m.sim, use: () => icp.needsResend(), free: () => m.process.close(m.device) };
     },
   ],
   [

@@ -1,5 +1,6 @@
 import { block, reads, writes } from "../../sim/access.js";
 import { Ev } from "../../sim/event.js";
+import { Lifetime } from "../../sim/lifetime.js";
 import type { Sim } from "../../sim/sim.js";
 import type { Step } from "../../sim/step.js";
 import { AtomicBitmap } from "./bitmap.js";
@@ -38,12 +39,22 @@ export class Icp {
   /** What the real-mode half of its vCPU left to virtual mode; null without one. */
   realMode: { readonly kicks: number; readonly notifications: number } | null = null;
 
+  private readonly lifetime: Lifetime;
+
   /** @param server the number by which it is addressed (u32) */
   constructor(
     private readonly sim: Sim,
     readonly vcpu: XicsVcpu,
     readonly server: number,
-  ) {}
+  ) {
+    this.lifetime = new Lifetime("presentation controller", server);
+    this.lifetime.spans(this, this.resendMap);
+  }
+
+  /** Its vCPU, or the device, goes: who has found it before uses what is freed. */
+  free(): void {
+    this.lifetime.free();
+  }
 
   /** Replaces the unit if it is still the old one; the external interrupt is asserted here, and never taken back (R8). */
   private *tryUpdate(oldWord: number, oldXisr: number, word: number, xisr: number, by: Presenter, isSelf: boolean): Step<boolean> {

@@ -268,6 +268,8 @@ export class PpcVcpu extends VcpuCore implements XicsVcpu, MpicVcpu {
     return this.isPaused;
   }
 
-  override *destroy(): Step<void> {}
+  override *destroy(): Step<void> {
+    this.icp?.free();
+  }
 }
 shared(PpcVcpu, "external");

@@ -70,7 +70,10 @@ class Detach {
     for (let i = 0; i < arch.vcpus.length; i++) {
       const vcpu = arch.vcpus[i];
       if (!releaseUnlocked) yield* vcpu.mutex.lock();
-      if (vcpu.icp !== null && arch.xics !== null) yield* arch.xics.disconnect(vcpu.icp);
+      if (vcpu.icp !== null && arch.xics !== null) {
+        yield* arch.xics.disconnect(vcpu.icp);
+        vcpu.icp.free();
+      }
       if (vcpu.irqType === "xics") vcpu.irqType = "default";
       vcpu.icp = null;
       vcpu.realMode = null;

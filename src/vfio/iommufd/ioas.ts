@@ -14,10 +14,16 @@ import { allocateIova, isAllowed } from "./ioas-alloc.js";
 const PAGE = 4096n;
 
 /** A page table that an address space gave to groups of one IOMMU; an object of its own, so that users can name it. */
-export interface Hwpt {
-  readonly id: number;
-  readonly domain: IommuDomain;
-  readonly groups: IommuGroup[];
+export class Hwpt {
+  readonly groups: IommuGroup[] = [];
+  readonly lifetime: Lifetime;
+
+  constructor(
+    readonly id: number,
+    readonly domain: IommuDomain,
+  ) {
+    this.lifetime = new Lifetime("page table", id);
+  }
 }
 
 /** What a map asks for; `iova` null lets the kernel choose, and comes back filled. */
@@ -218,7 +224,7 @@ export class Ioas {
   private *enter(group: IommuGroup, newId: () => number): Step<Hwpt | number> {
     let hwpt = this.hwpts.find(({ domain }) => domain.iommu === group.iommu && domain.enforcesCoherency === group.enforcesCoherency);
     if (hwpt === undefined) {
-      hwpt = { id: newId(), domain: group.newDomain(this.hasLargePages), groups: [] };
+      hwpt = new Hwpt(newId(), group.newDomain(this.hasLargePages));
       const areas = this.areas.all();
       for (let i = 0; i < areas.length; i++) {
         const result = yield* this.enterIn(areas[i], [hwpt]);
@@ -228,6 +234,7 @@ export class Ioas {
       }
       this.hwpts.push(hwpt);
     }
+    hwpt.lifetime.touch();
     hwpt.groups.push(group);
     yield* group.attach(hwpt.domain);
     return hwpt;
@@ -236,6 +243,7 @@ export class Ioas {
   /** The group's DMA is blocked. True: the page table served nobody else, and is gone. */
   *detach(group: IommuGroup, hwpt: Hwpt): Step<boolean> {
     yield* this.lock.lock();
+    hwpt.lifetime.touch();
     hwpt.groups.splice(hwpt.groups.indexOf(group), 1);
     if ((yield* group.current()) === hwpt.domain) yield* group.attach(null);
     const isLast = hwpt.groups.length === 0;
@@ -243,6 +251,7 @@ export class Ioas {
       const areas = this.areas.all();
       for (let i = 0; i < areas.length; i++) yield* this.leaveFrom(areas[i], [hwpt]);
       this.hwpts.splice(this.hwpts.indexOf(hwpt), 1);
+      hwpt.lifetime.free();
     }
     yield* this.lock.unlock();
     return isLast;

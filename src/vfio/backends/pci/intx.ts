@@ -7,6 +7,7 @@ import type { Process } from "../../../host/process.js";
 import { guarded, reads, shared, writes } from "../../../sim/access.js";
 import { Ev } from "../../../sim/event.js";
 import type { Hazards } from "../../../sim/hazards.js";
+import { Lifetime } from "../../../sim/lifetime.js";
 import { type Mutex, Spinlock } from "../../../sim/lock.js";
 import type { Step } from "../../../sim/step.js";
 import { EINVAL, ENODEV, ENOTTY } from "../../../uapi/errno.js";
@@ -37,6 +38,8 @@ export class Intx implements IrqAction {
   /** The host's line is requested. */
   private hasLine = false;
   private trigger: EventfdContext | null = null;
+  /** What the kernel allocates while INTx is on: the handler and the unmask worker are given it, everybody else finds it by the mode. */
+  private context = new Lifetime("context of INTx");
   private readonly unmaskSlot: UnmaskSlot;
 
   constructor(
@@ -55,6 +58,7 @@ export class Intx implements IrqAction {
   // --- in interrupt context (8.3) ---
 
   *handler(): Step<number> {
+    this.context.touch();
     yield* this.irqlock.lock();
     const isMine = yield* this.claim();
     yield* this.irqlock.unlock();
@@ -76,6 +80,7 @@ export class Intx implements IrqAction {
   *signal(): Step<void> {
     if ((yield* this.mode.get()) !== VFIO_PCI_INTX_IRQ_INDEX || (yield* this.mode.isVirqDisabled())) return;
     yield reads(this, "trigger");
+    this.context.touch();
     const { trigger } = this;
     if (trigger === null) {
       if (this.hazards.signalNoTrigger) throw new NullPointer(`INTx of ${this.pci.name} signals an eventfd that is not there`);
@@ -95,6 +100,7 @@ export class Intx implements IrqAction {
     if ((yield* this.mode.get()) !== VFIO_PCI_INTX_IRQ_INDEX) {
       if (this.hasPci23) yield* this.pci.setIntx(false);
     } else if (!this.masked) {
+      this.context.touch();
       if (this.hasPci23) yield* this.pci.setIntx(false);
       else yield* this.host.disableIrqNosync(this.pci.irq);
       this.masked = true;
@@ -206,6 +212,7 @@ export class Intx implements IrqAction {
     const { irq } = this.pci;
     if (irq === 0 || irq === IRQ_NOTCONNECTED) return -ENODEV;
     const isMasked = yield* this.mode.isVirqDisabled();
+    this.context = new Lifetime("context of INTx of", this.pci.name);
     yield* this.irqlock.lock();
     this.masked = isMasked;
     yield* this.irqlock.unlock();
@@ -219,6 +226,7 @@ export class Intx implements IrqAction {
     if (result === 0) return 0;
     yield* this.mode.set(NO_IRQS);
     yield* this.forgetTrigger();
+    this.context.free();
     return result;
   }
 
@@ -263,6 +271,7 @@ export class Intx implements IrqAction {
     yield writes(this, "trigger");
     const { trigger } = this;
     this.trigger = null;
+    this.context.free();
     if (trigger !== null) yield* trigger.put();
   }
 
