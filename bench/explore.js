@@ -50,7 +50,7 @@ function reduction(note) {
 }
 
 /** Long enough that a thread's start and the warming up of its code, a second, are a small part. */
-const LONG = 240_000;
+const LONG = 400_000;
 
 async function parallel(note) {
   const options = { strategy: "dfs", executions: LONG };

@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -32,20 +32,27 @@ function explored(args) {
   return { status, report: JSON.parse(stdout) };
 }
 
-it.each([1, 2])("Ctrl-C says what was explored so far and how to go on, and the search goes on without repeating: %i threads", async (workers) => {
-  const threads = ["--workers", String(workers)];
-  const { status, out, err } = await interrupted(["assign-against-signal-and-close", "--strategy", "dfs", "--limit", "1000000000", ...threads], [1500]);
-  expect([status, err]).toEqual([130, "stopping after what is under way; Ctrl-C again ends at once\n"]);
-  expect(out).toMatch(/^Stopped\. No violation in [\d,]+ executions: .*\nvirq explore --resume virq-explore\.json goes on without repeating any\.$/m);
-  const first = Number(/No violation in ([\d,]+)/.exec(out)?.[1].replaceAll(",", ""));
-  expect(first).toBeGreaterThan(0);
-  expect(existsSync(join(folder, "virq-explore.json"))).toBe(true);
-  const { status: after, report } = explored(["--resume", "virq-explore.json", "--limit", String(first + 50), "--save", "more.json", ...threads]);
-  expect([after, report.verdict, report.resume]).toEqual([0, "none", "more.json"]);
-  expect(report.executions + report.blocked).toBeGreaterThanOrEqual(first);
-  expect(report.executions + report.blocked).toBeLessThanOrEqual(first + 50);
-  expect(JSON.parse(readFileSync(join(folder, "more.json"), "utf8")).subject).toBe("assign-against-signal-and-close");
-}, 240_000);
+const STRATEGIES = [["dfs"], ["preemption", "--preemptions", "9"], ["dpor"], ["pct"], ["random"]];
+
+it.each([...STRATEGIES.map((strategy) => [2, ...strategy]), [1, "dfs"]])(
+  "Ctrl-C says what was explored so far and how to go on, and the search goes on without repeating: %i threads, %s",
+  async (workers, ...strategy) => {
+    rmSync(join(folder, "virq-explore.json"), { force: true });
+    const subject = "assign-against-signal-and-close";
+    const { status, out, err } = await interrupted([subject, "--limit", "1000000000", "--workers", String(workers), "--strategy", ...strategy], [1500]);
+    expect([status, err]).toEqual([130, "stopping after what is under way; Ctrl-C again ends at once\n"]);
+    expect(out).toMatch(/^Stopped\. No violation in [\d,]+ executions[^]*\nvirq explore --resume virq-explore\.json goes on without repeating any\.$/m);
+    const { totals } = JSON.parse(readFileSync(join(folder, "virq-explore.json"), "utf8")).open;
+    const first = totals.executions + totals.blocked + totals.cut;
+    expect([totals.executions, first > 0]).toEqual([Number(/No violation in ([\d,]+)/.exec(out)[1].replaceAll(",", "")), true]);
+    const { status: after, report } = explored(["--resume", "virq-explore.json", "--limit", String(first + 50), "--save", "more.json", "--workers", String(3 - workers)]);
+    expect([after, report.verdict, report.resume]).toEqual([0, "none", "more.json"]);
+    expect(report.executions + report.blocked).toBeGreaterThan(first);
+    expect(report.executions + report.blocked).toBeLessThanOrEqual(first + 50);
+    expect(JSON.parse(readFileSync(join(folder, "more.json"), "utf8")).subject).toBe(subject);
+  },
+  240_000,
+);
 
 it("a second Ctrl-C ends what the first cannot: a program of one's own that goes round without an access", async () => {
   const module = join(folder, "round.mjs");
