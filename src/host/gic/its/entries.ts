@@ -12,6 +12,8 @@ export const VPE_ENTRY_40 = 8;
 export const VPE_ENTRY_41 = 32;
 
 const VALID = 1;
+/** Of a vPE of 4.1: byte offset of the word that says that its doorbell is to ring. */
+const ASKED = 20;
 
 /** 2^bits, 2^31 at most. */
 const idsOf = (bits: number): number => (bits > 30 ? 2 ** 31 : 1 << bits);
@@ -85,7 +87,10 @@ export class InterruptEntry {
   }
 }
 
-/** A vPE: word 0 VPT [31:16], redistributor [15:6], ID bits less one [5:1], valid 0; word 1 VPT [51:32]. 4.1: then VCONF, doorbell. */
+/**
+ * A vPE: word 0 VPT [31:16], redistributor [15:6], ID bits less one [5:1], valid 0; word 1 VPT [51:32]. 4.1: then VCONF,
+ * doorbell, and whether that was asked for and has not rung since.
+ */
 export class VpeRecord {
   redistributor = 0;
   vpt = 0;
@@ -130,5 +135,17 @@ export class VpeRecord {
 
   static clear(ram: HostRam, address: number): void {
     ram.setWord(address, 0);
+  }
+
+  /** 4.1: the vPE leaves and asks for its doorbell, or is back and does not. That is its own, whoever is resident meanwhile. */
+  static ask(ram: HostRam, address: number, isAsked: boolean): void {
+    ram.setWord(address + ASKED, isAsked ? 1 : 0);
+  }
+
+  /** 4.1: takes the one ring that was asked for. */
+  static takeRing(ram: HostRam, address: number): boolean {
+    if (ram.word(address + ASKED) === 0) return false;
+    VpeRecord.ask(ram, address, false);
+    return true;
   }
 }

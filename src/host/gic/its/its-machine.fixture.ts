@@ -114,11 +114,12 @@ export class ItsMachine {
     this.command([0x22, 0, 1, vpe, cpu << 16], i);
   }
 
-  /** SCHEDULE of KVM (gic-v4.md C5.1). */
-  schedule(cpu: number, vpe: number): void {
+  /** SCHEDULE of KVM (gic-v4.md C5.1); `groups` that the guest has on, bit 0 for group 0: 4.1. */
+  schedule(cpu: number, vpe: number, groups = 3): void {
     if (this.hw === "v4.1") {
       this.gicr(cpu, VLPI_BASE + 0x70, lo(VPES), VALID | (2 << 21));
-      this.gicr(cpu, VLPI_BASE + 0x78, vpe, VALID | (3 << 26));
+      const enables = ((groups & 1) === 0 ? 0 : 1 << 27) | ((groups & 2) === 0 ? 0 : 1 << 26);
+      this.gicr(cpu, VLPI_BASE + 0x78, vpe, VALID | enables);
     } else {
       this.gicr(cpu, VLPI_BASE + 0x70, lo(VPROP) | 15, 0);
       this.gicr(cpu, VLPI_BASE + 0x78, lo(VPT + vpe * 0x10000), VALID | (1 << 29));

@@ -37,6 +37,8 @@ export class LpiSet {
   private configuration = 0;
   private end = 0;
   private hasSgis = false;
+  /** Bit 0: group 0 is on, bit 1: group 1. What is pending in one that is off hides nothing of the other. */
+  private groups = 3;
   private bits = new Int32Array(0);
   private readonly summary = new Int32Array(SUMMARY_WORDS);
   /** Words of `bits` that are not 0. */
@@ -44,13 +46,14 @@ export class LpiSet {
 
   constructor(private readonly ram: HostRam) {}
 
-  /** Reads the pending table. LPIs end at 2^idBits; `hasSgis`: INTIDs 0 to 15 are the vPE's SGIs. */
-  open(table: number, configuration: number, idBits: number, hasSgis = false): void {
+  /** Reads the pending table. LPIs end at 2^idBits; `hasSgis`: INTIDs 0 to 15 are the vPE's SGIs, `groups` those that are on. */
+  open(table: number, configuration: number, idBits: number, groups = 3, hasSgis = false): void {
     if (this.bits.length === 0) this.bits = new Int32Array(WORDS);
     this.table = table;
     this.configuration = configuration;
     this.end = 2 ** Math.min(idBits, 16);
     this.hasSgis = hasSgis;
+    this.groups = groups;
     this.forget();
     const { ram } = this;
     const words = ram.has(table, this.end / 8) ? this.end / 32 : 0;
@@ -135,9 +138,11 @@ export class LpiSet {
     if (byte < 0 || (byte & ENABLED) === 0) return;
     const priority = byte & PRIORITY;
     if (priority > this.priority || (priority === this.priority && intid > this.intid)) return;
+    const group = intid < FIRST_LPI && (byte & 2) === 0 ? 0 : 1;
+    if (((this.groups >>> group) & 1) === 0) return;
     this.intid = intid;
     this.priority = priority;
-    this.group = intid < FIRST_LPI && (byte & 2) === 0 ? 0 : 1;
+    this.group = group;
   }
 
   private store(word: number, before: number, bits: number): void {

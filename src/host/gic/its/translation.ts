@@ -156,7 +156,7 @@ export class Translation {
       return;
     }
     changePendingBit(this.ram, vpe.vpt, intid, isPending);
-    if (isPending) this.ring(vpeid, vpe, intid, doorbell);
+    if (isPending) this.ring(vpe, intid, doorbell);
   }
 
   /** An SGI of the vPE that is loaded (4.1): pending in its table, signalled where it is resident. */
@@ -166,20 +166,20 @@ export class Translation {
     if (frame.hosts(vpeid, vpe.vpt)) frame.change(sgi, true);
     else {
       changePendingBit(ram, vpe.vpt, sgi, true);
-      this.ringDefault(vpeid, ram.u8(sgiConfigAddress(vpe.vpt, sgi)));
+      this.ringDefault(ram.u8(sgiConfigAddress(vpe.vpt, sgi)));
     }
   }
 
   /** 4.0: on every event, enabled or not. 4.1: the default doorbell, once after each residency, for what is enabled. */
-  private ring(vpeid: number, vpe: VpeRecord, intid: number, doorbell: number): void {
+  private ring(vpe: VpeRecord, intid: number, doorbell: number): void {
     const { gic, ram } = this;
-    if (gic.is41) this.ringDefault(vpeid, ram.u8(vpe.configuration + intid - FIRST_LPI));
+    if (gic.is41) this.ringDefault(ram.u8(vpe.configuration + intid - FIRST_LPI));
     else if (isLpi(doorbell)) gic.lpis(vpe.redistributor).change(doorbell, true);
   }
 
-  private ringDefault(vpeid: number, configuration: number): void {
-    const { gic, vpe } = this;
+  private ringDefault(configuration: number): void {
+    const { gic, ram, vpe } = this;
     if (!isLpi(vpe.doorbell) || (configuration & 1) === 0) return;
-    if (gic.vlpis(vpe.redistributor).takeDoorbell(vpeid)) gic.lpis(vpe.redistributor).change(vpe.doorbell, true);
+    if (VpeRecord.takeRing(ram, this.vpeAt)) gic.lpis(vpe.redistributor).change(vpe.doorbell, true);
   }
 }

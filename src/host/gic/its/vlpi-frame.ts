@@ -12,8 +12,9 @@ import {
   VPEND_VGRP1EN,
   vpendAddress,
 } from "../../../arch/gic/gicr-vlpi.js";
+import { VpeRecord } from "./entries.js";
 import type { HostRam } from "./host-ram.js";
-import { LpiSet, NO_PRIORITY } from "./lpi-set.js";
+import { LpiSet } from "./lpi-set.js";
 import { VpeLookup } from "./vpe-lookup.js";
 
 /** Fields of GICR_VPENDBASER that keep what is written; Dirty is read only. */
@@ -76,8 +77,6 @@ export class VlpiFrame {
   private readonly set: LpiSet;
   /** Null: GICv4.0. */
   private readonly vpes: VpeLookup | null;
-  /** 4.1: the default doorbell was asked for and has not rung since. */
-  private isArmed = false;
   /** Told when Dirty is set, for {@link settle} to come later; null: what Valid asks for is done with its write. */
   private onDirty: (() => void) | null = null;
   private isDirty = false;
@@ -109,19 +108,15 @@ export class VlpiFrame {
 
   /** The best vLPI that the CPU may be signalled, -1. */
   get intid(): number {
-    return this.isGroupEnabled ? this.set.intid : -1;
+    return this.set.intid;
   }
 
   get priority(): number {
-    return this.isGroupEnabled ? this.set.priority : NO_PRIORITY;
+    return this.set.priority;
   }
 
   get group(): 0 | 1 {
     return this.set.group;
-  }
-
-  private get isGroupEnabled(): boolean {
-    return this.vpes === null || (this.vpendbaserHigh & (this.set.group === 1 ? VPEND_VGRP1EN : VPEND_VGRP0EN)) !== 0;
   }
 
   read(row: number, isHighHalf: boolean): number {
@@ -170,7 +165,12 @@ export class VlpiFrame {
     this.vpendbaserHigh = high;
     this.resident = !willBeValid ? -1 : this.vpes === null ? vpendAddress(low, high) : low;
     if (willBeValid || wasValid) this.parse();
-    this.isArmed = wasValid && this.vpes !== null && (hi & VPEND_DOORBELL) !== 0;
+    if (willBeValid || wasValid) this.askDoorbell(low, wasValid && (hi & VPEND_DOORBELL) !== 0);
+  }
+
+  /** 4.1. */
+  private askDoorbell(vpeid: number, isAsked: boolean): void {
+    if (this.vpes?.find(this.vpropbaserLow, this.vpropbaserHigh, vpeid)) VpeRecord.ask(this.ram, this.vpes.at, isAsked);
   }
 
   private countMisuse(): void {
@@ -214,7 +214,9 @@ export class VlpiFrame {
       return;
     }
     const vpe = this.vpes.find(this.vpropbaserLow, this.vpropbaserHigh, this.vpendbaserLow & VPEID_41);
-    if (vpe !== null) this.set.open(vpe.vpt, vpe.configuration, vpe.idBits, true);
+    const high = this.vpendbaserHigh;
+    const groups = ((high & VPEND_VGRP0EN) === 0 ? 0 : 1) | ((high & VPEND_VGRP1EN) === 0 ? 0 : 2);
+    if (vpe !== null) this.set.open(vpe.vpt, vpe.configuration, vpe.idBits, groups, true);
   }
 
   /** A vLPI of the resident vPE came, or was taken back: did that change anything? Beyond its tables it is dropped. */
@@ -230,13 +232,6 @@ export class VlpiFrame {
     if (this.isDirty) this.settle();
     this.set.choose();
     this.changes?.add(this.cpu);
-  }
-
-  /** 4.1: takes the one ring of the default doorbell of a vPE that left with one armed. */
-  takeDoorbell(vpeid: number): boolean {
-    if (!this.isArmed || (this.vpendbaserLow & VPEID_41) !== vpeid) return false;
-    this.isArmed = false;
-    return true;
   }
 
   /** GICR_VSGIR: the pending SGIs of a vPE. */

@@ -172,6 +172,35 @@ describe("doorbells", () => {
   });
 });
 
+describe("GICv4.1, what is each vPE's own", () => {
+  it("a vPE that left with its doorbell asked for has it rung, whoever has been on its redistributor since, and where it has moved to", () => {
+    const machine = mapped("v4.1");
+    machine.vmovp(4, 0);
+    machine.schedule(0, 3);
+    machine.deschedule(0, 3, true);
+    machine.schedule(0, 4);
+    machine.deschedule(0, 4);
+    machine.int(2, 7);
+    expect(machine.iar(0)).toBe(9003);
+    run(machine.gic.endOfInterrupt(0, 9003));
+    machine.schedule(0, 3);
+    expect(machine.virtualIar(0)).toBe(8200);
+    machine.deschedule(0, 3, true);
+    machine.vmovp(3, 1);
+    machine.int(2, 7);
+    expect([machine.iar(0), machine.iar(1)]).toEqual([NOTHING, 9003]);
+  });
+
+  it("an SGI of a group that is off hides no vLPI of the other", () => {
+    const machine = mapped("v4.1");
+    machine.command([0x00200123, 5, 0, 3]);
+    machine.schedule(0, 3, 2);
+    run(machine.its[0].write(0x20020, 8, 5, 3));
+    machine.int(2, 7);
+    expect(machine.virtualIar(0)).toBe(8200);
+  });
+});
+
 describe("several ITSs", () => {
   it("with GITS_TYPER.VMOVP one VMOVP moves the vPE on all of them, without it on the one that it was sent to", () => {
     for (const [typerHigh, expected] of [[0x3f, 1], [0x1f, 0]] as const) {

@@ -9,6 +9,8 @@ const INDIRECT = 1 << 23;
 
 /** GICv4.1: the vPE table as GICR_VPROPBASER names it to a redistributor (gic-v4.md C1.2). */
 export class VpeLookup {
+  /** Where the one that was found lies. */
+  at = 0;
   private readonly table: ItsTable;
   private readonly record = new VpeRecord();
 
@@ -21,7 +23,7 @@ export class VpeLookup {
     if ((vpropbaserHigh & VALID) === 0) return null;
     const base = physicalAddress(vpropbaserHigh & 0xfffff, vpropbaserLow & 0xfffff000);
     this.table.place(base, PAGE_SIZES[(vpropbaserHigh >>> 21) & 3], (vpropbaserLow & 0x7f) + 1, (vpropbaserHigh & INDIRECT) !== 0);
-    const at = vpeid < this.table.entries ? this.table.find(vpeid) : -1;
-    return at >= 0 && this.record.load(this.ram, at, true) ? this.record : null;
+    this.at = vpeid < this.table.entries ? this.table.find(vpeid) : -1;
+    return this.at >= 0 && this.record.load(this.ram, this.at, true) ? this.record : null;
   }
 }
