@@ -7,7 +7,7 @@ import { Ev } from "../../sim/event.js";
 import { Spinlock } from "../../sim/lock.js";
 import type { Sim } from "../../sim/sim.js";
 import type { Step } from "../../sim/step.js";
-import { ENOMEM } from "../../uapi/errno.js";
+import { EINVAL, ENOMEM } from "../../uapi/errno.js";
 import type { GicV3 } from "../gic/gicv3.js";
 import type { GicHost } from "../gic/gic-host.js";
 import { ITT_ENTRY } from "../gic/its/entries.js";
@@ -16,7 +16,7 @@ import { ItsDevice } from "./its-device.js";
 import { ItsNode } from "./its-node.js";
 import { traceCommands } from "./its-trace.js";
 import { IdSpace, LpiSpace, powerOfTwo } from "./lpi-space.js";
-import type { VpeProxy } from "./vpe-proxy.js";
+import { VpeProxy } from "./vpe-proxy.js";
 
 const FIRST_LPI = 8192;
 const PROPBASER = GICR_V3.table[Gicr.PROPBASER].offset;
@@ -62,8 +62,10 @@ export class ItsDriver {
   /** Orders VMOVPs over all ITSs (hazard R17). */
   readonly vmovpLock: Spinlock;
   vmovpSequence = 0;
-  /** GICv4.0 without direct LPIs: what reaches doorbells. Made with the first vPE. */
+  /** GICv4.0 without direct LPIs: what reaches doorbells. */
   proxy: VpeProxy | null = null;
+  /** The redistributors' virtual LPIs are of use. */
+  private hasVlpis = true;
   /** GICR_SETLPIR, CLRLPIR and INVLPIR exist. */
   readonly isDirect: boolean;
   readonly is41: boolean;
@@ -103,7 +105,16 @@ export class ItsDriver {
       driver.nodes.push(node);
     }
     if (driver.is41) yield* driver.shareVpeTable();
+    else if (driver.hasV4 && !driver.isDirect) yield* driver.makeProxy();
     return driver;
+  }
+
+  /** Without one nobody could mask or ring a doorbell: such a host is a GICv3 to its hypervisor. */
+  private *makeProxy(): Step<void> {
+    const proxy = yield* VpeProxy.create(this);
+    this.hasVlpis = proxy !== null;
+    this.proxy = proxy;
+    if (proxy === null) this.host.irqs.warn(0, "ITS: Can't allocate GICv4 proxy device, disabling GICv4 support");
   }
 
   /** 4.1: redistributors look vPEs up in the table of the ITSs. */
@@ -121,7 +132,7 @@ export class ItsDriver {
 
   /** Has any? Events behind another one stay the host's. */
   get hasV4(): boolean {
-    return this.nodes.some((node) => node.isV4);
+    return this.hasVlpis && this.nodes.some((node) => node.isV4);
   }
 
   // --- memory ---
@@ -195,26 +206,36 @@ export class ItsDriver {
 
   // --- devices ---
 
-  /** The device of an id behind an ITS, with room for `events` if it is new; -ENOMEM, -ENOSPC. */
+  /** The device of an id behind an ITS, with room for `events` if it is new; -ENOMEM, -ENOSPC; -EINVAL: it is the doorbells'. */
   *deviceFor(node: ItsNode, deviceId: number, events: number): Step<ItsDevice | number> {
     const known = node.devices.get(deviceId);
     if (known !== undefined) return known;
+    if (this.proxy !== null && this.proxy.isDevice(node, deviceId)) {
+      this.host.irqs.warn(0, `DevId ${deviceId.toString(16)} clashes with GICv4 VPE proxy device`);
+      return -EINVAL;
+    }
     const count = Math.max(MIN_EVENTS, powerOfTwo(events));
     const lpiBase = this.lpis.allocate(count);
     if (lpiBase < 0) return lpiBase;
-    const itt = this.gic.ram.take(count * ITT_ENTRY, ITT_ALIGN);
-    if (itt < 0) {
+    const device = yield* this.makeDevice(node, deviceId, count, lpiBase);
+    if (device === null) {
       this.lpis.free(lpiBase, count);
       return -ENOMEM;
     }
-    const device = new ItsDevice(this.sim, node, deviceId, count, lpiBase, itt);
     node.devices.set(deviceId, device);
     for (let i = 0; i < count; i++) this.byLpi[lpiBase - FIRST_LPI + i] = device;
+    return device;
+  }
+
+  /** A device with its ITT, mapped; null: no memory. `lpiBase` -1: its events are no LPIs of its own. */
+  *makeDevice(node: ItsNode, deviceId: number, events: number, lpiBase: number): Step<ItsDevice | null> {
+    const itt = this.gic.ram.take(events * ITT_ENTRY, ITT_ALIGN);
+    if (itt < 0 || deviceId >= node.deviceIds) return null;
     yield* node.lock.lock();
-    encodeMapd(node.words, deviceId, 31 - Math.clz32(count), itt, true);
+    encodeMapd(node.words, deviceId, 31 - Math.clz32(events), itt, true);
     yield* node.send();
     yield* node.lock.unlock();
-    return device;
+    return new ItsDevice(this.sim, node, deviceId, events, lpiBase, itt);
   }
 
   /** Its last event is free: MAPD V=0. Its memory is not used again. */

@@ -36,6 +36,10 @@ export class ItsNode {
   private readonly sync = new Int32Array(ITS_COMMAND_WORDS);
   /** By device id. */
   readonly devices = new Map<number, ItsDevice>();
+  /** GITS_TYPER.Devbits. */
+  deviceBits = 0;
+  /** Its device table has room for ids below. */
+  deviceIds = 0;
   /** Where its vPE table lies, -1 without. */
   vpeTable = -1;
   vpeTablePages = 0;
@@ -67,7 +71,7 @@ export class ItsNode {
     this.isV4 = (typer & TYPER_VLPIS) !== 0;
     this.hasVmovp = (its.high & TYPER_VMOVP_HIGH) !== 0;
     this.usesAddresses = (typer & TYPER_PTA) !== 0;
-    const deviceBits = ((typer >>> 13) & 0x1f) + 1;
+    this.deviceBits = ((typer >>> 13) & 0x1f) + 1;
     const { ram } = its.gic;
     this.queue = ram.take(QUEUE_SIZE, PAGE);
     if (this.queue < 0) return false;
@@ -76,8 +80,10 @@ export class ItsNode {
       yield* its.read(BASER + 8 * n, 8);
       const type = (its.high >>> 24) & 7;
       if (type === 0) continue;
-      const bits = type === BASER_TYPE_DEVICE ? deviceBits : TABLE_BITS;
-      const pages = tablePages(((its.high >>> 16) & 0x1f) + 1, bits);
+      const bits = type === BASER_TYPE_DEVICE ? this.deviceBits : TABLE_BITS;
+      const entrySize = ((its.high >>> 16) & 0x1f) + 1;
+      const pages = tablePages(entrySize, bits);
+      if (type === BASER_TYPE_DEVICE) this.deviceIds = Math.min(2 ** bits, (pages * PAGE) / entrySize);
       const isShared = type === BASER_TYPE_VPE && vpeTable >= 0;
       const table = isShared ? vpeTable : ram.take(pages * PAGE, PAGE);
       if (table < 0) return false;

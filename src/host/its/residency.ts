@@ -64,10 +64,11 @@ function* clearValid(driver: ItsDriver, vpe: ItsVpe, high: number): Step<boolean
   const { armAfterDeschedule, descheduleWhileDirty, readWhileDirty, trustStuckFrame } = sim.hazards;
   const low = is41 ? vpe.id : vpe.vpt | RAWAWB;
   // While it is Dirty the register is the redistributor's alone (Linux af27e41612ec).
-  if (!descheduleWhileDirty) yield* settle(driver, cpu);
-  yield* driver.store(cpu, VPENDBASER, low, armAfterDeschedule ? high & ~VPEND_DOORBELL : high);
+  const before = descheduleWhileDirty ? 0 : yield* settle(driver, cpu);
+  const kept = is41 ? before & (VPEND_VGRP0EN | VPEND_VGRP1EN) : 0; // Valid goes, the doorbell is for the guest's groups
+  yield* driver.store(cpu, VPENDBASER, low, kept | (armAfterDeschedule ? high & ~VPEND_DOORBELL : high));
   const found = readWhileDirty ? yield* gic.readGicr(cpu, VPENDBASER.offset + 4, 4) : yield* settle(driver, cpu);
-  if (armAfterDeschedule) yield* driver.store(cpu, VPENDBASER, low, high);
+  if (armAfterDeschedule) yield* driver.store(cpu, VPENDBASER, low, kept | high);
   vpe.idai = (found & VPEND_IDAI) !== 0;
   if ((found & VPEND_DIRTY) === 0 || readWhileDirty) return (found & VPEND_PENDING_LAST) !== 0;
   driver.host.irqs.warn(vpe.irq, `ITS virtual pending table not cleaning (vPE ${vpe.id})`);

@@ -83,7 +83,7 @@ export function* moveVpe(driver: ItsDriver, vpe: ItsVpe, cpu: number): Step<void
     yield writes(vpe, "cpu");
     vpe.cpu = cpu;
     driver.sim.emit(Ev.vpe_move, vpe.id, cpu);
-    // Sent by 4.1 too, where redistributors that share the vPE table (CommonLPIAff) would find it without (gic-v4.md C1.7).
+    // By 4.1 too, where redistributors that share the vPE table would find it without: the doorbell has to move (Linux af9acbfc2c4b).
     yield* sendVmovps(driver, vpe, cpu);
   }
   yield* vpe.lock.unlock();

@@ -6,14 +6,14 @@ import { Spinlock } from "../../sim/lock.js";
 import type { Step } from "../../sim/step.js";
 import type { ItsDevice } from "./its-device.js";
 import type { ItsDriver } from "./its-driver.js";
+import type { ItsNode } from "./its-node.js";
 import type { ItsVpe } from "./its-vm.js";
-
-/** The highest device id: no device has it. */
-const PROXY_DEVICE = 0xffff;
+import { powerOfTwo } from "./lpi-space.js";
 
 /**
  * GICv4.0 without DirectLPI: doorbells are invalidated, pended and cleared through events of a device that does not exist,
- * one event for each vPE, given to another when all are in use (gic-v4.md C1.8).
+ * one event for each vPE, given to another when all are in use (gic-v4.md C1.8). Its id is the highest that GITS_TYPER.Devbits
+ * of the first ITS allows: a device that has it there gets no messages.
  */
 export class VpeProxy {
   readonly lock: Spinlock;
@@ -28,10 +28,15 @@ export class VpeProxy {
     this.owners = new Array<ItsVpe | null>(device.events).fill(null);
   }
 
-  /** A negative errno where no device can be made. */
-  static *create(driver: ItsDriver): Step<VpeProxy | number> {
-    const device = yield* driver.deviceFor(driver.nodes[0], PROXY_DEVICE, driver.gic.cpus);
-    return typeof device === "number" ? device : new VpeProxy(driver, device);
+  /** Null where no device can be made: its table does not reach so far, or there is no memory. */
+  static *create(driver: ItsDriver): Step<VpeProxy | null> {
+    const [node] = driver.nodes;
+    const device = yield* driver.makeDevice(node, 2 ** node.deviceBits - 1, Math.max(2, powerOfTwo(driver.gic.cpus)), -1);
+    return device === null ? null : new VpeProxy(driver, device);
+  }
+
+  isDevice(node: ItsNode, deviceId: number): boolean {
+    return this.device.node === node && this.device.deviceId === deviceId;
   }
 
   /** One of INV, INT, CLEAR on a vPE's doorbell. */

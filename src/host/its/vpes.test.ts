@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { isAlloc, isPendingZero, itsListOf, ItsVOp, isValid, opcodeOf, sequenceOf, vpeidOf } from "../../arch/gic/its-command.js";
+import { eventIdOf, isAlloc, isPendingZero, itsListOf, ItsVOp, isValid, opcodeOf, sequenceOf, vpeidOf } from "../../arch/gic/its-command.js";
 import { Sim } from "../../sim/sim.js";
 import { run, type Step } from "../../sim/step.js";
 import { EINVAL } from "../../uapi/errno.js";
@@ -80,7 +80,7 @@ describe("vPEs on the ITSs", () => {
   it("a vPE that is mapped begins with nothing in a cache: VINVALL follows (C1.5)", () => {
     const machine = new Machine({ hw: "v4.0" });
     const one = ["0: VMAPP alloc 0 zero 0", "0: VSYNC", "0: VINVALL", "0: VSYNC"];
-    expect(machine.all.filter((line) => line !== "0: MAPD")).toEqual([...one, ...one]); // MAPD: the proxy device of doorbells
+    expect(machine.all).toEqual([...one, ...one]);
   });
 
   it("4.1: Alloc with the first mapping of a vPE anywhere and with the last, and its table is said to be zero once", () => {
@@ -157,11 +157,71 @@ describe("vPEs on the ITSs", () => {
     expect(again.map?.properties).toBe(0xa3);
   });
 
+  it("a vPE of 4.1 is moved by VMOVP although its redistributors share their vPE table, and its doorbell with it (Linux af9acbfc2c4b)", () => {
+    const machine = new Machine({ hw: "v4.1" });
+    machine.taken();
+    run(moveIrq(machine.its.host.irqs, machine.vm.vpes[1].irq, 3));
+    expect(machine.taken()).toEqual(["0: VMOVP 1 seq 0 list 0"]);
+    expect(run(machine.its.host.setAffinity(machine.vm.vpes[1].irq, [1, 3]))).toBe(0);
+    expect([machine.taken(), machine.vm.vpes[1].cpu]).toEqual([[], 3]); // where it may stay it stays
+  });
+
+  it("the driver keeps a copy of a map: who gave it changes it for itself", () => {
+    const machine = new Machine({ hw: "v4.0" });
+    const irq = machine.vector(0x100);
+    const map = { vm: machine.vm, vpe: machine.vm.vpes[0], vintid: 8200, properties: 0xa3, isDoorbellOn: true };
+    run(machine.its.host.setIrqVcpuAffinity(irq, new VlpiCommand("map", map)));
+    map.properties = 0;
+    const query = new VlpiCommand("get");
+    run(machine.its.host.setIrqVcpuAffinity(irq, query));
+    expect(query.map?.properties).toBe(0xa3);
+  });
+
   it("without room for the tables nothing is left behind", () => {
     const machine = new Machine({ hw: "v4.0" });
     const vm = new ItsVm(machine.sim, 1);
     vm.vpes = Array.from({ length: 0x10000 }, () => new ItsVpe(machine.sim));
     expect(run(allocateVcpuIrqs(machine.its.driver, vm))).toBeLessThan(0);
     expect(vm.vpes.every((vpe) => vpe.id === -1)).toBe(true);
+  });
+});
+
+describe("doorbells through a device that does not exist (C1.8)", () => {
+  it("the host's highest device id is theirs: a function that has it gets no message, and takes no event of theirs", () => {
+    const machine = new Machine({ hw: "v4.0" });
+    const { host, msi, driver } = machine.its;
+    machine.all.splice(0);
+    expect(run(msi.alloc(new Card(0xffff), 0, 1, []))).toBe(-EINVAL);
+    expect([machine.all, host.irqs.lastWarning]).toEqual([[], "DevId ffff clashes with GICv4 VPE proxy device"]);
+    expect(typeof run(driver.deviceFor(driver.nodes[0], 0xfffe, 1))).toBe("object");
+    const direct = new Machine({ hw: "v4.1" });
+    expect(run(direct.its.msi.alloc(new Card(0xffff), 0, 1, []))).toBeGreaterThan(0);
+  });
+
+  it("an event goes to another vPE when all are in use, and its first owner gets another when it asks", () => {
+    const sim = new Sim({ cpus: 3 });
+    const its = ItsHost.create(sim, 2, { hw: "v4.0" });
+    const vm = new ItsVm(sim, 1);
+    vm.vpes = [0, 1, 2].map(() => new ItsVpe(sim)); // two CPUs: two events
+    expect(run(allocateVcpuIrqs(its.driver, vm))).toBe(0);
+    const commands: string[] = [];
+    its.driver.nodes[0].its.listener = { command: (_its, dw) => commands.push(`${commandName(opcodeOf(dw))} ${eventIdOf(dw)}`) };
+    const ring = (n: number): string[] => {
+      run(its.host.setIrqchipState(vm.vpes[n].irq, "pending", true));
+      return commands.splice(0).filter((line) => !line.startsWith("SYNC"));
+    };
+    expect([ring(0), ring(1)]).toEqual([["MAPTI 0", "INT 0"], ["MAPTI 1", "INT 1"]]);
+    expect(ring(2)).toEqual(["DISCARD 0", "MAPTI 0", "INT 0"]);
+    expect([vm.vpes[0].proxyEvent, ring(1), ring(0)]).toEqual([-1, ["INT 1"], ["DISCARD 1", "MAPTI 1", "INT 1"]]);
+    expect(vm.vpes.map(({ proxyEvent }) => proxyEvent)).toEqual([1, -1, 0]);
+  });
+
+  it("where their device cannot be made, the host says so and has no GICv4", () => {
+    const sim = new Sim({ cpus: 3 });
+    const devbits = 0x1f << 13;
+    const { driver, host } = ItsHost.create(sim, 2, { hw: "v4.0", its: { typerLow: 0x1efb3 | devbits } }); // ids that no table of its reaches
+    expect([driver.hasV4, driver.proxy, host.irqs.lastWarning]).toEqual([false, null, "ITS: Can't allocate GICv4 proxy device, disabling GICv4 support"]);
+    expect(typeof run(driver.deviceFor(driver.nodes[0], 0x100, 1))).toBe("object");
+    expect(ItsHost.create(new Sim({ cpus: 3 }), 2, { hw: "v4.0" }).driver.hasV4).toBe(true);
   });
 });

@@ -12,7 +12,6 @@ import { type CpuList, firstOf, IrqType } from "../irq/types.js";
 import type { ItsDriver, RedistRegister } from "./its-driver.js";
 import type { ItsVm, ItsVpe } from "./its-vm.js";
 import { firstOnline, moveVpe, sendVmapp } from "./vpe-map.js";
-import { VpeProxy } from "./vpe-proxy.js";
 
 const SETLPIR: RedistRegister = { name: "SETLPIR", offset: GICR_V3.table[Gicr.SETLPIR].offset };
 const CLRLPIR: RedistRegister = { name: "CLRLPIR", offset: GICR_V3.table[Gicr.CLRLPIR].offset };
@@ -76,10 +75,12 @@ class VpeChip implements IrqChip {
     return type === IrqType.EDGE_RISING ? 0 : -EINVAL;
   }
 
-  /** VMOVP. A vPE that no ITS has mapped only remembers, where they are mapped with their first event. */
+  /** VMOVP. A vPE that no ITS has mapped only remembers, where they are mapped with their first event. 4.1: it stays where it may. */
   *setAffinity(data: IrqData, mask: CpuList, online: CpuList): Step<number> {
     const { driver, vpe } = this;
-    const cpu = firstOf(mask, online);
+    if (driver.is41) yield reads(vpe, "cpu");
+    const mayStay = driver.is41 && mask.includes(vpe.cpu) && online.includes(vpe.cpu);
+    const cpu = mayStay ? vpe.cpu : firstOf(mask, online);
     if (cpu < 0) return -EINVAL;
     if ((data.desc.state & Irqs.ACTIVATED) === 0) {
       if (!driver.usesList) return -EINVAL;
@@ -136,10 +137,6 @@ export function* allocateVcpuIrqs(driver: ItsDriver, vm: ItsVm): Step<number> {
   if (vprop < 0) {
     if (first >= 0) driver.freeLpis(first, count);
     return -ENOMEM;
-  }
-  if (!driver.isDirect && !driver.is41 && driver.proxy === null) {
-    const proxy = yield* VpeProxy.create(driver);
-    if (typeof proxy !== "number") driver.proxy = proxy;
   }
   vm.vprop = vprop;
   vm.doorbellBase = first;

@@ -64,7 +64,7 @@ export class ArmIts {
   readonly sgis: number[][];
   private readonly tables: Tables[];
   /** 4.1: vPEs that left with a doorbell asked for, which rings once at the most until they are back. */
-  private readonly armed = new Map<number, Certainty>();
+  private readonly armed = new Map<number, { readonly certainty: Certainty; readonly groups: number }>();
 
   constructor(private readonly options: ArmItsOptions) {
     const { cpus, vpes, itses, is41, lpis, vlpis, byte } = options;
@@ -262,7 +262,7 @@ export class ArmIts {
     const states = [...this.virtual[here.vpe]].map((intid) => this.readiness(here.vpe, intid, here.groups));
     const last = states.includes("always") ? "always" : states.includes("perhaps") ? "perhaps" : "never";
     // With something pending nobody waits for a doorbell: whether one may still ring the manual leaves open.
-    if (asks && this.options.is41) this.armed.set(here.vpe, last === "never" && here.groups === 3 ? "always" : "perhaps");
+    if (asks && this.options.is41) this.armed.set(here.vpe, { certainty: last === "never" ? "always" : "perhaps", groups: here.groups });
     return last;
   }
 
@@ -328,12 +328,12 @@ export class ArmIts {
       return;
     }
     const byDefault = this.vpeAt(vpe, its)?.doorbell ?? NO_DOORBELL;
-    const armed = this.armed.get(vpe) ?? "never";
-    const ready = this.readiness(vpe, intid, 3);
-    if (armed === "never" || ready === "never" || byDefault === NO_DOORBELL) return;
+    const armed = this.armed.get(vpe);
+    const ready = isEnabled(this.bytesOf(vpe, intid));
+    if (armed === undefined || (armed.groups & (1 << this.groupOf(vpe, intid))) === 0 || ready === "never" || byDefault === NO_DOORBELL) return;
     this.unsure = { cpu, intid: byDefault, vpe };
-    if (!this.isOn[cpu]) this.armed.set(vpe, "perhaps"); // a ring that nobody heard
-    else if (armed === "always" && ready === "always") this.settle(true);
+    if (!this.isOn[cpu]) this.armed.set(vpe, { ...armed, certainty: "perhaps" }); // a ring that nobody heard
+    else if (armed.certainty === "always" && ready === "always") this.settle(true);
   }
 
   private bytesOf(vpe: number, intid: number): ReadonlySet<number> {

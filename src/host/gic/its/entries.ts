@@ -12,7 +12,7 @@ export const VPE_ENTRY_40 = 8;
 export const VPE_ENTRY_41 = 32;
 
 const VALID = 1;
-/** Of a vPE of 4.1: byte offset of the word that says that its doorbell is to ring. */
+/** Of a vPE of 4.1: byte offset of the groups that its doorbell is to ring for. */
 const ASKED = 20;
 
 /** 2^bits, 2^31 at most. */
@@ -137,15 +137,18 @@ export class VpeRecord {
     ram.setWord(address, 0);
   }
 
-  /** 4.1: the vPE leaves and asks for its doorbell, or is back and does not. That is its own, whoever is resident meanwhile. */
-  static ask(ram: HostRam, address: number, isAsked: boolean): void {
-    ram.setWord(address + ASKED, isAsked ? 1 : 0);
+  /**
+   * 4.1: the vPE leaves and asks for its doorbell, for what comes in one of these groups (bit 0: group 0); or is back, and
+   * asks for none. That is its own, whoever is resident meanwhile and wherever it is moved to.
+   */
+  static ask(ram: HostRam, address: number, groups: number): void {
+    ram.setWord(address + ASKED, groups);
   }
 
   /** 4.1: takes the one ring that was asked for. */
-  static takeRing(ram: HostRam, address: number): boolean {
-    if (ram.word(address + ASKED) === 0) return false;
-    VpeRecord.ask(ram, address, false);
+  static takeRing(ram: HostRam, address: number, group: 0 | 1): boolean {
+    if (((ram.word(address + ASKED) >>> group) & 1) === 0) return false;
+    VpeRecord.ask(ram, address, 0);
     return true;
   }
 }

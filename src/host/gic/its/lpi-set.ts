@@ -83,9 +83,11 @@ export class LpiSet {
     return (this.bits[intid >>> 5] & (1 << (intid & 31))) !== 0;
   }
 
-  /** Is anything enabled pending, whatever its priority? */
-  get isAnyDeliverable(): boolean {
-    return this.intid >= 0;
+  /** Is anything enabled pending, whatever its priority and group? */
+  get isAnyEnabled(): boolean {
+    if (this.intid >= 0 || this.groups === 3) return this.intid >= 0;
+    for (let intid = this.next(0); intid >= 0; intid = this.next(intid + 1)) if ((this.byteOf(intid) & ENABLED) !== 0) return true;
+    return false;
   }
 
   /** An event came for it, or it was taken back: did that change its pending state? */
@@ -133,9 +135,8 @@ export class LpiSet {
   }
 
   private consider(intid: number): void {
-    const address = intid < FIRST_LPI ? sgiConfigAddress(this.table, intid) : this.configuration + intid - FIRST_LPI;
-    const byte = this.ram.u8(address);
-    if (byte < 0 || (byte & ENABLED) === 0) return;
+    const byte = this.byteOf(intid);
+    if ((byte & ENABLED) === 0) return;
     const priority = byte & PRIORITY;
     if (priority > this.priority || (priority === this.priority && intid > this.intid)) return;
     const group = intid < FIRST_LPI && (byte & 2) === 0 ? 0 : 1;
@@ -143,6 +144,12 @@ export class LpiSet {
     this.intid = intid;
     this.priority = priority;
     this.group = group;
+  }
+
+  /** Its configuration; 0 where there is no memory. */
+  private byteOf(intid: number): number {
+    const byte = this.ram.u8(intid < FIRST_LPI ? sgiConfigAddress(this.table, intid) : this.configuration + intid - FIRST_LPI);
+    return byte < 0 ? 0 : byte;
   }
 
   private store(word: number, before: number, bits: number): void {

@@ -166,20 +166,21 @@ export class Translation {
     if (frame.hosts(vpeid, vpe.vpt)) frame.change(sgi, true);
     else {
       changePendingBit(ram, vpe.vpt, sgi, true);
-      this.ringDefault(ram.u8(sgiConfigAddress(vpe.vpt, sgi)));
+      const configuration = ram.u8(sgiConfigAddress(vpe.vpt, sgi));
+      this.ringDefault(configuration, (configuration & 2) === 0 ? 0 : 1);
     }
   }
 
-  /** 4.0: on every event, enabled or not. 4.1: the default doorbell, once after each residency, for what is enabled. */
+  /** 4.0: on every event, enabled or not. 4.1: the default doorbell, once after each residency, for what is enabled in a group that is on. */
   private ring(vpe: VpeRecord, intid: number, doorbell: number): void {
     const { gic, ram } = this;
-    if (gic.is41) this.ringDefault(ram.u8(vpe.configuration + intid - FIRST_LPI));
+    if (gic.is41) this.ringDefault(ram.u8(vpe.configuration + intid - FIRST_LPI), 1);
     else if (isLpi(doorbell)) gic.lpis(vpe.redistributor).change(doorbell, true);
   }
 
-  private ringDefault(configuration: number): void {
+  private ringDefault(configuration: number, group: 0 | 1): void {
     const { gic, ram, vpe } = this;
     if (!isLpi(vpe.doorbell) || (configuration & 1) === 0) return;
-    if (VpeRecord.takeRing(ram, this.vpeAt)) gic.lpis(vpe.redistributor).change(vpe.doorbell, true);
+    if (VpeRecord.takeRing(ram, this.vpeAt, group)) gic.lpis(vpe.redistributor).change(vpe.doorbell, true);
   }
 }

@@ -71,7 +71,7 @@ function vmapp(its: Translation, dw: Int32Array): Outcome {
   if (gic.is41) {
     vpe.configuration = vconfAddressOf(dw);
     vpe.doorbell = dw[2] >>> 0;
-    if (isAlloc(dw)) VpeRecord.ask(ram, at, false);
+    if (isAlloc(dw)) VpeRecord.ask(ram, at, 0);
     if (isAlloc(dw) && isPendingZero(dw) && ram.has(vpe.vpt, TABLE_HEAD)) ram.fill(vpe.vpt, TABLE_HEAD, 0);
   }
   vpe.store(ram, at, gic.is41);

@@ -152,6 +152,7 @@ export class VlpiFrame {
       this.settle();
     }
     const wasValid = this.isValid;
+    const before = this.vpendbaserHigh;
     const low = this.vpes === null ? lo & ADDRESS_40 : lo & VPEID_41;
     let high = hi & (this.vpes === null ? KEPT_40 : KEPT_41);
     const willBeValid = (high & VPEND_VALID) !== 0;
@@ -165,12 +166,12 @@ export class VlpiFrame {
     this.vpendbaserHigh = high;
     this.resident = !willBeValid ? -1 : this.vpes === null ? vpendAddress(low, high) : low;
     if (willBeValid || wasValid) this.parse();
-    if (willBeValid || wasValid) this.askDoorbell(low, wasValid && (hi & VPEND_DOORBELL) !== 0);
+    if (willBeValid || wasValid) this.askDoorbell(low, wasValid && (hi & VPEND_DOORBELL) !== 0 ? groupsOf(before) : 0);
   }
 
-  /** 4.1. */
-  private askDoorbell(vpeid: number, isAsked: boolean): void {
-    if (this.vpes?.find(this.vpropbaserLow, this.vpropbaserHigh, vpeid)) VpeRecord.ask(this.ram, this.vpes.at, isAsked);
+  /** 4.1: for which groups the vPE that leaves has its doorbell rung; the one that comes, for none. */
+  private askDoorbell(vpeid: number, groups: number): void {
+    if (this.vpes?.find(this.vpropbaserLow, this.vpropbaserHigh, vpeid)) VpeRecord.ask(this.ram, this.vpes.at, groups);
   }
 
   private countMisuse(): void {
@@ -203,7 +204,7 @@ export class VlpiFrame {
       return;
     }
     // Whatever its priority: one that waits behind another counts, an acknowledged one is pending no more.
-    if (this.set.isAnyDeliverable) this.vpendbaserHigh |= VPEND_PENDING_LAST;
+    if (this.set.isAnyEnabled) this.vpendbaserHigh |= VPEND_PENDING_LAST;
     this.set.close();
   }
 
@@ -214,9 +215,7 @@ export class VlpiFrame {
       return;
     }
     const vpe = this.vpes.find(this.vpropbaserLow, this.vpropbaserHigh, this.vpendbaserLow & VPEID_41);
-    const high = this.vpendbaserHigh;
-    const groups = ((high & VPEND_VGRP0EN) === 0 ? 0 : 1) | ((high & VPEND_VGRP1EN) === 0 ? 0 : 2);
-    if (vpe !== null) this.set.open(vpe.vpt, vpe.configuration, vpe.idBits, groups, true);
+    if (vpe !== null) this.set.open(vpe.vpt, vpe.configuration, vpe.idBits, groupsOf(this.vpendbaserHigh), true);
   }
 
   /** A vLPI of the resident vPE came, or was taken back: did that change anything? Beyond its tables it is dropped. */
@@ -240,3 +239,6 @@ export class VlpiFrame {
     return vpe === null || !this.ram.has(vpe.vpt, 4) ? 0 : this.ram.word(vpe.vpt) & 0xffff;
   }
 }
+
+/** 4.1: the groups that are on, bit 0 for group 0. */
+const groupsOf = (high: number): number => ((high & VPEND_VGRP0EN) === 0 ? 0 : 1) | ((high & VPEND_VGRP1EN) === 0 ? 0 : 2);

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { run } from "../../../sim/step.js";
+import { ENOMEM } from "../../../uapi/errno.js";
 import { soakIts } from "./its.soak.js";
 import { COLLECTIONS, DEVICES, ItsStage, ITT, PENDING, PROPERTIES, QUEUE } from "../../../explore/stages/its-stage.js";
 
@@ -54,6 +55,16 @@ describe("a hostile guest (gic-its.md B3, B4)", () => {
       }),
       { numRuns: RUNS },
     );
+  });
+
+  it("may have every device name one table that is full: the restore ends with ENOMEM, and nothing is left", () => {
+    const h = new ItsStage();
+    const events = 2 ** 16;
+    const devices = 9;
+    for (let event = 0; event < events; event++) h.poke(ITT + 8 * event, (BigInt(event === events - 1 ? 0 : 1) << 48n) | (8192n << 16n));
+    h.poke(COLLECTIONS, VALID);
+    for (let device = 0; device < devices; device++) h.poke(DEVICES + 8 * device, VALID | (BigInt(device === devices - 1 ? 0 : 1) << 49n) | (BigInt(ITT / 256) << 5n) | 15n);
+    expect([h.restore(), h.mapped()]).toEqual([-ENOMEM, { devices: [], collections: [] }]);
   });
 
   it("may leave anything in the tables that a restore reads", () => {

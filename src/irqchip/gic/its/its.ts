@@ -79,6 +79,8 @@ export class Its implements KvmDeviceOps, MmioDevice {
   readonly command = new Int32Array(ITS_COMMAND_WORDS);
   /** An entry on its way to or from guest memory; its_lock. */
   readonly entry = new Int32Array(2);
+  /** Events that the restore that is under way has mapped. */
+  restored = 0;
   high = 0;
   /** What a register read from user space returned; config_lock. */
   userLow = 0;

@@ -1,6 +1,6 @@
 import { baserAddress64k, baserBytes64k } from "../../../arch/gic/gits.js";
 import type { Step } from "../../../sim/step.js";
-import { EEXIST, EFAULT, EINVAL } from "../../../uapi/errno.js";
+import { EEXIST, EFAULT, EINVAL, ENOMEM } from "../../../uapi/errno.js";
 import type { Its } from "./its.js";
 import { EVENT_ID_BITS, type ItsDevice } from "./devices.js";
 import { enter } from "./map-interrupt.js";
@@ -11,8 +11,15 @@ import { VGIC_MIN_LPI } from "../vgic-irq.js";
 
 // KVM_DEV_ARM_ITS_RESTORE_TABLES (gic-its.md B9.2): collections, then devices with their events.
 
+/**
+ * Events that one restore may map, nine for each LPI that there is: tables that point at each other would otherwise make terabytes
+ * of a megabyte. In the kernel the memory cgroup of the VMM ends it.
+ */
+const MAX_EVENTS = 2 ** 19;
+
 /** 0 or a negative errno, after which nothing is mapped. */
 export function* restoreTables(its: Its): Step<number> {
+  its.restored = 0;
   let error = its.collectionTable.isValid ? yield* restoreCollections(its) : 0;
   if (error === 0 && its.deviceTable.isValid) error = yield* restoreDevices(its);
   if (error !== 0) yield* freeAll(its);
@@ -112,6 +119,7 @@ function* restoreEvents(its: Its, device: ItsDevice): Step<number> {
 function* restoreEvent(its: Its, device: ItsDevice, event: number, next: number, intid: number, icid: number): Step<number> {
   const end = yield* maxLpis(its.dist);
   const collection = its.collections.find(icid);
+  if (++its.restored > MAX_EVENTS) return -ENOMEM;
   if (intid < VGIC_MIN_LPI || intid >= end || event + next >= device.events || collection === null) return -EINVAL;
   return yield* enter(its, device, event, intid, collection);
 }

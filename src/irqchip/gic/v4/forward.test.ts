@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { ItsOp, ItsVOp, opcodeOf } from "../../../arch/gic/its-command.js";
+import { isValid, ItsOp, ItsVOp, opcodeOf, vpeidOf } from "../../../arch/gic/its-command.js";
 import { IchHcr } from "../../../arch/gic/gich.js";
 import { HOST_DEVICE } from "../../../explore/stages/direct-machine.js";
 import { FakeVm } from "../../../explore/stages/vgic-stage.js";
 import { ItsHost } from "../../../host/its/its-host.js";
 import { Sim } from "../../../sim/sim.js";
-import { run } from "../../../sim/step.js";
-import { EINVAL, EPERM } from "../../../uapi/errno.js";
+import { run, type Step } from "../../../sim/step.js";
+import { EBUSY, EINVAL, ENOMEM, EPERM } from "../../../uapi/errno.js";
 import { createVgic } from "../vgic.js";
 import { f2 } from "./f2.fixture.js";
 
@@ -44,6 +44,44 @@ describe("GICv4: opt-in and vPEs (C2)", () => {
     expect([machine.v4.cpus.length, machine.vpe(0).irq]).toEqual([2, irq]);
   });
 
+  it("a doorbell that is refused: INIT says why, those before it are freed, nothing is left, and the next INIT makes them all (C2.2)", () => {
+    const sim = new Sim({ cpus: 3 });
+    const { gic, driver, host } = ItsHost.create(sim, 2, { hw: "v4.0" });
+    const vm = Object.assign(new FakeVm(sim, gic), { directIts: driver });
+    for (let id = 0; id < 4; id++) vm.addVcpu(id);
+    const vgic = run(createVgic(vm, 3, null));
+    if (typeof vgic === "number") throw new Error(`errno ${vgic}`);
+    run(vgic.createIts());
+    const request = host.requestIrq.bind(host);
+    const asked: number[] = [];
+    class Refusing {
+      *requestIrq(...args: Parameters<typeof request>): Step<number> {
+        asked.push(args[0]);
+        return asked.length === 3 ? -EBUSY : yield* request(...args);
+      }
+    }
+    host.requestIrq = new Refusing().requestIrq;
+    const told: string[] = [];
+    driver.nodes[0].its.listener = { command: (_its, words) => void (opcodeOf(words) === ItsVOp.VMAPP && told.push(`${vpeidOf(words)} ${isValid(words) ? 1 : 0}`)) };
+    expect(run(vgic.init())).toBe(-EBUSY);
+    expect([asked.length, asked.map((irq) => host.desc(irq)), vgic.dist.v4?.hasVpes, vgic.dist.v4?.vm.vpes]).toEqual([3, [null, null, null], false, []]);
+    expect(told).toEqual(["0 1", "1 1", "2 1", "3 1", "0 0", "1 0", "3 0", "2 0"]);
+    host.requestIrq = request;
+    expect([run(vgic.init()), vgic.dist.v4?.cpus.length]).toEqual([0, 4]);
+  });
+
+  it("without room for its vPEs the VM is refused, and has none (C2.2)", () => {
+    const sim = new Sim({ cpus: 3 });
+    const { gic, driver } = ItsHost.create(sim, 2, { hw: "v4.0" });
+    const vm = Object.assign(new FakeVm(sim, gic), { directIts: driver });
+    vm.addVcpu(0);
+    const vgic = run(createVgic(vm, 3, null));
+    if (typeof vgic === "number") throw new Error(`errno ${vgic}`);
+    run(vgic.createIts());
+    expect(driver.allocateLpis(0x8000) >= 0 && driver.allocateLpis(0x4000) >= 0 && driver.allocateLpis(0x2000) >= 0).toBe(true);
+    expect([run(vgic.init()), vgic.dist.v4?.hasVpes]).toEqual([-ENOMEM, false]);
+  });
+
   it("VG22: nobody in user space moves a doorbell, the load does", () => {
     const machine = f2();
     expect(run(machine.host.setAffinity(machine.vpe(1).irq, [0]))).toBe(-EPERM);
@@ -52,22 +90,27 @@ describe("GICv4: opt-in and vPEs (C2)", () => {
     expect(machine.vpe(1).isResident).toBe(true);
   });
 
-  it("VG36: a VM with nothing in list registers enters the guest with the virtual interface on", () => {
-    const machine = f2().boot();
+  it.each([undefined, "linux-6.1"] as const)("VG36: a VM with nothing in list registers enters the guest with the virtual interface on (%s)", (compat) => {
+    const machine = f2(compat === undefined ? {} : { vgic: { compat } }).boot();
     machine.direct(7);
     machine.settle();
     expect(machine.itsHost.gic.ich(2).hcr & IchHcr.EN).toBe(IchHcr.EN);
   });
 
-  it("VG37: at the end doorbells are freed, and every vPE is unmapped", () => {
+  it("VG37: at the end doorbells are freed, every vPE is unmapped, and the tables are given back", () => {
     const machine = f2();
     const { host } = machine;
     const irqs = machine.v4.cpus.map(({ vpe }) => vpe.irq);
+    const tables = [machine.v4.vm.vprop, ...machine.v4.cpus.map(({ vpe }) => vpe.vpt)];
+    expect([0, 1, 57343].map((lpi) => machine.property(8192 + lpi))).toEqual([0xa2, 0xa2, 0xa2]);
     machine.trace.clear();
     run(machine.vgic.destroy());
     expect(machine.physical().filter((line) => line.startsWith("VMAPP"))).toEqual(["VMAPP 0", "VMAPP 1"]);
     expect(irqs.map((irq) => host.desc(irq))).toEqual([null, null]);
     expect(machine.v4.hasVpes).toBe(false);
+    const { driver } = machine.itsHost;
+    const blocks = [driver.takeBlock(0), driver.takeBlock(0), driver.takeBlock(0)];
+    expect(blocks.sort()).toEqual(tables.sort()); // the next VM's are these
   });
 });
 

@@ -1,11 +1,18 @@
 import { describe, expect, it } from "vitest";
 import { ItsOp } from "../../../arch/gic/its-command.js";
-import { run } from "../../../sim/step.js";
+import { VLPI_BASE } from "../../../arch/gic/gicr-vlpi.js";
+import type { DirectMachine } from "../../../explore/stages/direct-machine.js";
+import { moveIrq } from "../../../host/irq/affinity.js";
+import { irqDeactivate } from "../../../host/irq/state.js";
+import { run, type Step } from "../../../sim/step.js";
 import * as A from "../../../uapi/arm.js";
-import { EACCES, EFAULT } from "../../../uapi/errno.js";
+import { EACCES, EFAULT, EINVAL } from "../../../uapi/errno.js";
 import { f2 } from "./f2.fixture.js";
 
 // Vectors VG19, VG23 to VG28 and VG30 to VG32 of gic.md D5.
+
+const ENABLE_GRP1 = 2;
+const VPENDBASER = VLPI_BASE + 0x78;
 
 describe("GICv4: residency and doorbells (C5)", () => {
   it("VG23, VG24: the first load on a CPU moves the vPE there, the next one on the same does not", () => {
@@ -83,13 +90,26 @@ describe("GICv4: residency and doorbells (C5)", () => {
     expect(run(vif.acknowledge(1))).toBe(8200);
   });
 
-  it("VG28: what comes between the arming of the doorbell and the deschedule is in PendingLast: the vCPU does not sleep", () => {
+  it("VG28: what comes between the arming of the doorbell and the deschedule is in PendingLast, and rings: the vCPU does not sleep", () => {
     const machine = f2();
-    machine.direct(7);
+    const vector = machine.direct(7);
     machine.load(1, 2);
-    machine.send();
+    const { gic } = machine.itsHost;
+    const write = gic.writeGicr.bind(gic);
+    const { irq } = machine.vpe(1);
+    let isArmed = false;
+    class Late {
+      *writeGicr(frame: number, offset: number, size: number, low: number, high = 0): Step<void> {
+        if (offset === VPENDBASER && high >= 0) {
+          isArmed = machine.host.desc(irq)?.isDisabled === false;
+          yield* machine.sendStep();
+        }
+        yield* write(frame, offset, size, low, high);
+      }
+    }
+    gic.writeGicr = new Late().writeGicr;
     machine.wait(1, 2);
-    expect(machine.lines("vpe_away")).toContain("vpe_away(2,1,1)");
+    expect([isArmed, machine.lines("vpe_away"), vector.trigger.runs]).toEqual([true, ["vpe_away(2,1,1)"], 0]);
     expect(run(machine.vgic.isPendingFor(1))).toBe(true);
   });
 
@@ -161,6 +181,51 @@ describe("GICv4: residency and doorbells (C5)", () => {
     machine.put(1, 2);
     expect(machine.lines("vpe_away")).toEqual(["vpe_away(2,1,1)"]);
     expect(machine.host.irqs.lastWarning).toContain("not cleaning");
+  });
+
+  it("4.1: a vCPU that waits is woken whoever has its CPU meanwhile, and wherever its vPE is moved (I9)", () => {
+    for (const disturb of [
+      (machine: DirectMachine) => machine.load(0, 2),
+      (machine: DirectMachine) => void run(moveIrq(machine.host.irqs, machine.vpe(1).irq, 0)),
+    ]) {
+      const machine = f2({ hw: "v4.1" });
+      machine.gicd(0, ENABLE_GRP1);
+      machine.direct(7);
+      machine.load(1, 2);
+      machine.wait(1, 2);
+      disturb(machine);
+      machine.send();
+      expect(machine.lines("vpe_doorbell").length).toBe(1);
+      expect(run(machine.vgic.isPendingFor(1))).toBe(true);
+    }
+  });
+
+  it("4.1: VPENDBASER has the guest's groups, also as the vPE leaves; the doorbell rings for those that are on (C1.4)", () => {
+    for (const [enables, high, rings] of [[ENABLE_GRP1, "c", 1], [0, "0", 0]] as const) {
+      const machine = f2({ hw: "v4.1" });
+      machine.gicd(0, enables);
+      machine.direct(7);
+      machine.trace.clear();
+      machine.load(1, 2);
+      machine.wait(1, 2);
+      machine.send();
+      const written = machine.lines("gic_hw_write").filter((line) => line.includes("VPENDBASER"));
+      expect(written).toEqual([`gic_hw_write(2,VPENDBASER,0x8${high}000000_00000001)`, `gic_hw_write(2,VPENDBASER,0x4${high}000000_00000001)`]);
+      expect(machine.lines("vpe_doorbell").length).toBe(rings);
+    }
+  });
+
+  it("hazard R11: a vPE that cannot be moved stays away, and the host is told", () => {
+    const machine = f2();
+    machine.load(1, 2);
+    machine.put(1, 2);
+    const desc = machine.host.desc(machine.vpe(1).irq);
+    if (desc === null) throw new Error("no doorbell");
+    run(desc.lock.lock());
+    run(irqDeactivate(desc));
+    run(desc.lock.unlock());
+    machine.load(1, 1);
+    expect([machine.vpe(1).isResident, machine.host.irqs.lastWarning]).toEqual([false, `vgic_v4_load: vPE 1 cannot be moved to CPU 1 (${-EINVAL})`]);
   });
 
   it("4.1: a waiting vCPU is woken by its default doorbell, once", () => {

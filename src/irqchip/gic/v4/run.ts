@@ -8,7 +8,7 @@ import type { V4Cpu, VgicV4 } from "./v4.js";
 
 // A vCPU's vPE on the physical CPU that it is loaded on (gic-v4.md C5.1, C5.4).
 
-/** vgic_v4_load. 0, or the errno of a VMOVP that failed: then the vPE stays away. */
+/** vgic_v4_load. 0, or the errno of a VMOVP that failed: then the vPE stays away, the vCPU runs, and the host has a warning. */
 export function* loadVpe(v4: VgicV4, own: V4Cpu): Step<number> {
   const { vpe } = own;
   const { host } = v4.driver;
@@ -16,7 +16,10 @@ export function* loadVpe(v4: VgicV4, own: V4Cpu): Step<number> {
   if (!v4.isSupported || vpe.isResident || own.isInWfi) return 0; // hazard R10
   // Its redistributor first: what comes goes where the table says (hazard R11).
   const moved = moveAfterSchedule ? 0 : yield* moveHere(v4, vpe);
-  if (moved < 0) return moved;
+  if (moved < 0) {
+    host.irqs.warn(vpe.irq, `vgic_v4_load: vPE ${vpe.id} cannot be moved to CPU ${current().cpu} (${moved})`);
+    return moved;
+  }
   if (!v4.is41) yield* host.disableIrqNosync(vpe.irq);
   yield reads(v4.dist, "enabled");
   const isOn = v4.dist.enabled;

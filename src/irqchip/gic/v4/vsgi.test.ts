@@ -41,6 +41,7 @@ describe("virtual SGIs (gic-v4.md C7)", () => {
     machine.zero();
     sgi1r(machine, 1, 5);
     machine.settle();
+    expect(machine.lines("gic_hw_write").filter((line) => line.includes("SGIR"))).toEqual(["gic_hw_write(-1,GITS_SGIR,0x1_00000005)"]);
     expect(machine.acknowledged()).toEqual(["1:5"]);
     expect(machine.since).toEqual({ acks: 1 });
     expect(machine.listed(1)).toEqual([]);
