@@ -8,7 +8,7 @@ const whole = (what: string) => z.int().nullable().describe(`${what}; null where
 const distributionSchema = z
   .strictObject({ min: z.number(), p50: z.number(), p99: z.number(), max: z.number() })
   .nullable()
-  .describe("nanoseconds of virtual time under the cost profile; null where there was no sample, or no published figure for any step of the way");
+  .describe("nanoseconds, to the tenth, of virtual time under the cost profile; null where there was no sample, or no published figure for any step of the way");
 
 const metSchema = z.strictObject({ interrupts: z.int(), latencyNs: distributionSchema });
 

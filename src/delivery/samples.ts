@@ -1,4 +1,4 @@
-/** Latency in nanoseconds, over a run. */
+/** Latency in nanoseconds, to the tenth, over a run. */
 export interface Distribution {
   readonly min: number;
   readonly p50: number;
@@ -25,6 +25,9 @@ export class Samples {
     if (this.count === 0) return null;
     const sorted = this.values.slice(0, this.count).sort();
     const rank = (share: number): number => sorted[Math.max(0, Math.ceil(share * this.count) - 1)];
-    return { min: sorted[0], p50: rank(0.5), p99: rank(0.99), max: sorted[this.count - 1] };
+    return { min: tenth(sorted[0]), p50: tenth(rank(0.5)), p99: tenth(rank(0.99)), max: tenth(sorted[this.count - 1]) };
   }
 }
+
+/** What is below is the arithmetic's, no profile's. */
+const tenth = (ns: number): number => Math.round(ns * 10) / 10;

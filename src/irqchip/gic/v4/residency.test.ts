@@ -96,18 +96,18 @@ describe("GICv4: residency and doorbells (C5)", () => {
     machine.load(1, 2);
     const { gic } = machine.itsHost;
     const write = gic.writeGicr.bind(gic);
-    const { irq } = machine.vpe(1);
     let isArmed = false;
     class Late {
       *writeGicr(frame: number, offset: number, size: number, low: number, high = 0): Step<void> {
         if (offset === VPENDBASER && high >= 0) {
-          isArmed = machine.host.desc(irq)?.isDisabled === false;
+          isArmed = machine.lines("its_hw_command").some((line) => line.includes("INV,65535"));
           yield* machine.sendStep();
         }
         yield* write(frame, offset, size, low, high);
       }
     }
     gic.writeGicr = new Late().writeGicr;
+    machine.trace.clear();
     machine.wait(1, 2);
     expect([isArmed, machine.lines("vpe_away"), vector.trigger.runs]).toEqual([true, ["vpe_away(2,1,1)"], 0]);
     expect(run(machine.vgic.isPendingFor(1))).toBe(true);
