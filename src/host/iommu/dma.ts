@@ -77,7 +77,8 @@ export class IommuDma implements DmaPort {
 
   /** {@link NO_ENTRY}: the transaction ends here, with a fault. */
   private *translate(domain: IommuDomain, iova: number, isWrite: boolean): Step<number> {
-    const entry = yield* domain.walk(Math.floor(iova / TWO32) | 0, iova | 0);
+    const hi = Math.floor(iova / TWO32) | 0;
+    const entry = isWrite ? yield* domain.walkToWrite(hi, iova | 0) : yield* domain.walk(hi, iova | 0);
     if (entry & (isWrite ? ENTRY_WRITE : ENTRY_READ)) return entry;
     this.faults++;
     yield* this.iommu.refused(this.stream, iova, isWrite, entry !== NO_ENTRY);

@@ -2,6 +2,7 @@ import { reads, shared, writes } from "../../sim/access.js";
 import type { Step } from "../../sim/step.js";
 import { ENOMEM } from "../../uapi/errno.js";
 import type { ReservedRegion } from "./group.js";
+import { DirtyPages } from "./dirty-pages.js";
 import { ENTRY_READ, ENTRY_SHIFT, ENTRY_WRITE, IommuTable } from "./table.js";
 import type { PinnedPages } from "../memory.js";
 
@@ -56,6 +57,8 @@ export class IommuDomain {
   /** From 1 on: an entry is above 0, whatever it allows. */
   private readonly slots: (Mapped | null)[] = [null];
   private readonly freeSlots: number[] = [];
+  /** While it is asked which pages are written; null otherwise. */
+  private dirty: DirtyPages | null = null;
   /** In the order of their first use; they live as long as the domain (host-irq.md 5.4). */
   private doorbells: DoorbellPage[] = [];
 
@@ -130,6 +133,7 @@ export class IommuDomain {
   /** Takes pages out, mapped or not; DMA that comes later faults (host-irq.md 5.3). */
   *unmap(iova: bigint, size: bigint): Step<void> {
     yield writes(this, "slots");
+    this.dirty?.forget(iova, size);
     this.table.clear(Number(iova >> PAGE_BITS), Number(size >> PAGE_BITS), (entry, pages) => {
       const slot = entry >>> ENTRY_SHIFT;
       const mapped = this.slots[slot];
@@ -143,6 +147,40 @@ export class IommuDomain {
   *walk(hi: number, lo: number): Step<number> {
     yield reads(this, "slots");
     return this.table.walk(hi, lo);
+  }
+
+  /** The same for a write, which marks its entry dirty where that is asked for: one access of the hardware's. */
+  *walkToWrite(hi: number, lo: number): Step<number> {
+    yield reads(this, "slots");
+    const entry = this.table.walk(hi, lo);
+    if (this.dirty !== null && (entry & ENTRY_WRITE) !== 0) this.noteWrite(this.dirty, (hi >>> 0) * 2 ** 20 + (lo >>> 12));
+    return entry;
+  }
+
+  private noteWrite(dirty: DirtyPages, page: number): void {
+    const span = this.table.spanOf(page);
+    if (span !== null) dirty.note(span.first, span.pages);
+  }
+
+  /** On, with nothing dirty, or off; what it is already it stays. */
+  *setDirtyTracking(isOn: boolean): Step<void> {
+    yield writes(this, "slots");
+    if (!isOn) this.dirty = null;
+    else if (this.dirty === null) this.dirty = new DirtyPages();
+  }
+
+  *isTracking(): Step<boolean> {
+    yield reads(this, "slots");
+    return this.dirty !== null;
+  }
+
+  /** Runs of pages in a range that were written, forgotten then unless `keeps`: DMA that comes later marks them anew. */
+  *takeDirty(iova: bigint, length: bigint, keeps: boolean): Step<readonly { iova: bigint; length: bigint }[]> {
+    yield writes(this, "slots");
+    if (this.dirty === null) return [];
+    const runs = this.dirty.runs(iova, length);
+    if (!keeps) this.dirty.forget(iova, length);
+    return runs;
   }
 
   /**

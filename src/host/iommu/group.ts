@@ -78,6 +78,8 @@ export interface IommuGroupOptions {
   enforcesCoherency?: boolean;
   /** No member can forge another's messages (vfio.md 20.1); default true. */
   isMsiIsolated?: boolean;
+  /** The IOMMU sets a bit in the entry of a page that is written. Default true. */
+  tracksDirty?: boolean;
   /** The IOMMU's driver can make a domain the second of two stages; default true. */
   canNest?: boolean;
 }
@@ -101,6 +103,7 @@ export class IommuGroup {
   readonly enforcesCoherency: boolean;
   readonly isMsiIsolated: boolean;
   readonly canNest: boolean;
+  readonly tracksDirty: boolean;
   readonly tce: TceGeometry | null;
   readonly hasDmaOwnership: boolean;
   /** The member devices, as far as they say which driver they have. */
@@ -128,6 +131,7 @@ export class IommuGroup {
     this.enforcesCoherency = options.enforcesCoherency ?? true;
     this.isMsiIsolated = options.isMsiIsolated ?? true;
     this.canNest = options.canNest ?? true;
+    this.tracksDirty = options.tracksDirty ?? true;
     this.tce = options.tce ?? null;
     this.hasDmaOwnership = options.hasDmaOwnership ?? true;
     this.bootType = options.defaultType ?? "DMA";

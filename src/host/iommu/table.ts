@@ -52,6 +52,19 @@ export class IommuTable {
     return entry;
   }
 
+  /** Pages of 4 KiB that the entry spans which a page lies in, and the first of them; null where there is none. */
+  spanOf(page: number): { first: number; pages: number } | null {
+    let table = ROOT;
+    for (let level = this.levels - 1; level >= 0; level--) {
+      const step = ENTRIES ** level;
+      const entry = this.entries[table * ENTRIES + (Math.floor(page / step) % ENTRIES)];
+      if (entry > 0) return { first: page - (page % step), pages: step };
+      if (entry === NO_ENTRY) return null;
+      table = ~entry;
+    }
+    return null;
+  }
+
   private isInside(hi: number, lo: number): boolean {
     const bits = PAGE_SHIFT + BITS * this.levels;
     if (bits > 32) return bits >= 64 || hi >>> (bits - 32) === 0;

@@ -24,14 +24,14 @@ export interface IommufdOptions {
   readonly allowUnsafeInterrupts?: boolean;
 }
 
-/** A page table that the kernel made for the attach of a device. */
-export interface AutoHwpt {
+/** A page table: the kernel made it for the attach of a device, or a user. */
+export interface HwptObject {
   readonly kind: "hwpt";
   readonly ioas: Ioas;
   readonly hwpt: Hwpt;
 }
 
-export type IommufdObject = { readonly kind: "ioas"; readonly ioas: Ioas } | { readonly kind: "device"; readonly device: IommufdDevice } | AutoHwpt;
+export type IommufdObject = { readonly kind: "ioas"; readonly ioas: Ioas } | { readonly kind: "device"; readonly device: IommufdDevice } | HwptObject;
 
 /** What one open of /dev/iommu has: objects by number, from 1 on (vfio.md 6, 19). It outlives its file while devices are bound. */
 export class IommufdContext {
@@ -44,7 +44,7 @@ export class IommufdContext {
   /** IOMMU_OPTION_RLIMIT_MODE: kept for who asks; virq's processes have one account each. */
   countsByProcess = false;
   /** Page tables in use, by group: all devices of a group have the same. */
-  private readonly groups = new Map<IommuGroup, { attached: AutoHwpt; devices: number }>();
+  private readonly groups = new Map<IommuGroup, { attached: HwptObject; devices: number }>();
 
   constructor(
     readonly sim: Sim,
@@ -85,6 +85,28 @@ export class IommufdContext {
     if (object?.kind === "ioas" && object.ioas === this.compat) this.compat = null;
     this.objects.delete(id);
     if (object?.kind === "ioas") object.ioas.lifetime.free();
+  }
+
+  /** Lock held: a user's own, of a group's IOMMU, or {@link Ioas.newHwpt}'s errno. */
+  *newHwpt(ioas: Ioas, group: IommuGroup, isTracked: boolean): Step<Hwpt | number> {
+    yield* ioas.lock.lock();
+    const hwpt = yield* ioas.newHwpt(group, this.newId(), { isAuto: false, isTracked });
+    yield* ioas.lock.unlock();
+    if (typeof hwpt !== "number") this.objects.set(hwpt.id, { kind: "hwpt", ioas, hwpt });
+    return hwpt;
+  }
+
+  /** Lock held. False: devices are attached, or the kernel has it for them. */
+  *destroyHwpt(id: number): Step<boolean> {
+    const object = this.find(id);
+    if (object?.kind !== "hwpt") return false;
+    const { ioas, hwpt } = object;
+    yield* ioas.lock.lock();
+    const isFree = !hwpt.isAuto && hwpt.groups.length === 0;
+    if (isFree) yield* ioas.removeHwpt(hwpt);
+    yield* ioas.lock.unlock();
+    if (isFree) this.objects.delete(id);
+    return isFree;
   }
 
   /** Lock held. */
@@ -156,18 +178,19 @@ export class IommufdContext {
     return result;
   }
 
-  private *attachTo(device: IommufdDevice, ioas: Ioas, wanted: AutoHwpt | null): Step<number> {
+  private *attachTo(device: IommufdDevice, ioas: Ioas, wanted: HwptObject | null): Step<number> {
     const before = this.groups.get(device.group);
-    if (before !== undefined && before.attached.ioas === ioas && (wanted === null || wanted === before.attached)) {
+    const isThere = before !== undefined && before.attached.ioas === ioas && (wanted === null ? before.attached.hwpt.isAuto : wanted.hwpt === before.attached.hwpt);
+    if (isThere) {
       if (!device.isAttached) before.devices++;
       device.isAttached = true;
       return before.attached.hwpt.id;
     }
     // A group is one for the IOMMU: a device attaches where its siblings are, and one that is attached takes them with it.
     if (before !== undefined && !device.isAttached) return -EINVAL;
-    const hwpt = yield* ioas.attach(device.group, () => this.newId());
+    const hwpt = yield* ioas.attach(device.group, () => this.newId(), wanted?.hwpt ?? null);
     if (typeof hwpt === "number") return hwpt;
-    const attached: AutoHwpt = { kind: "hwpt", ioas, hwpt };
+    const attached: HwptObject = { kind: "hwpt", ioas, hwpt };
     if (before !== undefined) yield* this.drop(device.group, before.attached);
     this.objects.set(hwpt.id, this.objects.get(hwpt.id) ?? attached);
     this.groups.set(device.group, { attached, devices: before?.devices ?? 1 });
@@ -175,7 +198,7 @@ export class IommufdContext {
     return hwpt.id;
   }
 
-  private *drop(group: IommuGroup, { ioas, hwpt }: AutoHwpt): Step<void> {
+  private *drop(group: IommuGroup, { ioas, hwpt }: HwptObject): Step<void> {
     if (yield* ioas.detach(group, hwpt)) this.objects.delete(hwpt.id);
   }
 
@@ -208,7 +231,12 @@ export class IommufdContext {
   /** The file is closed: devices hold it, so that none is bound. What is mapped goes. */
   *release(): Step<void> {
     yield* this.lock.lock();
-    for (const object of this.objects.values()) if (object.kind === "ioas") object.ioas.lifetime.free();
+    const objects = [...this.objects.values()];
+    for (let i = 0; i < objects.length; i++) {
+      const object = objects[i];
+      if (object.kind === "hwpt") yield* object.ioas.removeHwpt(object.hwpt);
+    }
+    for (const object of objects) if (object.kind === "ioas") object.ioas.lifetime.free();
     this.objects.clear();
     this.compat = null;
     yield* this.lock.unlock();

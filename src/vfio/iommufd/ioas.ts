@@ -6,24 +6,40 @@ import { Lifetime } from "../../sim/lifetime.js";
 import { Mutex } from "../../sim/lock.js";
 import type { Sim } from "../../sim/sim.js";
 import type { Step } from "../../sim/step.js";
-import { EADDRINUSE, EEXIST, EINVAL, ENOENT, EOVERFLOW } from "../../uapi/errno.js";
+import { EADDRINUSE, EEXIST, EFAULT, EINVAL, ENOENT, EOVERFLOW } from "../../uapi/errno.js";
 import { commonRanges, excludes, type IovaRange, LAST_IOVA } from "../iommu/iova-ranges.js";
 import type { IoasArea, IoasPages } from "./ioas-area.js";
 import { allocateIova, isAllowed } from "./ioas-alloc.js";
 
 const PAGE = 4096n;
 
+type HwptKind = Pick<Hwpt, "isAuto" | "isTracked">;
+
 /** A page table that an address space gave to groups of one IOMMU; an object of its own, so that users can name it. */
 export class Hwpt {
   readonly groups: IommuGroup[] = [];
   readonly lifetime: Lifetime;
+  /** The kernel's, made for an attach, which goes with the last group. */
+  readonly isAuto: boolean;
+  /** Made for the question which pages are dirty. */
+  readonly isTracked: boolean;
 
   constructor(
     readonly id: number,
     readonly domain: IommuDomain,
+    { isAuto, isTracked }: HwptKind,
   ) {
+    this.isAuto = isAuto;
+    this.isTracked = isTracked;
     this.lifetime = new Lifetime("page table", id);
   }
+}
+
+/** A range whose dirty pages are asked for; `keeps`: and not forgotten. */
+export interface DirtyRange {
+  readonly iova: bigint;
+  readonly length: bigint;
+  readonly keeps: boolean;
 }
 
 /** What a map asks for; `iova` null lets the kernel choose, and comes back filled. */
@@ -62,7 +78,7 @@ export class Ioas {
 
   private alignmentWith(group: IommuGroup | null): bigint {
     let alignment = this.hasLargePages ? 1n : PAGE;
-    const sizes = this.groups().map((each) => each.pageSizes);
+    const sizes = this.hwpts.map(({ domain }) => domain.pageSizes);
     if (group !== null) sizes.push(group.pageSizes);
     for (const size of sizes) if ((size & -size) > alignment) alignment = size & -size;
     return alignment;
@@ -205,9 +221,10 @@ export class Ioas {
    * A group gets a domain with all areas in it: one that serves the same IOMMU, or a new one. The page table;
    * -EADDRINUSE where an area, or an allowed range, is reserved by the group or does not suit its pages; -EFAULT, -ENOMEM.
    */
-  *attach(group: IommuGroup, newId: () => number): Step<Hwpt | number> {
+  *attach(group: IommuGroup, newId: () => number, wanted: Hwpt | null): Step<Hwpt | number> {
+    if (wanted !== null && wanted.domain.iommu !== group.iommu) return -EINVAL;
     yield* this.lock.lock();
-    const result = this.fits(group) ? yield* this.enter(group, newId) : -EADDRINUSE;
+    const result = this.fits(group) ? yield* this.enter(group, newId, wanted) : -EADDRINUSE;
     yield* this.lock.unlock();
     return result;
   }
@@ -221,23 +238,46 @@ export class Ioas {
     return this.allowed.every((range) => isFree(range.start, range.end));
   }
 
-  private *enter(group: IommuGroup, newId: () => number): Step<Hwpt | number> {
-    let hwpt = this.hwpts.find(({ domain }) => domain.iommu === group.iommu && domain.enforcesCoherency === group.enforcesCoherency);
+  private *enter(group: IommuGroup, newId: () => number, wanted: Hwpt | null): Step<Hwpt | number> {
+    let hwpt = wanted ?? this.hwpts.find(({ isAuto, domain }) => isAuto && domain.iommu === group.iommu && domain.enforcesCoherency === group.enforcesCoherency);
     if (hwpt === undefined) {
-      hwpt = new Hwpt(newId(), group.newDomain(this.hasLargePages));
-      const areas = this.areas.all();
-      for (let i = 0; i < areas.length; i++) {
-        const result = yield* this.enterIn(areas[i], [hwpt]);
-        if (result === 0) continue;
-        for (let filled = 0; filled < i; filled++) yield* this.leaveFrom(areas[filled], [hwpt]);
-        return result;
-      }
-      this.hwpts.push(hwpt);
+      const made = yield* this.newHwpt(group, newId(), { isAuto: true, isTracked: false });
+      if (typeof made === "number") return made;
+      hwpt = made;
     }
     hwpt.lifetime.touch();
     hwpt.groups.push(group);
     yield* group.attach(hwpt.domain);
     return hwpt;
+  }
+
+  /** Lock held. A page table for a group's IOMMU, with all areas in it; -EFAULT, -ENOMEM. */
+  *newHwpt(group: IommuGroup, id: number, kind: HwptKind): Step<Hwpt | number> {
+    const hwpt = new Hwpt(id, group.newDomain(this.hasLargePages), kind);
+    const areas = this.areas.all();
+    for (let i = 0; i < areas.length; i++) {
+      const result = yield* this.enterIn(areas[i], [hwpt]);
+      if (result === 0) continue;
+      for (let filled = 0; filled < i; filled++) yield* this.leaveFrom(areas[filled], [hwpt]);
+      return result;
+    }
+    this.hwpts.push(hwpt);
+    return hwpt;
+  }
+
+  /** Lock held; no group has it. */
+  *removeHwpt(hwpt: Hwpt): Step<void> {
+    const areas = this.areas.all();
+    for (let i = 0; i < areas.length; i++) yield* this.leaveFrom(areas[i], [hwpt]);
+    this.hwpts.splice(this.hwpts.indexOf(hwpt), 1);
+    hwpt.lifetime.free();
+  }
+
+  /** Lock held. Runs of pages that were written; -EINVAL where a part is not mapped or nothing is tracked, -EFAULT without room for them. */
+  *takeDirty(hwpt: Hwpt, { iova, length, keeps }: DirtyRange, hasRoom: () => boolean): Step<readonly { iova: bigint; length: bigint }[] | number> {
+    if (typeof this.slices(iova, length) === "number" || !(yield* hwpt.domain.isTracking())) return -EINVAL;
+    if (!hasRoom()) return -EFAULT;
+    return yield* hwpt.domain.takeDirty(iova, length, keeps);
   }
 
   /** The group's DMA is blocked. True: the page table served nobody else, and is gone. */
@@ -246,13 +286,8 @@ export class Ioas {
     hwpt.lifetime.touch();
     hwpt.groups.splice(hwpt.groups.indexOf(group), 1);
     if ((yield* group.current()) === hwpt.domain) yield* group.attach(null);
-    const isLast = hwpt.groups.length === 0;
-    if (isLast) {
-      const areas = this.areas.all();
-      for (let i = 0; i < areas.length; i++) yield* this.leaveFrom(areas[i], [hwpt]);
-      this.hwpts.splice(this.hwpts.indexOf(hwpt), 1);
-      hwpt.lifetime.free();
-    }
+    const isLast = hwpt.isAuto && hwpt.groups.length === 0;
+    if (isLast) yield* this.removeHwpt(hwpt);
     yield* this.lock.unlock();
     return isLast;
   }

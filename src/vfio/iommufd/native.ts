@@ -5,8 +5,10 @@ import { E2BIG, EBUSY, EFAULT, EINVAL, EMSGSIZE, ENODEV, ENOENT, ENOTTY, EOPNOTS
 import * as uapi from "../../uapi/iommufd.js";
 import { type IovaRange, LAST_IOVA } from "../iommu/iova-ranges.js";
 import type { IommufdContext } from "./context.js";
+import { allocHwpt, getDirtyBitmap, hardwareInfo, setDirtyTracking } from "./hwpt.js";
 import { type IoasArea, newPages } from "./ioas-area.js";
 import type { Ioas, IoasRequest } from "./ioas.js";
+import { type Handler, respond } from "./request.js";
 
 // The requests of /dev/iommu itself (vfio.md 19; drivers/iommu/iommufd/{main,ioas,vfio_compat}.c).
 
@@ -15,9 +17,14 @@ const MAX_RANGES = 1024;
 const MAP_FLAGS = uapi.IOMMU_IOAS_MAP_FIXED_IOVA | uapi.IOMMU_IOAS_MAP_WRITEABLE | uapi.IOMMU_IOAS_MAP_READABLE;
 const ACCESS_FLAGS = uapi.IOMMU_IOAS_MAP_WRITEABLE | uapi.IOMMU_IOAS_MAP_READABLE;
 
-type Handler = (context: IommufdContext, process: Process, argument: UserArgument, address: number) => Step<number>;
+interface Request {
+  /** Bytes of the structure, and of its part that has to be there. */
+  readonly size: number;
+  readonly least?: number;
+  readonly handle: Handler;
+}
 
-const HANDLERS: ReadonlyMap<number, { readonly size: number; readonly handle: Handler }> = new Map([
+const HANDLERS: ReadonlyMap<number, Request> = new Map<number, Request>([
   [uapi.IOMMU_DESTROY, { size: uapi.iommu_destroy.size, handle: destroy }],
   [uapi.IOMMU_IOAS_ALLOC, { size: uapi.iommu_ioas_alloc.size, handle: allocIoas }],
   [uapi.IOMMU_IOAS_ALLOW_IOVAS, { size: uapi.iommu_ioas_allow_iovas.size, handle: allowIovas }],
@@ -27,35 +34,36 @@ const HANDLERS: ReadonlyMap<number, { readonly size: number; readonly handle: Ha
   [uapi.IOMMU_IOAS_UNMAP, { size: uapi.iommu_ioas_unmap.size, handle: unmap }],
   [uapi.IOMMU_OPTION, { size: uapi.iommu_option.size, handle: option }],
   [uapi.IOMMU_VFIO_IOAS, { size: uapi.iommu_vfio_ioas.size, handle: vfioIoas }],
+  [uapi.IOMMU_HWPT_ALLOC, { size: uapi.iommu_hwpt_alloc.size, least: uapi.iommu_hwpt_alloc.minsz, handle: allocHwpt }],
+  [uapi.IOMMU_GET_HW_INFO, { size: uapi.iommu_hw_info.size, least: uapi.iommu_hw_info.minsz, handle: hardwareInfo }],
+  [uapi.IOMMU_HWPT_SET_DIRTY_TRACKING, { size: uapi.iommu_hwpt_set_dirty_tracking.size, handle: setDirtyTracking }],
+  [uapi.IOMMU_HWPT_GET_DIRTY_BITMAP, { size: uapi.iommu_hwpt_get_dirty_bitmap.size, handle: getDirtyBitmap }],
 ]);
 
 /** The size in front must be the structure's at least; what is beyond it must be 0: -EINVAL, -E2BIG, -EFAULT, -ENOTTY. */
 export function* nativeIoctl(context: IommufdContext, process: Process, request: number, address: number): Step<number> {
   const handler = HANDLERS.get(request);
   if (handler === undefined) return -ENOTTY;
-  const { size, handle } = handler;
+  const { size, least = size, handle } = handler;
   const { memory } = process;
   if (!memory.isReadable(address, 4)) return -EFAULT;
   const given = memory.getU32(address);
-  if (given < size) return -EINVAL;
+  if (given < least) return -EINVAL;
   if (!memory.isReadable(address, given)) return -EFAULT;
   for (let i = size; i < given; i++) if (memory.getU8(address + i) !== 0) return -E2BIG;
   const argument = new UserArgument(size);
-  if (!argument.copyIn(process, address)) return -EFAULT;
+  if (!argument.copyIn(process, address, Math.min(given, size))) return -EFAULT;
   yield* context.lock.lock();
   const result = yield* handle(context, process, argument, address);
   yield* context.lock.unlock();
   return result;
 }
 
-function respond(process: Process, argument: UserArgument, address: number): number {
-  return argument.copyOut(process, address) ? 0 : -EFAULT;
-}
-
 function* destroy(context: IommufdContext, _process: Process, { view }: UserArgument): Step<number> {
   const id = uapi.iommu_destroy.id.get(view);
   const object = context.find(id);
   if (object === null) return -ENOENT;
+  if (object.kind === "hwpt") return (yield* context.destroyHwpt(id)) ? 0 : -EBUSY;
   if (object.kind !== "ioas") return -EBUSY;
   const { ioas } = object;
   yield* ioas.lock.lock();
