@@ -1,5 +1,7 @@
 import type { Process } from "../host/process.js";
 import type { Random } from "../sim/random.js";
+import { KVM_HAS_DEVICE_ATTR, KVM_SET_DEVICE_ATTR } from "../uapi/kvm.js";
+import { VFIO_IOMMU_TAKE_FAULT as TAKE_FAULT } from "../uapi/vfio-fault.js";
 import { ARGUMENTS, MEMORY } from "../explore/stages/vfio-stage.js";
 
 // Arguments whose words fit together, so that a request gets past its front checks. What they say may still be wrong.
@@ -152,6 +154,7 @@ const CONTAINER: Fillers = new Map<number, Filler>([
   [0x3b76, () => [24, 0, MEMORY, 0, 0x1_0000, 0]],
   [0x3b77, (fit) => [40, 0, fit.pick(12, 16), 0, 0x10_0000, 0, 1, 0, 0, 0]],
   [0x3b78, (fit) => [16, 0, 0, fit.pick(0, 1 << 18)]],
+  [TAKE_FAULT, () => [32, 0]],
 ]);
 
 const IOMMUFD: Fillers = new Map<number, Filler>([
@@ -167,7 +170,25 @@ const IOMMUFD: Fillers = new Map<number, Filler>([
   [0x3b86, (fit) => (fit.below(2) === 0 ? [24, 1 + fit.below(3), 0, 0, -1, -1] : [24, 1 + fit.below(3), ...range(fit)])],
   [0x3b87, (fit) => [24, fit.below(2), fit.below(2), fit.pick(0, 1, 2), 0, 0]],
   [0x3b88, (fit) => [12, 1 + fit.below(3), fit.below(3)]],
+  // Whoever binds a device, and then makes an address space, has them as 1 and 2, and page tables from 3 on.
+  [0x3b89, (fit) => [fit.pick(24, 48), fit.pick(0, 2, 2), fit.pick(1, 1, 1 + fit.below(4)), fit.pick(2, 2, 1 + fit.below(4)), ...Array<number>(8).fill(0)]],
+  [0x3b8a, (fit) => [40, 0, fit.pick(1, 1, 1 + fit.below(4)), fit.pick(0, 8), ...fit.point(0, 0), 0, 0, 0, 0]],
+  [0x3b8b, (fit) => [16, fit.pick(0, 1, 1), 3 + fit.below(4), 0]],
+  [0x3b8c, (fit) => [48, 3 + fit.below(4), fit.pick(0, 1), 0, fit.pages(4), 0, PAGE * (1 + fit.below(4)), 0, PAGE, 0, POINTED + 0x80, 0]],
+  [TAKE_FAULT, () => [32, 0]],
 ]);
+
+/** KVM's: files to track, and interrupts to forward. */
+const KVM_DEVICE: Fillers = new Map<number, Filler>(
+  [KVM_SET_DEVICE_ATTR, KVM_HAS_DEVICE_ATTR].map((request) => [
+    request,
+    (fit) => {
+      const file = fit.fd(fit.pick("vfio-group", "vfio-device"));
+      const [group, words] = fit.below(3) > 0 ? [1, [file]] : [2, [fit.fd("vfio-device"), fit.below(3), 0, fit.below(64)]];
+      return [0, group, 1 + fit.below(2), 0, ...fit.point(...words)];
+    },
+  ]),
+);
 
 /** The interface of December 2011, whose requests have the numbers of others. */
 const DRAFT_DEVICE: Fillers = new Map<number, Filler>([
@@ -187,6 +208,7 @@ const TABLE: Readonly<Record<string, Fillers>> = {
   ]),
   "vfio-device": DEVICE,
   iommufd: IOMMUFD,
+  "kvm-device": KVM_DEVICE,
   "vfio-migration": new Map<number, Filler>([[0x3b79, () => [24, 0]]]),
   "vfio-draft-group": new Map<number, Filler>([
     [0x3b64, () => [8]],

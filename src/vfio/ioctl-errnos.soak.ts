@@ -1,6 +1,9 @@
 import type { File } from "../host/file.js";
 import { ESPIPE } from "../host/pipe.js";
 import { run } from "../sim/step.js";
+import { KVM_HAS_DEVICE_ATTR, KVM_SET_DEVICE_ATTR } from "../uapi/kvm.js";
+import { VFIO_DEVICE_FEATURE, VFIO_DEVICE_SET_IRQS } from "../uapi/vfio.js";
+import { VFIO_IOMMU_TAKE_FAULT } from "../uapi/vfio-fault.js";
 import { VFIO_DEVICE_SET_IRQ_NOTIFY } from "../uapi/vfio-xen.js";
 import * as errno from "../uapi/errno.js";
 import { VfioCdevFile } from "./cdev.js";
@@ -17,6 +20,9 @@ const CONTAINER: readonly Row[] = [
   [0x3b66, "EINVAL ENODEV EPERM EBUSY"],
 ];
 
+/** What virq adds: the faults of its groups. */
+const FAULTS: Row = [VFIO_IOMMU_TAKE_FAULT, "EINVAL EFAULT ENOENT"];
+
 /** 17. */
 const TYPE1: readonly Row[] = [
   ...CONTAINER,
@@ -24,25 +30,29 @@ const TYPE1: readonly Row[] = [
   [0x3b71, "EINVAL EFAULT EOVERFLOW ENOENT EEXIST ENOSPC ENOMEM"],
   [0x3b72, "EINVAL EFAULT EOVERFLOW"],
   [0x3b75, "EINVAL EFAULT EACCES ENOMEM"],
+  FAULTS,
 ];
 
 /** 18: its two versions share what version 2 adds as ENOTTY of version 1, and the other way round. */
 const SPAPR: readonly Row[] = [
   ...CONTAINER,
-  [0x3b70, "EINVAL EFAULT ENXIO"],
+  FAULTS,
+  // One process's memory: another's call is EPERM.
+  [0x3b70, "EINVAL EFAULT ENXIO EPERM"],
   [0x3b71, "EINVAL EFAULT ENXIO EPERM ENOMEM"],
   [0x3b72, "EINVAL EFAULT ENXIO EPERM"],
   [0x3b73, "ENODEV EBUSY EPERM ENOMEM ENOTTY"],
   [0x3b74, "EPERM ENOTTY"],
-  [0x3b75, "EINVAL EFAULT EBUSY ENOMEM ENOTTY"],
-  [0x3b76, "EINVAL EFAULT ENOENT EBUSY ENOTTY"],
+  [0x3b75, "EINVAL EFAULT EBUSY ENOMEM EPERM ENOTTY"],
+  [0x3b76, "EINVAL EFAULT ENOENT EBUSY EPERM ENOTTY"],
   [0x3b77, "EINVAL EFAULT ENXIO ENOSPC EPERM ENOMEM ENOTTY"],
-  [0x3b78, "EINVAL EFAULT ENOTTY"],
+  [0x3b78, "EINVAL EFAULT EPERM ENOTTY"],
 ];
 
 /** 21.3; the exactness of type 1's version 2. */
 const XEN: readonly Row[] = [
   ...CONTAINER,
+  FAULTS,
   [0x3b70, "EINVAL EFAULT"],
   [0x3b71, "EINVAL EFAULT EOVERFLOW EEXIST ENOSPC ENOMEM EPERM EOPNOTSUPP"],
   [0x3b72, "EINVAL EFAULT EOVERFLOW"],
@@ -113,6 +123,17 @@ const IOMMUFD: readonly Row[] = [
   [0x3b86, `${NATIVE} EOVERFLOW`],
   [0x3b87, `${NATIVE} EPERM`],
   [0x3b88, `${NATIVE} ENODEV`],
+  [0x3b89, `${NATIVE} ENOMEM`],
+  [0x3b8a, NATIVE],
+  [0x3b8b, NATIVE],
+  [0x3b8c, `${NATIVE} EOVERFLOW`],
+  FAULTS,
+];
+
+/** kvm-irq-core.md 8: files to track, interrupts to forward (profile fwd2014). */
+const KVM_DEVICE: readonly Row[] = [
+  [KVM_SET_DEVICE_ATTR, "ENXIO EFAULT EBADF EINVAL EEXIST ENOENT ENODEV EAGAIN EBUSY"],
+  [KVM_HAS_DEVICE_ATTR, "ENXIO EFAULT"],
 ];
 
 /** 15.3: only while it copies ahead; the end that is written knows no request. */
@@ -173,9 +194,10 @@ const NO_IOMMU = new Answers(CONTAINER, "EINVAL");
 /** By an extension that only this kind of IOMMU answers. */
 const BY_IOMMU: readonly (readonly [extension: number, answers: Answers])[] = [
   [1, new Answers(TYPE1, "ENOTTY")],
-  [2, new Answers(SPAPR, "ENOTTY")],
+  // Whatever another process asks of it.
+  [2, new Answers(SPAPR, "ENOTTY EPERM")],
   [0x58454e, new Answers(XEN, "ENOTTY")],
-  [8, new Answers(CONTAINER, "ENOTTY")],
+  [8, new Answers([...CONTAINER, FAULTS], "ENOTTY")],
 ];
 
 const FILES: Readonly<Record<string, Answers>> = {
@@ -184,6 +206,9 @@ const FILES: Readonly<Record<string, Answers>> = {
   "vfio-draft-device": new Answers(DRAFT_DEVICE, "ENOTTY"),
   "vfio-group": new Answers(GROUP, "ENOTTY"),
   iommufd: new Answers(IOMMUFD, "ENOTTY"),
+  "kvm-device": new Answers(KVM_DEVICE, "ENOTTY"),
+  kvm: new Answers([], "EINVAL"),
+  "kvm-vm": new Answers([], "EINVAL ENOTTY"),
   "vfio-migration": new Answers(MIGRATION, "ENOTTY"),
 };
 const DEVICE_BY_GROUP = new Answers([...DEVICE, ...GROUP_FILE], "ENOTTY");
@@ -192,9 +217,18 @@ const PLATFORM_BY_GROUP = new Answers([...PLATFORM, ...GROUP_FILE], "ENOTTY");
 const PLATFORM_BY_ITSELF = new Answers([...PLATFORM, ...OWN_FILE], "EINVAL ENOTTY");
 const NO_REQUESTS = new Answers([], "ENOTTY");
 
-/** The errnos that a request may answer on an open file. */
-export function errnosOfIoctl(file: File, request: number): ReadonlySet<number> {
-  return answersOf(file).of(request);
+/** SET_IRQS of vfio-pci, by index, and what every index may answer (7.5, 7.6): 8.6, 8.7, 9; 10.3, 10.4; 11. */
+const SET_IRQS = ["EBADF EBUSY ENODEV", "EBADF ENOSPC ERANGE", "EBADF ENOSPC ERANGE", "EBADF", "EBADF"].map((own) => setOf(`EINVAL EFAULT ENOTTY ${own}`));
+
+/** DEVICE_FEATURE, by feature (15.1, 15.4): what takes an eventfd, gives a file, or has ranges. ENOTTY where the device has not what it needs. */
+const FEATURES = ["EFAULT", "EFAULT", "EFAULT EMFILE", "", "EFAULT EBADF", "", "EFAULT E2BIG EOVERFLOW", "", "EFAULT EOVERFLOW", "EFAULT", "", "", ""].map((own) => setOf(`EINVAL ENOTTY EFAULT ${own}`));
+
+/** The errnos that a request may answer on an open file, given the words of its argument: by handler, where it has several. */
+export function errnosOfIoctl(file: File, request: number, words: readonly number[]): ReadonlySet<number> {
+  const known = answersOf(file).of(request);
+  if (!(file instanceof VfioDeviceFile) || file.device.isPlatform) return known;
+  if (request === VFIO_DEVICE_FEATURE) return FEATURES[words[1] & 0xffff] ?? setOf("EINVAL ENOTTY EFAULT");
+  return request === VFIO_DEVICE_SET_IRQS ? (SET_IRQS[words[2]] ?? setOf("EINVAL EFAULT")) : known;
 }
 
 function answersOfContainer({ container }: VfioContainerFile): Answers {

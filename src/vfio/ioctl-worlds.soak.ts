@@ -4,7 +4,11 @@ import { XenHypervisor } from "../host/xen/hypervisor.js";
 import { XenMsiDomain } from "../host/xen/msi-domain.js";
 import type { Random } from "../sim/random.js";
 import type { Step } from "../sim/step.js";
+import { BareHost } from "../explore/stages/kvm-machine.js";
 import { PciStage, type PciStageOptions } from "../explore/stages/pci-stage.js";
+import { Arm64 } from "../kvm/arm64/arm64.js";
+import { KvmFile } from "../kvm/system.js";
+import { KVM_CREATE_DEVICE, KVM_CREATE_VM, KVM_DEV_TYPE_VFIO } from "../uapi/kvm.js";
 import { VfioXenPciDriver } from "./backends/xen/driver.js";
 import { SpaprBackend } from "./iommu/spapr.js";
 import { XenIommuBackend } from "./iommu/xen.js";
@@ -71,6 +75,13 @@ function aboveXen(world: PciStage, xen: XenHypervisor): void {
   world.write(`${path}/driver/unbind`, world.A.name);
   world.write(`${path}/driver_override`, "vfio-xen-pci");
   world.write("/sys/bus/pci/drivers_probe", world.A.name);
+}
+
+/** A VM of the monitor's with its KVM-VFIO device, on Arm, where interrupts are forwarded (profile fwd2014). */
+export function kvmVfioOf(world: PciStage): void {
+  const kvm = world.process.install(new KvmFile(new BareHost(world.sim), new Arm64({ cpus: 1, gicVersion: 3 })));
+  const vm = world.ioctl(kvm, KVM_CREATE_VM, 0);
+  world.call(vm, KVM_CREATE_DEVICE, KVM_DEV_TYPE_VFIO, 0, 0);
 }
 
 function addUnguarded(world: PciStage): void {

@@ -1,14 +1,18 @@
+import { eventfd2 } from "../host/eventfd.js";
 import { IommuDma } from "../host/iommu/dma.js";
 import type { Process } from "../host/process.js";
 import { Random } from "../sim/random.js";
 import { run } from "../sim/step.js";
 import { EBADF, errnoName } from "../uapi/errno.js";
+import { EFD_NONBLOCK } from "../uapi/eventfd.js";
 import { pipe2 } from "../host/pipe.js";
+import { KVM_HAS_DEVICE_ATTR, KVM_SET_DEVICE_ATTR } from "../uapi/kvm.js";
+import { VFIO_IOMMU_TAKE_FAULT as TAKE_FAULT } from "../uapi/vfio-fault.js";
 import { ARGUMENTS, MEMORY } from "../explore/stages/vfio-stage.js";
 import { type PciStage, REGION } from "../explore/stages/pci-stage.js";
 import { Fitting, keepApart } from "./ioctl-arguments.soak.js";
 import { errnosOfIoctl, errnosOfTransfer, OPEN_ERRNOS } from "./ioctl-errnos.soak.js";
-import { SOAK_WORLDS, type SoakWorld, soakWorld } from "./ioctl-worlds.soak.js";
+import { kvmVfioOf, SOAK_WORLDS, type SoakWorld, soakWorld } from "./ioctl-worlds.soak.js";
 
 /** Calls in one world; the next one is fresh. */
 const LIFE = 250;
@@ -18,19 +22,22 @@ const SECRET = 0x5ec2_e700;
 const NONE: ReadonlySet<number> = new Set();
 const NOT_OPEN: ReadonlySet<number> = new Set([EBADF]);
 const NODES = ["/dev/vfio/vfio", "/dev/vfio/12", "/dev/vfio/13", "/dev/iommu", "/dev/vfio/devices/vfio0", "/dev/vfio/devices/vfio2", "/dev/vfio/devices/vfio3", "/dev/vfio/noiommu-100"];
-const REQUESTS = [...Array.from({ length: 22 }, (_, n) => 0x3b64 + n), ...Array.from({ length: 9 }, (_, n) => 0x3b80 + n), 0x3b8c, 0x3bff, 0xae80];
+const REQUESTS = [...Array.from({ length: 22 }, (_, n) => 0x3b64 + n), ...Array.from({ length: 13 }, (_, n) => 0x3b80 + n), TAKE_FAULT, 0x3bff, 0xae80];
 const REQUESTS_OF: Readonly<Record<string, readonly number[]>> = {
-  "vfio-container": [0x3b64, 0x3b65, 0x3b66, 0x3b70, 0x3b71, 0x3b71, 0x3b71, 0x3b72, 0x3b73, 0x3b74, 0x3b75, 0x3b76, 0x3b77, 0x3b78],
+  "vfio-container": [0x3b64, 0x3b65, 0x3b66, 0x3b70, 0x3b71, 0x3b71, 0x3b71, 0x3b72, 0x3b73, 0x3b74, 0x3b75, 0x3b76, 0x3b77, 0x3b78, TAKE_FAULT],
   "vfio-group": [0x3b67, 0x3b68, 0x3b68, 0x3b69, 0x3b6a, 0x3b6a],
   "vfio-device": [0x3b6b, 0x3b6c, 0x3b6d, 0x3b6e, 0x3b6e, 0x3b6e, 0x3b6e, 0x3b6f, 0x3b70, 0x3b71, 0x3b74, 0x3b75, 0x3b75, 0x3b75, 0x3b76, 0x3b77, 0x3b78, 0x3b8c, 0x3b8c],
-  iommufd: [0x3b64, 0x3b65, 0x3b70, 0x3b71, 0x3b72, 0x3b66, 0x3b80, 0x3b81, 0x3b82, 0x3b83, 0x3b83, 0x3b84, 0x3b85, 0x3b85, 0x3b85, 0x3b86, 0x3b87, 0x3b88],
+  iommufd: [0x3b64, 0x3b65, 0x3b70, 0x3b71, 0x3b72, 0x3b66, 0x3b80, 0x3b81, 0x3b82, 0x3b83, 0x3b83, 0x3b84, 0x3b85, 0x3b85, 0x3b85, 0x3b86, 0x3b87, 0x3b88, 0x3b89, 0x3b8a, 0x3b8b, 0x3b8c, 0x3b8c, TAKE_FAULT],
+  "kvm-device": [KVM_SET_DEVICE_ATTR, KVM_SET_DEVICE_ATTR, KVM_HAS_DEVICE_ATTR],
   "vfio-migration": [0x3b79],
   "vfio-draft-group": [0x3b64, 0x3b65, 0x3b65, 0x3b65, 0x3b66, 0x3b66, 0x3b66, 0x3b67, 0x3b68, 0x3b68],
   "vfio-draft-iommu": [0x3b69, 0x3b6a, 0x3b6a, 0x3b6b],
   "vfio-draft-device": [0x3b6c, 0x3b6d, 0x3b6e, 0x3b6f, 0x3b6f, 0x3b70, 0x3b71, 0x3b72],
 };
 const KINDS = Object.keys(REQUESTS_OF);
-const EXTENSIONS = [1, 2, 3, 3, 7, 7, 8, 9, 99, 0x58454e];
+const EXTENSIONS = [1, 2, 3, 3, 6, 7, 7, 8, 9, 10, 99, 0x58454e];
+/** What one process hands to another: what is not an eventfd, see {@link keepApart}. */
+const SHARED = ["vfio-container", "vfio-group", "vfio-device", "iommufd", "vfio-migration", "vfio-draft-group", "vfio-draft-iommu", "vfio-draft-device"];
 /** Words that mean something somewhere: sizes, flags, indexes, addresses, halves of them. */
 const WORDS = [0, 0, 1, 2, 3, 4, 5, 7, 8, 12, 15, 16, 20, 24, 28, 32, 40, 48, 64, 0x21, 0x22, 0x24, 0x11, 0x14, 0x0c, 0x1000, 0x2000, 0x3000, 0xfee0_0000, MEMORY, MEMORY + 0x1000, ARGUMENTS, 0x7f, 0x80, 0x1_0000, 0x1_0002, 0x2_0002, 0x2_0006, 0x4_0003, 0x7fff_ffff, 0x8000_0000, 0xffff_f000, 0xffff_ffff];
 
@@ -45,6 +52,8 @@ export interface IoctlSoak {
   readonly errnos: ReadonlyMap<string, number>;
   /** Of each request on each kind of file, "vfio-device 3b6e" say: how often it was done. */
   readonly doneOf: ReadonlyMap<string, number>;
+  /** And how often it was refused, by errno: "vfio-device 3b6e EBUSY". */
+  readonly refusedOf: ReadonlyMap<string, number>;
   /** Pages that devices reached for, and got. */
   readonly transfers: number;
   readonly faults: readonly string[];
@@ -55,12 +64,17 @@ class HostileUser {
   readonly faults: string[] = [];
   readonly errnos = new Map<string, number>();
   readonly doneOf = new Map<string, number>();
+  readonly refusedOf = new Map<string, number>();
   calls = 0;
   done = 0;
   transfers = 0;
   private kind: SoakWorld = "modern";
   private world!: PciStage;
   private victim!: Process;
+  /** The monitor, and a process that it gives descriptors to. */
+  private users: { readonly process: Process; readonly fitting: Fitting }[] = [];
+  /** Whose turn it is. */
+  private process!: Process;
   private fitting!: Fitting;
   private lives = 0;
   /** The call under way, for whoever has to report it. */
@@ -75,11 +89,18 @@ class HostileUser {
     this.kind = SOAK_WORLDS[this.lives++ % SOAK_WORLDS.length];
     const world = soakWorld(this.kind, this.random);
     this.world = world;
-    this.fitting = new Fitting(this.random, world.process);
+    const partner = world.newProcess("partner", { lockedMemoryLimit: world.process.lockedMemoryLimit });
+    this.users = [world.process, partner].map((process) => ({ process, fitting: new Fitting(this.random, process) }));
+    this.turnTo(0);
     this.dmas = [world.A, world.B].map(({ group, fn }) => new IommuDma(world.smmu, group ?? world.pciGroup, fn.requesterId));
     this.victim = world.newProcess("victim");
     for (let i = 0; i < 16; i++) this.victim.memory.setU32(VICTIM + 0x1000 * i, SECRET + i);
     this.assemble();
+  }
+
+  private turnTo(user: number): void {
+    this.process = this.users[user].process;
+    this.fitting = this.users[user].fitting;
   }
 
   /** What a monitor does to get a device: as far as it goes. */
@@ -97,8 +118,15 @@ class HostileUser {
       world.ioctl(d, 0x3b76, ARGUMENTS);
       words(12, 0, 0);
       world.ioctl(c, 0x3b81, ARGUMENTS);
-      words(12, 0, memory.getU32(ARGUMENTS + 8));
+      const ioas = memory.getU32(ARGUMENTS + 8);
+      words(12, 0, ioas);
       world.ioctl(d, 0x3b77, ARGUMENTS);
+      // A page table of its own, whose dirty pages are asked for.
+      words(48, 2, 1, ioas, 0, 0, 0, 0, 0, 0, 0, 0);
+      if (random.below(2) === 0 && world.ioctl(c, 0x3b89, ARGUMENTS) === 0) {
+        words(12, 0, memory.getU32(ARGUMENTS + 16));
+        world.ioctl(d, 0x3b77, ARGUMENTS);
+      }
     } else {
       const isUnguarded = this.kind === "noiommu" && random.below(2) === 0;
       const g = world.open(isUnguarded ? "/dev/vfio/noiommu-100" : "/dev/vfio/12");
@@ -112,6 +140,7 @@ class HostileUser {
     }
     world.configWrite(d, 4, 2, 6);
     for (let i = 0; i < 2; i++) world.eventfd();
+    if (random.below(2) === 0) kvmVfioOf(world);
     return ["assemble", 0, NONE];
   }
 
@@ -135,11 +164,13 @@ class HostileUser {
     if (this.calls % LIFE === LIFE - 1) this.end();
     this.calls++;
     const kind = this.random.below(32);
+    // The monitor opens and assembles; the other process has what it is given.
+    this.turnTo(kind < 22 && this.random.below(5) === 0 ? 1 : 0);
     let made: Made;
     try {
       if (kind < 22) made = this.ioctl();
       else if (kind < 24) made = this.open();
-      else if (kind < 25) made = this.random.below(3) === 0 ? this.close() : this.random.below(3) === 0 ? this.assemble() : this.ioctl();
+      else if (kind < 25) made = this.pick([() => this.close(), () => this.share(), () => this.ioctl(), () => (this.random.below(2) === 0 ? this.assemble() : this.share())])();
       else if (kind < 28) made = this.transfer();
       else made = this.device();
       this.world.settle();
@@ -159,8 +190,10 @@ class HostileUser {
       if (!allowed.has(-result)) this.fault(`${what} answers ${name}`);
     }
     if (!Number.isInteger(result)) this.fault(`${what} answers ${result}`);
-    const { lockedMemory, lockedMemoryLimit } = this.world.process;
-    if (lockedMemory < 0 || lockedMemory > lockedMemoryLimit) this.fault(`${what} leaves ${lockedMemory} bytes locked`);
+    for (const { process } of this.users) {
+      const { lockedMemory, lockedMemoryLimit } = process;
+      if (lockedMemory < 0 || lockedMemory > lockedMemoryLimit) this.fault(`${what} leaves ${lockedMemory} bytes locked`);
+    }
   }
 
   private fault(text: string): void {
@@ -172,7 +205,7 @@ class HostileUser {
   }
 
   private fill(): void {
-    const { memory } = this.world.process;
+    const { memory } = this.process;
     if (this.random.below(8) === 0) {
       for (let i = 0; i < ARGUMENT_WORDS; i++) memory.setU32(ARGUMENTS + 4 * i, this.random.next32() >>> 0);
       return;
@@ -190,37 +223,42 @@ class HostileUser {
     this.fill();
     const words = this.random.below(4) > 0 ? this.fitting.words(kind, request) : null;
     if (words === null) return;
-    const { memory } = this.world.process;
+    const { memory } = this.process;
     words.forEach((word, i) => memory.setU32(ARGUMENTS + 4 * i, word >>> 0));
     if (this.random.below(4) === 0) memory.setU32(ARGUMENTS + 4 * this.random.below(words.length), this.pick(WORDS));
   }
 
   /** As often as not a request that the file knows, and sometimes one that it can do. */
   private ioctl(): Made {
-    const { world, random } = this;
+    const { world, random, process } = this;
     // Whatever there is most of: each kind of file has its turn.
     const fd = random.below(4) === 0 ? this.fd() : this.fitting.fdOfAny(KINDS);
-    const file = world.process.file(fd);
+    const file = process.file(fd);
     const known = random.below(4) > 0 ? REQUESTS_OF[file?.kind ?? ""] : undefined;
     const request = this.pick(known ?? REQUESTS);
     const kind = file?.kind ?? "closed";
     this.fillFor(kind, request);
-    keepApart(world.process, kind, request);
+    keepApart(process, kind, request);
     let argument = ARGUMENTS;
     if ((request === 0x3b65 || request === 0x3b66) && kind !== "vfio-draft-group") argument = this.pick(EXTENSIONS);
     else if (random.below(40) === 0) argument = this.pick([0, 0xdead_0000, ARGUMENTS + 0x3ff8, -1]);
-    const words = Array.from({ length: 8 }, (_, i) => world.answer(4 * i).toString(16));
-    const allowed = file === null ? NOT_OPEN : errnosOfIoctl(file, request);
-    this.asked = `ioctl ${fd} (${kind}) ${request.toString(16)} ${words.join(" ")}`;
+    const words = Array.from({ length: 8 }, (_, i) => process.memory.getU32(ARGUMENTS + 4 * i));
+    const allowed = file === null ? NOT_OPEN : errnosOfIoctl(file, request, words);
+    this.asked = `${process.name}: ioctl ${fd} (${kind}) ${request.toString(16)} ${words.map((word) => word.toString(16)).join(" ")}`;
     const isNamed = random.below(8) > 0 && (kind === "vfio-draft-group" ? request === 0x3b68 : request === 0x3b6a && kind === "vfio-group");
-    if (isNamed) world.process.memory.setText(ARGUMENTS, this.pick([world.A.name, world.B.name, "0000:07:00.0", "x", `${world.A.name} vf_token=x`]));
-    const result = world.ioctl(fd, request, argument);
-    if (result >= 0) this.count(`${kind} ${request.toString(16)}`);
+    if (isNamed) process.memory.setText(ARGUMENTS, this.pick([world.A.name, world.B.name, "0000:07:00.0", "x", `${world.A.name} vf_token=x`]));
+    const result = world.ioctl(fd, request, argument, process);
+    const name = `${kind} ${request.toString(16)}`;
+    if (result >= 0) count(this.doneOf, name);
+    else count(this.refusedOf, `${name} ${errnoName(result)}`);
     return [this.asked, result, allowed];
   }
 
-  private count(what: string): void {
-    this.doneOf.set(what, (this.doneOf.get(what) ?? 0) + 1);
+  /** A descriptor goes to the other process. */
+  private share(): Made {
+    const fd = this.fitting.fdOfAny(SHARED);
+    if (!SHARED.includes(this.process.file(fd)?.kind ?? "")) return ["share", 0, NONE];
+    return ["share", this.process.sendFile(fd, this.users[1].process), OPEN_ERRNOS];
   }
 
   private open(): Made {
@@ -229,7 +267,7 @@ class HostileUser {
       const ends = pipe2(world.process, 0x800);
       return ["pipe", typeof ends === "number" ? ends : ends[0], OPEN_ERRNOS];
     }
-    if (this.random.below(3) === 0) return ["eventfd", world.eventfd(), OPEN_ERRNOS];
+    if (this.random.below(3) === 0) return ["eventfd", eventfd2(world.process, 0, EFD_NONBLOCK), OPEN_ERRNOS];
     this.asked = `open ${this.pick(NODES)}`;
     return [this.asked, world.open(this.asked.slice(5)), OPEN_ERRNOS];
   }
@@ -290,14 +328,18 @@ class HostileUser {
   /** The process ends: nothing of it is left, and nobody else has noticed it. */
   end(): void {
     const { world } = this;
-    run(world.process.exit());
+    for (const { process } of this.users) run(process.exit());
     world.settle();
-    if (world.process.lockedMemory !== 0) this.fault(`${world.process.lockedMemory} bytes stay locked behind the process`);
+    for (const { process } of this.users) if (process.lockedMemory !== 0) this.fault(`${process.lockedMemory} bytes stay locked behind ${process.name}`);
     for (const { group } of [world.A, world.B]) if (group?.describeOwnership() !== "kernel 0 default") this.fault(`group ${group?.id} stays ${group?.describeOwnership()}`);
     for (const dma of this.dmas) if (run(dma.read(0x1000, new Uint8Array(4)))) this.fault("DMA goes on behind the process");
     for (let i = 0; i < 16; i++) if (this.victim.memory.getU32(VICTIM + 0x1000 * i) !== SECRET + i) this.fault("another's memory has changed");
     this.begin();
   }
+}
+
+function count(of: Map<string, number>, what: string): void {
+  of.set(what, (of.get(what) ?? 0) + 1);
 }
 
 /** Calls VFIO with random requests and arguments, `calls` times in worlds of {@link LIFE} calls. */
@@ -308,6 +350,6 @@ export function soakIoctls(calls: number, seed: number, progress: (calls: number
     if (user.calls % 10_000 === 0) progress(user.calls);
   }
   user.end();
-  const { done, doneOf, errnos, transfers, faults } = user;
-  return { calls: user.calls, done, doneOf, errnos, transfers, faults };
+  const { calls: made, done, doneOf, refusedOf, errnos, transfers, faults } = user;
+  return { calls: made, done, doneOf, refusedOf, errnos, transfers, faults };
 }
