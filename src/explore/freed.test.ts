@@ -265,7 +265,7 @@ const KINDS: readonly [string, RegExp, () => Pair][] = [
     () => {
       const { sim, context } = iommufd();
       const [ioas, group] = [context.newIoas(), new IommuGroup(sim, 1)];
-      const hwpt = run(ioas.attach(group, () => 5));
+      const hwpt = run(ioas.attach(group, () => 5, null));
       return typeof hwpt === "number" ? refuse() : { sim, use: () => ioas.detach(group, hwpt), free: () => ioas.detach(group, hwpt) };
     },
   ],

@@ -79,7 +79,6 @@ const ARGUMENTS: Readonly<Record<string, Argument>> = {
   VFIO_DEVICE_DETACH_IOMMUFD_PT: structure(vfio.vfio_device_detach_iommufd_pt),
   IOMMU_DESTROY: structure(iommufd.iommu_destroy),
   IOMMU_IOAS_ALLOC: structure(iommufd.iommu_ioas_alloc),
-  IOMMU_IOAS_ALLOW_IOVAS: structure(iommufd.iommu_ioas_allow_iovas),
   IOMMU_IOAS_MAP: structure(iommufd.iommu_ioas_map, constants(iommufd, "IOMMU_IOAS_MAP_")),
   IOMMU_IOAS_COPY: structure(iommufd.iommu_ioas_copy, constants(iommufd, "IOMMU_IOAS_MAP_")),
   IOMMU_IOAS_UNMAP: structure(iommufd.iommu_ioas_unmap),
