@@ -173,8 +173,8 @@ const IOMMUFD: Fillers = new Map<number, Filler>([
   // Whoever binds a device, and then makes an address space, has them as 1 and 2, and page tables from 3 on.
   [0x3b89, (fit) => [fit.pick(24, 48), fit.pick(0, 2, 2), fit.pick(1, 1, 1 + fit.below(4)), fit.pick(2, 2, 1 + fit.below(4)), ...Array<number>(8).fill(0)]],
   [0x3b8a, (fit) => [40, 0, fit.pick(1, 1, 1 + fit.below(4)), fit.pick(0, 8), ...fit.point(0, 0), 0, 0, 0, 0]],
-  [0x3b8b, (fit) => [16, fit.pick(0, 1, 1), 3 + fit.below(4), 0]],
-  [0x3b8c, (fit) => [48, 3 + fit.below(4), fit.pick(0, 1), 0, fit.pages(4), 0, PAGE * (1 + fit.below(4)), 0, PAGE, 0, POINTED + 0x80, 0]],
+  [0x3b8b, (fit) => [16, fit.pick(0, 1, 1), fit.pick(4, 4, 4, 3 + fit.below(4)), 0]],
+  [0x3b8c, (fit) => [48, fit.pick(4, 4, 4, 3 + fit.below(4)), fit.pick(0, 1), 0, fit.pages(4), 0, PAGE * (1 + fit.below(4)), 0, PAGE, 0, POINTED + 0x80, 0]],
   [TAKE_FAULT, () => [32, 0]],
 ]);
 

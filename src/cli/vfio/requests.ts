@@ -84,7 +84,6 @@ const ARGUMENTS: Readonly<Record<string, Argument>> = {
   IOMMU_IOAS_UNMAP: structure(iommufd.iommu_ioas_unmap),
   IOMMU_IOAS_IOVA_RANGES: structure(iommufd.iommu_ioas_iova_ranges),
   IOMMU_OPTION: structure(iommufd.iommu_option, constants(iommufd, "IOMMU_OPTION_")),
-  IOMMU_IOAS_ALLOW_IOVAS: structure(iommufd.iommu_ioas_allow_iovas),
   IOMMU_HWPT_ALLOC: structure(iommufd.iommu_hwpt_alloc, constants(iommufd, "IOMMU_HWPT_ALLOC_")),
   IOMMU_GET_HW_INFO: structure(iommufd.iommu_hw_info),
   IOMMU_HWPT_SET_DIRTY_TRACKING: structure(iommufd.iommu_hwpt_set_dirty_tracking, constants(iommufd, "IOMMU_HWPT_DIRTY_TRACKING_")),

@@ -234,7 +234,10 @@ export class IommufdContext {
     const objects = [...this.objects.values()];
     for (let i = 0; i < objects.length; i++) {
       const object = objects[i];
-      if (object.kind === "hwpt") yield* object.ioas.removeHwpt(object.hwpt);
+      if (object.kind !== "hwpt") continue;
+      yield* object.ioas.lock.lock();
+      yield* object.ioas.removeHwpt(object.hwpt);
+      yield* object.ioas.lock.unlock();
     }
     for (const object of objects) if (object.kind === "ioas") object.ioas.lifetime.free();
     this.objects.clear();
