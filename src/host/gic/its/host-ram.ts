@@ -51,8 +51,9 @@ export class HostRam {
     const word = (at & OFFSET) >> 2;
     const inWord = bits << (8 * (at & 3));
     const before = frame[word];
-    frame[word] = isSet ? before | inWord : before & ~inWord;
-    return frame[word] !== before;
+    const after = isSet ? before | inWord : before & ~inWord;
+    frame[word] = after;
+    return after !== before;
   }
 
   /** A word at a multiple of 4, inside the memory. */

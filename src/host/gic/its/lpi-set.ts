@@ -11,7 +11,7 @@ const SGI_CONFIG = 16;
 const ENABLED = 1;
 const PRIORITY = 0xfc;
 /** No LPI has this priority. */
-export const NO_PRIORITY = 0xff;
+const NO_PRIORITY = 0xff;
 
 /** Changes a bit of a pending table in memory: did it change? */
 export function changePendingBit(ram: HostRam, table: number, intid: number, isPending: boolean): boolean {

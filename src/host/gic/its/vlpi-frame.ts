@@ -111,6 +111,7 @@ export class VlpiFrame {
     return this.set.intid;
   }
 
+  /** Of that one. */
   get priority(): number {
     return this.set.priority;
   }
