@@ -158,7 +158,8 @@ export abstract class VcpuCore implements VmVcpu, GuestMode {
   /** Is a host interrupt pending on the CPU that this vCPU runs on, or another thread waiting for it? */
   *isInterrupted(): Step<boolean> {
     const { hostCpu } = this;
-    return hostCpu.needsResched || (yield* hostCpu.isInterruptPending());
+    const isPending = yield* hostCpu.isInterruptPending();
+    return isPending || hostCpu.needsResched; // looked at by that access, with which a preemption is in an order
   }
 
   /** An interrupt for the host came while the guest runs: it leaves by itself when its own thread is running. */
