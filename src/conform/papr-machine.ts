@@ -28,7 +28,7 @@ const VALUE = STRUCTURE + 0xf000;
 const MEMORY = 0x4000_0000;
 const MEMORY_BYTES = 0x1_0000;
 /** Guest physical, of the argument blocks of RTAS calls. */
-const RTAS_BLOCK = 0x1000;
+export const RTAS_BLOCK = 0x1000;
 const H_RTAS = 0xf000;
 const H_FUNCTION = -2;
 /** A vCPU and an eventfd for each of as many servers as there can be. */

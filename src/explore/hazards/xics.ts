@@ -1,5 +1,6 @@
 import type { HazardCase } from "../hazard-case.js";
 import * as kvm from "../protocols/xics-kvm.js";
+import * as restore from "../protocols/xics-restore.js";
 import * as words from "../protocols/xics-words.js";
 import * as xics from "../protocols/xics.js";
 import { CasesOf, searched } from "./cases.js";
@@ -29,9 +30,12 @@ export const XICS_HAZARDS: readonly HazardCase[] = [
   R.reproduced("R16", "server vanishes: the message", xics.goneServerOfMessage, 1, "A delivery that finds no server ends before it looks at the source's priority, and before it marks anything."),
   R.impossible("R16", "server vanishes: an endless loop", "a delivery looks its server up anew whenever it begins again, and ends where it finds none", () => searched(xics.moveFromGoneServer, {}, 2)),
   R.reproduced("R17", "source restored before ICP", words.sourceBeforeServer, 0, "A server's word opens it without a scan where its MFRR does not become less favoured, and a fresh one's is 0xff."),
+  R.race("R17", "source restored before ICP: of all orders", restore.restoreOrder, "sourcesBeforeServers", 1),
   R.reproduced("R18", "ICP restored before its block", words.serverBeforeBlock, 0, "A server's word may name a source only in a block that exists: user space creates all sources first."),
+  R.race("R18", "ICP restored before its block: of all orders", restore.restoreOrder, "serversBeforeBlocks", 1),
   R.reproduced("R19", "SET on a live source: queued", words.wordOverQueued, 0, "The word says P and Q, and replaces both: what is in service is reconfigured through RTAS."),
   R.reproduced("R19", "SET on a live source: in service", words.wordInService, 0, "The word says P and Q, and replaces both: what is in service is reconfigured through RTAS."),
+  R.race("R19", "SET on a live source: of all orders of a restore", restore.restoreOrder, "irqfdsBeforeSources", 1),
   R.race("R19", "SET on a live source: under a firmware call", xics.wordAgainstEntry, "entryReadEarly", 2),
   R.reproduced("R20", "error hidden by IRQ_LINE", kvm.lineOfNobody, 0, "What became of the line is in the status, which KVM_IRQ_LINE does not copy back."),
   R.reproduced("R21", "plain irqfd on LSI", kvm.plainIrqfdOnLevel, 0, "The wake-up sends level 1, and nobody sends level 0."),
@@ -39,6 +43,7 @@ export const XICS_HAZARDS: readonly HazardCase[] = [
   R.race("R23", "block creation race", xics.blockAgainstBlock, "createBlockTwice", 2),
   R.race("R23", "block creation race: found before it is scanned", xics.blockEndAgainstScan, "blockBeforeEnd", 2),
   R.race("R24", "release against running vCPU", kvm.releaseAgainstEoi, "releaseUnlocked", 1),
+  R.race("R24", "release against a firmware call", kvm.releaseAgainstRtas, "releaseBesideRtas", 2),
   R.race("R24", "release against a call on a range", kvm.releaseAgainstSetSources, "rangeUnlocked", 1),
   R.reproduced("R24", "release against an irqfd", kvm.releaseAgainstIrqfd, 1, "An irqfd and KVM_IRQ_LINE hold neither the device nor kvm.lock, and Linux frees the blocks at the device's release while they may be at one."),
   R.race("R25", "CPPR compared inside against outside", kvm.oneRegAgainstCppr, "oneRegUnlocked", 1),

@@ -33,6 +33,7 @@ import * as x86Eoi from "./x86-eoi.js";
 import * as x86Pit from "./x86-pit.js";
 import * as x86Vcpu from "./x86-vcpu.js";
 import * as xicsKvm from "./xics-kvm.js";
+import * as xicsRestore from "./xics-restore.js";
 import * as xicsWords from "./xics-words.js";
 import * as xics from "./xics.js";
 
@@ -72,6 +73,7 @@ const SUBJECTS = [
   x86Vcpu,
   xics,
   xicsKvm,
+  xicsRestore,
   xicsWords,
 ];
 

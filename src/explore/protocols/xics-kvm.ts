@@ -1,5 +1,7 @@
+import { RTAS_BLOCK } from "../../conform/papr-machine.js";
 import { H_CPPR, H_EOI } from "../../irqchip/xics/constants.js";
 import { inspectXics } from "../../irqchip/xics/inspection.js";
+import { H_RTAS } from "../../kvm/powerpc/hypercall.js";
 import { run, type Step } from "../../sim/step.js";
 import * as K from "../../uapi/kvm.js";
 import { KVM_DEV_XICS_GRP_SOURCES, kvm_irq_sources, KVM_IRQCHIP_SET_SOURCES, KVM_REG_PPC_ICP_STATE_HI, KVM_REG_PPC_ICP_STATE_LO, KVM_XICS_PRESENTED_HI } from "../../uapi/powerpc.js";
@@ -74,6 +76,20 @@ export const releaseAgainstEoi: Protocol = {
     run(m.line(S, 1));
     const xirr = run(stage.guest().accept());
     return stage.program([stage.hypercall(H_EOI, xirr >>> 0), close(m.process, m.device)], () => null);
+  },
+};
+
+export const releaseAgainstRtas: Protocol = {
+  name: "release-against-rtas",
+  title: "User space closes the device while a vCPU masks a source by a firmware call: nothing is used after it was freed.",
+  source: "xics.md 5.1, 9.2, R24",
+  about: ["writes Xics.blocks"],
+  program(hazards = {}) {
+    const stage = new PaprStage(hazards);
+    const { m } = stage;
+    stage.open(S, 5);
+    run(m.rtas("ibm,int-off", [S], 1)); // its block of arguments stays: the call is made again
+    return stage.program([stage.hypercall(H_RTAS, RTAS_BLOCK), close(m.process, m.device)], () => null);
   },
 };
 

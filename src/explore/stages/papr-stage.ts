@@ -26,10 +26,10 @@ export class PaprStage {
     run(this.m.hypercall(0, 0x68, [0xff]));
   }
 
-  /** The guest of vCPU 0 without KVM_RUN around its hypercalls. */
-  guest(): XicsGuest {
-    const { icp } = this.m.cpus[0].vcpu;
-    if (icp === null) throw new Error("vCPU 0 is not connected");
+  /** The guest of a vCPU without KVM_RUN around its hypercalls. */
+  guest(cpu = 0): XicsGuest {
+    const { icp } = this.m.cpus[cpu].vcpu;
+    if (icp === null) throw new Error(`vCPU ${cpu} is not connected`);
     return new XicsGuest(this.m.xics, icp);
   }
 

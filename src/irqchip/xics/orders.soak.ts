@@ -155,7 +155,7 @@ class Real {
   private *firmware(name: number, inputs: readonly number[], outputs: number): Step<number> {
     const words = new Int32Array(RTAS_WORDS);
     words.set([name + 1, inputs.length, outputs, ...inputs]);
-    yield* this.rtas.call(this.stage.xics, words);
+    yield* this.rtas.call({ xicsDevice: this.stage.device }, words);
     return outputs === 3 ? words[5] * LEVEL + words[6] : words[3 + inputs.length];
   }
 

@@ -1,3 +1,4 @@
+import { reads } from "../../sim/access.js";
 import { Mutex } from "../../sim/lock.js";
 import type { Sim } from "../../sim/sim.js";
 import type { Step } from "../../sim/step.js";
@@ -73,9 +74,15 @@ const FUNCTIONS: ReadonlyMap<string, RtasFunction> = new Map<string, RtasFunctio
 /** The names that KVM_PPC_RTAS_DEFINE_TOKEN takes. */
 export const RTAS_NAMES: readonly string[] = [...FUNCTIONS.keys()];
 
+/** A VM as far as its XICS goes: null where it has none, or no more. */
+export interface XicsHolder {
+  readonly xicsDevice: { readonly xics: Xics } | null;
+}
+
 /** The RTAS calls that a VM's kernel serves by their tokens; one call at a time. */
 export class Rtas {
-  private readonly lock: Mutex;
+  /** rtas_token_lock: the release of the XICS takes it as well, so that no call is in what is freed (R24). */
+  readonly lock: Mutex;
   /** Name by token, in the order of definition; a bigint above 32 bits: such a token can be defined, and no guest can name it. */
   private readonly tokens = new Map<number | bigint, string>();
 
@@ -117,16 +124,18 @@ export class Rtas {
 
   /**
    * A guest's call with fewer than {@link RTAS_MAX_ARGS} inputs. False: user space's.
-   * @param xics null where the VM has none: every call fails
+   * @param vm looked at under the lock; without a XICS every call fails
    * @param words the argument block, in the byte order of numbers; outputs are written into it
    */
-  *call(xics: Xics | null, words: Int32Array): Step<boolean> {
+  *call(vm: XicsHolder, words: Int32Array): Step<boolean> {
     yield* this.lock.lock();
+    yield reads(vm, "xicsDevice");
+    const { xicsDevice } = vm;
     const of = FUNCTIONS.get(this.tokens.get(words[0] >>> 0) ?? "");
     if (of !== undefined) {
       const isCounted = words[NARGS] === of.nargs && words[NRET] === of.nret;
       let result = -ENODEV;
-      if (isCounted && xics !== null) result = yield* of.call(xics, words);
+      if (isCounted && xicsDevice !== null) result = yield* of.call(xicsDevice.xics, words);
       words[RTAS_ARGS + words[NARGS]] = result === 0 ? RTAS_SUCCESS : RTAS_PARAMETER_ERROR;
     }
     yield* this.lock.unlock();

@@ -67,7 +67,7 @@ function* handleRtas(vcpu: PpcVcpu): Step<number> {
   if (!isRead) return -EFAULT;
   swapBytes(words);
   if (words[1] >>> 0 >= RTAS_MAX_ARGS) return -EINVAL;
-  const isServed = yield* arch.rtas.call(arch.xics, words);
+  const isServed = yield* arch.rtas.call(arch, words);
   if (!isServed) return toUserSpace(vcpu);
   if (vm.sim.tracing) vm.sim.emit(Ev.kvm_hcall, vcpu.id, H_RTAS, words[RTAS_ARGS + words[1]], "virtual");
   swapBytes(words);

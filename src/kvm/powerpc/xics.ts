@@ -66,7 +66,7 @@ class Detach {
 
   *detach(): Step<void> {
     const { arch } = this;
-    const { releaseUnlocked } = arch.vm.hazards;
+    const { releaseBesideRtas, releaseUnlocked } = arch.vm.hazards;
     for (let i = 0; i < arch.vcpus.length; i++) {
       const vcpu = arch.vcpus[i];
       if (!releaseUnlocked) yield* vcpu.mutex.lock();
@@ -79,8 +79,12 @@ class Detach {
       vcpu.realMode = null;
       if (!releaseUnlocked) yield* vcpu.mutex.unlock();
     }
+    // A firmware call of a vCPU that was let go above is over first: Linux does not wait for it (R24).
+    const { lock } = arch.rtas;
+    if (!releaseBesideRtas) yield* lock.lock();
     yield writes(arch, "xicsDevice");
     arch.xicsDevice = null;
+    if (!releaseBesideRtas) yield* lock.unlock();
   }
 }
 
