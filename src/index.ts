@@ -88,7 +88,7 @@ export { Mpic } from "./irqchip/mpic/mpic.js";
 export { readRegister, RegisterValue, writeRegister } from "./irqchip/mpic/registers.js";
 export { getSources, setSources, type SourceController, SourceWord } from "./irqchip/sources.js";
 export type { HypercallRegisters, XicsVcpu, XicsVm } from "./irqchip/xics/contract.js";
-export { XicsDevice } from "./irqchip/xics/device.js";
+export { readIcpWord, writeIcpWord, XicsDevice } from "./irqchip/xics/device.js";
 export { isXicsHypercall, virtualHypercall } from "./irqchip/xics/hypercalls.js";
 export { type Icp, IcpState } from "./irqchip/xics/icp.js";
 export { ExistingSources, type IcpInspection, inspectXics, type SourceInspection, type XicsInspection, type XicsTotals } from "./irqchip/xics/inspection.js";

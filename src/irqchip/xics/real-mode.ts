@@ -15,7 +15,8 @@ const NOTIFY_EOI = 8;
  */
 export class RealMode implements Presenter {
   private action = 0;
-  private kickTarget: XicsVcpu | null = null;
+  /** Those that are on no core: Linux keeps the last (rm_kick_target), and the others sleep on. */
+  private readonly kickTargets: XicsVcpu[] = [];
   private eoiedIrq = 0;
   /** Hypercalls done here alone, and what virtual mode had to finish. */
   completions = 0;
@@ -36,7 +37,7 @@ export class RealMode implements Presenter {
     else if (vcpu.isOnCore) yield* vcpu.kickExternal();
     else {
       this.action |= KICK_VCPU;
-      this.kickTarget = vcpu;
+      this.kickTargets.push(vcpu);
     }
   }
 
@@ -91,16 +92,16 @@ export class RealMode implements Presenter {
 
   /** In virtual mode: what is noted, and nothing a second time. */
   *complete(): Step<number> {
-    if ((this.action & KICK_VCPU) !== 0 && this.kickTarget !== null) {
+    for (let i = 0; i < this.kickTargets.length; i++) {
       this.kicks++;
-      yield* this.kickTarget.kickExternal();
+      yield* this.kickTargets[i].kickExternal();
     }
     if ((this.action & NOTIFY_EOI) !== 0) {
       this.notifications++;
       yield* this.xics.vm.acks.notifyAcked(0, this.eoiedIrq);
     }
     this.action = 0;
-    this.kickTarget = null;
+    this.kickTargets.length = 0;
     return H_SUCCESS;
   }
 }

@@ -82,7 +82,21 @@ const presentedSlot: fc.Arbitrary<readonly Op[]> = fc.record({ irq: fc.constantF
   ];
   return all.slice(0, count);
 });
-const operations: fc.Arbitrary<readonly Op[]> = fc.oneof({ weight: 20, arbitrary: operation.map((op) => [op]) }, { weight: 1, arbitrary: presentedSlot });
+/** A message fails at a server whose priority does not admit it; its word is written over, or the server's, with nothing presented; all of it, or how it begins. */
+const overFailed: fc.Arbitrary<readonly Op[]> = fc.record({ irq: fc.constantFrom(...IRQS), self, flag: fc.constantFrom(0, LEVEL), restores: fc.boolean(), count: fc.integer({ min: 3, max: 6 }) }).map(({ irq: failed, self: server, flag, restores, count }) => {
+  const word: Op = { op: "write", irq: failed, server, hi: 5 + flag };
+  const over: Op = restores ? { op: "restore", self: server, cppr: 0xff, xisr: 0, mfrr: 0xff, pending: 0xff } : word;
+  const all: readonly Op[] = [{ op: "cppr", self: server, value: 4 }, { op: "ipi", self: server, to: server, value: 4 }, word, { op: "line", irq: failed, isHigh: true }, over, { op: "cppr", self: server, value: 0xff }];
+  return all.slice(0, count);
+});
+/** A server's word with nothing presented, and everything admitted, over whatever it has. */
+const cleared: fc.Arbitrary<readonly Op[]> = fc.record({ self, mfrr: fc.constantFrom(4, 0xff) }).map(({ self: server, mfrr }) => [{ op: "restore", self: server, cppr: 0xff, xisr: 0, mfrr, pending: 0xff }]);
+const operations: fc.Arbitrary<readonly Op[]> = fc.oneof(
+  { weight: 20, arbitrary: operation.map((op) => [op]) },
+  { weight: 1, arbitrary: presentedSlot },
+  { weight: 2, arbitrary: overFailed },
+  { weight: 1, arbitrary: cleared },
+);
 
 /** The implementation behind the same calls, without system calls and guests around it: many sequences in little time. */
 class Real {
@@ -150,7 +164,7 @@ class Real {
   private rtas(token: number, args: readonly number[], nret: number): readonly number[] {
     const words = new Int32Array(RTAS_WORDS);
     words.set([0x2000 + token, args.length, nret, ...args]);
-    run(this.arch.rtas.call(this.p.m.xics, words));
+    run(this.arch.rtas.call(this.arch, words));
     const outputs = [...words.subarray(3 + args.length, 3 + args.length + nret)].map((word, i) => (i === 0 ? word : word >>> 0));
     return outputs[0] === 0 ? outputs : outputs.slice(0, 1);
   }

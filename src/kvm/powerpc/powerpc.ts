@@ -66,6 +66,9 @@ export class Ppc implements Arch {
       case K.KVM_CAP_NR_MEMSLOTS:
         return MEMSLOTS;
       case K.KVM_CAP_ONE_REG:
+      case K.KVM_CAP_ENABLE_CAP:
+      case K.KVM_CAP_PPC_UNSET_IRQ:
+      case K.KVM_CAP_PPC_IRQ_LEVEL:
       case K.KVM_CAP_PPC_RTAS:
       case K.KVM_CAP_IRQ_XICS:
       case KVM_CAP_IRQCHIP_ARGS:
