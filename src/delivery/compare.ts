@@ -4,7 +4,7 @@ import { isPower } from "../board/power.js";
 import type { EventSink } from "../sim/event.js";
 import { PersonError } from "../sim/person-error.js";
 import { costTable } from "../scenario/profile.js";
-import { partsSaid, refuseForeign } from "./foreign-parts.js";
+import { partsSaid, refuseForeign, refuseForeignWait } from "./foreign-parts.js";
 import type { DeliveryRequest } from "./request.js";
 import { type Comparison, type MechanismResult, notApplicable } from "./result.js";
 import { whyNoGuestSources } from "./power-stage.js";
@@ -91,6 +91,7 @@ function checkWorkload(request: DeliveryRequest): void {
     throw new PersonError(`${workload.interrupts} interrupts at ${workload.ratePerSecond}/s outlast virq's clock (104 days): ask for fewer, or faster ones`);
   checkSharing(request);
   refuseForeign(request.board, partsSaid(workload));
+  refuseForeignWait(request.board, workload);
   const cpus = request.board.cpus.length;
   if (request.workload.vcpus > 1 && cpus < CPUS_FOR_SEVERAL)
     throw new PersonError(`${request.board.name} has ${cpus} CPU${cpus === 1 ? "" : "s"}, and several vCPUs need ${CPUS_FOR_SEVERAL}: ask for 1`);

@@ -23,6 +23,19 @@ export function refuseForeign(board: Board, said: readonly Part[]): void {
     }
 }
 
+/** Who halts by which instruction or call. */
+const HALTS: Partial<Record<Workload["wait"], { readonly whose: string; readonly has: (board: Board) => boolean }>> = {
+  hlt: { whose: "x86", has: isX86 },
+  wfi: { whose: "Arm", has: (board) => primaryGic(board) !== null },
+  cede: { whose: "Power", has: isPower },
+};
+
+/** @throws PersonError where the guest would wait by what only others have */
+export function refuseForeignWait(board: Board, { wait }: Workload): void {
+  const halt = HALTS[wait];
+  if (halt !== undefined && !halt.has(board)) throw new PersonError(`--wait ${wait} (wait of a workload) is for guests of ${halt.whose} boards, and ${board.name} is none: say spin, or what its guests have`);
+}
+
 /** The parts of a workload that are not what everybody has who says nothing. */
 export function partsSaid(workload: Workload): readonly Part[] {
   return (Object.keys(DEFAULTS) as Part[]).filter((part) => workload[part] !== DEFAULTS[part]);

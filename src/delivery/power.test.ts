@@ -138,6 +138,10 @@ describe("virq compare on Power", () => {
     expect(compare(request([PIN], {}, ["posted", "forward"])).mechanisms.map((each) => each.why)).toEqual(["it is a mechanism of x86, and the board is none", "it is a mechanism of Arm, and the board is none"]);
   });
 
+  it("a guest that waits by what only others have is the person's mistake", () => {
+    for (const wait of ["hlt", "wfi"]) expect(() => compare(request([PIN], { wait }))).toThrow(/--wait (hlt|wfi) .* is for guests of (x86|Arm) boards, and pseries is none/);
+  });
+
   it("more messages than firmware has are the person's mistake", () => {
     const board = pseries();
     const small = { ...board, pciHosts: board.pciHosts.map((host) => ({ ...host, msiTotal: 2 })) };
