@@ -128,7 +128,7 @@ class Restoring {
 }
 
 export const restoreOrder: Protocol = {
-  name: "restore-order",
+  name: "restored-on-xics",
   title: "A guest is restored in the order of xics.md 12.3, while a device signals: what was presented, what was pending and what comes meanwhile are each taken.",
   source: "xics.md 12.3, N8, N9, R17, R18, R19",
   about: ["xics_icp"],
