@@ -66,6 +66,7 @@ function details(controller: Controller): string {
   if (controller.kind === "gicv3") {
     parts.push(named("GICD", controller.gicd), ...controller.redistributors.map((region) => named("GICR", region)));
     if (controller.redistributorStride !== null) parts.push(`stride 0x${controller.redistributorStride.toString(16)}`);
+    if (controller.virtualLpis !== null) parts.push(`virtual LPIs as GICv${controller.virtualLpis}`);
   }
   if (controller.kind === "gicv2" || controller.kind === "gicv3")
     parts.push(named("GICH", controller.gich), named("GICV", controller.gicv), controller.maintenance === null ? "no maintenance interrupt" : `maintenance INTID ${controller.maintenance}`);

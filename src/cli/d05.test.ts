@@ -45,6 +45,19 @@ describe("the D05 on the command line", () => {
     expect((await virq("boards", "virt", "--pci", "00:02.0,msi=1", "--device", "00:02.0", "--gicv4", "4.0")).out).toMatch(/^ +direct:blocked +yes/m);
   });
 
+  it("boards says which GICv4 it takes a GIC for, beside its frames", async () => {
+    const gic = async (...words: string[]): Promise<string> => (await virq("boards", ...words)).out.split("\n").find((line) => line.startsWith("  gicv3")) ?? "";
+    expect(await gic("d05")).toMatch(/virtual LPIs as GICv4\.0/);
+    expect(await gic("d05", "--gicv4", "4.1")).toMatch(/virtual LPIs as GICv4\.1/);
+    expect(await gic("virt")).not.toContain("virtual LPIs");
+  });
+
+  it("direct:runnable does not fit a guest that waits by WFI, and says what to ask for", async () => {
+    const { status, out } = await virq("compare", "--board", "d05", "--wait", "wfi", "--interrupts", "20");
+    expect([status, cells(out, "vCPU runnable").slice(-2), cells(out, "vCPU blocked").slice(-2)]).toEqual([0, ["-", "0"], ["-", "20"]]);
+    expect(out).toContain("direct:runnable does not fit: the guest waits by WFI, so a neighbour finds it blocked");
+  });
+
   it("what cannot be shared is one sentence and status 2", async () => {
     expect(await virq("compare", "--board", "d05", "--cpus", "63")).toMatchObject({ status: 2, err: expect.stringMatching(/^virq: d05 has 62 CPUs .*\n$/) });
     expect(await virq("compare", "--board", "pc", "--others", "spin")).toMatchObject({ status: 2, err: expect.stringContaining("has no GIC: --cpus, --others") });

@@ -92,6 +92,12 @@ describe("GICv4: a device's message to a vCPU in each state costs what a real ke
     expect(result).toMatchObject({ delivered: 200, coalesced: 0, lost: 0, hostInterrupts: 0, doorbellsPerInterrupt: 0, exitsByReason: { IRQ: 1 }, preemptionsPerInterrupt: 1, wakeupsPerInterrupt: 0, byState: { runnable: { interrupts: 200 } } });
   });
 
+  it("runnable: refused where the guest waits by WFI, which would be the blocked case under another name", () => {
+    const all = d05({ wait: "wfi" });
+    expect(by(all, "direct:runnable")).toMatchObject({ applicable: false, why: "the guest waits by WFI, so a neighbour finds it blocked, which is direct:blocked; --wait spin keeps it runnable" });
+    expect([by(all, "direct").applicable, by(all, "direct:blocked").applicable]).toEqual([true, true]);
+  });
+
   it("the way through the host, on the same machine with the parameter off: one exit by a kick, or the WFI's", () => {
     for (const wait of ["spin", "wfi"] as const) expect(measured(by(d05({ wait }, ["irqfd"]), "irqfd"))).toEqual(counted("arm64 Linux 6.1.192 KVM VHE, GICv3", MSI, wait));
   });
@@ -175,6 +181,20 @@ describe("64 vCPUs on 8 CPUs", () => {
       expect(result.vpeMovesPerInterrupt).toBeGreaterThan(0);
       expect(result.itsCommandsPerInterrupt).toBeCloseTo(2 * (result.vpeMovesPerInterrupt ?? 0), 6);
     }
+  });
+
+  it("with direct LPIs a vPE that moves leaves no doorbell pending where it was (gic-v4.md C1.8)", () => {
+    const trace = new TraceBuffer();
+    const workload = { vcpus: 12, targets: 8, cpus: 6, others: "spin", wait: "wfi", ratePerSecond: 2000, interrupts: 60 } as const;
+    runOne(request(boardNamed("d05"), "fa:00.0", workload, ["direct"], [0, 1, 2, 3, 4, 5, 6, 7]), trace);
+    let last: readonly unknown[] = [];
+    const cleared: unknown[] = [];
+    for (const { name, args } of trace.events) {
+      if (name === "gic_hw_write") last = args;
+      if (name === "vpe_move") cleared.push([last[1], last[0] !== args[1]]);
+    }
+    expect(cleared.length).toBeGreaterThan(2);
+    expect(cleared).toEqual(cleared.map(() => ["CLRLPIR", true]));
   });
 
   it("each of several vCPUs takes its own vectors", () => {

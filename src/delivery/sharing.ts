@@ -70,6 +70,7 @@ const leadNs = (costOf: (primitive: number) => number): number => costOf(Cost.ex
 export function whyNoNeighbour(mechanism: MechanismName, workload: Workload, costs: CostTable, cpus: number): string | null {
   if (!hasNeighbour(mechanism)) return null;
   if (workload.cpus !== undefined) return "with --cpus the turns of the vCPUs decide what state an interrupt meets: direct says how many met which";
+  if (mechanism === "direct:runnable" && workload.wait !== "spin") return `the guest waits by ${workload.wait.toUpperCase()}, so a neighbour finds it blocked, which is direct:blocked; --wait spin keeps it runnable`;
   if (cpus < 3) return "it needs a neighbour on a CPU that neither host interrupts nor the VMM use, and the board has too few";
   const least = 2 * leadNs((primitive) => costs[primitive]) + 2 * NEIGHBOUR_NS;
   if (mechanism === "direct:blocked" || NS_PER_S / workload.ratePerSecond >= least) return null;
