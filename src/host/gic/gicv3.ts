@@ -87,7 +87,7 @@ export class GicV3 extends GicBase implements AffinityMap, ItsGic {
       this.redistributors.push(new Redistributor(this.state, cpu, affinity, implementation, lpis, vlpis));
       this.interfaces.push(new CpuInterface(this.state.candidates[cpu], preemptionBitsOf(vtr)));
       this.registers.push(new IccRegisters(this.state, cpu, this.interfaces[cpu], vtr));
-      this.virtual.push(new Ichv3(this, cpu, vtr, vlpis));
+      this.virtual.push(new Ichv3(this, cpu, vtr, vlpis, implementation.vlpiWinsTie));
     }
     this.distributor = new DistributorV3(this.state, this, implementation);
   }

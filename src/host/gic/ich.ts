@@ -17,9 +17,10 @@ export class Ichv3 extends VirtualInterfaceBase {
     readonly vtr: number = DEFAULT_VTR,
     /** GICv4: the vLPIs of the vPE that is resident here. */
     vlpis: VirtualLpis | null = null,
+    vlpiWinsTie = false,
   ) {
     const count = activeRegisters(preemptionBitsOf(vtr));
-    super(hardware, cpu, listRegistersOf(vtr), new Int32Array(count), new Int32Array(count), LR_V3, priorityBitsOf(vtr), preemptionBitsOf(vtr), vlpis);
+    super(hardware, cpu, listRegistersOf(vtr), new Int32Array(count), new Int32Array(count), LR_V3, priorityBitsOf(vtr), preemptionBitsOf(vtr), vlpis, vlpiWinsTie);
     this.activeCount = count;
   }
 

@@ -21,6 +21,8 @@ export interface GicV3Implementation {
   readonly ppiTriggersWritable: boolean;
   /** GICD_PIDR2 and GICR_PIDR2: the architecture's version in [7:4]. */
   readonly pidr2: number;
+  /** Of a list register and a vLPI with one priority the vLPI is the guest's first (gic-v4.md C1.4). */
+  readonly vlpiWinsTie: boolean;
 }
 
 const ARM = 0x43b;
@@ -37,6 +39,7 @@ export const GENERIC_GICV3: GicV3Implementation = {
   gicrTyper: 0,
   ppiTriggersWritable: true,
   pidr2: 0x3b,
+  vlpiWinsTie: false,
 };
 
 /** The GICv3 of QEMU 7.2's virt machine with its ITS: what the recorded vectors were answered by. */

@@ -57,6 +57,8 @@ export abstract class VirtualInterfaceBase implements VirtualInterface {
   private isEoiSplit = false;
   private stored = 0;
   private maintenance = false;
+  /** 1: of equal priorities the vLPI's comes first. */
+  private readonly tie: number;
 
   constructor(
     private readonly hardware: HardwareSide,
@@ -68,7 +70,9 @@ export abstract class VirtualInterfaceBase implements VirtualInterface {
     priorityBits: number,
     preemptionBits: number,
     private readonly vlpis: VirtualLpis | null = null,
+    vlpiWinsTie = false,
   ) {
+    this.tie = vlpiWinsTie ? 1 : 0;
     this.lrLo = new Int32Array(listRegisters);
     this.lrHi = new Int32Array(listRegisters);
     this.words = layout === LR_V3 ? this.lrHi : this.lrLo;
@@ -240,11 +244,11 @@ export abstract class VirtualInterfaceBase implements VirtualInterface {
     return best;
   }
 
-  /** Does a vLPI come before the list register? Of equals the list register does. */
+  /** Does a vLPI come before the list register? Of equals the list register does, where the implementation has not chosen otherwise. */
   private isVlpiFirst(index: number): boolean {
     const { vlpis } = this;
     if (vlpis === null || vlpis.intid < 0 || (this.hcr & IchHcr.EN) === 0 || ((this.groups >>> vlpis.group) & 1) === 0) return false;
-    return index < 0 || vlpis.priority < this.priorityOf(index);
+    return index < 0 || vlpis.priority < this.priorityOf(index) + this.tie;
   }
 
   /** No active state: it is pending no more, and its priority runs. */

@@ -35,6 +35,8 @@ export interface ItsHostOptions {
   readonly itsOf?: ItsOf;
   /** GICv4.1: what is pending for mapped vPEs stays in the GIC until VMAPP V=0. Default: it is in memory at once. */
   readonly cachesPending?: boolean;
+  /** {@link GicV3Implementation.vlpiWinsTie} */
+  readonly vlpiWinsTie?: boolean;
 }
 
 /** Where the tables lie, and how much there is for them. */
@@ -55,7 +57,7 @@ export class ItsHost {
   static create(sim: Sim, cpus: number, options: ItsHostOptions = {}): ItsHost {
     const hw = options.hw ?? "v3";
     const ram = new HostRam(TABLES, TABLES_SIZE);
-    const common = { cpus, interrupts: options.interrupts ?? 288, implementation: GICS[hw], ram };
+    const common = { cpus, interrupts: options.interrupts ?? 288, implementation: { ...GICS[hw], vlpiWinsTie: options.vlpiWinsTie ?? false }, ram };
     const gic = new GicV3(options.listRegisters === undefined ? common : { ...common, listRegisters: options.listRegisters });
     if (options.cachesPending === true) gic.cachePendingTables();
     gic.boot();

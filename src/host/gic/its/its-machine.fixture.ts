@@ -36,10 +36,10 @@ export class ItsMachine {
 
   constructor(
     readonly hw: Hw = "v3",
-    options: { itses?: number; its?: Partial<ItsImplementation>; deviceTable?: number } = {},
+    options: { itses?: number; its?: Partial<ItsImplementation>; deviceTable?: number; vlpiWinsTie?: boolean } = {},
   ) {
     const implementation = hw === "v3" ? QEMU_GICV3 : hw === "v4.0" ? QEMU_GICV4 : GICV41;
-    this.gic = new GicV3({ cpus: 2, interrupts: 64, eoiMode: 0, implementation, ram: this.ram });
+    this.gic = new GicV3({ cpus: 2, interrupts: 64, eoiMode: 0, implementation: { ...implementation, vlpiWinsTie: options.vlpiWinsTie ?? false }, ram: this.ram });
     this.gic.boot();
     for (let cpu = 0; cpu < 2; cpu++) {
       this.gicr(cpu, 0x70, lo(PROP) | 0xf, hi(PROP));

@@ -141,6 +141,73 @@ describe.each(["v4.0", "v4.1"] as const)("vLPIs, %s", (hw) => {
   });
 });
 
+describe("a vLPI that is enabled while it is pending and its vPE away", () => {
+  it.each(["v4.0", "v4.1"] as const)("%s: INV and VINVALL ring no doorbell, and the next residency has it", (hw) => {
+    const machine = mapped(hw);
+    machine.vmapti(8, 8201, 3);
+    machine.schedule(0, 3);
+    machine.int(2, 8); // disabled
+    expect(machine.deschedule(0, 3, true)).toBe(false);
+    machine.ram.setU8(VPROP + 9, 0xa3);
+    machine.command([0x0c, 2, 8]);
+    machine.command([0x2d, 0, 0, 3]);
+    expect(machine.iar(0)).toBe(NOTHING);
+    machine.schedule(0, 3);
+    expect(machine.virtualIar(0)).toBe(8201);
+  });
+});
+
+describe("a vLPI beside a list register (C1.4)", () => {
+  it.each([[false, [40, 8200]], [true, [8200, 40]]] as const)("with one priority: the list register comes first, or the vLPI where the implementation has chosen so (%s)", (vlpiWinsTie, order) => {
+    const machine = mapped("v4.0", { vlpiWinsTie });
+    machine.schedule(0, 3);
+    const ich = machine.gic.ich(0);
+    ich.lrLo[0] = 40;
+    ich.lrHi[0] = (1 << 30) | (1 << 28) | (0xa0 << 16);
+    machine.int(2, 7);
+    const taken = [0, 1].map(() => {
+      const intid = machine.virtualIar(0);
+      machine.virtualEoi(0, intid);
+      return intid;
+    });
+    expect(taken).toEqual(order);
+  });
+
+  it("with another priority the higher one comes first, whatever the implementation does with equals", () => {
+    for (const [priority, first] of [[0x98, 40], [0xa8, 8200]] as const)
+      for (const vlpiWinsTie of [false, true]) {
+        const machine = mapped("v4.0", { vlpiWinsTie });
+        machine.schedule(0, 3);
+        const ich = machine.gic.ich(0);
+        ich.lrLo[0] = 40;
+        ich.lrHi[0] = (1 << 30) | (1 << 28) | (priority << 16);
+        machine.int(2, 7);
+        expect(machine.virtualIar(0)).toBe(first);
+      }
+  });
+});
+
+describe("commands with a wrong parameter change nothing (C1.3)", () => {
+  it("VMAPTI and VMOVI with a doorbell that is neither 1023 nor an LPI", () => {
+    const machine = mapped("v4.0");
+    machine.vmapti(8, 8208, 3, 40);
+    machine.int(2, 8);
+    expect(machine.ram.u8(VPT + 3 * 0x10000 + 8208 / 8)).toBe(0);
+    machine.command([0x21, 2, 7, 4, 1, 40]);
+    machine.int(2, 7);
+    expect([machine.ram.u8(VPT + 3 * 0x10000 + 8200 / 8), machine.ram.u8(VPT + 4 * 0x10000 + 8200 / 8)]).toEqual([1, 0]);
+    expect(machine.iar(0)).toBe(DOORBELL);
+  });
+
+  it("MAPC with V=0 is not one of them: it names no redistributor (B11)", () => {
+    const machine = mapped("v4.0");
+    machine.mapti(2, 9, 9003, 0);
+    machine.command([0x09, 0, 0, 0, 0 | (99 << 16), 0]);
+    machine.int(2, 9);
+    expect(machine.iar(0)).toBe(NOTHING);
+  });
+});
+
 describe("doorbells", () => {
   it("4.0: an event of a vPE that is away rings the event's doorbell at the vPE's redistributor, every time, enabled or not", () => {
     const machine = mapped("v4.0");
