@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { run } from "../../../sim/step.js";
 import * as A from "../../../uapi/arm.js";
 import { EEXIST, EFAULT, EINVAL } from "../../../uapi/errno.js";
-import { COLLECTIONS, DEVICES, int, ITS, ItsStage, ITT, mapc, mapd, mapti } from "../../../explore/stages/its-stage.js";
+import { COLLECTIONS, DEVICES, int, inv, ITS, ItsStage, ITT, mapc, mapd, mapti } from "../../../explore/stages/its-stage.js";
 import { createIts } from "./its.js";
 
 // Rules of gic-its.md that no vector of gic.md asks.
@@ -40,6 +40,36 @@ describe("commands (gic-its.md B4)", () => {
     const [, failed, event] = h.commands(mapd(2, 5), mapti(2, 4, 8195, 7), int(2, 4));
     expect([failed, event]).toEqual([-EFAULT, UNMAPPED]);
     expect([h.mapped().collections, run(h.dist.lpis.next(8192))]).toEqual([[], -1]);
+  });
+});
+
+describe("memory that ends (gic-its.md B4, B6.3)", () => {
+  const RAM_END = 0x50000000;
+
+  it("B4, step 1: a command that cannot be read is passed, and the one before it is not executed again", () => {
+    const h = mapped();
+    h.write("CTLR", 0n);
+    h.write("CBASER", VALID | BigInt(RAM_END - 0x10000) | 16n); // seventeen pages, the last of them no memory
+    h.write("CTLR", 1n);
+    int(2, 4).forEach((word, i) => h.poke(RAM_END - 32 + 8 * i, word));
+    h.trace.clear();
+    h.write("CWRITER", 0x10020n);
+    const executed = h.trace.events.filter(({ name }) => name === "its_command").map(({ args }) => Number(args[0]));
+    expect([executed.length, executed.filter((opcode) => opcode !== 0), h.read("CREADR")]).toEqual([0x10000 / 32, [3], 0x10020n]);
+  });
+
+  it("B6.3: a pending table that cannot be read ends the scan: it makes nothing pending, and takes nothing back", () => {
+    const h = mapped();
+    h.config(8210, 0xa0);
+    h.commands(mapti(2, 5, 8196, 0), mapti(2, 6, 8210, 0));
+    expect(h.msi(2, 6)).toBe(1);
+    h.enableLpis(1, false);
+    h.gicr(1, 0x78, NO_MEMORY);
+    h.enableLpis(1, true);
+    expect(h.drain(1)).toEqual([]);
+    h.config(8210, 0xa1);
+    h.commands(inv(2, 6));
+    expect(h.drain(1)).toEqual([8210]);
   });
 });
 
