@@ -3,8 +3,8 @@
 import { path, perCall, WHOLE_GUEST } from "./measure.js";
 
 const from = (name) => import(new URL(`../dist/straight/${name}.js`, import.meta.url).href);
-const [{ Sim }, { run }, { DirectMachine }, { ItsHost }, { ItsVm, ItsVpe, vlpiProperties }, { allocateVcpuIrqs }, { VlpiCommand }, { schedule }, { irqActivate }] = await Promise.all(
-  ["sim/sim", "sim/step", "explore/stages/direct-machine", "host/its/its-host", "host/its/its-vm", "host/its/vpes", "host/its/vlpis", "host/its/residency", "host/irq/state"].map(from),
+const [{ Sim }, { run }, { DirectMachine }, { ItsHost }, { ItsVm, ItsVpe, vlpiProperties }, { allocateVcpuIrqs }, { VlpiCommand }, { schedule }, { irqActivate }, { moveIrq }, { Thread }] = await Promise.all(
+  ["sim/sim", "sim/step", "explore/stages/direct-machine", "host/its/its-host", "host/its/its-vm", "host/its/vpes", "host/its/vlpis", "host/its/residency", "host/irq/state", "host/irq/affinity", "explore/stages/threads"].map(from),
 );
 
 /** The function's device id. */
@@ -28,7 +28,7 @@ class Card {
 }
 
 /**
- * A VM of one vPE per CPU, each resident, and `events` vLPIs for the first of them, `perDevice` of each device.
+ * A VM of one vPE per CPU, each resident on its own, and `events` vLPIs, `perDevice` of each device, for the vPEs in turn.
  *
  * @returns the cycle: one message of each event in turn, taken and ended
  */
@@ -47,16 +47,25 @@ function directCycle({ cpus = 1, events = 1, perDevice = events } = {}) {
     desc.lock.lock();
     irqActivate(desc);
     desc.lock.unlock();
-    const map = { vm, vpe: vm.vpes[0], vintid: FIRST_LPI + n, properties: vlpiProperties(0xa0, true), isDoorbellOn: true };
+    const map = { vm, vpe: vm.vpes[n % cpus], vintid: FIRST_LPI + n, properties: vlpiProperties(0xa0, true), isDoorbellOn: true };
     if (host.setIrqVcpuAffinity(irq, new VlpiCommand("map", map)) !== 0) throw new Error("the event was not forwarded");
     messages.push({ deviceId: messages.card.deviceId, ...messages.card.messages[index] });
   }
-  schedule(driver, vm.vpes[0], true, true);
-  const vif = gic.ich(0);
-  vif.hcr = ENABLE;
-  vif.vmcr = GROUP1_OPEN;
+  const enter = (vpe) => {
+    if (moveIrq(host.irqs, vpe.irq, vm.vpes.indexOf(vpe)) !== 0) throw new Error("VMOVP");
+    schedule(driver, vpe, true, true);
+  };
+  const interfaces = vm.vpes.map((vpe, cpu) => {
+    host.sim.wake(new Thread(`vCPU ${cpu}`, "vcpu", () => enter(vpe), cpu), 0);
+    host.sim.settle();
+    const vif = gic.ich(cpu);
+    vif.hcr = ENABLE;
+    vif.vmcr = GROUP1_OPEN;
+    return vif;
+  });
   let next = 0;
   return () => {
+    const vif = interfaces[next % cpus];
     const { deviceId, address, data } = messages[next];
     msi.write(deviceId, 0, address, data);
     const intid = vif.acknowledge(1);
@@ -89,6 +98,6 @@ export const scenes = {
   guest: (note) => path(note, "  to the guest's EOI", guestCycle(), { budget: 120, remark: WHOLE_GUEST }),
   many(note) {
     const cycle = directCycle({ cpus: 256, events: 222 * 256, perDevice: 256 });
-    note("  of 56,832 events in turn, 256 on each of 222 devices; 256 vPEs", perCall(cycle), "ns", { remark: "every LPI but those of the doorbells" });
+    note("  to 256 vPEs, each in turn, of 56,832 events in turn, 256 on each of 222 devices", perCall(cycle), "ns", { remark: "every LPI but those of the doorbells" });
   },
 };

@@ -19,12 +19,13 @@ export class ArmMachine extends KvmMachine {
   /** The vGIC's device descriptor by VM descriptor. */
   private readonly devices = new Map<number, number>();
 
-  constructor(version: 2 | 3 = 3, hazards: Partial<Hazards> = {}) {
-    const gic = version === 3 ? new GicV3({ cpus: 2, listRegisters: 4 }) : new GicV2({ cpus: 2, listRegisters: 4 });
+  constructor(version: 2 | 3 = 3, hazards: Partial<Hazards> = {}, cpus = 2) {
+    const gic = version === 3 ? new GicV3({ cpus, listRegisters: 4 }) : new GicV2({ cpus, listRegisters: 4 });
     const kernels: GicHost[] = [];
     super({
+      cpus,
       hazards,
-      arch: new Arm64({ cpus: 2, gicVersion: version }),
+      arch: new Arm64({ cpus, gicVersion: version }),
       host(sim) {
         gic.boot();
         const kernel = new GicHost(sim, gic);

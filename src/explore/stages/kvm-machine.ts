@@ -34,6 +34,8 @@ export class BareHost implements KvmHost {
 }
 
 export interface KvmMachineOptions {
+  /** Clocks of physical CPUs. Default 2. */
+  cpus?: number;
   arch?: Arch;
   hazards?: Partial<Hazards>;
   host?: (sim: Sim) => KvmHost;
@@ -50,7 +52,7 @@ export class KvmMachine {
   readonly kvm: number;
 
   constructor(options: KvmMachineOptions = {}) {
-    this.sim = new Sim({ cpus: 2, trace: this.trace, hazards: options.hazards });
+    this.sim = new Sim({ cpus: options.cpus ?? 2, trace: this.trace, hazards: options.hazards });
     this.host = options.host?.(this.sim) ?? new BareHost(this.sim);
     this.events = this.host.events;
     this.irqfdCleanup = this.host.irqfdCleanup;
