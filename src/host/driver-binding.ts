@@ -78,6 +78,8 @@ export class HostDevice {
   /** Functions that it can make (SR-IOV), and how many of them there are: they appear when sriov_numvfs is written. */
   readonly virtualFunctions: HostDevice[] = [];
   virtualFunctionsEnabled = 0;
+  /** Where it was added. */
+  private hostBus: Bus | null = null;
 
   /** @param name as in /sys/bus/B/devices */
   constructor(
@@ -150,6 +152,16 @@ export class HostDevice {
     return isBound ? 0 : -ENODEV;
   }
 
+  /** It has appeared on a bus. */
+  appearOn(bus: Bus): void {
+    this.hostBus = bus;
+  }
+
+  /** Lock held (pci_disable_sriov): its virtual functions go, the last one first, and the caller waits for their users. */
+  *disableVirtualFunctions(left = 0): Step<void> {
+    while (this.hostBus !== null && this.virtualFunctionsEnabled > left) yield* this.hostBus.removeDevice(this.virtualFunctions[--this.virtualFunctionsEnabled]);
+  }
+
   /** The file driver_override: a newline at the end is dropped, nothing left clears it. 0 or -EINVAL. */
   setOverride(text: string): number {
     if (text.length >= PAGE_SIZE) return -EINVAL;
@@ -178,6 +190,7 @@ export class Bus {
   /** A device appears; drivers are tried at {@link probe}. */
   addDevice(device: HostDevice): void {
     this.devices.push(device);
+    device.appearOn(this);
   }
 
   addDriver(driver: HostDriver): void {
@@ -231,12 +244,20 @@ export class Bus {
   *setVirtualFunctions(device: HostDevice, count: number): Step<number> {
     const { virtualFunctions } = device;
     if (!(count >= 0) || count > virtualFunctions.length) return -ERANGE;
-    if (count === device.virtualFunctionsEnabled) return 0;
+    yield* device.lock.lock();
+    const result = count === device.virtualFunctionsEnabled ? 0 : yield* this.changeVirtualFunctions(device, count);
+    yield* device.lock.unlock();
+    return result;
+  }
+
+  /** The device's lock held: its driver stays. */
+  private *changeVirtualFunctions(device: HostDevice, count: number): Step<number> {
+    const { virtualFunctions } = device;
     const driver = yield* device.boundDriver();
     const result = driver === null ? -ENOENT : yield* driver.configureVirtualFunctions(device);
     if (result !== 0 || driver === null) return result;
     if (count > 0 && device.virtualFunctionsEnabled > 0) return -EBUSY;
-    while (device.virtualFunctionsEnabled > count) yield* this.removeDevice(virtualFunctions[--device.virtualFunctionsEnabled]);
+    yield* device.disableVirtualFunctions(count);
     while (device.virtualFunctionsEnabled < count) {
       const made = virtualFunctions[device.virtualFunctionsEnabled++];
       made.driverOverride = driver.managesDma ? driver.name : null;

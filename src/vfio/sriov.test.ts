@@ -3,10 +3,12 @@ import { PciFunction } from "../device/pci/function.js";
 import { IommuGroup } from "../host/iommu/group.js";
 import { PciDevice } from "../host/pci/pci-device.js";
 import { EACCES, EBUSY, EINVAL, ENODEV, EIO, ENOENT, ENOTTY, ERANGE } from "../uapi/errno.js";
-import { run } from "../sim/step.js";
+import { run, type Step } from "../sim/step.js";
 import * as uapi from "../uapi/vfio.js";
 import { Registers } from "../explore/stages/vfio-stage.js";
 import { PciStage } from "../explore/stages/pci-stage.js";
+import { Thread } from "../explore/stages/threads.js";
+import { VfioPciDriver } from "./backends/pci/driver.js";
 
 // SR-IOV: virtual functions of a physical one that VFIO has (vfio.md 2.1, 2.3, 4.6).
 
@@ -63,11 +65,44 @@ describe("sriov_numvfs of a function that vfio-pci has", () => {
     expect(world.pciBus.device(VF)).toBeNull();
   });
 
-  it("a physical function that has some is not vfio-pci's to bind", () => {
+  it("a physical function that has some from another driver is not vfio-pci's to bind", () => {
+    const world = stage();
+    world.write("/sys/bus/pci/drivers/vfio-pci/unbind", world.A.name);
+    world.A.virtualFunctionsEnabled = 1;
+    expect(world.write("/sys/bus/pci/drivers/vfio-pci/bind", world.A.name)).toBe(-EBUSY);
+  });
+
+  it("takes them away before it lets the physical one go, which can be bound and given some anew", () => {
     const world = stage();
     world.write(NUMVFS, "1");
-    world.write("/sys/bus/pci/drivers/vfio-pci/unbind", world.A.name);
-    expect(world.write("/sys/bus/pci/drivers/vfio-pci/bind", world.A.name)).toBe(-EBUSY);
+    const vf = world.A.virtualFunctions[0];
+    expect(world.write("/sys/bus/pci/drivers/vfio-pci/unbind", world.A.name)).toBe(world.A.name.length);
+    expect([world.pciBus.device(VF), world.A.virtualFunctionsEnabled, run(vf.boundDriver())]).toEqual([null, 0, null]);
+    expect(world.open("/dev/vfio/20")).toBe(-ENOENT);
+    expect(world.write("/sys/bus/pci/drivers/vfio-pci/bind", world.A.name)).toBe(world.A.name.length);
+    expect([world.write(NUMVFS, "1"), world.pciBus.device(VF)]).toEqual([1, vf]);
+  });
+
+  it("waits for the user of a virtual one before it lets the physical one go", () => {
+    const world = stage();
+    world.write(NUMVFS, "1");
+    const { d } = world.ready();
+    setToken(world, d, TOKEN);
+    world.close(d);
+    const v = world.deviceFd(ready(world), `${VF} vf_token=${TOKEN}`);
+    const log: unknown[] = [];
+    function* unbind(): Step<void> {
+      log.push(yield* world.sysfs.write("/sys/bus/pci/drivers/vfio-pci/unbind", world.A.name));
+    }
+    function* close(): Step<void> {
+      log.push(world.configRead(v, 0, 2), world.pciBus.device(VF)?.name);
+      yield* world.process.close(v);
+    }
+    world.sim.wake(new Thread("unbind", "user", unbind, 1), 0);
+    world.sim.wake(new Thread("user", "user", close, 0), 1);
+    world.settle();
+    expect(log).toEqual([0x8086, VF, world.A.name.length]);
+    expect(world.pciBus.device(VF)).toBeNull();
   });
 });
 
@@ -82,6 +117,21 @@ describe("a virtual function", () => {
     expect(world.deviceFd(vf, `${VF} vf_token=${OTHER}`)).toBe(-EACCES);
     expect(world.deviceFd(vf, `${VF} vf_token=zz`)).toBe(-EINVAL);
     expect(world.deviceFd(vf, `${VF} vf_token=${TOKEN}`)).toBeGreaterThan(0);
+  });
+
+  it("4.6: asks for the token of a physical one that another VFIO driver has", () => {
+    const world = stage();
+    const variant = new VfioPciDriver(world.vfio, { enableSriov: true }, "mlx5-vfio-pci");
+    world.pciBus.addDriver(variant);
+    world.write("/sys/bus/pci/drivers/vfio-pci/unbind", world.A.name);
+    world.write(`/sys/bus/pci/devices/${world.A.name}/driver_override`, variant.name);
+    world.write("/sys/bus/pci/drivers_probe", world.A.name);
+    expect(world.write(NUMVFS, "1")).toBe(1);
+    world.write(`/sys/bus/pci/drivers/${variant.name}/unbind`, VF);
+    world.bind(VF);
+    const vf = ready(world);
+    expect(world.deviceFd(vf, VF)).toBe(-EACCES);
+    expect(world.deviceFd(vf, `${VF} vf_token=${OTHER}`)).toBe(-EACCES);
   });
 
   it("23.28: while it is open, so does the physical one, and for nobody else", () => {

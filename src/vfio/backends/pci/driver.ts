@@ -14,6 +14,9 @@ import { NOINTX_FUNCTIONS } from "./nointx.js";
 /** Functions that are reset together are of one set, whichever drivers they have. */
 const SETS = new OnePerWorld<Map<PciBus, PciDeviceSet>>(() => new Map());
 
+/** The functions that a VFIO driver has, whichever of them: who opens a virtual one shows the token of its physical one's user. */
+const BOUND = new OnePerWorld<Map<PciDevice, VfioPciDevice>>(() => new Map());
+
 /** The driver vfio-pci, or a variant of it (vfio.md 2.2, 2.3): bound by driver_override, never to a bridge. */
 export class VfioPciDriver extends HostDriver {
   override readonly managesDma = true;
@@ -42,12 +45,13 @@ export class VfioPciDriver extends HostDriver {
     const nointx = this.options.nointx ?? NOINTX_FUNCTIONS;
     // The kernel asks the list only where masking is asked for at all.
     const isNointx = !this.options.nointxmask && device.compatible.some((id) => nointx.has(id));
-    const physical = device.physicalFunction === null ? null : this.deviceOf(device.physicalFunction.name);
+    const physical = device.physicalFunction === null ? null : (BOUND.of(this.vfio.sim).get(device.physicalFunction) ?? null);
     const vfioDevice = this.newDevice({ vfio: this.vfio, pci: device, group: vfioGroup, set, isNointx, physical });
     set.members.push(vfioDevice);
     yield* vfioDevice.idle.sleep();
     yield* this.vfio.show(vfioDevice);
     this.devices.push(vfioDevice);
+    BOUND.of(this.vfio.sim).set(device, vfioDevice);
     return 0;
   }
 
@@ -62,10 +66,13 @@ export class VfioPciDriver extends HostDriver {
     return set;
   }
 
+  /** Virtual functions go first, or they would outlive the token that they are opened by (vfio_pci_core_unregister_device). */
   override *remove(device: HostDevice): Step<void> {
     const vfioDevice = this.deviceOf(device.name);
     if (vfioDevice === null) return;
+    yield* device.disableVirtualFunctions();
     yield* vfioDevice.unregister();
+    BOUND.of(this.vfio.sim).delete(vfioDevice.pci);
     yield* vfioDevice.idle.wake();
     this.devices.splice(this.devices.indexOf(vfioDevice), 1);
     const { members } = vfioDevice.set;
