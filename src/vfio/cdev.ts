@@ -2,7 +2,7 @@ import type { DeviceNode } from "../host/device-nodes.js";
 import type { Process } from "../host/process.js";
 import { UserArgument } from "../host/user-argument.js";
 import type { Step } from "../sim/step.js";
-import { EBADF, EBADFD, EFAULT, EINVAL, EMFILE, EOPNOTSUPP } from "../uapi/errno.js";
+import { EFAULT, EINVAL, EMFILE, EOPNOTSUPP } from "../uapi/errno.js";
 import {
   VFIO_DEVICE_ATTACH_IOMMUFD_PT,
   VFIO_DEVICE_ATTACH_PASID,
@@ -15,7 +15,6 @@ import {
 } from "../uapi/vfio.js";
 import { VfioDeviceFile } from "./contract.js";
 import type { VfioDevice } from "./device.js";
-import { IommufdFile } from "./iommufd/context.js";
 import type { IommufdDevice } from "./iommufd/device.js";
 
 const bindArgument = new UserArgument(vfio_device_bind_iommufd.size);
@@ -57,7 +56,7 @@ export class VfioCdevFile extends VfioDeviceFile {
       if (uuid === null) return -EFAULT;
       token = uuid;
     }
-    const bound = yield* this.device.bindFile(this, token, () => iommufdOf(process, fd));
+    const bound = yield* this.device.bindFile(this, token, process, fd);
     if (typeof bound === "number") return bound;
     if (!process.memory.isWritable(address + layout.out_devid.offset, 4)) {
       yield* this.device.unbindFile();
@@ -99,13 +98,6 @@ export class VfioCdevFile extends VfioDeviceFile {
     if (bound !== null) yield* this.device.unbindFile();
     yield* this.device.put();
   }
-}
-
-/** The iommufd of a descriptor; -EBADF where nothing is open, -EBADFD for a file of another kind. */
-function iommufdOf(process: Process, fd: number): IommufdFile | number {
-  const file = process.file(fd);
-  if (file === null) return -EBADF;
-  return file instanceof IommufdFile ? file : -EBADFD;
 }
 
 function readUuid(process: Process, address: number): string | null {

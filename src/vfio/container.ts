@@ -51,6 +51,15 @@ export class VfioContainer {
     if (request === VFIO_GET_API_VERSION) return VFIO_API_VERSION;
     if (request === VFIO_CHECK_EXTENSION) return yield* this.checkExtension(argument);
     if (request === VFIO_SET_IOMMU) return yield* this.setIommu(process, argument);
+    if (this.hazards.ioctlOutsideLock) return yield* this.instanceIoctl(process, request, argument);
+    // Or the last group leaves meanwhile, and the IOMMU's memory is given back under the request.
+    yield* this.lock.lock();
+    const result = yield* this.instanceIoctl(process, request, argument);
+    yield* this.lock.unlock();
+    return result;
+  }
+
+  private *instanceIoctl(process: Process, request: number, argument: number): Step<number> {
     const instance = yield* this.iommu();
     if (instance === null) return -EINVAL;
     if (request === VFIO_IOMMU_TAKE_FAULT) return yield* takeFault(this.faults, process, argument);

@@ -6,7 +6,7 @@ import { Lifetime } from "../sim/lifetime.js";
 import type { Mutex } from "../sim/lock.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
-import { EINVAL, EIO, ENOTTY } from "../uapi/errno.js";
+import { EBADF, EBADFD, EINVAL, EIO, ENOTTY } from "../uapi/errno.js";
 import { VFIO_DEVICE_FEATURE } from "../uapi/vfio.js";
 import type { VfioCdevFile } from "./cdev.js";
 import type { ForwardableIrq, ForwardingDevice } from "./contract.js";
@@ -14,7 +14,7 @@ import { VfioDevicePathFile } from "./device-file.js";
 import { deviceFeature } from "./feature.js";
 import type { FeatureCall } from "./feature-call.js";
 import type { IommufdDevice } from "./iommufd/device.js";
-import type { IommufdContext, IommufdFile } from "./iommufd/context.js";
+import { type IommufdContext, IommufdFile } from "./iommufd/context.js";
 import type { DmaLog } from "./migration/dma-log.js";
 import type { Migration } from "./migration/migration.js";
 import type { VfioGroup } from "./group.js";
@@ -201,18 +201,21 @@ export abstract class VfioDevice implements ForwardingDevice {
    * A file of the character device is bound to an iommufd (vfio.md 6): what it is there, or -EBUSY while the group's file
    * is open, -EINVAL for a second bind or a device that another file has, the token's, the descriptor's, or the open's error.
    */
-  *bindFile(file: VfioCdevFile, token: string | null, find: () => IommufdFile | number): Step<IommufdDevice | number> {
+  *bindFile(file: VfioCdevFile, token: string | null, process: Process, fd: number): Step<IommufdDevice | number> {
     let result = yield* this.group.block();
     if (result !== 0) return result;
+    let iommufd: File | null = null;
     yield* this.setLock.lock();
     result = file.isBound ? -EINVAL : yield* this.checkToken(token);
     if (result === 0) {
-      const found = find();
-      if (typeof found === "number") result = found;
+      // Held until the end: another thread may close the descriptor meanwhile (iommufd_ctx_from_fd).
+      iommufd = this.vfio.sim.hazards.bindUnheld ? process.file(fd) : yield* process.fdget(fd);
+      if (iommufd === null) result = -EBADF;
+      else if (!(iommufd instanceof IommufdFile)) result = -EBADFD;
       else if (this.openCount > 0) result = -EINVAL;
       else {
         this.kvm = file.kvm;
-        result = yield* this.openOn(found, false);
+        result = yield* this.openOn(iommufd, false);
       }
     }
     if (result === 0) {
@@ -221,6 +224,7 @@ export abstract class VfioDevice implements ForwardingDevice {
     }
     const bound = this.iommufd;
     yield* this.setLock.unlock();
+    if (iommufd !== null && !this.vfio.sim.hazards.bindUnheld) yield* iommufd.put();
     if (result === 0 && bound !== null) return bound;
     yield* this.group.unblock();
     return result;

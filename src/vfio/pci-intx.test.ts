@@ -283,19 +283,19 @@ describe("INTx before Linux 6.9 (profile v5)", () => {
 describe("INTx and power", () => {
   it("23.10: what the user has masked is not unmasked by a resume", () => {
     const { world, d } = triggered();
-    run(world.vfioA.suspend());
+    run(world.vfioA.irqs.suspend());
     expect(world.isDisIntx).toBe(true);
-    run(world.vfioA.resume());
+    run(world.vfioA.irqs.resume());
     expect(world.isDisIntx).toBe(false);
     world.setIrqs(d, INTX, NONE | MASK, 0, 1);
-    run(world.vfioA.suspend());
-    run(world.vfioA.resume());
+    run(world.vfioA.irqs.suspend());
+    run(world.vfioA.irqs.resume());
     expect(world.isDisIntx).toBe(true);
   });
 
   it("8.8: a suspend masks nothing of a function whose INTx is not in use", () => {
     const { world } = ready();
-    run(world.vfioA.suspend());
+    run(world.vfioA.irqs.suspend());
     expect(world.isDisIntx).toBe(false);
   });
 

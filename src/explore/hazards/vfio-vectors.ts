@@ -26,8 +26,8 @@ export function resume(hazards: Off): string | null {
     const { d } = stage.ready();
     stage.setIrqs(d, INTX, EVENTFD | TRIGGER, 0, 1, stage.eventfd());
     stage.setIrqs(d, INTX, NONE | MASK, 0, 1);
-    run(stage.vfioA.suspend());
-    run(stage.vfioA.resume());
+    run(stage.vfioA.irqs.suspend());
+    run(stage.vfioA.irqs.resume());
     return stage.isDisIntx;
   }, true);
 }

@@ -8,6 +8,8 @@ import * as messages from "../protocols/vfio-messages.js";
 import * as migration from "../protocols/vfio-migration.js";
 import * as pci from "../protocols/vfio-pci.js";
 import { hangUpAgainstDisable } from "../protocols/vfio-platform.js";
+import * as power from "../protocols/vfio-power.js";
+import * as xen from "../protocols/vfio-xen.js";
 import { CasesOf, searched } from "./cases.js";
 import * as vectors from "./vfio-vectors.js";
 
@@ -25,7 +27,11 @@ const ONE_MESSAGE =
 
 /** vfio.md 23, and of 6, 10.4, 15 and 17.6 what races there. */
 export const VFIO_HAZARDS: readonly HazardCase[] = [
+  V.race("4.5", "memory is mapped while the last group leaves", groups.mapAgainstLeave, "ioctlOutsideLock", 2),
+  V.race("4.5", "memory is unmapped while the last group leaves with its file", groups.unmapAgainstLeave, "ioctlOutsideLock", 2),
   V.race("6", "a device is bound by its own file while its group's is opened", iommufd.bindAgainstGroupOpen, "blockOutsideLock", 1),
+  V.race("6", "an iommufd is closed while a device is bound to it", iommufd.closeIommufdAgainstBind, "bindUnheld", 1),
+  V.race("10.2", "two types of interrupts are asked for at once, one the host's and one the hypervisor's", xen.typesTogether, "typeOutsideGate", 1),
   V.reproduced("10.4", "a message of MSI while vector 0 gets another eventfd", messages.replaceFirstVector, 1, ONE_MESSAGE),
   V.race("15.3", "a register is written while its device is stopped for its migration", migration.stopAgainstWrite, "writeOutsideState", 1),
   V.race("15.4", "a device writes while the log of its writes is read", migration.reportAgainstDma, "noteBeforeWrite", 1),
@@ -33,6 +39,10 @@ export const VFIO_HAZARDS: readonly HazardCase[] = [
   V.trapIn("23.2", "an unmask while the pin is up", pci.resampleWhileAsserted, "forgetPending", 1),
   V.race("23.2", "an exclusive line is requested while its pin rises", intx.enableAgainstPin, "autoEnableLine", 2),
   V.race("23.3", "a mask and an unmask at once", intx.maskAgainstUnmask, "flagBeforeLine", 2),
+  V.race("23.3", "a mask while the function is reset", intx.resetAgainstMask, "restoreCommandWhole", 1),
+  V.race("23.3", "the pin rises while the function is reset", intx.resetAgainstHandler, "restoreCommandWhole", 1),
+  V.race("23.3", "a mask while the function comes back from D3hot", intx.wakeAgainstMask, "restoreCommandWhole", 1),
+  V.race("23.3", "a mask while the user writes the command register", intx.commandAgainstMask, "commandInTwo", 1),
   V.impossible("23.4", "the pin rises between an unmask's look and its clear", NO_GAP, () => searched(pci.unmaskAgainstPin, {}, 1)),
   V.race("23.5", "a trigger is replaced under its handler", pci.swapAgainstHandler, "swapWithoutSync", 2),
   V.race("23.5", "a trigger is replaced under the worker of its unmask", pci.swapAgainstUnmask, "swapWithoutFlush", 2),
@@ -42,6 +52,7 @@ export const VFIO_HAZARDS: readonly HazardCase[] = [
   V.race("23.9", "a resample while the user has INTx disabled", pci.resampleAgainstUserDisable, "unmaskWhileDisabled", 1),
   V.race("23.9", "the user enables INTx in the command register while its trigger is replaced", intx.swapAgainstUserEnable, "configWriteOutsideGate", 2),
   V.trap("23.10", "a resume of what the user has masked", "resumeUnmasks", "vfio.md 8.8", vectors.resume),
+  V.race("23.10", "low power is entered while it is ended", power.sleepAgainstExit, "suspendUnderCalls", 1),
   V.trapIn("23.11", "a block of vectors fails in the middle", pci.failingBlockAgainstMessages, "undoFailedOnly", 1),
   V.trap("23.12", "fewer vectors than asked for", "keepFewerVectors", 54, vectors.vector54),
   V.race("23.13", "a message while the device is closed", messages.closeAgainstMessage, "freeWithoutSync", 1),

@@ -26,6 +26,8 @@ import * as vfioMessages from "./vfio-messages.js";
 import * as vfioMigration from "./vfio-migration.js";
 import * as vfioPci from "./vfio-pci.js";
 import * as vfioPlatform from "./vfio-platform.js";
+import * as vfioPower from "./vfio-power.js";
+import * as vfioXen from "./vfio-xen.js";
 import * as vpes from "./vpes.js";
 import * as vgic from "./vgic.js";
 import * as vgicFold from "./vgic-fold.js";
@@ -65,6 +67,8 @@ const SUBJECTS = [
   vfioMigration,
   vfioPci,
   vfioPlatform,
+  vfioPower,
+  vfioXen,
   vgic,
   vgicFold,
   vpes,

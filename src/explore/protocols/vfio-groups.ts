@@ -1,11 +1,12 @@
 import { reads } from "../../sim/access.js";
+import type { Hazards } from "../../sim/hazards.js";
 import type { Step } from "../../sim/step.js";
 import { EBUSY, EINVAL, ENODEV, EPERM } from "../../uapi/errno.js";
 import * as uapi from "../../uapi/vfio.js";
 import type { Protocol } from "../protocol.js";
 import { PciStage } from "../stages/pci-stage.js";
 import { Thread } from "../stages/threads.js";
-import { VfioStage } from "../stages/vfio-stage.js";
+import { MEMORY, VfioStage } from "../stages/vfio-stage.js";
 import type { Program } from "../trial.js";
 
 // vfio.md 23 for groups and containers: who comes first of two that want a group.
@@ -184,4 +185,41 @@ export const leaveAgainstOpen: Protocol = {
       },
     };
   },
+};
+
+/** MAP_DMA of a page, or UNMAP_DMA of everything. */
+const DMA_CALLS = {
+  MAP_DMA: [uapi.VFIO_IOMMU_MAP_DMA, 32, uapi.VFIO_DMA_MAP_FLAG_READ | uapi.VFIO_DMA_MAP_FLAG_WRITE, MEMORY, 0, 0, 0, 0x1000, 0],
+  UNMAP_DMA: [uapi.VFIO_IOMMU_UNMAP_DMA, 24, uapi.VFIO_DMA_UNMAP_FLAG_ALL, 0, 0, 0, 0],
+};
+
+/** The last group of a container leaves by an ioctl, or with its file. */
+function leaving(call: keyof typeof DMA_CALLS, byClose: boolean, hazards?: Partial<Hazards>): Program {
+  const stage = new VfioStage({ hazards });
+  const { c, g, d } = stage.ready();
+  stage.close(d);
+  const [request, ...words] = DMA_CALLS[call];
+  words.forEach((word, i) => stage.process.memory.setU32(ARGUMENT + 4 * i, word));
+  const dma = new Thread(call, "user", () => stage.process.ioctl(c, request, ARGUMENT));
+  const leave = new Thread("leave", "user", () => (byClose ? stage.process.close(g) : stage.process.ioctl(g, uapi.VFIO_GROUP_UNSET_CONTAINER, 0)));
+  const end = (): string | null => {
+    const { lockedMemory } = stage.process;
+    const isRight = (dma.result === 0 || dma.result === -EINVAL) && leave.result === 0 && lockedMemory === 0;
+    return isRight ? null : `4.5: ${call} ${dma.result}, leave ${leave.result}, ${lockedMemory} bytes stay locked`;
+  };
+  return { sim: stage.sim, contexts: [dma, leave], check: nothing, end };
+}
+
+export const mapAgainstLeave: Protocol = {
+  name: "map-against-leave",
+  title: "Memory is mapped while the last group leaves its container: it is mapped before, and goes, or not at all.",
+  source: "vfio.md 4.5, 23.27",
+  program: (hazards) => leaving("MAP_DMA", false, hazards),
+};
+
+export const unmapAgainstLeave: Protocol = {
+  name: "unmap-against-leave",
+  title: "Memory is unmapped while the last group leaves its container with its file: before, or not at all.",
+  source: "vfio.md 4.5, 5.1, 23.27",
+  program: (hazards) => leaving("UNMAP_DMA", true, hazards),
 };

@@ -1,6 +1,8 @@
 import { type IrqAction, Irqf, IrqReturn } from "../../host/irq/types.js";
 import type { LevelSink } from "../../arch/level.js";
+import { CapId, Pm } from "../../arch/pci/config-registers.js";
 import { run, type Step } from "../../sim/step.js";
+import { VFIO_DEVICE_RESET } from "../../uapi/vfio.js";
 import { OneSignalPerUnmask } from "../properties/one-signal-per-unmask.js";
 import type { Protocol } from "../protocol.js";
 import { CONFIG, EVENTFD, INTX, MASK, NONE, PciStage, type PciStageOptions, TRIGGER, UNMASK } from "../stages/pci-stage.js";
@@ -138,5 +140,60 @@ export const enableAgainstPin: Protocol = {
         return stage.count(E) === 1 ? null : "23.2: asserted and enabled, and nobody is told: the line stays disabled for good";
       },
     };
+  },
+};
+
+const reset = (stage: PciStage, d: number): Thread => new Thread("RESET", "user", () => stage.process.ioctl(d, VFIO_DEVICE_RESET, 0), 1);
+
+export const resetAgainstMask: Protocol = {
+  name: "reset-against-mask",
+  title: "A function is reset while its user masks INTx: its flag and its line say the same afterwards.",
+  source: "vfio.md 12.3, 23.3",
+  program(hazards): Program {
+    const { stage, d, calls } = wired({ hazards });
+    const mask = calls.thread({ index: INTX, flags: NONE | MASK });
+    const contexts = [reset(stage, d), mask];
+    const end = (): string | null => (contexts.every(({ result }) => result === 0) ? atRest(stage) : `RESET ${contexts[0].result}, SET_IRQS ${mask.result}`);
+    return { sim: stage.sim, contexts, check: nothing, end };
+  },
+};
+
+export const resetAgainstHandler: Protocol = {
+  name: "reset-against-handler",
+  title: "A function is reset while its pin rises: what its handler has masked stays masked, and the host's processor gets out of it.",
+  source: "vfio.md 12.3, 23.3",
+  program(hazards): Program {
+    const { stage, d } = wired({ hazards });
+    const call = reset(stage, d);
+    const end = (): string | null => (call.result === 0 ? atRest(stage) : `RESET: ${call.result}`);
+    return { sim: stage.sim, contexts: [call, pinUp(stage)], check: nothing, end };
+  },
+};
+
+export const wakeAgainstMask: Protocol = {
+  name: "wake-against-mask",
+  title: "A function that loses its registers in D3hot is put back to D0 while its user masks INTx: its flag and its line say the same.",
+  source: "vfio.md 13.5, 23.3",
+  program(hazards): Program {
+    const { stage, d, calls } = wired({ hazards, resetsInD3: true });
+    const at = stage.A.fn.capability(CapId.PM) + Pm.PMCSR;
+    stage.configWrite(d, at, 2, Pm.D3HOT);
+    stage.process.memory.setU32(VALUE, 0);
+    const mask = calls.thread({ index: INTX, flags: NONE | MASK });
+    const wake = new Thread("D0", "user", () => stage.process.write(d, VALUE, 2, CONFIG + at), 2);
+    const end = (): string | null => (mask.result === 0 ? atRest(stage) : `SET_IRQS: ${mask.result}`);
+    return { sim: stage.sim, contexts: [wake, mask], check: nothing, end };
+  },
+};
+
+export const commandAgainstMask: Protocol = {
+  name: "command-against-mask",
+  title: "The user writes COMMAND, its own DisINTx as it was, while it masks INTx: its flag and its line say the same.",
+  source: "vfio.md 13.1, 23.3",
+  program(hazards): Program {
+    const { stage, d, calls } = wired({ hazards });
+    const mask = calls.thread({ index: INTX, flags: NONE | MASK });
+    const end = (): string | null => (mask.result === 0 ? atRest(stage) : `SET_IRQS: ${mask.result}`);
+    return { sim: stage.sim, contexts: [command(stage, d, INTX_ON), mask], check: nothing, end };
   },
 };

@@ -1,5 +1,5 @@
 import * as uapi from "../../uapi/vfio.js";
-import { EBUSY } from "../../uapi/errno.js";
+import { EBADF, EBUSY } from "../../uapi/errno.js";
 import { run } from "../../sim/step.js";
 import type { Protocol } from "../protocol.js";
 import { Thread } from "../stages/threads.js";
@@ -90,6 +90,28 @@ export const closeAgainstBind: Protocol = {
       end() {
         const owned = stage.group.describeOwnership();
         return bind.result === 0 && owned === "user 1 blocking" ? null : `23.18: BIND_IOMMUFD ${bind.result}; ${owned}`;
+      },
+    };
+  },
+};
+
+export const closeIommufdAgainstBind: Protocol = {
+  name: "close-iommufd-against-bind",
+  title: "An iommufd is closed while a device is bound to it: the device is bound to one that lives, or to none.",
+  source: "vfio.md 6",
+  program(hazards): Program {
+    const stage = new VfioStage({ hazards });
+    const [iommufd, a] = opened(stage);
+    const bind = binding("BIND_IOMMUFD", stage, a, iommufd);
+    const close = new Thread("close", "user", () => stage.process.close(iommufd));
+    return {
+      sim: stage.sim,
+      contexts: [bind, close],
+      check: nothing,
+      end() {
+        const owned = stage.group.describeOwnership();
+        const isOne = bind.result === 0 ? owned === "user 1 blocking" : bind.result === -EBADF && owned === "kernel 0 default";
+        return isOne && close.result === 0 ? null : `6: BIND_IOMMUFD ${bind.result}, close ${close.result}; ${owned}`;
       },
     };
   },

@@ -117,6 +117,15 @@ export class PciDevice extends HostDevice {
     return old;
   }
 
+  /** Bits of a register of `size` bytes are written, the others kept: one hold of the lock, for handlers write DisINTx in between. */
+  *mergeConfig(offset: number, size: number, mask: number, value: number): Step<void> {
+    const { lock } = this.root;
+    yield* lock.lock();
+    const old = yield* this.cycleRead(offset, size);
+    yield* this.cycleWrite(offset, size, (old & ~mask) | (value & mask));
+    yield* lock.unlock();
+  }
+
   // --- INTx (vfio.md 8.2; drivers/pci/pci.c) ---
 
   /** pci_intx: the DisINTx bit. */
@@ -191,12 +200,15 @@ export class PciDevice extends HostDevice {
     return { header, deviceControl: express === 0 ? 0 : yield* this.readConfig(express + Exp.DEVCTL, 2) };
   }
 
-  /** BARs before the command register that lets them decode; then what the function's messages were. */
-  *restoreState(state: PciState): Step<void> {
+  /**
+   * BARs before the command register that lets them decode; then what the function's messages were.
+   * @param holdsIntx DisINTx is set, whatever it was: the caller knows what has become of it meanwhile
+   */
+  *restoreState(state: PciState, holdsIntx = false): Step<void> {
     const express = this.fn.capability(CapId.EXPRESS);
     if (express !== 0) yield* this.writeConfig(express + Exp.DEVCTL, 2, state.deviceControl & ~Exp.DEVCTL_FLR);
     for (let i = HEADER_WORDS - 1; i >= 0; i--) if (4 * i !== Pci.COMMAND) yield* this.writeConfig(4 * i, 4, state.header[i]);
-    yield* this.writeConfig(Pci.COMMAND, 2, state.header[1] & 0xffff);
+    yield* this.writeConfig(Pci.COMMAND, 2, (state.header[1] & 0xffff) | (holdsIntx ? Command.INTX_DISABLE : 0));
     if (!this.root.host.sim.hazards.resetWithoutMessages) yield* this.vectors.restore();
   }
 
@@ -249,14 +261,14 @@ export class PciDevice extends HostDevice {
   }
 
   /** pci_try_reset_function: 0; -EAGAIN while somebody has the device; -ENOTTY without a way. State outlives it. */
-  *tryResetFunction(): Step<number> {
+  *tryResetFunction(holdsIntx = false): Step<number> {
     const method = this.resetMethod();
     if (method === null) return -ENOTTY;
     if (!(yield* this.lock.tryLock())) return -EAGAIN;
     const state = yield* this.saveState();
     yield* this.writeConfig(Pci.COMMAND, 2, Command.INTX_DISABLE);
     yield* this.resetBy(method);
-    yield* this.restoreState(state);
+    yield* this.restoreState(state, holdsIntx);
     yield* this.lock.unlock();
     return 0;
   }

@@ -18,6 +18,8 @@ export interface ConfigEffects {
   setPowerState(state: number): Step<void>;
   /** A function reset that the user asked for by a capability. */
   resetFunction(): Step<void>;
+  /** Without 23.3's rule: what the user does not write is read first, and written back under another hold of the lock. */
+  readonly writesInTwo: boolean;
   /** While MSI is the mode: log2 of its vectors; else -1. */
   msiQmax(): Step<number>;
 }
@@ -126,8 +128,9 @@ export class VirtualConfig {
     if (virt & write) this.setCopied(at, size, (this.copied(at, size) & ~(virt & write)) | (value & virt & write));
     const through = write & ~virt;
     if (through === 0) return;
-    const kept = through === maskOf(size) ? 0 : yield* this.pci.readConfig(at, size);
-    yield* this.pci.writeConfig(at, size, (kept & ~through) | (value & through));
+    if (through === maskOf(size)) yield* this.pci.writeConfig(at, size, value);
+    else if (this.effects.writesInTwo) yield* this.pci.writeConfig(at, size, ((yield* this.pci.readConfig(at, size)) & ~through) | (value & through));
+    else yield* this.pci.mergeConfig(at, size, through, value);
   }
 
   private *writePiece(at: number, size: number, value: number): Step<void> {

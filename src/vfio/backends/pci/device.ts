@@ -15,7 +15,6 @@ import {
   VFIO_DEVICE_RESET,
   VFIO_DEVICE_SET_IRQS,
   VFIO_PCI_CONFIG_REGION_INDEX,
-  VFIO_PCI_INTX_IRQ_INDEX,
   VFIO_PCI_MSI_IRQ_INDEX,
   VFIO_PCI_ROM_REGION_INDEX,
 } from "../../../uapi/vfio.js";
@@ -70,7 +69,7 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
   /** Of a function that can have virtual ones. */
   readonly vfToken: VfToken | null;
   readonly idle: IdlePower;
-  private readonly power: LowPower;
+  readonly power: LowPower;
   private readonly regions: readonly (PciRegion | null)[];
   private config: VirtualConfig | null = null;
   private resetWorks = false;
@@ -78,8 +77,6 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
   private saved: PciState | null = null;
   /** What the function's registers were when it entered D3hot. */
   private beforeD3: PciState | null = null;
-  /** INTx was masked by entering low power, and is unmasked by leaving it. */
-  private maskedByPower = false;
 
   readonly pci: PciDevice;
   readonly set: PciDeviceSet;
@@ -99,7 +96,7 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
     this.irqs = new PciIrqs(vfio, this, { isUnlazy: options.unlazyIntx ?? true, releasesLine: options.releasesIntxLine ?? false });
     this.ioeventfds = new Ioeventfds(vfio, this);
     this.idle = new IdlePower(pci, options.disableIdleD3 ?? false);
-    this.power = new LowPower(this, this.memoryLock);
+    this.power = new LowPower(vfio.sim, this, this.memoryLock);
     this.vfToken = pci.virtualFunctions.length > 0 ? new VfToken(vfio.sim) : null;
     const driver = options.migration?.(pci) ?? null;
     this.migration = driver === null ? null : new Migration(vfio.sim, driver);
@@ -182,7 +179,7 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
   protected override *closeDevice(): Step<void> {
     const { pci } = this;
     if (this.physical?.vfToken) yield* this.physical.vfToken.use(-1);
-    yield* this.power.disengage();
+    yield* this.power.close();
     yield* this.setPowerState(0);
     yield* pci.setMaster(false);
     yield* this.irqs.disable();
@@ -225,8 +222,10 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
   // --- requests ---
 
   override *handle(process: Process, request: number, address: number): Step<number> {
-    yield* this.power.access();
-    return yield* super.handle(process, request, address);
+    yield* this.power.begin();
+    const result = yield* super.handle(process, request, address);
+    yield* this.power.end();
+    return result;
   }
 
   protected override *ioctl(process: Process, request: number, address: number): Step<number> {
@@ -257,9 +256,10 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
     if (!this.resetWorks) return -EINVAL;
     yield* this.lockMemory(true);
     yield* this.changePowerState(0);
-    const result = yield* this.pci.tryResetFunction();
+    const result = yield* this.pci.tryResetFunction(yield* this.irqs.holdsIntx());
     yield* this.unlockMemory();
     if (result === 0) yield* this.wasReset();
+    yield* this.irqs.settleIntx();
     return result;
   }
 
@@ -283,28 +283,24 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
   }
 
   override *read(process: Process, address: number, length: number, offset: number): Step<number> {
-    const index = Math.floor(offset / REGION_SHIFT);
-    const position = offset % REGION_SHIFT;
-    if (length === 0) return 0;
-    yield* this.power.access();
-    yield reads(this, "config");
-    const { config } = this;
-    if (index === VFIO_PCI_CONFIG_REGION_INDEX && config !== null) return yield* config.read(process, address, length, position);
-    if (index === VFIO_PCI_ROM_REGION_INDEX) return readRom(this.pci.fn, process, address, length, position);
-    const region = this.regionAt(index);
-    return region === null ? -EINVAL : yield* region.read(process, address, length, position);
+    return length === 0 ? 0 : yield* this.access(process, address, length, offset, false);
   }
 
   override *write(process: Process, address: number, length: number, offset: number): Step<number> {
+    return length === 0 ? 0 : yield* this.access(process, address, length, offset, true);
+  }
+
+  private *access(process: Process, address: number, length: number, offset: number, isWrite: boolean): Step<number> {
     const index = Math.floor(offset / REGION_SHIFT);
     const position = offset % REGION_SHIFT;
-    if (length === 0) return 0;
-    yield* this.power.access();
+    yield* this.power.begin();
     yield reads(this, "config");
-    const { config } = this;
-    if (index === VFIO_PCI_CONFIG_REGION_INDEX && config !== null) return yield* config.write(process, address, length, position);
-    const region = this.regionAt(index);
-    return region === null ? -EINVAL : yield* region.write(process, address, length, position);
+    const space = index === VFIO_PCI_CONFIG_REGION_INDEX ? this.config : this.regionAt(index);
+    let result = -EINVAL;
+    if (index === VFIO_PCI_ROM_REGION_INDEX && !isWrite) result = readRom(this.pci.fn, process, address, length, position);
+    else if (space !== null) result = isWrite ? yield* space.write(process, address, length, position) : yield* space.read(process, address, length, position);
+    yield* this.power.end();
+    return result;
   }
 
   override *mmap(process: Process, length: number, offset: number, isShared: boolean): Step<number> {
@@ -322,7 +318,7 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
   }
 
   *isMappable(): Step<boolean> {
-    return !this.power.engaged && (yield* this.isMemoryEnabled());
+    return !(yield* this.power.engaged()) && (yield* this.isMemoryEnabled());
   }
 
   *lockMemory(zaps = false): Step<void> {
@@ -357,40 +353,36 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
 
   *setPowerState(state: number): Step<void> {
     yield* this.lockMemory(state === Pm.D3HOT);
-    yield* this.changePowerState(state);
+    const isRestored = yield* this.changePowerState(state);
     yield* this.unlockMemory();
+    if (isRestored) yield* this.irqs.settleIntx();
   }
 
-  /** Memory lock held. A function that loses its registers in D3hot gets them back. */
-  private *changePowerState(state: number): Step<void> {
-    if (state === this.powerState) return;
+  /** Memory lock held. A function that loses its registers in D3hot gets them back: true, and INTx is to be settled. */
+  private *changePowerState(state: number): Step<boolean> {
+    if (state === this.powerState) return false;
     if (state === Pm.D3HOT) this.beforeD3 = yield* this.pci.saveState();
     const wasReset = yield* this.pci.setPowerState(state);
-    if (wasReset && this.beforeD3 !== null) yield* this.pci.restoreState(this.beforeD3);
     this.powerState = state;
+    if (!wasReset || this.beforeD3 === null) return false;
+    yield* this.pci.restoreState(this.beforeD3, yield* this.irqs.holdsIntx());
+    return true;
   }
 
   *resetFunction(): Step<void> {
     yield* this.lockMemory(true);
-    yield* this.pci.tryResetFunction();
+    yield* this.pci.tryResetFunction(yield* this.irqs.holdsIntx());
     yield* this.unlockMemory();
+    yield* this.irqs.settleIntx();
     if (this.migration !== null) yield* this.migration.resetInWrite();
+  }
+
+  get writesInTwo(): boolean {
+    return this.vfio.sim.hazards.commandInTwo;
   }
 
   *msiQmax(): Step<number> {
     return (yield* this.irqs.mode.get()) === VFIO_PCI_MSI_IRQ_INDEX ? this.irqs.msi.qmax : -1;
-  }
-
-  // --- runtime power management of the host (8.8) ---
-
-  /** The host suspends the device: INTx is masked, and that is remembered only where it was in use and not masked before (23.10). */
-  *suspend(): Step<void> {
-    this.maskedByPower = (yield* this.irqs.mode.get()) === VFIO_PCI_INTX_IRQ_INDEX && (yield* this.irqs.maskIntx());
-  }
-
-  *resume(): Step<void> {
-    if (this.maskedByPower || this.vfio.sim.hazards.resumeUnmasks) yield* this.irqs.unmaskIntx();
-    this.maskedByPower = false;
   }
 }
 shared(VfioPciDevice, "config");

@@ -125,7 +125,10 @@ function* resetMembers(device: VfioPciDevice): Step<number> {
   }
   if (result === 0) yield* resetBus(device);
   while (locked-- > 0) yield* members[locked].unlockMemory();
-  for (let i = 0; i < members.length && result === 0; i++) yield* members[i].wasReset();
+  for (let i = 0; i < members.length && result === 0; i++) {
+    yield* members[i].wasReset();
+    yield* members[i].irqs.settleIntx();
+  }
   return result;
 }
 
@@ -140,7 +143,7 @@ export function* resetBus({ pci, set }: VfioPciDevice): Step<void> {
   }
   yield* pci.resetBus();
   for (let i = 0; i < members.length; i++) {
-    yield* members[i].pci.restoreState(states[i]);
+    yield* members[i].pci.restoreState(states[i], yield* members[i].irqs.holdsIntx());
     members[i].needsReset = false;
   }
   for (let i = 0; i < sleepers.length; i++) yield* sleepers[i].idle.sleep();

@@ -131,6 +131,23 @@ export class Intx implements IrqAction {
     if ((yield* this.unmaskOrTell()) && !this.hazards.forgetPending) yield* this.signal();
   }
 
+  /**
+   * The function has its registers back after a reset, with DisINTx set: it follows `masked` again, which handlers, calls and
+   * eventfds have changed meanwhile (23.3). True: the pin is up, so it stays masked and the caller signals.
+   */
+  *settle(): Step<boolean> {
+    yield* this.irqlock.lock();
+    let isPending = false;
+    if (this.hasPci23 && (yield* this.mode.get()) === VFIO_PCI_INTX_IRQ_INDEX) {
+      isPending = !this.masked && !(yield* this.pci.checkAndUnmaskIntx());
+      if (isPending) this.host.sim.emit(Ev.vfio_automask, this.pci.name, VFIO_PCI_INTX_IRQ_INDEX);
+      this.masked ||= isPending;
+      if (this.masked) yield* this.pci.setIntx(false);
+    }
+    yield* this.irqlock.unlock();
+    return isPending;
+  }
+
   /** Without 23.3's rule. */
   private *unmaskInTwo(): Step<void> {
     this.masked = false;

@@ -34,6 +34,8 @@ export class PciIrqs {
   readonly msi: MsiIrqs;
   readonly err: NotifyIrq;
   readonly req: NotifyIrq;
+  /** INTx was masked by {@link suspend}, and is unmasked by {@link resume}. */
+  private maskedByPower = false;
   private readonly request = new IrqSet();
   private readonly counts = new Int32Array(VFIO_PCI_NUM_IRQS);
   private readonly countOf = (index: number): number => this.counts[index];
@@ -83,7 +85,8 @@ export class PciIrqs {
     return result;
   }
 
-  private *dispatch(process: Process, request: IrqSet): Step<number> {
+  /** {@link run} with igate held. */
+  *dispatch(process: Process, request: IrqSet): Step<number> {
     const { index, action } = request;
     if (action === VFIO_IRQ_SET_ACTION_TRIGGER) return yield* this.setTrigger(process, request);
     if (index !== VFIO_PCI_INTX_IRQ_INDEX) return -ENOTTY;
@@ -140,6 +143,29 @@ export class PciIrqs {
     if (this.vfio.sim.hazards.configWriteOutsideGate) return yield* this.intx.unmask();
     yield* this.igate.lock();
     yield* this.intx.unmask();
+    yield* this.igate.unlock();
+  }
+
+  /** The host suspends the device: INTx is masked, and that is remembered only where it was in use and not masked before (23.10). */
+  *suspend(): Step<void> {
+    this.maskedByPower = (yield* this.mode.get()) === VFIO_PCI_INTX_IRQ_INDEX && (yield* this.maskIntx());
+  }
+
+  *resume(): Step<void> {
+    if (this.maskedByPower || this.vfio.sim.hazards.resumeUnmasks) yield* this.unmaskIntx();
+    this.maskedByPower = false;
+  }
+
+  /** Before a reset: is DisINTx to be put back by {@link settleIntx}, and not as it was before? */
+  *holdsIntx(): Step<boolean> {
+    return this.intx.hasPci23 && !this.vfio.sim.hazards.restoreCommandWhole && (yield* this.mode.get()) === VFIO_PCI_INTX_IRQ_INDEX;
+  }
+
+  /** After it, memory locks given back. */
+  *settleIntx(): Step<void> {
+    if (this.vfio.sim.hazards.restoreCommandWhole) return;
+    yield* this.igate.lock();
+    if (yield* this.intx.settle()) yield* this.intx.signal();
     yield* this.igate.unlock();
   }
 

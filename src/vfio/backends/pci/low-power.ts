@@ -1,6 +1,7 @@
 import { eventfdContextOf, type EventfdContext } from "../../../host/eventfd.js";
-import { guarded, reads, shared, writes } from "../../../sim/access.js";
-import type { Mutex } from "../../../sim/lock.js";
+import { counts, guarded, reads, shared, writes } from "../../../sim/access.js";
+import { Mutex } from "../../../sim/lock.js";
+import type { Sim } from "../../../sim/sim.js";
 import type { Step } from "../../../sim/step.js";
 import { EFAULT, EINVAL } from "../../../uapi/errno.js";
 import { VFIO_DEVICE_FEATURE_SET as SET, vfio_device_low_power_entry_with_wakeup } from "../../../uapi/vfio.js";
@@ -11,27 +12,113 @@ export interface PowerTarget {
   /** The memory lock, with all mappings taken out. */
   lockMemory(zaps: boolean): Step<void>;
   unlockMemory(): Step<void>;
-  suspend(): Step<void>;
-  resume(): Step<void>;
+  readonly irqs: { suspend(): Step<void>; resume(): Step<void> };
+}
+
+/** Only ever raised: who raises it waits for nobody. */
+class Tally {
+  number = 0;
+
+  *raise(): Step<void> {
+    yield counts(this, "number");
+    this.number++;
+  }
+
+  *read(): Step<number> {
+    yield reads(this, "number");
+    return this.number;
+  }
 }
 
 /**
- * The user's leave for its device to sleep (vfio.md 15.1, LOW_POWER_*; vfio_pci_core.c): every access wakes it, and mappings
- * fault. With a wake-up eventfd the first access ends it, and says so. Under the memory lock.
+ * The user's leave for its device to sleep (vfio.md 15.1, LOW_POWER_*; vfio_pci_core.c): it is suspended while no call on it is
+ * under way, the next one wakes it, and mappings fault. With a wake-up eventfd that one ends it, and says so.
+ *
+ * 23.10: one suspend or resume at a time, and no suspend under a call: a resume that overtook its suspend would leave INTx masked
+ * for good. Who begins a call raises a count and then looks whether the device sleeps; who suspends says so and then looks at the
+ * count: one of them sees the other (the usage count of runtime power management).
  */
 export class LowPower {
+  /** Of suspends and resumes: outside the memory lock. */
+  private readonly transitions: Mutex;
+  private readonly begun = new Tally();
+  private readonly ended = new Tally();
+  /** Suspended, or about to be. */
+  private isSuspended = false;
+  /** The user's leave; written under the memory lock. */
   private isEngaged = false;
   private wakeup: EventfdContext | null = null;
 
   constructor(
+    private readonly sim: Sim,
     private readonly target: PowerTarget,
     readonly lock: Mutex,
-  ) {}
+  ) {
+    this.transitions = new Mutex(sim, "runtime PM");
+  }
 
-  /** Memory lock held. */
-  get engaged(): boolean {
+  *engaged(): Step<boolean> {
+    yield reads(this, "isEngaged");
     return this.isEngaged;
   }
+
+  // --- calls on the device ---
+
+  /** A call begins: the device is awake until its {@link end}. */
+  *begin(): Step<void> {
+    yield* this.begun.raise();
+    yield reads(this, "isSuspended");
+    if (this.isSuspended) yield* this.wake();
+  }
+
+  *end(): Step<void> {
+    yield* this.ended.raise();
+    if (yield* this.engaged()) yield* this.trySuspend();
+  }
+
+  private *wake(): Step<void> {
+    yield* this.transitions.lock();
+    yield writes(this, "isSuspended");
+    if (this.isSuspended) {
+      this.isSuspended = false;
+      yield* this.tellAwake();
+      yield* this.target.irqs.resume();
+    }
+    yield* this.transitions.unlock();
+  }
+
+  /** Whoever asked for a wake-up gets it, once, and the device stays awake. */
+  private *tellAwake(): Step<void> {
+    yield* this.lock.lock();
+    if (this.wakeup !== null) {
+      yield* this.wakeup.signal();
+      yield* this.disengage();
+    }
+    yield* this.lock.unlock();
+  }
+
+  private *trySuspend(): Step<void> {
+    yield* this.transitions.lock();
+    yield writes(this, "isSuspended");
+    if (!this.isSuspended) {
+      this.isSuspended = true;
+      // The leave is looked at last: who took it back in between has ended its call, or the call is still seen.
+      const isInUse = yield* this.isInUse();
+      if ((yield* this.engaged()) && (!isInUse || this.sim.hazards.suspendUnderCalls)) yield* this.target.irqs.suspend();
+      else {
+        yield writes(this, "isSuspended");
+        this.isSuspended = false;
+      }
+    }
+    yield* this.transitions.unlock();
+  }
+
+  private *isInUse(): Step<boolean> {
+    const begun = yield* this.begun.read();
+    return begun !== (yield* this.ended.read());
+  }
+
+  // --- the features ---
 
   *entry(call: FeatureCall, hasWakeup: boolean): Step<number> {
     const layout = vfio_device_low_power_entry_with_wakeup;
@@ -48,47 +135,44 @@ export class LowPower {
     return result;
   }
 
-  /** -EINVAL where it is engaged already. */
+  /** -EINVAL where it is engaged already. The device sleeps when this call has ended. */
   private *engage(wakeup: EventfdContext | null): Step<number> {
     yield* this.target.lockMemory(true);
-    const isFirst = !this.isEngaged;
+    const isFirst = !(yield* this.engaged());
     if (isFirst) {
+      yield writes(this, "isEngaged");
       this.isEngaged = true;
-      yield writes(this, "wakeup");
       this.wakeup = wakeup;
     }
     yield* this.target.unlockMemory();
-    if (isFirst) yield* this.target.suspend();
     return isFirst ? 0 : -EINVAL;
   }
 
   *exit(call: FeatureCall): Step<number> {
     const check = checkFeature(call, SET, 0);
     if (check <= 0) return check;
+    yield* this.lock.lock();
     yield* this.disengage();
+    yield* this.lock.unlock();
     return 0;
   }
 
-  /** The device is needed: whoever asked for a wake-up gets it, and the device stays awake. */
-  *access(): Step<void> {
-    yield reads(this, "wakeup");
-    const { wakeup } = this;
-    if (wakeup === null) return;
-    yield* wakeup.signal();
-    yield* this.disengage();
-  }
-
-  *disengage(): Step<void> {
-    yield* this.lock.lock();
-    const { isEngaged } = this;
+  /** Memory lock held. */
+  private *disengage(): Step<void> {
+    yield writes(this, "isEngaged");
     this.isEngaged = false;
-    yield writes(this, "wakeup");
     const { wakeup } = this;
     this.wakeup = null;
-    yield* this.lock.unlock();
     if (wakeup !== null) yield* wakeup.put();
-    if (isEngaged) yield* this.target.resume();
+  }
+
+  /** Last close: nobody is told any more, and the device is awake. */
+  *close(): Step<void> {
+    yield* this.lock.lock();
+    yield* this.disengage();
+    yield* this.lock.unlock();
+    yield* this.wake();
   }
 }
-guarded(LowPower, (power) => power.lock, "isEngaged");
-shared(LowPower, "wakeup");
+guarded(LowPower, (power) => power.lock, "wakeup");
+shared(LowPower, "isSuspended", "isEngaged");

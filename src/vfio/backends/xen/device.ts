@@ -70,9 +70,8 @@ export class VfioXenPciDevice extends VfioPciDevice {
       case VFIO_DEVICE_GET_IRQ_INFO:
         return yield* this.getIrqInfo(process, address);
       case VFIO_DEVICE_SET_IRQS:
-        return yield* this.setIrqs(process, address);
       case VFIO_DEVICE_SET_IRQ_NOTIFY:
-        return yield* this.setIrqNotify(process, address);
+        return yield* this.underGate(process, request, address);
       default:
         return yield* super.ioctl(process, request, address);
     }
@@ -98,38 +97,55 @@ export class VfioXenPciDevice extends VfioPciDevice {
     return counts;
   }
 
-  private *setIrqs(process: Process, address: number): Step<number> {
+  /** One hold of igate looks who has the interrupts and gives them: two calls at once would find nobody, and both take them (10.2). */
+  private *underGate(process: Process, request: number, address: number): Step<number> {
+    const { igate } = this.irqs;
+    yield* igate.lock();
     const counts = yield* this.countsOf();
+    const result = request === VFIO_DEVICE_SET_IRQS ? yield* this.setIrqs(process, address, counts) : yield* this.setIrqNotify(process, address, counts);
+    yield* igate.unlock();
+    return result;
+  }
+
+  /** Between the look and the act, where the rule of {@link underGate} is off. */
+  private *betweenHolds(): Step<void> {
+    if (!this.vfio.sim.hazards.typeOutsideGate) return;
+    yield* this.irqs.igate.unlock();
+    yield* this.irqs.igate.lock();
+  }
+
+  private *setIrqs(process: Process, address: number, counts: readonly number[]): Step<number> {
     const request = new IrqSet();
     const error = request.decode(process, address, VFIO_PCI_NUM_IRQS, (index) => counts[index]);
     if (error !== 0) return error;
     const { index } = request;
-    if (yield* this.xenIrqs.uses(index)) {
+    if (this.xenIrqs.uses(index)) {
       const installs = request.action === VFIO_IRQ_SET_ACTION_TRIGGER && request.dataType === VFIO_IRQ_SET_DATA_EVENTFD;
       return installs ? -EINVAL : yield* this.xenIrqs.setIrqs(process, request);
     }
     if (!this.offers(index).includes("eventfd")) return request.action === VFIO_IRQ_SET_ACTION_TRIGGER ? -EINVAL : -ENOTTY;
     // One type of interrupt at a time, whoever is told (10.2).
-    if (index <= VFIO_PCI_MSIX_IRQ_INDEX && (yield* this.xenIrqs.isInUse())) return -EINVAL;
-    return yield* super.ioctl(process, VFIO_DEVICE_SET_IRQS, address);
+    if (index <= VFIO_PCI_MSIX_IRQ_INDEX && this.xenIrqs.isInUse) return -EINVAL;
+    yield* this.betweenHolds();
+    return yield* this.irqs.dispatch(process, request);
   }
 
   /** A kind is changed only while nothing is installed (21.5). */
-  private *setIrqNotify(process: Process, address: number): Step<number> {
-    const counts = yield* this.countsOf();
+  private *setIrqNotify(process: Process, address: number, counts: readonly number[]): Step<number> {
     const notify = decodeNotify(process, address, counts, (index) => this.offers(index));
     if (typeof notify === "number") return notify;
     if (notify.kind !== VFIO_IRQ_NOTIFY_EVENTFD) {
       const mode = yield* this.irqs.mode.get();
+      yield* this.betweenHolds();
       return yield* this.xenIrqs.setNotify(process, notify, mode !== NO_IRQS);
     }
-    if (notify.index <= VFIO_PCI_MSIX_IRQ_INDEX && (yield* this.xenIrqs.isInUse())) return -EINVAL;
+    if (notify.index <= VFIO_PCI_MSIX_IRQ_INDEX && this.xenIrqs.isInUse) return -EINVAL;
     const request = new IrqSet();
     Object.assign(request, { dataType: VFIO_IRQ_SET_DATA_EVENTFD, action: VFIO_IRQ_SET_ACTION_TRIGGER });
     request.index = notify.index;
     request.start = notify.start;
     request.count = notify.count;
     request.dataAddress = notify.dataAddress;
-    return yield* this.irqs.run(process, request);
+    return yield* this.irqs.dispatch(process, request);
   }
 }

@@ -53,27 +53,19 @@ export class XenIrqs {
     readonly igate: Mutex,
   ) {}
 
-  *uses(index: number): Step<boolean> {
-    yield* this.igate.lock();
-    const is = this.active === index;
-    yield* this.igate.unlock();
-    return is;
+  /** igate held. */
+  uses(index: number): boolean {
+    return this.active === index;
   }
 
-  /** Is an index in use? */
-  *isInUse(): Step<boolean> {
-    return !(yield* this.uses(NO_IRQS));
+  /** igate held: is an index in use? */
+  get isInUse(): boolean {
+    return this.active !== NO_IRQS;
   }
 
-  /** SET_IRQ_NOTIFY for kinds other than eventfd; `isHostOwned`: an eventfd has another index, or this one. */
+  /** igate held: SET_IRQ_NOTIFY for kinds other than eventfd; `isHostOwned`: an eventfd has another index, or this one. */
   *setNotify(process: Process, request: NotifyRequest, isHostOwned: boolean): Step<number> {
-    yield* this.igate.lock();
-    const result = isHostOwned ? -EINVAL : yield* this.apply(process, request);
-    yield* this.igate.unlock();
-    return result;
-  }
-
-  private *apply(process: Process, request: NotifyRequest): Step<number> {
+    if (isHostOwned) return -EINVAL;
     const { index, start, count } = request;
     if (count === 0) {
       if (this.active !== index || start !== 0) return -EINVAL;
@@ -179,15 +171,8 @@ export class XenIrqs {
     yield* this.igate.unlock();
   }
 
-  /** SET_IRQS without descriptors on an index in use: loopback, the mask bit of its ports, and the end of it. */
+  /** igate held: SET_IRQS without descriptors on an index in use: loopback, the mask bit of its ports, and the end of it. */
   *setIrqs(process: Process, request: IrqSet): Step<number> {
-    yield* this.igate.lock();
-    const result = yield* this.answer(process, request);
-    yield* this.igate.unlock();
-    return result;
-  }
-
-  private *answer(process: Process, request: IrqSet): Step<number> {
     const { action, dataType, start, count } = request;
     const isKnown = action === VFIO_IRQ_SET_ACTION_TRIGGER || action === VFIO_IRQ_SET_ACTION_MASK || action === VFIO_IRQ_SET_ACTION_UNMASK;
     if (!isKnown || dataType === VFIO_IRQ_SET_DATA_EVENTFD) return -ENOTTY;
