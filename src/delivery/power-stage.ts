@@ -5,7 +5,6 @@ import { REGISTERS_STRIDE } from "../device/register-file.js";
 import type { PpcFunctionDriver, PpcService } from "../guest/ppc-function-driver.js";
 import { PpcSoftware } from "../guest/ppc-software.js";
 import type { Step } from "../sim/step.js";
-import { checkVectors } from "../vmm/pci-device.js";
 import { PPC_GUEST, PpcVmm } from "../vmm/ppc-vmm.js";
 import type { Wire } from "./mechanisms/mechanism.js";
 import { CONFIG_ADDRESS, PowerFunction, VectorWire } from "./power-function.js";
@@ -73,7 +72,6 @@ export function* powerStage(machine: PowerMachine, asked: StageRequest): Step<St
 function driverOf(machine: PowerMachine, isMsix: boolean, pin: Wire | null, vectors: readonly VectorWire[], serviceOf: (wire: Wire) => PpcService): PpcFunctionDriver {
   const { list, numbers, statuses, buffers, pages } = POWER_DRIVER;
   const count = Math.max(-1, ...vectors.map(({ vector }) => vector)) + 1;
-  checkVectors(count);
   return {
     buid: PPC_GUEST.buid,
     configAddress: CONFIG_ADDRESS,

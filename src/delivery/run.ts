@@ -154,7 +154,7 @@ function* wired(stage: Stage, asked: StageRequest, device: AssignedDevice, shari
   const { vmm, wires, guestWiring } = stage;
   // A message that the guest has not mapped yet is nobody's: its driver first, as with any real VMM (gic-v4.md C3.5).
   const isMappedFirst = isDirect(asked.mechanism);
-  if (guestWiring === null) yield* device.vfio.prepare(wires.map((wire) => wire.index));
+  if (guestWiring === null) yield* device.prepare(wires.map((wire) => wire.index));
   else yield* guestWiring.begin(device);
   if (isMappedFirst) {
     vmm.run();

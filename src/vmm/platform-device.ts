@@ -1,10 +1,14 @@
+import { PersonError } from "../sim/person-error.js";
 import type { Step } from "../sim/step.js";
 import { KVM_DEV_TYPE_VFIO, KVM_DEV_VFIO_DEVICE, KVM_DEV_VFIO_DEVICE_FORWARD_IRQ, KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD } from "../uapi/kvm.js";
 import { VFIO_REGION_INFO_FLAG_MMAP } from "../uapi/vfio.js";
 import { KvmDevice } from "./kvm.js";
 import { must } from "./must.js";
+import { noVectors } from "./pci-device.js";
 import { type OpenDevice, VfioContainer, VfioDevice, VfioGroup } from "./vfio.js";
 import type { MmioHandler, VmmCore } from "./vmm-core.js";
+
+const PAGE = 4096;
 
 /** Told after each access to the device that the VMM made on the guest's behalf. */
 export interface AccessListener {
@@ -48,7 +52,8 @@ export class AssignedDevice implements MmioHandler {
     const vfio = open(process, fd, args);
     const info = yield* vfio.regionInfo(0);
     if (typeof info === "number") throw new Error(`VFIO_DEVICE_GET_REGION_INFO: ${info}`);
-    const canMap = (info.flags & VFIO_REGION_INFO_FLAG_MMAP) !== 0;
+    // A memory slot has whole pages: less than that is trapped.
+    const canMap = (info.flags & VFIO_REGION_INFO_FLAG_MMAP) !== 0 && info.size % PAGE === 0;
     const user = canMap ? must(yield* process.mmap(fd, info.size, info.offset), "mmap of region 0") : -1;
     const device = new AssignedDevice(vmm, groupFd, vfio, { size: info.size, fileOffset: info.offset, user, slot: vmm.takeSlot() });
     vmm.mmio.push(device);
@@ -58,6 +63,13 @@ export class AssignedDevice implements MmioHandler {
 
   get size(): number {
     return this.region.size;
+  }
+
+  /** Readies interrupts to be wired, all of them: what the host has none left for is the person's to know. @throws PersonError */
+  *prepare(interrupts: readonly number[]): Step<void> {
+    yield* this.vfio.prepare(interrupts);
+    const lacking = this.vfio.lacks(interrupts);
+    if (lacking > 0) throw new PersonError(noVectors(lacking));
   }
 
   /** Gives the guest direct access to the registers, or takes it away so that accesses trap. */

@@ -1,4 +1,5 @@
 import type { Step } from "../sim/step.js";
+import { EAGAIN, EOPNOTSUPP } from "../uapi/errno.js";
 import {
   VFIO_DEVICE_GET_IRQ_INFO,
   VFIO_DEVICE_GET_REGION_INFO,
@@ -8,6 +9,7 @@ import {
   VFIO_IOMMU_MAP_DMA,
   VFIO_IOMMU_SPAPR_TCE_GET_INFO,
   VFIO_IOMMU_UNMAP_DMA,
+  VFIO_IRQ_INFO_EVENTFD,
   VFIO_IRQ_SET_ACTION_MASK,
   VFIO_IOMMU_SPAPR_REGISTER_MEMORY,
   VFIO_IRQ_SET_ACTION_TRIGGER,
@@ -28,6 +30,8 @@ import type { Arguments } from "./arguments.js";
 import { Descriptor } from "./descriptor.js";
 
 const DMA_READ_WRITE = 3;
+/** Of a device that is being reset again and again, the last answer is the answer. */
+const OPEN_TRIES = 100;
 
 /** A window of DMA addresses, bytes. */
 export interface DmaWindow {
@@ -97,11 +101,13 @@ export class VfioGroup extends Descriptor {
     return yield* this.call(VFIO_GROUP_SET_CONTAINER, 4);
   }
 
-  /** The device's descriptor, or a negative errno. */
+  /** The device's descriptor, or a negative errno. While somebody else resets the device it is asked for again (vfio.md 22.3). */
   *deviceFd(name: string): Step<number> {
     for (let i = 0; i < name.length; i++) this.args.view.setUint8(i, name.charCodeAt(i));
     this.args.view.setUint8(name.length, 0);
-    return yield* this.call(VFIO_GROUP_GET_DEVICE_FD, name.length + 1);
+    let result = -EAGAIN;
+    for (let tries = 0; tries < OPEN_TRIES && result === -EAGAIN; tries++) result = yield* this.call(VFIO_GROUP_GET_DEVICE_FD, name.length + 1);
+    return result;
   }
 }
 
@@ -123,8 +129,35 @@ export class VfioDevice extends Descriptor {
     return 0;
   }
 
+  /** GET_IRQ_INFO's flags of each index that was asked for. */
+  private readonly flags = new Map<number, number>();
+
   /** What has to be done before interrupts are wired. @param interrupts those that will be, as the board counts them */
-  *prepare(_interrupts: readonly number[]): Step<void> {}
+  *prepare(interrupts: readonly number[]): Step<void> {
+    for (let i = 0; i < interrupts.length; i++) yield* this.flagsOf(interrupts[i]);
+  }
+
+  /** After {@link prepare}: how many vectors those interrupts need, where the host has not so many for us; else 0. */
+  lacks(_interrupts: readonly number[]): number {
+    return 0;
+  }
+
+  /** As {@link irqFlags}, asked for once. */
+  protected *flagsOf(interrupt: number): Step<number> {
+    const index = this.indexOf(interrupt);
+    let flags = this.flags.get(index);
+    if (flags === undefined) {
+      flags = yield* this.irqFlags(interrupt);
+      this.flags.set(index, flags);
+    }
+    return flags;
+  }
+
+  /** Can it be told by an eventfd? What is acknowledged in the guest alone is told to nobody outside (vfio.md 21.2, 6). */
+  *signals(interrupt: number): Step<boolean> {
+    const flags = yield* this.flagsOf(interrupt);
+    return flags < 0 || (flags & VFIO_IRQ_INFO_EVENTFD) !== 0;
+  }
 
   /** The answer, or a negative errno. */
   *regionInfo(index: number): Step<RegionInfo | number> {
@@ -152,8 +185,9 @@ export class VfioDevice extends Descriptor {
     return vfio_irq_info.flags.get(view);
   }
 
-  /** The eventfd that the device's interrupt signals; -1 takes it away. */
+  /** The eventfd that the device's interrupt signals; -1 takes it away. -EOPNOTSUPP where it signals none: {@link signals}. */
   *setTrigger(index: number, eventfd: number): Step<number> {
+    if (!(yield* this.signals(index))) return -EOPNOTSUPP;
     return yield* this.setEventfd(VFIO_IRQ_SET_ACTION_TRIGGER, index, eventfd);
   }
 

@@ -21,7 +21,7 @@ export function assembleOnKvm(asked: StageRequest): Assembled {
 function* assemble({ machine, vmm, wires }: Stage, { mechanism }: StageRequest): Step<Assembled> {
   const [wire] = wires;
   const assigned = yield* AssignedDevice.assign(vmm, machine.group, machine.deviceName, machine.open);
-  yield* assigned.vfio.prepare([wire.index]);
+  yield* assigned.prepare([wire.index]);
   const made = yield* DELIVERY_MECHANISMS[mechanism].wire(vmm, assigned, wire);
   vmm.run();
   yield* machine.sim.settle();

@@ -74,7 +74,7 @@ export class WholeMachine {
     const { machine, vmm, wires } = this.stage;
     this.sim = machine.sim;
     this.device = run(AssignedDevice.assign(vmm, machine.group, machine.deviceName, machine.open));
-    run(this.device.vfio.prepare(wires.map((wire) => wire.index)));
+    run(this.device.prepare(wires.map((wire) => wire.index)));
     const line = machine.lineOf(wires[0].index);
     this.source = line.source;
     run(machine.placeInterrupt(line.irq));

@@ -133,7 +133,8 @@ export class PciVectors implements MsiDevice {
       yield* desc.lock.unlock();
     }
     if (msi === null) return;
-    const block = this.kind === "msi" ? this.irqs.slice(first, end) : [0];
+    // Of a longer block before there are places left over, which have no interrupt.
+    const block = this.kind === "msi" ? this.irqs.slice(first, end).filter((irq) => irq !== 0) : [0];
     if (this.kind === "msi") yield* msi.free(block);
     for (let at = first; at < end; at++) {
       block[0] = this.irqs[at];
