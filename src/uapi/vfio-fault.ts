@@ -21,3 +21,5 @@ export const VFIO_IOMMU_FAULT_WRITE = 1 << 0;
 export const VFIO_IOMMU_FAULT_PERMISSION = 1 << 1;
 /** The group had no address space. */
 export const VFIO_IOMMU_FAULT_BLOCKED = 1 << 2;
+/** It went to another device's registers, which did not answer. */
+export const VFIO_IOMMU_FAULT_UNANSWERED = 1 << 3;

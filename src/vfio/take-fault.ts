@@ -3,7 +3,7 @@ import type { Process } from "../host/process.js";
 import { UserArgument } from "../host/user-argument.js";
 import type { Step } from "../sim/step.js";
 import { EFAULT, EINVAL, ENOENT } from "../uapi/errno.js";
-import { VFIO_IOMMU_FAULT_BLOCKED, VFIO_IOMMU_FAULT_PERMISSION, VFIO_IOMMU_FAULT_WRITE, vfio_iommu_fault } from "../uapi/vfio-fault.js";
+import { VFIO_IOMMU_FAULT_BLOCKED, VFIO_IOMMU_FAULT_PERMISSION, VFIO_IOMMU_FAULT_UNANSWERED, VFIO_IOMMU_FAULT_WRITE, vfio_iommu_fault } from "../uapi/vfio-fault.js";
 
 const argument = new UserArgument(vfio_iommu_fault.size);
 
@@ -30,6 +30,6 @@ export function* takeFault(faults: DmaFaults, process: Process, address: number)
 }
 
 function flagsOf({ isWrite, reason }: DmaFault): number {
-  const why = { unmapped: 0, permission: VFIO_IOMMU_FAULT_PERMISSION, blocked: VFIO_IOMMU_FAULT_BLOCKED }[reason];
+  const why = { unmapped: 0, permission: VFIO_IOMMU_FAULT_PERMISSION, blocked: VFIO_IOMMU_FAULT_BLOCKED, unanswered: VFIO_IOMMU_FAULT_UNANSWERED }[reason];
   return why | (isWrite ? VFIO_IOMMU_FAULT_WRITE : 0);
 }

@@ -44,7 +44,12 @@ export class IommuDma implements DmaPort {
       const peer = domain.registers(entry, at);
       if (peer !== null) {
         const reached = yield* this.reach(peer.region, peer.offset, bytes.subarray(done), isWrite);
-        if (reached === 0) return false;
+        if (reached === 0) {
+          // The IOMMU has let it through: the owner alone can be told.
+          this.faults++;
+          yield* this.group.tell(this.stream, at, isWrite, "unanswered");
+          return false;
+        }
         done += reached;
         continue;
       }
@@ -70,7 +75,6 @@ export class IommuDma implements DmaPort {
       return size;
     } catch (error) {
       if (!(error instanceof SigBus)) throw error;
-      this.faults++;
       return 0;
     }
   }

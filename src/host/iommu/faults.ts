@@ -8,8 +8,8 @@ export interface DmaFault {
   readonly stream: number;
   readonly iova: number;
   readonly isWrite: boolean;
-  /** Nothing is mapped there; what is mapped does not allow it; the group has no address space at all. */
-  readonly reason: "unmapped" | "permission" | "blocked";
+  /** Nothing is mapped there; what is mapped does not allow it; the group has no address space at all; another device's registers are mapped, and do not answer. */
+  readonly reason: "unmapped" | "permission" | "blocked" | "unanswered";
 }
 
 const LENGTH = 512;

@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
+import { run } from "../../sim/step.js";
 import { EFAULT, EINVAL, ENOENT } from "../../uapi/errno.js";
 import * as iommufd from "../../uapi/iommufd.js";
 import * as uapi from "../../uapi/vfio.js";
-import { VFIO_IOMMU_FAULT_BLOCKED as BLOCKED, VFIO_IOMMU_FAULT_PERMISSION as PERMISSION, VFIO_IOMMU_FAULT_WRITE as WRITE, VFIO_IOMMU_TAKE_FAULT } from "../../uapi/vfio-fault.js";
+import { VFIO_IOMMU_FAULT_BLOCKED as BLOCKED, VFIO_IOMMU_FAULT_PERMISSION as PERMISSION, VFIO_IOMMU_FAULT_UNANSWERED as UNANSWERED, VFIO_IOMMU_FAULT_WRITE as WRITE, VFIO_IOMMU_TAKE_FAULT } from "../../uapi/vfio-fault.js";
 import { MEMORY } from "../../explore/stages/vfio-stage.js";
 import { IommuStage, KINDS, TYPE1_V2 } from "./iommu-stage.fixture.js";
 
@@ -57,6 +58,20 @@ describe.each(KINDS)("faults behind $name", (kind) => {
 });
 
 describe("faults", () => {
+  it("of DMA into another device's registers, which do not decode, are told to the owner: the IOMMU has let it through", () => {
+    const world = new FaultStage(TYPE1_V2);
+    const { c, g } = world.container();
+    const d = world.deviceA(g);
+    world.configWrite(d, 4, 2, 6);
+    const bar = run(world.process.mmap(d, 0x1000, 0));
+    expect(world.map(c, 0x10_0000n, 0x1000n, bar, READ_WRITE)).toBe(0);
+    expect([world.reads(0x10_0000), world.takeFault(c)]).toEqual([true, -ENOENT]);
+    world.configWrite(d, 4, 2, 4);
+    expect([world.reads(0x10_0010), world.writes(0x10_0020)]).toEqual([false, false]);
+    expect([world.takeFault(c), world.takeFault(c), world.takeFault(c)]).toEqual([[UNANSWERED, 12, A_STREAM, 0x10_0010, 1, 0], [UNANSWERED | WRITE, 12, A_STREAM, 0x10_0020, 0, 0], -ENOENT]);
+    expect(world.dmaA.faults).toBe(2);
+  });
+
   it("of a group that has no address space yet are its iommufd's; of one that nobody owns, nobody's but the trace's", () => {
     const world = new FaultStage(TYPE1_V2);
     const [iommu, d] = [world.open("/dev/iommu"), world.open("/dev/vfio/devices/vfio2")];
