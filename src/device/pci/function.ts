@@ -30,7 +30,7 @@ export interface PciFunctionOptions {
   readonly msix?: MsixLayout;
   /** Default: 4096 with a PCI Express capability, else 256. */
   readonly configSize?: number;
-  /** The image of the expansion ROM. */
+  /** The image of the expansion ROM, which begins with 55 aa; its BAR is as large, a power of two and 2 KiB at least. */
   readonly rom?: Uint8Array;
   /** Vital product data, of a function with that capability; a multiple of 4 bytes. */
   readonly vpd?: Uint8Array;
@@ -46,6 +46,8 @@ export interface FunctionCore {
 }
 
 const COMMAND_WRITABLE = Command.IO | Command.MEMORY | Command.MASTER | Command.PARITY | Command.SERR | Command.INTX_DISABLE;
+/** Of what an expansion ROM's BAR can decode (PCI 3.0, 6.2.5.2). */
+const SMALLEST_ROM = 0x800;
 const STATUS_CLEARS = 0xf900;
 const ALL_ONES = [0, 0xff, 0xffff, 0, -1];
 
@@ -111,7 +113,7 @@ export class PciFunction {
       config.define([{ offset: Pci.BAR0 + 4 * bar.index, size: 4, value: typeBits(bar), writable: addressMask(bar) }]);
       if (bar.kind === "mem64") config.define([{ offset: Pci.BAR0 + 4 * bar.index + 4, size: 4, writable: upperAddressMask(bar) }]);
     }
-    if (this.rom !== null) config.define([{ offset: Pci.ROM, size: 4, writable: (~(this.rom.length - 1) & 0xffff_f800) | 1 }]);
+    if (this.rom !== null) config.define([{ offset: Pci.ROM, size: 4, writable: (~(this.romSize - 1) & 0xffff_f800) | 1 }]);
   }
 
   /** The capability list, from 0x40 on, each at a multiple of 4. */
@@ -126,6 +128,12 @@ export class PciFunction {
       at = (at + length + 3) & ~3;
     }
     if (capabilities.length > 0) config.define([{ offset: Pci.STATUS, size: 2, value: Status.CAP_LIST, clears: STATUS_CLEARS }]);
+  }
+
+  /** Bytes that the expansion ROM's BAR decodes; 0 without a ROM. */
+  get romSize(): number {
+    if (this.rom === null) return 0;
+    return Math.max(SMALLEST_ROM, 2 ** (32 - Math.clz32(this.rom.length - 1)));
   }
 
   get configSize(): number {

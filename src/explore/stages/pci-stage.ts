@@ -73,10 +73,19 @@ export interface PciStageOptions extends VfioStageOptions, MsiStubOptions {
   smallBar?: boolean;
   /** Where A's MSI-X table is in its BAR2; default 0. */
   tableOffset?: number;
+  /** A's expansion ROM; default an image of 2 KiB. */
+  rom?: Uint8Array;
   /** A is a VGA adapter, with these behind its legacy ranges. */
   vga?: VgaRegisters;
   /** Sizes of atomic operations that A completes, and those that its root port does; default none. */
   atomics?: { readonly function: number; readonly rootPort: number };
+}
+
+/** An expansion ROM's image: the signature, and 55 behind it. */
+export function romImage(length: number): Uint8Array {
+  const image = new Uint8Array(length).fill(0x55);
+  image[1] = 0xaa;
+  return image;
 }
 
 const B_MSIX: MsixLayout = { vectors: 4, tableBar: 0, tableOffset: 0, pbaBar: 0, pbaOffset: 0x800 };
@@ -128,7 +137,7 @@ export class PciStage extends VfioStage {
     this.write("/sys/bus/pci/drivers_probe", this.bridge.name);
   }
 
-  private functionA({ isConventional, extra = [], resetsInD3, isMsiMaskable = false, smallBar, tableOffset = 0, vga, atomics }: PciStageOptions): PciFunction {
+  private functionA({ isConventional, extra = [], resetsInD3, isMsiMaskable = false, smallBar, tableOffset = 0, vga, atomics, rom }: PciStageOptions): PciFunction {
     const bars: Bar[] = [
       { index: 0, size: 0x1_0000, kind: "mem32", registers: this.bar0 },
       { index: 2, size: 0x4000, kind: "mem32", registers: this.bar2 },
@@ -150,7 +159,7 @@ export class PciStage extends VfioStage {
       capabilities: [...own, ...extra],
       msix,
       vpd: Uint8Array.from({ length: 16 }, (_, i) => i),
-      rom: new Uint8Array(0x800).fill(0x55),
+      rom: rom ?? romImage(0x800),
     });
   }
 

@@ -65,7 +65,7 @@ export class PciRoot implements MessagePort {
   /** Firmware's work: an address for each BAR, and the function's pin and messages connected. */
   *plug(fn: PciFunction, line: LevelSink | null): Step<void> {
     for (let i = 0; i < fn.bars.length; i++) yield* this.assign(fn, fn.bars[i]);
-    if (fn.rom !== null) yield* fn.writeConfig(Pci.ROM, 4, this.takeMemory(fn.rom.length) | 0);
+    if (fn.rom !== null) yield* fn.writeConfig(Pci.ROM, 4, this.takeMemory(fn.romSize) | 0);
     fn.connect(line, this);
   }
 

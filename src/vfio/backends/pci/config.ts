@@ -205,7 +205,7 @@ export class VirtualConfig {
       if (bar !== null) copy.setInt32(at, (value & addressMask(bar)) | typeBits(bar), true);
       else copy.setInt32(at, below?.kind === "mem64" ? value & upperAddressMask(below) : 0, true);
     }
-    const romMask = fn.rom === null ? 0 : (~(fn.rom.length - 1) & ~0x7ff) | 1;
+    const romMask = fn.rom === null ? 0 : ~(fn.romSize - 1) | 1;
     copy.setInt32(Pci.ROM, copy.getInt32(Pci.ROM, true) & romMask, true);
   }
 

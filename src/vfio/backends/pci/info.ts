@@ -35,6 +35,7 @@ import {
 } from "../../../uapi/vfio.js";
 import { BarRegion } from "./bar-region.js";
 import type { VfioPciDevice } from "./device.js";
+import { romSize } from "./rom.js";
 import { SpecificRegion } from "./specific-region.js";
 
 // What GET_INFO, GET_REGION_INFO and GET_IRQ_INFO tell of a function (vfio.md 7.2 to 7.4).
@@ -137,7 +138,7 @@ function tableCapability(region: BarRegion): number {
 function regionOf(device: VfioPciDevice, index: number): { size: number; info: number } {
   if (index === VFIO_PCI_CONFIG_REGION_INDEX) return { size: device.pci.fn.configSize, info: VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE };
   if (index === VFIO_PCI_ROM_REGION_INDEX) {
-    const size = device.pci.fn.rom?.length ?? 0;
+    const size = romSize(device.pci.fn);
     return { size, info: size === 0 ? 0 : VFIO_REGION_INFO_FLAG_READ };
   }
   const region = device.regionAt(index);
