@@ -113,7 +113,8 @@ describe("21.4: an interrupt bound to an event channel", () => {
 
   it("a line stays active until the guest ends it, and comes again while it is high", () => {
     const world = new XenStage();
-    expect(world.flags(INTX)).toBe(xenUapi.VFIO_IRQ_INFO_NOTIFY_EVTCHN | xenUapi.VFIO_IRQ_INFO_NOTIFY_GUEST_MSI);
+    expect(world.flags(INTX)).toBe(xenUapi.VFIO_IRQ_INFO_NOTIFY_EVTCHN);
+    expect(world.notify(GUEST_MSI, INTX, 0, 24, [0, 0x51, 0, 0, 0, 0])).toBe(-EINVAL);
     expect(world.notify(EVTCHN, INTX, 0, 8, [GUEST, 7])).toBe(0);
     const [pirq] = run(world.xen.pirqs.numbers());
     world.intx(true);
@@ -167,6 +168,21 @@ describe("21.4: an interrupt bound to an event channel", () => {
     expect(world.notify(EVTCHN, MSI, 0, 8, [GUEST, 0])).toBe(-EINVAL);
     expect(world.call(world.d, xenUapi.VFIO_DEVICE_SET_IRQ_NOTIFY, 24, GUEST_MSI, MSIX, 0, 0, 24)).toBe(0);
     expect(world.notify(EVTCHN, MSI, 0, 8, [GUEST, 0])).toBe(0);
+  });
+
+  it("a vector of the guest: its pirq is the device's own or is told, and gflags and gtable are looked at", () => {
+    const world = new XenStage();
+    const bind = (index: number, element: number[]): number => world.notify(GUEST_MSI, index, 0, 24, element);
+    expect(bind(MSIX, [0xffff, 0x51, 0, 0, 0, 0])).toBe(-EINVAL);
+    expect(bind(MSIX, [0, 0x51, 0x2_0000, 0, 0, 0])).toBe(-EINVAL);
+    expect(bind(MSI, [0, 0x51, 0, 0, 0x1000, 0])).toBe(-EINVAL);
+    expect(run(world.xen.pirqs.numbers())).toEqual([]);
+    expect(bind(MSIX, [0, 0x51, 0x1_0000, 0, 0x1000, 0])).toBe(0);
+    const told = world.answer(24);
+    expect(run(world.xen.pirqs.numbers())).toContain(told);
+    expect(bind(MSIX, [told, 0x52, 0, 0, 0, 0])).toBe(0);
+    world.event(0);
+    expect(world.injected).toEqual([0x52]);
   });
 
   it("fails like a block of eventfds: what was set in the call goes, and what it enabled", () => {

@@ -12,6 +12,7 @@ import {
   VFIO_IRQ_INFO_MASKABLE,
   VFIO_IRQ_SET_ACTION_TRIGGER,
   VFIO_IRQ_SET_DATA_EVENTFD,
+  VFIO_PCI_INTX_IRQ_INDEX,
   VFIO_PCI_MSIX_IRQ_INDEX,
   VFIO_PCI_NUM_IRQS,
   vfio_irq_info,
@@ -56,8 +57,11 @@ export class VfioXenPciDevice extends VfioPciDevice {
     this.notify = options.notify ?? (() => GUEST_OWNED);
   }
 
+  /** A line is no message: bind_pt_irq takes it as another type, which no kind of SET_IRQ_NOTIFY is. */
   private offers(index: number): readonly NotifyKind[] {
-    return index > VFIO_PCI_MSIX_IRQ_INDEX ? HOST_OWNED : this.notify(index);
+    if (index > VFIO_PCI_MSIX_IRQ_INDEX) return HOST_OWNED;
+    const kinds = this.notify(index);
+    return index === VFIO_PCI_INTX_IRQ_INDEX ? kinds.filter((kind) => kind !== "guest_msi") : kinds;
   }
 
   protected override *closeDevice(): Step<void> {

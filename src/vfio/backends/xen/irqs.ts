@@ -24,6 +24,9 @@ import type { TableAccess } from "../pci/msi.js";
 import type { PciDevice } from "../../../host/pci/pci-device.js";
 import type { NotifyRequest } from "./notify.js";
 
+/** What gflags can say (xen/include/public/domctl.h, XEN_DOMCTL_VMSI_X86_*): destination, its mode, delivery, trigger, unmasked. */
+const VMSI_X86_FLAGS = 0x1_f3ff;
+
 const evtchn = new UserArgument(vfio_irq_evtchn.size);
 const guestMsi = new UserArgument(vfio_irq_guest_msi.size);
 
@@ -114,8 +117,20 @@ export class XenIrqs {
     const pirq = this.active === VFIO_PCI_INTX_IRQ_INDEX ? this.linePirq : this.msi.pirqOf(this.pci.vectors.irqOf(vector));
     if (pirq < 0) return -EINVAL;
     if (request.kind === VFIO_IRQ_NOTIFY_EVTCHN) return yield* this.bindChannel(process, at, vector, pirq);
+    return yield* this.bindVector(process, at, vector, pirq);
+  }
+
+  /** The vector's own pirq, or 0 to be told it; of MSI there is no table that the hypervisor could watch. */
+  private *bindVector(process: Process, at: number, vector: number, pirq: number): Step<number> {
+    const { view } = guestMsi;
     if (!guestMsi.copyIn(process, at)) return -EINVAL;
-    return yield* this.bind(vector, pirq, { kind: "guest", domain: this.guest, vector: vfio_irq_guest_msi.gvec.get(guestMsi.view) });
+    const wanted = vfio_irq_guest_msi.pirq.get(view);
+    if (wanted !== 0 && wanted !== pirq) return -EINVAL;
+    if (vfio_irq_guest_msi.gflags.get(view) & ~VMSI_X86_FLAGS) return -EINVAL;
+    if (this.active === VFIO_PCI_MSI_IRQ_INDEX && vfio_irq_guest_msi.gtable.getNumber(view) !== 0) return -EINVAL;
+    const result = yield* this.bind(vector, pirq, { kind: "guest", domain: this.guest, vector: vfio_irq_guest_msi.gvec.get(view) });
+    if (result === 0) process.memory.setU32(at + vfio_irq_guest_msi.pirq.offset, pirq);
+    return result;
   }
 
   private *bindChannel(process: Process, at: number, vector: number, pirq: number): Step<number> {
