@@ -116,6 +116,7 @@ export { Bus, HostDriver, OrdinaryDriver } from "./host/driver-binding.js";
 export { eventfd2, EventfdContext, EventfdFile } from "./host/eventfd.js";
 export { File } from "./host/file.js";
 export { IommuDma } from "./host/iommu/dma.js";
+export { PhysicalMemory } from "./host/physical-memory.js";
 export { DmaFaults, type DmaFault } from "./host/iommu/faults.js";
 export { IommuGroup } from "./host/iommu/group.js";
 export { Host } from "./host/machine.js";

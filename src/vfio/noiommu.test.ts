@@ -1,9 +1,13 @@
 import { describe, expect, it } from "vitest";
+import { Command, Pci } from "../arch/pci/config-registers.js";
 import { PciFunction } from "../device/pci/function.js";
+import { BusMaster } from "../host/pci/bus-master.js";
 import { PciDevice } from "../host/pci/pci-device.js";
+import { PhysicalMemory } from "../host/physical-memory.js";
+import { run } from "../sim/step.js";
 import { EINVAL, ENODEV, ENOENT, ENOTTY, EPERM } from "../uapi/errno.js";
 import * as uapi from "../uapi/vfio.js";
-import { PciStage, type PciStageOptions } from "../explore/stages/pci-stage.js";
+import { CONFIG, PciStage, type PciStageOptions } from "../explore/stages/pci-stage.js";
 
 // Devices that no IOMMU guards (vfio.md 19).
 
@@ -11,9 +15,16 @@ const NAME = "0000:07:00.0";
 const NODE = "/dev/vfio/noiommu-100";
 const CONTAINER = "/dev/vfio/vfio";
 
+/** What the function masters: it has no IOMMU before it. */
+const memories = new WeakMap<PciStage, { readonly memory: PhysicalMemory; readonly dma: BusMaster }>();
+
 function stage(options: PciStageOptions = {}): PciStage {
   const world = new PciStage({ core: { enableUnsafeNoiommuMode: true }, capabilities: ["SYS_RAWIO"], ...options });
+  const memory = new PhysicalMemory();
+  const dma = new BusMaster(memory);
+  memories.set(world, { memory, dma });
   const fn = new PciFunction({ name: NAME, requesterId: 0x700, vendor: 0x8086, device: 0x10d3, classCode: 0x020000 });
+  dma.fn = fn;
   world.pciBus.addDevice(new PciDevice(world.root, fn, { bus: world.root.addBus(7, false) }));
   world.bind(NAME);
   return world;
@@ -76,5 +87,31 @@ describe("a device without an IOMMU", () => {
     const c = world.open(CONTAINER);
     world.setContainer(world.open(NODE), c);
     expect(device?.group.iommuGroup.describeOwnership()).toBe("kernel 0 default");
+  });
+
+  it("reaches the memory of whoever it is: its user's, another's, what its process only reads; and nothing once it is closed", () => {
+    const world = stage();
+    const { memory, dma } = memories.get(world) ?? { memory: new PhysicalMemory(), dma: new BusMaster(new PhysicalMemory()) };
+    const other = world.newProcess("other");
+    other.memory.map(0x70_0000, 0x2000, { writable: false });
+    world.process.memory.map(0x60_0000, 0x1000);
+    const [own, foreign] = [memory.addressOf(world.process, 0x60_0010), memory.addressOf(other, 0x70_0ffe)];
+    const c = world.open(CONTAINER);
+    const g = world.open(NODE);
+    world.setContainer(g, c);
+    world.ioctl(c, uapi.VFIO_SET_IOMMU, 8);
+    const d = world.deviceFd(g, NAME);
+    const bytes = Uint8Array.of(1, 2, 3, 4);
+    expect(run(dma.write(own, bytes))).toBe(false);
+    world.regionWrite(d, CONFIG + Pci.COMMAND, 2, Command.MEMORY | Command.MASTER);
+    expect([run(dma.write(own, bytes)), run(dma.write(foreign, bytes))]).toEqual([true, true]);
+    expect([world.process.memory.getU32(0x60_0010), other.memory.getU32(0x70_0ffe)]).toEqual([0x0403_0201, 0x0403_0201]);
+    const read = new Uint8Array(4);
+    expect([run(dma.read(foreign, read)), [...read]]).toEqual([true, [1, 2, 3, 4]]);
+    expect([run(dma.read(0x1000, read)), memory.addressOf(other, 0x10)]).toEqual([false, -1]);
+    other.memory.unmap(0x70_0000, 0x2000);
+    expect(run(dma.read(foreign, read))).toBe(false);
+    run(world.process.close(d));
+    expect(run(dma.read(own, read))).toBe(false);
   });
 });

@@ -4,7 +4,7 @@ import { ENOTTY, EPERM } from "../../uapi/errno.js";
 import { VFIO_NOIOMMU_IOMMU } from "../../uapi/vfio.js";
 import type { IommuBackend, IommuInstance } from "./backend.js";
 
-/** For groups that no IOMMU guards (vfio.md 19): there is nothing to map, and the device reaches all memory. */
+/** For groups that no IOMMU guards (vfio.md 19): there is nothing to map, and the device reaches all memory (`PhysicalMemory`). */
 export class NoIommuBackend implements IommuBackend {
   readonly name = "vfio-noiommu";
   readonly isNoIommu = true;
