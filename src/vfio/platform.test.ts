@@ -56,6 +56,16 @@ describe("a platform device's interrupt", () => {
     expect(world.machine.counts(world.machine.edge)).toBe("t2 k2 m0 u0");
   });
 
+  it("16.3: a trigger that is replaced by what is no eventfd is gone, as in Linux", () => {
+    const { world, d, E } = triggered(1);
+    expect(world.setIrqs(d, 1, EVENTFD | TRIGGER, 0, 1, 99)).toBe(-EBADF);
+    world.machine.pulse(EDGE_SPI);
+    expect(world.take(E)).toBe(-EAGAIN);
+    expect(world.setIrqs(d, 1, EVENTFD | TRIGGER, 0, 1, E)).toBe(0);
+    world.machine.pulse(EDGE_SPI);
+    expect(world.take(E)).toBe(1);
+  });
+
   it("vector 96: a forwarded interrupt is signalled per activation, never masked; forwarding is decided at installation", () => {
     const world = new VfioStage();
     const { d } = world.ready();

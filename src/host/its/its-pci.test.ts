@@ -50,7 +50,7 @@ function machine(isUsers: boolean) {
     run(sim.settle());
   };
   const address = (vector: number): number => run(fn.readBar(0, 16 * vector, 4));
-  return { sim, smmu, actions, fire, address, group };
+  return { sim, smmu, actions, fire, address, group, root, its };
 }
 
 describe("a PCI function behind SMMU and ITS", () => {
@@ -75,5 +75,29 @@ describe("a PCI function behind SMMU and ITS", () => {
     run(group.attach(null));
     fire(0);
     expect([actions[0].runs, smmu.events.records.length]).toEqual([0, 0]);
+  });
+
+  it("host-irq.md, vector 95: writes another function's event, or none that is mapped: only its own table is looked in", () => {
+    const { actions, address, root, its, sim } = machine(false);
+    const other = new PciFunction({ name: "0000:01:10.1", requesterId: 0x181, vendor: 0x8086, device: 0x1520, classCode: 0x020000, bars: [BAR], capabilities: [msixCapability(MSIX), expressCapability({})], msix: MSIX });
+    const device = new PciDevice(root, other, { bus: root.buses[0] });
+    run(root.plug(other, null));
+    run(other.writeConfig(Pci.COMMAND, 2, Command.MEMORY | Command.MASTER));
+    expect(run(device.vectors.allocate("msix", 1, 4))).toBe(4);
+    const theirs = [0, 1, 2, 3].map((vector) => {
+      const action = new Counting();
+      expect(run(its.host.requestIrq(device.vectors.irqOf(vector), action, 0, "other", action))).toBe(0);
+      return action;
+    });
+    const runs = (): number[][] => [actions, theirs].map((all) => all.map((action) => action.runs));
+    const writes = (requester: number, event: number): void => {
+      run(root.message(requester, 0, address(0), event));
+      run(sim.settle());
+    };
+    // Events 2 and 3 are the other's alone; 0 is both's.
+    for (const event of [2, 3, 0]) writes(0x180, event);
+    expect(runs()).toEqual([[1, 0], [0, 0, 0, 0]]);
+    for (const event of [2, 9]) writes(0x181, event);
+    expect(runs()).toEqual([[1, 0], [0, 0, 1, 0]]);
   });
 });
