@@ -78,7 +78,7 @@ describe("sriov_numvfs of a function that vfio-pci has", () => {
     const vf = world.A.virtualFunctions[0];
     expect(world.write("/sys/bus/pci/drivers/vfio-pci/unbind", world.A.name)).toBe(world.A.name.length);
     expect([world.pciBus.device(VF), world.A.virtualFunctionsEnabled, run(vf.boundDriver())]).toEqual([null, 0, null]);
-    expect(world.open("/dev/vfio/20")).toBe(-ENOENT);
+    expect(world.open("/dev/vfio/20")).toBe(-ENODEV);
     expect(world.write("/sys/bus/pci/drivers/vfio-pci/bind", world.A.name)).toBe(world.A.name.length);
     expect([world.write(NUMVFS, "1"), world.pciBus.device(VF)]).toEqual([1, vf]);
   });
