@@ -103,6 +103,14 @@ export class HostDevice {
     return driver.matches(this) || driver.dynamicIds.some((id) => this.matchesId(id));
   }
 
+  /** Name of its character device, as in X/vfio-dev, while a VFIO driver shows it; null. */
+  vfioDev: string | null = null;
+
+  /** Text of a file of its own in /sys/bus/B/devices/X, without the newline; null where it has none of that name. */
+  attribute(_name: string): string | null {
+    return null;
+  }
+
   /** Is it meant by an id of its bus? */
   matchesId(_id: DynamicId): boolean {
     return false;

@@ -75,8 +75,9 @@ export class Sysfs {
     const group = this.groupOf(parts);
     if (group !== undefined) return readGroup(group, parts[4]);
     const device = parts[3] === "devices" && parts.length === 6 ? this.busOf(parts)?.device(parts[4]) : null;
-    if (!device || parts[5] !== "driver_override") return -ENOENT;
-    return `${device.driverOverride ?? "(null)"}\n`;
+    if (!device) return -ENOENT;
+    const text = parts[5] === "driver_override" ? (device.driverOverride ?? "(null)") : device.attribute(parts[5]);
+    return text === null ? -ENOENT : `${text}\n`;
   }
 
   /** Of a file in /sys/kernel/iommu_groups/N. */
@@ -97,9 +98,15 @@ export class Sysfs {
     return driver === null ? null : `/sys/bus/${bus.name}/drivers/${driver.name}`;
   }
 
-  /** The names in /sys/kernel/iommu_groups/N/devices, or -ENOENT. */
-  listGroup(id: number): readonly string[] | number {
-    return this.groups.get(id)?.members ?? -ENOENT;
+  /** The names in /sys/kernel/iommu_groups/N/devices, and in /sys/bus/B/devices/X/vfio-dev; -ENOENT. */
+  list(path: string): readonly string[] | number {
+    const parts = path.replace(/\/$/, "").split("/").slice(1);
+    if (parts[5] === "vfio-dev" && parts[3] === "devices" && parts.length === 6) {
+      const name = this.busOf(parts)?.device(parts[4])?.vfioDev ?? null;
+      return name === null ? -ENOENT : [name];
+    }
+    const group = parts[4] === "devices" ? this.groupOf(parts) : undefined;
+    return group === undefined ? -ENOENT : group.members;
   }
 
   private busOf(parts: string[]): Bus | null {

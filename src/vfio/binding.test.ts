@@ -60,7 +60,7 @@ describe("driver files", () => {
   it("lead from a device to its group and the group's reserved regions", () => {
     const world = new VfioStage({ reserved: [SW_MSI_REGION, { start: 0n, end: 0xfffn, kind: "direct-relaxable" }] });
     expect(run(world.sysfs.readlink(`${BUS}/devices/${world.a.name}/iommu_group`))).toBe("/sys/kernel/iommu_groups/12");
-    expect(world.sysfs.listGroup(12)).toEqual([world.a.name, world.b.name]);
+    expect(world.sysfs.list("/sys/kernel/iommu_groups/12/devices")).toEqual([world.a.name, world.b.name]);
     expect(world.sysfs.read("/sys/kernel/iommu_groups/12/reserved_regions")).toBe(
       "0x0000000008000000 0x00000000080fffff msi\n0x0000000000000000 0x0000000000000fff direct-relaxable\n",
     );
@@ -130,6 +130,20 @@ describe("unbinding a device in use (5.5)", () => {
 });
 
 describe("functions of PCI and their drivers", () => {
+  it("1.3, 22.1: a function's files tell its ids and class, and its character device while VFIO shows it", () => {
+    const world = new PciStage();
+    const path = `/sys/bus/pci/devices/${world.A.name}`;
+    expect(["vendor", "device", "class", "nothing"].map((file) => world.sysfs.read(`${path}/${file}`))).toEqual(["0x8086\n", "0x10d3\n", "0x020000\n", -ENOENT]);
+    const { d } = world.ready();
+    expect([world.configRead(d, 0, 2), world.configRead(d, 2, 2)]).toEqual([0x8086, 0x10d3]);
+    world.close(d);
+    const names = world.sysfs.list(`${path}/vfio-dev`);
+    expect(names).toEqual([`vfio${world.vfio.cdevOf(world.vfioA)}`]);
+    expect(world.nodes.paths()).toContain(`/dev/vfio/devices/${typeof names === "number" ? "" : names[0]}`);
+    world.write(`${path}/driver/unbind`, world.A.name);
+    expect(world.sysfs.list(`${path}/vfio-dev`)).toBe(-ENOENT);
+  });
+
   it("2.1: new_id refuses what the driver covers, unless all seven fields are given, and data that no entry of its table has", () => {
     const world = new PciStage();
     const ids = (text: string): number => world.write("/sys/bus/pci/drivers/vfio-pci/new_id", text);

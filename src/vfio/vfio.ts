@@ -115,6 +115,12 @@ export class Vfio {
     return this.cdevs.indexOf(device);
   }
 
+  /** Its name there; null without one. */
+  cdevNameOf(device: VfioDevice): string | null {
+    const number = this.cdevOf(device);
+    return number < 0 ? null : `vfio${number}`;
+  }
+
   removeCdev(device: VfioDevice): void {
     const number = this.cdevOf(device);
     if (number < 0) return;

@@ -19,7 +19,7 @@ export const VERBS = {
   echo: { least: 2, most: Infinity, usage: "echo [-n] [TEXT] > PATH" },
   cat: { least: 1, most: 1, usage: "cat PATH" },
   readlink: { least: 1, most: 1, usage: "readlink PATH" },
-  ls: { least: 1, most: 1, usage: "ls PATH, of /dev or of a group's devices" },
+  ls: { least: 1, most: 1, usage: "ls PATH, of /dev, of a group's devices, or of a device's vfio-dev" },
   open: { least: 1, most: 1, usage: "NAME = open PATH" },
   eventfd: { least: 0, most: 0, usage: "NAME = eventfd" },
   memory: { least: 1, most: 1, usage: "NAME = memory BYTES" },

@@ -164,7 +164,7 @@ export class Session {
     const below = `${path.replace(/\/$/, "")}/`;
     const nodes = this.machine.nodes.paths().filter((node) => node.startsWith(below));
     if (nodes.length > 0) return [...new Set(nodes.map((node) => node.slice(below.length).split("/")[0]))].join(" ");
-    const names = this.machine.sysfs.listGroup(Number(/^\/sys\/kernel\/iommu_groups\/(\d+)\/devices\/?$/.exec(path)?.[1] ?? -1));
+    const names = this.machine.sysfs.list(path);
     return typeof names === "number" ? names : names.join(" ");
   }
 

@@ -67,6 +67,13 @@ export class PciDevice extends HostDevice {
     this.vectors = new PciVectors(root.host, this);
   }
 
+  /** vendor, device, class. */
+  override attribute(name: string): string | null {
+    if (name === "vendor") return `0x${hex4(this.fn.peek(Pci.VENDOR_ID, 2))}`;
+    if (name === "device") return `0x${hex4(this.fn.peek(Pci.DEVICE_ID, 2))}`;
+    return name === "class" ? `0x${(this.fn.peek(Pci.REVISION, 4) >>> 8).toString(16).padStart(6, "0")}` : null;
+  }
+
   override matchesId(id: DynamicId): boolean {
     const fits = (wanted: number, offset: number): boolean => wanted < 0 || this.fn.peek(offset, 2) === wanted;
     const classCode = this.fn.peek(Pci.REVISION, 4) >>> 8;

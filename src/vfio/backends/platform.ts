@@ -41,6 +41,7 @@ export class VfioPlatformDriver extends HostDriver {
     if (typeof vfioGroup === "number") return vfioGroup;
     const vfioDevice = new VfioPlatformDevice(this.vfio, device, vfioGroup, this.resetRequired, this.requestsAtTrigger);
     yield* this.vfio.show(vfioDevice);
+    device.vfioDev = this.vfio.cdevNameOf(vfioDevice);
     this.devices.push(vfioDevice);
     return 0;
   }
@@ -49,6 +50,7 @@ export class VfioPlatformDriver extends HostDriver {
     const vfioDevice = this.deviceOf(device.name);
     if (vfioDevice === null) return;
     yield* vfioDevice.unregister();
+    device.vfioDev = null;
     this.devices.splice(this.devices.indexOf(vfioDevice), 1);
   }
 

@@ -50,6 +50,7 @@ export class VfioPciDriver extends HostDriver {
     set.members.push(vfioDevice);
     yield* vfioDevice.idle.sleep();
     yield* this.vfio.show(vfioDevice);
+    device.vfioDev = this.vfio.cdevNameOf(vfioDevice);
     this.devices.push(vfioDevice);
     BOUND.of(this.vfio.sim).set(device, vfioDevice);
     return 0;
@@ -73,6 +74,7 @@ export class VfioPciDriver extends HostDriver {
     yield* device.disableVirtualFunctions();
     yield* vfioDevice.unregister();
     BOUND.of(this.vfio.sim).delete(vfioDevice.pci);
+    device.vfioDev = null;
     yield* vfioDevice.idle.wake();
     this.devices.splice(this.devices.indexOf(vfioDevice), 1);
     const { members } = vfioDevice.set;
