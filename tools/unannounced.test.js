@@ -18,6 +18,7 @@ const HARMLESS = [
   [/^Array\.\* in host\/process\.ts$/, "a descriptor table: open takes a slot that is free, others look at those that they were given"],
   [/^Its\.c(readr|writer) in irqchip\/gic\/its\/|^Int32Array\.\[\] in .*irqchip\/plain-ram\.ts$/, "an ITS's command queue, under cmd_lock, which only R42's switch takes away"],
   [/^Vcpu\.stage in kvm\/arm64\/module\.ts and kvm\/vcpu-run\.ts$/, "who signals a vLPI asks whether the guest runs; on its way in the vCPU looks at that signal itself, which is in an order"],
+  [/^LpiSet\.intid in host\/gic\/its\/lpi-set\.ts and host\/gic\/its\/vlpi-frame\.ts$/, "a guest that looks between a vLPI's arrival and the signal of it sees it at once; that signal comes all the same, and is in an order"],
   [/^(Int32Array\.\[\]|ItsDriver\.vmovpSequence) in host\/its\/vpe-map\.ts$/, "an ITS's count of a VM's events and the number of a VMOVP, under locks that only R17's and R18's switches take away"],
   [/^Array\.\* in host\/process\.ts$/, "a descriptor is looked up by who has its number: others' come beside it"],
   [/^PpcVcpu\.(irqType|realMode|icp) /, "under the vCPU's mutex, which only R24's switch takes away"],
