@@ -36,7 +36,7 @@ function by(all: Comparison, mechanism: MechanismName): MechanismResult {
   return found;
 }
 
-const d05 = (workload: object = {}, mechanisms = DIRECT, irqs: readonly number[] = [0]): Comparison => compare(request(boardNamed("d05"), VF, workload, mechanisms, irqs));
+const d05 = (workload: object = {}, mechanisms = DIRECT, irqs: readonly number[] = [0], options: BoardOptions = {}): Comparison => compare(request(boardNamed("d05", options), VF, workload, mechanisms, irqs));
 
 /** A row of exits-per-interrupt.json; counts per interrupt. */
 interface Row {
@@ -161,6 +161,15 @@ describe("64 vCPUs on 8 CPUs", () => {
     expect(by(all, "direct")).toMatchObject({ lost: 0, coalesced: 0, doorbellsPerInterrupt: 1, exitsByReason: { WFx: 1 }, byState: { blocked: { interrupts: 100 } } });
     expect(by(all, "irqfd")).toMatchObject({ lost: 0, coalesced: 0, doorbellsPerInterrupt: 0, exitsByReason: { WFx: 1 }, byState: { blocked: { interrupts: 100 } } });
     for (const mechanism of ["irqfd", "direct"] as const) expect(by(all, mechanism).latencyNs?.max).toBeLessThan(20_000);
+  });
+
+  it.each(["4.0", "4.1"] as const)("GICv%s: a vCPU that waits is woken by its doorbell whichever vCPU has its CPU meanwhile, and wherever its vPE has been moved", (gicv4) => {
+    for (const workload of [{ wait: "wfi" }, { wait: "wfi", vcpus: 16, cpus: 4 }]) {
+      const direct = by(d05({ ...SHARED, ...workload }, ["direct"], [0], { gicv4 }), "direct");
+      expect(direct).toMatchObject({ delivered: 100, lost: 0, coalesced: 0, doorbellsPerInterrupt: 1, byState: { blocked: { interrupts: 100 } } });
+    }
+    const several = { vcpus: 12, targets: 8, cpus: 6, others: "spin", wait: "wfi", ratePerSecond: 2000, interrupts: 200 } as const;
+    expect(by(compare(request(boardNamed("d05", { gicv4 }), "fa:00.0", several, ["direct"], [0, 1, 2, 3, 4, 5, 6, 7])), "direct")).toMatchObject({ lost: 0, spurious: 0, hostInterrupts: 0 });
   });
 
   it("vCPUs that no interrupt is for are not counted among those that take them, however many are asked for", () => {
