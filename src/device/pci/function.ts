@@ -302,6 +302,7 @@ export class PciFunction {
     yield writes(this, "PCI");
     this.resets++;
     this.config.reset();
+    this.intx.showStatus(); // until the condition goes, with the wire
     this.table?.reset();
     if (this.core !== null) yield* this.core.reset();
     yield* this.intx.setLevel(false);

@@ -13,8 +13,11 @@ export class IntxPin implements LevelSink {
   line: LevelSink | null = null;
   private isAsserted = false;
   private wire = false;
-  /** Changes of the wire that are on their way. */
+  /** The wire is as `wire` says: no change of it is on its way, and the last one had it for itself. */
+  private isSettled = true;
+  /** Changes of the wire that are on their way, and that ever began. */
   private changes = 0;
+  private begun = 0;
 
   constructor(private readonly fn: PciFunction) {}
 
@@ -31,24 +34,29 @@ export class IntxPin implements LevelSink {
     if (!this.isAsserted) this.fn.setInterruptStatus(false);
   }
 
+  /** STATUS says what the condition is, whatever was written over it. */
+  showStatus(): void {
+    this.fn.setInterruptStatus(this.isAsserted);
+  }
+
   /**
-   * The wire follows. Two changes at once may reach the line in the other order, so each looks again after its own, and
-   * puts right what it has overtaken. The caller has announced the function.
+   * The wire follows. Two changes at once may reach the line in the other order, and what is wanted may be another thing
+   * by then: whoever ends last drives the wire once more. The caller has announced the function.
    */
   *drive(): Step<void> {
     const { line } = this;
     if (line === null) return;
-    let isCertain = this.changes === 0;
     for (;;) {
       const level = this.wanted();
-      if (isCertain && level === this.wire) return;
+      if (this.isSettled && level === this.wire) return;
+      this.isSettled = false;
       this.wire = level;
-      this.changes++;
+      const began = ++this.begun;
+      const isFirst = this.changes++ === 0;
       yield* line.setLevel(level);
       yield writes(this.fn, "PCI");
-      this.changes--;
-      if (level === this.wanted()) return;
-      isCertain = false;
+      if (--this.changes > 0) return;
+      this.isSettled = isFirst && began === this.begun;
     }
   }
 

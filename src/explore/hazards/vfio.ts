@@ -40,7 +40,7 @@ export const VFIO_HAZARDS: readonly HazardCase[] = [
   V.race("23.2", "an exclusive line is requested while its pin rises", intx.enableAgainstPin, "autoEnableLine", 2),
   V.race("23.3", "a mask and an unmask at once", intx.maskAgainstUnmask, "flagBeforeLine", 2),
   V.race("23.3", "a mask while the function is reset", intx.resetAgainstMask, "restoreCommandWhole", 1),
-  V.race("23.3", "the pin rises while the function is reset", intx.resetAgainstHandler, "restoreCommandWhole", 1),
+  V.race("23.3", "the pin rises while the function is reset", intx.resetAgainstHandler, "restoreCommandWhole", 2),
   V.race("23.3", "a mask while the function comes back from D3hot", intx.wakeAgainstMask, "restoreCommandWhole", 1),
   V.race("23.3", "a mask while the user writes the command register", intx.commandAgainstMask, "commandInTwo", 1),
   V.impossible("23.4", "the pin rises between an unmask's look and its clear", NO_GAP, () => searched(pci.unmaskAgainstPin, {}, 1)),

@@ -214,6 +214,7 @@ export const mapAgainstLeave: Protocol = {
   name: "map-against-leave",
   title: "Memory is mapped while the last group leaves its container: it is mapped before, and goes, or not at all.",
   source: "vfio.md 4.5, 23.27",
+  about: ["writes IommuDomain.slots", "writes IommuGroup.domain"],
   program: (hazards) => leaving("MAP_DMA", false, hazards),
 };
 
@@ -221,5 +222,6 @@ export const unmapAgainstLeave: Protocol = {
   name: "unmap-against-leave",
   title: "Memory is unmapped while the last group leaves its container with its file: before, or not at all.",
   source: "vfio.md 4.5, 5.1, 23.27",
+  about: ["writes IommuGroup.domain", "sys_close"],
   program: (hazards) => leaving("UNMAP_DMA", true, hazards),
 };

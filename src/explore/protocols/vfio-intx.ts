@@ -149,6 +149,7 @@ export const resetAgainstMask: Protocol = {
   name: "reset-against-mask",
   title: "A function is reset while its user masks INTx: its flag and its line say the same afterwards.",
   source: "vfio.md 12.3, 23.3",
+  about: ["pci_reset", "pci_intx"],
   program(hazards): Program {
     const { stage, d, calls } = wired({ hazards });
     const mask = calls.thread({ index: INTX, flags: NONE | MASK });
@@ -162,6 +163,7 @@ export const resetAgainstHandler: Protocol = {
   name: "reset-against-handler",
   title: "A function is reset while its pin rises: what its handler has masked stays masked, and the host's processor gets out of it.",
   source: "vfio.md 12.3, 23.3",
+  about: ["pci_reset", "irq_handler", "vfio_automask"],
   program(hazards): Program {
     const { stage, d } = wired({ hazards });
     const call = reset(stage, d);
@@ -174,6 +176,7 @@ export const wakeAgainstMask: Protocol = {
   name: "wake-against-mask",
   title: "A function that loses its registers in D3hot is put back to D0 while its user masks INTx: its flag and its line say the same.",
   source: "vfio.md 13.5, 23.3",
+  about: ["pci_intx", "writes VirtualConfig.config"],
   program(hazards): Program {
     const { stage, d, calls } = wired({ hazards, resetsInD3: true });
     const at = stage.A.fn.capability(CapId.PM) + Pm.PMCSR;
@@ -190,6 +193,7 @@ export const commandAgainstMask: Protocol = {
   name: "command-against-mask",
   title: "The user writes COMMAND, its own DisINTx as it was, while it masks INTx: its flag and its line say the same.",
   source: "vfio.md 13.1, 23.3",
+  about: ["pci_intx", "writes VirtualConfig.config"],
   program(hazards): Program {
     const { stage, d, calls } = wired({ hazards });
     const mask = calls.thread({ index: INTX, flags: NONE | MASK });

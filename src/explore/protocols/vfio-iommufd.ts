@@ -99,6 +99,7 @@ export const closeIommufdAgainstBind: Protocol = {
   name: "close-iommufd-against-bind",
   title: "An iommufd is closed while a device is bound to it: the device is bound to one that lives, or to none.",
   source: "vfio.md 6",
+  about: ["writes IommuGroup.domain", "sys_close"],
   program(hazards): Program {
     const stage = new VfioStage({ hazards });
     const [iommufd, a] = opened(stage);

@@ -33,6 +33,7 @@ export const typesTogether: Protocol = {
   name: "types-together",
   title: "An eventfd for INTx and an event channel for MSI are asked for at once: one of them is refused.",
   source: "vfio.md 10.2, 21.4",
+  about: ["writes PciIrqMode.type"],
   program(hazards): Program {
     const stage = new PciStage({ hazards });
     const d = onXen(stage);
