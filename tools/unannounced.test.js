@@ -25,6 +25,7 @@ const HARMLESS = [
   [/^PpcVm\.xicsDevice in kvm\/powerpc\/powerpc\.ts and kvm\/powerpc\/xics\.ts$/, "a call on a range looks for its controller under kvm.lock, which only R24's switch takes away; an irqfd's look is announced"],
   [/^Tally\.number in vfio\/backends\/pci\/low-power\.ts$/, "a tally that is only raised: raises commute, and who reads it is in an order with each"],
   [/^GicCpu\.(needsResched|thread) in host\/cpu\.ts/, "a vCPU's look on its way in, which only spares it the way: in the guest it looks again, in an access to the CPU's signal, with which the end of a slice is in an order; and whose slice ends as it goes to sleep goes to sleep"],
+  [/^GicCpu\.isIpiOnItsWay in host\/cpu\.ts$/, "of two IPIs to a CPU at once one may be charged as a plain signal: a delay, and nothing else"],
   [/^IrqDesc\.runner in host\/irq\/flow\.ts and host\/irq\/manage\.ts$/, "who waits for a handler asks whether it is that itself: nobody else changes the answer"],
   [/^(Gic|Apic)Cpu\.interruptDepth in host\/cpu\.ts and host\/irq\/desc\.ts$/, "free_irq asks whether it is in a handler, and warns"],
 ];
