@@ -19,6 +19,12 @@ export interface DeviceRegion {
   write(offset: number, size: number, value: number): Step<void>;
 }
 
+/** Bytes of the largest access to registers that is aligned and has no more than `left`: 4, 2 or 1. */
+export function pieceAt(at: number, left: number): number {
+  if (left >= 4 && at % 4 === 0) return 4;
+  return left >= 2 && at % 2 === 0 ? 2 : 1;
+}
+
 /** A range of a process's addresses: what mmap made. */
 export interface Area {
   readonly start: number;

@@ -1,4 +1,4 @@
-import { type Area, SigBus } from "../../host/memory.js";
+import { type Area, pieceAt, SigBus } from "../../host/memory.js";
 import type { Process } from "../../host/process.js";
 import { PersonError } from "../../sim/person-error.js";
 import type { Step } from "../../sim/step.js";
@@ -60,7 +60,7 @@ export class UserMemory {
     let text = "";
     try {
       for (let done = 0; region !== null && done < length; ) {
-        const size = piece(address + done, length - done);
+        const size = pieceAt(address + done, length - done);
         const value = yield* region.read(regionOffset + address + done - start, size);
         text = hex(value, size) + text;
         done += size;
@@ -75,7 +75,7 @@ export class UserMemory {
     let rest = value;
     try {
       for (let done = 0; region !== null && done < length; ) {
-        const size = piece(address + done, length - done);
+        const size = pieceAt(address + done, length - done);
         yield* region.write(regionOffset + address + done - start, size, rest % 2 ** (8 * size) | 0);
         rest = Math.floor(rest / 2 ** (8 * size));
         done += size;
@@ -85,12 +85,6 @@ export class UserMemory {
     }
     return length;
   }
-}
-
-/** What one load or store takes: at most 4 bytes, aligned. */
-function piece(address: number, left: number): number {
-  if (left >= 4 && address % 4 === 0) return 4;
-  return left >= 2 && address % 2 === 0 ? 2 : 1;
 }
 
 const hex = (value: number, size: number): string => (value >>> 0).toString(16).padStart(2 * size, "0").slice(-2 * size);

@@ -1,6 +1,7 @@
 import { Af, CapId, Command, Exp, Msi, Pci, Pm, Vpd } from "../../../arch/pci/config-registers.js";
 import { IRQ_NOTCONNECTED } from "../../../host/irq/request.js";
 import type { PciDevice } from "../../../host/pci/pci-device.js";
+import { pieceAt } from "../../../host/memory.js";
 import type { Process } from "../../../host/process.js";
 import { block, reads, writes } from "../../../sim/access.js";
 import type { Step } from "../../../sim/step.js";
@@ -312,12 +313,6 @@ export class VirtualConfig {
   }
 }
 block(VirtualConfig, "areBarsDirty");
-
-/** Aligned pieces of 4, 2 or 1 bytes: a word has one owner. */
-function pieceAt(at: number, left: number): number {
-  if (left >= 4 && at % 4 === 0) return 4;
-  return left >= 2 && at % 2 === 0 ? 2 : 1;
-}
 
 function maskOf(size: number): number {
   return size === 4 ? -1 : (1 << (8 * size)) - 1;

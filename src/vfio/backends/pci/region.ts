@@ -1,3 +1,4 @@
+import { pieceAt } from "../../../host/memory.js";
 import type { Process } from "../../../host/process.js";
 import type { Step } from "../../../sim/step.js";
 import { EFAULT } from "../../../uapi/errno.js";
@@ -56,9 +57,4 @@ function* store(port: RegisterPort, process: Process, address: number, at: numbe
   for (let i = 0; i < size; i++) value |= process.memory.getU8(address + i) << (8 * i);
   yield* port.store(at, size, value);
   return true;
-}
-
-function pieceAt(at: number, left: number): number {
-  if (left >= 4 && at % 4 === 0) return 4;
-  return left >= 2 && at % 2 === 0 ? 2 : 1;
 }
