@@ -1,4 +1,3 @@
-import { Icc } from "../../../arch/gic/icc.js";
 import { Gicr, GICR_V3 } from "../../../arch/gic/gicr.js";
 import { VLPI_BASE } from "../../../arch/gic/gicr-vlpi.js";
 import * as encode from "../../../arch/gic/its-encode.js";
@@ -6,39 +5,23 @@ import { ItsOp, ItsVOp, NO_DOORBELL } from "../../../arch/gic/its-command.js";
 import { run } from "../../../sim/step.js";
 import { ArmIts } from "./arm-its.fixture.js";
 import { type Hw, ItsMachine, ITT, lo, PROP, VPES, VPROP, VPT } from "./its-machine.fixture.js";
+import { differ, ItsComparison, same } from "./its-comparison.fixture.js";
+import { deviceOf, doorbellOf, DOORBELLS, FIRST_DEVICE, lpiOf, LPIS, type Operation, pick, vpeOf, VPES_IN_PLAY, WRONG_INTIDS } from "./its-operation.fixture.js";
 import { Outcome } from "./translation.js";
 
-export const PLACES = { its: 2, device: 3, event: 5, cpu: 2, vpe: 4, icid: 3 } as const;
 const CPUS = 2;
 const DEVICES = 2;
-const FIRST_DEVICE = 2;
 const EVENT_BITS = 2;
-const VPES_IN_PLAY = 3;
 const BYTE = 0xa3;
 const BYTES = [0xa3, 0xa2, 0x53, 0x52, 0x23, 0xe3, 0xa3, 0x53];
-const LPIS = [8192, 8193, 8194, 8195];
-const DOORBELLS = [8300, 8301];
 const DEFAULT_DOORBELL = 9000;
 /** The last one is outside of a table of 14 bits. */
 const VLPIS = [8192, 8193, 8194, 16390];
 const SGIS = [0, 5, 15];
-const WRONG_INTIDS = [5, 8191, 0x10000];
 const TABLE = 0x10000;
 const ITT_SIZE = 0x1000;
 const VALID = 0x80000000 | 0;
 const VMCR_ALL = 0xf0000003 | 0;
-
-/** One thing that happens; which fields matter depends on the kind, and some of each are out of range. */
-export interface Operation {
-  readonly kind: number;
-  readonly its: number;
-  readonly device: number;
-  readonly event: number;
-  readonly cpu: number;
-  readonly vpe: number;
-  readonly icid: number;
-  readonly byte: number;
-}
 
 export interface RandomItsOptions {
   readonly hw: Hw;
@@ -58,6 +41,7 @@ export class RandomIts {
   private readonly is41: boolean;
   private readonly hasVmovp: boolean;
   private readonly kinds: readonly Perform[];
+  private readonly comparison: ItsComparison;
   private outcomes: Outcome[] = [];
   private readonly words = new Int32Array(8);
 
@@ -70,6 +54,8 @@ export class RandomIts {
     if (options.caches === true) machine.gic.cachePendingTables();
     const lpis = [...LPIS, ...DOORBELLS, ...[0, 1, 2].map((vpe) => DEFAULT_DOORBELL + vpe)];
     this.model = new ArmIts({ itses, cpus: CPUS, vpes: VPES_IN_PLAY, is41: this.is41, lpis, vlpis: VLPIS, byte: BYTE });
+    const virtual = this.is41 ? [...VLPIS, ...SGIS] : VLPIS;
+    this.comparison = new ItsComparison(machine, this.model, hw, { physical: lpis, virtual, cpus: CPUS, table: TABLE }, (vpe) => this.isCached(vpe));
     for (const intid of lpis) machine.ram.setU8(PROP + intid - 8192, BYTE);
     for (const intid of VLPIS) machine.ram.setU8(VPROP + intid - 8192, BYTE);
     for (let its = 0; its < itses; its++) this.boot(its);
@@ -101,7 +87,7 @@ export class RandomIts {
     this.kinds[operation.kind % this.kinds.length](operation);
     const { unsure } = this.model;
     if (unsure !== null) this.model.settle(this.machine.gic.lpis(unsure.cpu).isPending(unsure.intid));
-    this.compare();
+    this.comparison.all();
   }
 
   // --- what software does ---
@@ -393,60 +379,11 @@ export class RandomIts {
 
   private takeVirtual(cpu: number): void {
     const ich = this.machine.gic.ich(cpu);
-    const [intid, group] = this.virtualFirst(cpu);
+    const [intid, group] = this.comparison.virtualFirst(cpu);
     same("IAR of the guest", run(ich.acknowledge(group)), intid);
     if (intid === NO_DOORBELL) return;
     const vpe = this.model.resident[cpu]?.vpe ?? -1;
     this.model.virtual[vpe].delete(intid);
     run(ich.endOfInterrupt(group, intid));
   }
-
-  // --- what both show ---
-
-  private compare(): void {
-    const { machine, model } = this;
-    for (let cpu = 0; cpu < CPUS; cpu++) {
-      if (model.isOn[cpu]) for (const intid of PHYSICAL) same("a pending LPI", machine.gic.lpis(cpu).isPending(intid), model.pending[cpu].has(intid));
-      const intid = run(machine.gic.readSysreg(cpu, Icc.HPPIR1));
-      if (!model.physicalFirsts(cpu).includes(intid)) differ(`HPPIR of CPU ${cpu}`, intid, model.physicalFirsts(cpu));
-      if (this.options.hw !== "v3") this.virtualFirst(cpu);
-    }
-    if (this.options.hw !== "v3") for (let vpe = 0; vpe < VPES_IN_PLAY; vpe++) if (!this.isCached(vpe)) this.compareTable(vpe);
-  }
-
-  /** HPPIR of the guest on a CPU, and its group. */
-  private virtualFirst(cpu: number): [number, 0 | 1] {
-    const ich = this.machine.gic.ich(cpu);
-    const [first, second] = [ich.highestPending(0), ich.highestPending(1)];
-    const intid = first === NO_DOORBELL ? second : first;
-    const expected = this.model.virtualFirsts(cpu);
-    if (!expected.includes(intid)) differ(`HPPIR of the guest on CPU ${cpu}`, intid, expected);
-    const resident = this.model.resident[cpu];
-    const group = resident === null || intid === NO_DOORBELL ? 1 : this.model.groupOf(resident.vpe, intid);
-    same("HPPIR of the other group", group === 0 ? second : first, NO_DOORBELL);
-    return [intid, group];
-  }
-
-  private compareTable(vpe: number): void {
-    const { ram } = this.machine;
-    for (const intid of this.is41 ? [...VLPIS, ...SGIS] : VLPIS) {
-      const bit = (ram.u8(VPT + vpe * TABLE + (intid >>> 3)) >>> (intid & 7)) & 1;
-      same("a bit of a virtual pending table", bit === 1, this.model.virtual[vpe].has(intid));
-    }
-  }
 }
-
-const PHYSICAL = [...LPIS, ...DOORBELLS, DEFAULT_DOORBELL, DEFAULT_DOORBELL + 1, DEFAULT_DOORBELL + 2];
-
-function differ(what: string, found: unknown, expected: unknown): never {
-  throw new Error(`${what}: ${String(found)}, by the manual ${String(expected)}`);
-}
-function same(what: string, found: number | boolean, expected: number | boolean): void {
-  if (found !== expected) differ(what, found, expected);
-}
-const pick = <T>(from: readonly T[], by: number): T => from[by % from.length];
-/** The last one is never mapped. */
-const deviceOf = ({ device }: Operation): number => FIRST_DEVICE + device;
-const vpeOf = ({ vpe }: Operation): number => vpe % VPES_IN_PLAY;
-const lpiOf = ({ byte }: Operation): number => (byte % 16 === 0 ? pick(WRONG_INTIDS, byte >> 4) : pick(LPIS, byte));
-const doorbellOf = ({ byte }: Operation): number => (byte % 16 === 7 ? 5 : byte % 4 === 0 ? NO_DOORBELL : pick(DOORBELLS, byte >> 3));

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type Operation, PLACES, RandomIts, type RandomItsOptions } from "./random-its.fixture.js";
+import { type Operation, PLACES } from "./its-operation.fixture.js";
+import { RandomIts, type RandomItsOptions } from "./random-its.fixture.js";
 
 const RUNS = 60;
 const LENGTH = 250;
