@@ -12,6 +12,18 @@ import { f2 } from "./f2.fixture.js";
 
 // Vectors VG1 to VG11, VG16 to VG18, VG20 to VG22, VG36 and VG37 of gic.md D5.
 
+/** A VM of four vCPUs with a GICv3 and an ITS, on a host with GICv4: INIT comes next. */
+function beforeInit() {
+  const sim = new Sim({ cpus: 3 });
+  const { gic, driver, host } = ItsHost.create(sim, 2, { hw: "v4.0" });
+  const vm = Object.assign(new FakeVm(sim, gic), { directIts: driver });
+  for (let id = 0; id < 4; id++) vm.addVcpu(id);
+  const vgic = run(createVgic(vm, 3, null));
+  if (typeof vgic === "number") throw new Error(`errno ${vgic}`);
+  run(vgic.createIts());
+  return { host, driver, vgic };
+}
+
 describe("GICv4: opt-in and vPEs (C2)", () => {
   it("VG1: without the parameter no physical command is sent, and messages go by software", () => {
     const machine = f2({ vgicV4Enable: false }).boot();
@@ -22,13 +34,7 @@ describe("GICv4: opt-in and vPEs (C2)", () => {
   });
 
   it("VG2: an ITS made before INIT: INIT makes as many vPEs as there are vCPUs, each with its doorbell requested", () => {
-    const sim = new Sim({ cpus: 3 });
-    const { gic, driver, host } = ItsHost.create(sim, 2, { hw: "v4.0" });
-    const vm = Object.assign(new FakeVm(sim, gic), { directIts: driver });
-    for (let id = 0; id < 4; id++) vm.addVcpu(id);
-    const vgic = run(createVgic(vm, 3, null));
-    if (typeof vgic === "number") throw new Error(`errno ${vgic}`);
-    run(vgic.createIts());
+    const { host, vgic } = beforeInit();
     expect(vgic.dist.v4?.hasVpes).toBe(false);
     expect(run(vgic.init())).toBe(0);
     const irqs = vgic.dist.v4?.cpus.map(({ vpe }) => vpe.irq) ?? [];
@@ -45,13 +51,7 @@ describe("GICv4: opt-in and vPEs (C2)", () => {
   });
 
   it("a doorbell that is refused: INIT says why, those before it are freed, nothing is left, and the next INIT makes them all (C2.2)", () => {
-    const sim = new Sim({ cpus: 3 });
-    const { gic, driver, host } = ItsHost.create(sim, 2, { hw: "v4.0" });
-    const vm = Object.assign(new FakeVm(sim, gic), { directIts: driver });
-    for (let id = 0; id < 4; id++) vm.addVcpu(id);
-    const vgic = run(createVgic(vm, 3, null));
-    if (typeof vgic === "number") throw new Error(`errno ${vgic}`);
-    run(vgic.createIts());
+    const { host, driver, vgic } = beforeInit();
     const request = host.requestIrq.bind(host);
     const asked: number[] = [];
     class Refusing {
