@@ -79,10 +79,10 @@ export class PinnedPages {
   frame(offset: number): DataView {
     touchWhole(this);
     const address = this.start + offset;
-    return this.orphans === null ? this.space.frame(address) : this.orphan(address, this.orphans);
+    return this.orphans === null ? this.space.frame(address) : this.orphanFrame(address, this.orphans);
   }
 
-  private orphan(address: number, { ranges, frames }: Orphans): DataView {
+  private orphanFrame(address: number, { ranges, frames }: Orphans): DataView {
     const page = Math.floor(address / PAGE);
     const known = frames.get(page);
     if (known !== undefined) return known;
@@ -143,6 +143,7 @@ export class AddressSpace {
   /** Unmaps the pages of a range, `start` a multiple of the page size: areas that reach beyond it keep the rest. */
   unmap(start: number, length: number): void {
     const end = Math.ceil((start + length) / PAGE) * PAGE;
+    // A pin keeps the very frame: a page that is longer later would be another one.
     if (this.pins.size > 0) for (const page of this.pages.keys()) if (page * PAGE >= start && page * PAGE < end) this.view(page * PAGE, PAGE);
     for (const pin of this.pins) pin.keep(start, end, this.pages);
     this.areas = this.areas.flatMap((area) => without(area, start, end));
