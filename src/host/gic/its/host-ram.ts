@@ -120,6 +120,16 @@ export class HostRam {
     return address;
   }
 
+  /** The words of 64 KiB that begin at this multiple of it, inside the memory; null while nothing was stored there. */
+  frameOf(address: number): Int32Array | null {
+    return this.frames[(address - this.start) >>> FRAME_SHIFT];
+  }
+
+  /** The same, to be stored in. */
+  makeFrame(address: number): Int32Array {
+    return this.frame(address - this.start);
+  }
+
   private frame(at: number): Int32Array {
     return (this.frames[at >>> FRAME_SHIFT] ??= new Int32Array(FRAME / 4));
   }

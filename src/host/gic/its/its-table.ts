@@ -40,15 +40,17 @@ export class ItsTable {
   /** Address of an entry below {@link entries}; {@link ABSENT}, {@link FAULT}. */
   find(index: number): number {
     const { ram, entrySize } = this;
-    let address = this.base + index * entrySize;
-    if (this.isIndirect) {
-      const perPage = Math.floor(this.pageSize / entrySize);
-      const level1 = this.base + Math.floor(index / perPage) * LEVEL1_ENTRY;
-      if (!ram.has(level1, LEVEL1_ENTRY)) return FAULT;
-      const high = ram.word(level1 + 4);
-      if (high >= 0) return ABSENT;
-      address = physicalAddress(high & 0xfffff, ram.word(level1) & 0xfffff000) + (index % perPage) * entrySize;
-    }
-    return ram.has(address, entrySize) ? address : FAULT;
+    const address = this.isIndirect ? this.findIndirect(index) : this.base + index * entrySize;
+    return address < 0 || ram.has(address, entrySize) ? address : FAULT;
+  }
+
+  private findIndirect(index: number): number {
+    const { ram, entrySize } = this;
+    const perPage = Math.floor(this.pageSize / entrySize);
+    const level1 = this.base + Math.floor(index / perPage) * LEVEL1_ENTRY;
+    if (!ram.has(level1, LEVEL1_ENTRY)) return FAULT;
+    const high = ram.word(level1 + 4);
+    if (high >= 0) return ABSENT;
+    return physicalAddress(high & 0xfffff, ram.word(level1) & 0xfffff000) + (index % perPage) * entrySize;
   }
 }

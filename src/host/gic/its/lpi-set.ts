@@ -5,6 +5,9 @@ const FIRST_LPI = 8192;
 const WORDS = 0x10000 / 32;
 const SUMMARY_WORDS = WORDS / 32;
 const SGIS = 16;
+const SGI_BITS = 0xffff;
+/** A table that nothing was stored in. Nobody writes here. */
+const EMPTY = new Int32Array(WORDS);
 /** 4.1: where a pending table keeps the configuration of its vPE's SGIs, in the KiB that is the implementation's own. */
 const SGI_CONFIG = 16;
 
@@ -39,26 +42,30 @@ export class LpiSet {
   private hasSgis = false;
   /** Bit 0: group 0 is on, bit 1: group 1. What is pending in one that is off hides nothing of the other. */
   private groups = 3;
-  private bits = new Int32Array(0);
+  /** The pending table, where it lies. */
+  private words: Int32Array = EMPTY;
+  /** A mark for each word that has something pending, and how many these are. */
   private readonly summary = new Int32Array(SUMMARY_WORDS);
-  /** Words of `bits` that are not 0. */
-  private filled = 0;
+  private marked = 0;
 
   constructor(private readonly ram: HostRam) {}
 
-  /** Reads the pending table. LPIs end at 2^idBits; `hasSgis`: INTIDs 0 to 15 are the vPE's SGIs, `groups` those that are on. */
+  /** Reads the pending table, at a multiple of 64 KiB. LPIs end at 2^idBits; `hasSgis`: INTIDs 0 to 15 are the vPE's SGIs, `groups` those that are on. */
   open(table: number, configuration: number, idBits: number, groups = 3, hasSgis = false): void {
-    if (this.bits.length === 0) this.bits = new Int32Array(WORDS);
+    const { ram } = this;
+    const end = 2 ** Math.min(idBits, 16);
     this.table = table;
     this.configuration = configuration;
-    this.end = 2 ** Math.min(idBits, 16);
+    this.end = end;
     this.hasSgis = hasSgis;
     this.groups = groups;
     this.forget();
-    const { ram } = this;
-    const words = ram.has(table, this.end / 8) ? this.end / 32 : 0;
-    for (let word = FIRST_LPI / 32; word < words; word++) this.store(word, 0, ram.word(table + 4 * word));
-    if (hasSgis && words > 0) this.store(0, 0, ram.word(table) & 0xffff);
+    // Where there is no memory, the redistributor alone keeps what is pending.
+    this.words = ram.has(table, end / 8) ? (ram.frameOf(table) ?? EMPTY) : new Int32Array(WORDS);
+    if (this.words !== EMPTY) {
+      if (hasSgis && this.bitsOf(0) !== 0) this.mark(0);
+      for (let word = FIRST_LPI / 32; word < end / 32; word++) if (this.words[word] !== 0) this.mark(word);
+    }
     this.choose();
   }
 
@@ -70,9 +77,9 @@ export class LpiSet {
   }
 
   private forget(): void {
-    this.bits.fill(0);
+    this.words = EMPTY;
     this.summary.fill(0);
-    this.filled = 0;
+    this.marked = 0;
   }
 
   has(intid: number): boolean {
@@ -80,7 +87,7 @@ export class LpiSet {
   }
 
   isPending(intid: number): boolean {
-    return (this.bits[intid >>> 5] & (1 << (intid & 31))) !== 0;
+    return (this.words[intid >>> 5] & (1 << (intid & 31))) !== 0;
   }
 
   /** Is anything enabled pending, whatever its priority and group? */
@@ -93,14 +100,22 @@ export class LpiSet {
   /** An event came for it, or it was taken back: did that change its pending state? */
   change(intid: number, isPending: boolean): boolean {
     if (!this.has(intid)) return false;
+    if (this.words === EMPTY) {
+      if (!isPending) return false;
+      this.words = this.ram.makeFrame(this.table);
+    }
+    const { words } = this;
     const word = intid >>> 5;
-    const before = this.bits[word];
     const bit = 1 << (intid & 31);
-    if (((before & bit) !== 0) === isPending) return false;
-    this.store(word, before, before ^ bit);
-    changePendingBit(this.ram, this.table, intid, isPending);
-    if (isPending) this.consider(intid);
-    else if (intid === this.intid) this.choose();
+    if (((words[word] & bit) !== 0) === isPending) return false;
+    words[word] ^= bit;
+    if (isPending) {
+      this.mark(word);
+      this.consider(intid);
+    } else {
+      if (this.bitsOf(word) === 0) this.unmark(word);
+      if (intid === this.intid) this.choose();
+    }
     return true;
   }
 
@@ -115,8 +130,9 @@ export class LpiSet {
 
   /** The first pending one from `intid` on, -1. */
   next(intid: number): number {
-    for (let word = intid >>> 5; word < this.bits.length; word++) {
-      const bits = word === intid >>> 5 ? this.bits[word] & (-1 << (intid & 31)) : this.bits[word];
+    for (let word = intid >>> 5; word < WORDS; word++) {
+      if (!this.isMarked(word)) continue;
+      const bits = this.bitsOf(word) & (word === intid >>> 5 ? -1 << (intid & 31) : -1);
       if (bits !== 0) return (word << 5) | lowestBit(bits);
     }
     return -1;
@@ -126,11 +142,11 @@ export class LpiSet {
   choose(): void {
     this.intid = -1;
     this.priority = NO_PRIORITY;
-    if (this.filled === 0) return;
+    if (this.marked === 0) return;
     for (let i = 0; i < SUMMARY_WORDS; i++)
       for (let words = this.summary[i]; words !== 0; words &= words - 1) {
         const word = (i << 5) | lowestBit(words);
-        for (let bits = this.bits[word]; bits !== 0; bits &= bits - 1) this.consider((word << 5) | lowestBit(bits));
+        for (let bits = this.bitsOf(word); bits !== 0; bits &= bits - 1) this.consider((word << 5) | lowestBit(bits));
       }
   }
 
@@ -152,11 +168,25 @@ export class LpiSet {
     return byte < 0 ? 0 : byte;
   }
 
-  private store(word: number, before: number, bits: number): void {
-    this.bits[word] = bits;
-    if ((before === 0) === (bits === 0)) return;
-    this.summary[word >>> 5] ^= 1 << (word & 31);
-    this.filled += bits === 0 ? -1 : 1;
+  /** What is pending in a word that is marked: beside the SGIs, the first has what is the implementation's own. */
+  private bitsOf(word: number): number {
+    return word === 0 ? this.words[0] & SGI_BITS : this.words[word];
+  }
+
+  private isMarked(word: number): boolean {
+    return (this.summary[word >>> 5] & (1 << (word & 31))) !== 0;
+  }
+
+  private mark(word: number): void {
+    if (this.isMarked(word)) return;
+    this.summary[word >>> 5] |= 1 << (word & 31);
+    this.marked++;
+  }
+
+  private unmark(word: number): void {
+    if (!this.isMarked(word)) return;
+    this.summary[word >>> 5] &= ~(1 << (word & 31));
+    this.marked--;
   }
 }
 
