@@ -95,7 +95,7 @@ function guestCycle() {
 /** @type {import("./measure.js").Scenes} */
 export const scenes = {
   direct: (note) => path(note, "message injected directly into a resident vPE, to the EOI", directCycle(), { budget: 120, remark: "the virtual CPU interface's acknowledge and end; no guest program" }),
-  guest: (note) => path(note, "  to the guest's EOI", guestCycle(), { budget: 120, remark: WHOLE_GUEST }),
+  guest: (note) => path(note, "  to the guest's EOI", guestCycle(), { remark: WHOLE_GUEST }),
   many(note) {
     const cycle = directCycle({ cpus: 256, events: 222 * 256, perDevice: 256 });
     note("  to 256 vPEs, each in turn, of 56,832 events in turn, 256 on each of 222 devices", perCall(cycle), "ns", { remark: "every LPI but those of the doorbells" });
