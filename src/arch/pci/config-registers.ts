@@ -55,12 +55,27 @@ export const enum CapId {
   AF = 0x13,
 }
 
+/** Extended capability ids. */
+export const enum ExtCapId {
+  AER = 0x01,
+}
+
+/** Of an extended capability's header, from bit 20 on: where the next one is. */
+export const EXTENDED_NEXT = 0xffc;
+/** Extended capabilities of 8 bytes that there is room for: a list that names itself ends. */
+export const MAX_EXTENDED = (Pci.EXPRESS_SIZE - Pci.LEGACY_SIZE) / 8;
+
 /** Power management: offsets in the capability, and PMCSR's bits. */
 export const Pm = {
   PMC: 2,
   PMCSR: 4,
   LENGTH: 8,
+  /** Of PMC. */
+  HAS_D1: 1 << 9,
+  HAS_D2: 1 << 10,
   STATE_MASK: 3,
+  D1: 1,
+  D2: 2,
   D3HOT: 3,
   NO_SOFT_RESET: 1 << 3,
 } as const;
@@ -124,6 +139,20 @@ export const enum Exp {
   DEVCAP2_ATOMIC_SHIFT = 7,
   DEVCTL2_ARI = 1 << 5,
   DEVCTL2_ATOMIC_REQ = 1 << 6,
+}
+
+/** PCI-X: offsets in the capability. */
+export const enum PciX {
+  COMMAND = 2,
+}
+
+/** Advanced error reporting: offsets in the extended capability. */
+export const enum Aer {
+  UNCOR_MASK = 0x08,
+  UNCOR_SEVERITY = 0x0c,
+  COR_MASK = 0x14,
+  CONTROL = 0x18,
+  LENGTH = 0x2c,
 }
 
 /** AF: offsets in the capability. */

@@ -1,8 +1,8 @@
 // The capabilities of a PCI function, as tables of their fields (vfio.md 13): what a device model is made of.
-import { Af, CapId, Exp, logOfVectors, Msi, msiLength, Msix, Pm, Vpd } from "../../arch/pci/config-registers.js";
+import { Aer, Af, CapId, Exp, ExtCapId, logOfVectors, Msi, msiLength, Msix, Pm, Vpd } from "../../arch/pci/config-registers.js";
 import type { ConfigField } from "./config-space.js";
 
-/** One entry of a function's capability list; its fields count from its own start, after id and next pointer. */
+/** One entry of a function's capability list; its fields count from its own start, where id and next pointer are. */
 export interface Capability {
   readonly id: number;
   readonly length: number;
@@ -96,6 +96,12 @@ export function afCapability(): Capability {
       { offset: Af.CAPABILITIES, size: 1, value: Af.CAP_TP_FLR },
     ],
   };
+}
+
+/** Advanced error reporting, an extended capability: masks and severities of errors, none of which the function reports. */
+export function aerCapability(): Capability {
+  const fields = [Aer.UNCOR_MASK, Aer.UNCOR_SEVERITY, Aer.COR_MASK, Aer.CONTROL].map((offset): ConfigField => ({ offset, size: 4, writable: -1 }));
+  return { id: ExtCapId.AER, length: Aer.LENGTH, fields };
 }
 
 /** Vital product data: the function's `vpd`, 4 bytes at a time. */

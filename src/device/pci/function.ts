@@ -26,6 +26,8 @@ export interface PciFunctionOptions {
   readonly intxPin?: number;
   /** In the order of the capability list. */
   readonly capabilities?: readonly Capability[];
+  /** Extended capabilities of a function that has room for them, in the order of their list. */
+  readonly extended?: readonly Capability[];
   /** Where the MSI-X table is, of a function with that capability. */
   readonly msix?: MsixLayout;
   /** Default: 4096 with a PCI Express capability, else 256. */
@@ -91,6 +93,7 @@ export class PciFunction {
     this.config = config;
     this.layOut(config, options);
     this.chain(config, capabilities);
+    chainExtended(config, options.extended ?? []);
     this.intx = new IntxPin(this);
     this.messages = new MessageSource(this);
   }
@@ -332,6 +335,16 @@ class BarWindow implements BarRegisters {
   }
   *write(offset: number, size: number, value: number): Step<void> {
     yield* this.fn.writeBar(this.index, offset, size, value);
+  }
+}
+
+/** The list of extended capabilities, version 1 each, from 0x100 on: word 0 id [15:0], version [19:16], next [31:20]. */
+function chainExtended(config: ConfigSpace, capabilities: readonly Capability[]): void {
+  let at: number = Pci.LEGACY_SIZE;
+  for (const [i, { id, length, fields }] of capabilities.entries()) {
+    const next = (at + length + 3) & ~3;
+    config.define([{ offset: 0, size: 4, value: id | (1 << 16) | (i + 1 < capabilities.length ? next << 20 : 0) }, ...fields], at);
+    at = next;
   }
 }
 

@@ -66,6 +66,8 @@ export interface PciStageOptions extends VfioStageOptions, MsiStubOptions {
   isConventional?: boolean;
   /** More of A's capabilities, after its own. */
   extra?: readonly Capability[];
+  /** A's extended capabilities. */
+  extended?: readonly Capability[];
   /** PM without NO_SOFT_RESET. */
   resetsInD3?: boolean;
   isMsiMaskable?: boolean;
@@ -137,7 +139,7 @@ export class PciStage extends VfioStage {
     this.write("/sys/bus/pci/drivers_probe", this.bridge.name);
   }
 
-  private functionA({ isConventional, extra = [], resetsInD3, isMsiMaskable = false, smallBar, tableOffset = 0, vga, atomics, rom }: PciStageOptions): PciFunction {
+  private functionA({ isConventional, extra = [], extended = [], resetsInD3, isMsiMaskable = false, smallBar, tableOffset = 0, vga, atomics, rom }: PciStageOptions): PciFunction {
     const bars: Bar[] = [
       { index: 0, size: 0x1_0000, kind: "mem32", registers: this.bar0 },
       { index: 2, size: 0x4000, kind: "mem32", registers: this.bar2 },
@@ -157,6 +159,7 @@ export class PciStage extends VfioStage {
       intxPin: 1,
       bars,
       capabilities: [...own, ...extra],
+      extended,
       msix,
       vpd: Uint8Array.from({ length: 16 }, (_, i) => i),
       rom: rom ?? romImage(0x800),

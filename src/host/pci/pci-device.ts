@@ -1,4 +1,4 @@
-import { Af, CapId, Command, Exp, Pci, Pm, Status, STATUS_SHIFT, Vpd } from "../../arch/pci/config-registers.js";
+import { Af, CapId, Command, EXTENDED_NEXT, Exp, MAX_EXTENDED, Pci, Pm, Status, STATUS_SHIFT, Vpd } from "../../arch/pci/config-registers.js";
 import type { PciFunction } from "../../device/pci/function.js";
 import { guarded } from "../../sim/access.js";
 import { Cost } from "../../sim/cost.js";
@@ -10,6 +10,7 @@ import type { DynamicId } from "../dynamic-id.js";
 import type { IommuGroup } from "../iommu/group.js";
 import type { PciBus, PciRoot } from "./pci-root.js";
 import { PciVectors } from "./pci-vectors.js";
+import { SavedState } from "./saved-state.js";
 
 /** Where a function stands on the host, and what the host knows of it. */
 export interface PciDeviceOptions {
@@ -27,18 +28,11 @@ export interface PciDeviceOptions {
 
 export type ResetMethodName = "flr" | "af_flr" | "pm" | "bus";
 
-const HEADER_WORDS = 16;
 const NO_INTERRUPT = 0;
 const hex4 = (value: number): string => value.toString(16).padStart(4, "0");
 
 /** Vendor and device id of a virtual function (SR-IOV 3.4.1.1): the physical one's capability has them. */
 const ones = (size: number): number => (size === 4 ? -1 : (1 << (8 * size)) - 1);
-
-/** What {@link PciDevice.saveState} keeps. */
-export interface PciState {
-  readonly header: Int32Array;
-  readonly deviceControl: number;
-}
 
 /** A PCI function as the host kernel has it: the kernel's pci_dev. */
 export class PciDevice extends HostDevice {
@@ -83,6 +77,19 @@ export class PciDevice extends HostDevice {
 
   override get isBridge(): boolean {
     return (this.fn.peek(Pci.HEADER_TYPE, 1) & 0x7f) !== 0;
+  }
+
+  /** Where an extended capability is (pci_find_ext_capability); 0 where the function has none. */
+  extendedCapability(id: number): number {
+    if (this.fn.configSize < Pci.EXPRESS_SIZE) return 0;
+    let at: number = Pci.LEGACY_SIZE;
+    for (let left = MAX_EXTENDED; at >= Pci.LEGACY_SIZE && left > 0; left--) {
+      const header = this.fn.peek(at, 4);
+      if (header === 0 || header === -1) return 0;
+      if ((header & 0xffff) === id) return at;
+      at = (header >>> 20) & EXTENDED_NEXT;
+    }
+    return 0;
   }
 
   *readConfig(offset: number, size: number): Step<number> {
@@ -192,31 +199,20 @@ export class PciDevice extends HostDevice {
     yield* this.setMaster(false);
   }
 
-  /** 0 to 2, or 3 for D3hot. True: the way to D0 has reset the function. */
-  *setPowerState(state: number): Step<boolean> {
+  /** D1 and D2 are there where PMC says so. */
+  hasPowerState(state: number): boolean {
     const pm = this.fn.capability(CapId.PM);
     if (pm === 0) return false;
+    const offered = this.fn.peek(pm + Pm.PMC, 2);
+    return state === Pm.D1 ? (offered & Pm.HAS_D1) !== 0 : state !== Pm.D2 || (offered & Pm.HAS_D2) !== 0;
+  }
+
+  /** 0 to 2, or 3 for D3hot; one that the function does not have leaves it as it is. True: the way to D0 has reset the function. */
+  *setPowerState(state: number): Step<boolean> {
+    const pm = this.fn.capability(CapId.PM);
+    if (!this.hasPowerState(state)) return false;
     const old = yield* this.updateConfig(pm + Pm.PMCSR, Pm.STATE_MASK, state);
     return (old & Pm.STATE_MASK) === Pm.D3HOT && state === 0 && !(old & Pm.NO_SOFT_RESET);
-  }
-
-  *saveState(): Step<PciState> {
-    const header = new Int32Array(HEADER_WORDS);
-    for (let i = 0; i < HEADER_WORDS; i++) header[i] = yield* this.readConfig(4 * i, 4);
-    const express = this.fn.capability(CapId.EXPRESS);
-    return { header, deviceControl: express === 0 ? 0 : yield* this.readConfig(express + Exp.DEVCTL, 2) };
-  }
-
-  /**
-   * BARs before the command register that lets them decode; then what the function's messages were.
-   * @param holdsIntx DisINTx is set, whatever it was: the caller knows what has become of it meanwhile
-   */
-  *restoreState(state: PciState, holdsIntx = false): Step<void> {
-    const express = this.fn.capability(CapId.EXPRESS);
-    if (express !== 0) yield* this.writeConfig(express + Exp.DEVCTL, 2, state.deviceControl & ~Exp.DEVCTL_FLR);
-    for (let i = HEADER_WORDS - 1; i >= 0; i--) if (4 * i !== Pci.COMMAND) yield* this.writeConfig(4 * i, 4, state.header[i]);
-    yield* this.writeConfig(Pci.COMMAND, 2, (state.header[1] & 0xffff) | (holdsIntx ? Command.INTX_DISABLE : 0));
-    if (!this.root.host.sim.hazards.resetWithoutMessages) yield* this.vectors.restore();
   }
 
   /** pci_enable_atomic_ops_to_root: sizes of atomic operations, one bit each, that it completes and its root port too; it may request them then. */
@@ -258,9 +254,14 @@ export class PciDevice extends HostDevice {
     const express = fn.capability(CapId.EXPRESS);
     const pm = fn.capability(CapId.PM);
     if (express !== 0 && fn.peek(express + Exp.DEVCAP, 4) & Exp.DEVCAP_FLR && this.works("flr")) return "flr";
-    if (fn.capability(CapId.AF) !== 0 && this.works("af_flr")) return "af_flr";
+    if (this.hasAfFlr() && this.works("af_flr")) return "af_flr";
     if (pm !== 0 && !(fn.peek(pm + Pm.PMCSR, 2) & Pm.NO_SOFT_RESET) && this.works("pm")) return "pm";
     return this.bus.hasBridge && this.bus.devices.length === 1 && this.works("bus") ? "bus" : null;
+  }
+
+  private hasAfFlr(): boolean {
+    const at = this.fn.capability(CapId.AF);
+    return at !== 0 && (this.fn.peek(at + Af.CAPABILITIES, 1) & Af.CAP_TP_FLR) === Af.CAP_TP_FLR;
   }
 
   private works(method: ResetMethodName): boolean {
@@ -272,10 +273,10 @@ export class PciDevice extends HostDevice {
     const method = this.resetMethod();
     if (method === null) return -ENOTTY;
     if (!(yield* this.lock.tryLock())) return -EAGAIN;
-    const state = yield* this.saveState();
+    const state = yield* SavedState.of(this);
     yield* this.writeConfig(Pci.COMMAND, 2, Command.INTX_DISABLE);
     yield* this.resetBy(method);
-    yield* this.restoreState(state, holdsIntx);
+    yield* state.restore(this, holdsIntx);
     yield* this.lock.unlock();
     return 0;
   }

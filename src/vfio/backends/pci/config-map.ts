@@ -1,4 +1,4 @@
-import { CapId, Exp, Msi, msiLength, Pci, Status } from "../../../arch/pci/config-registers.js";
+import { CapId, EXTENDED_NEXT, Exp, MAX_EXTENDED, Msi, msiLength, Pci, Status } from "../../../arch/pci/config-registers.js";
 import type { PciDevice } from "../../../host/pci/pci-device.js";
 import type { Step } from "../../../sim/step.js";
 import { CAPABILITY_RULES, type CapabilityRule, EXTENDED_RULES, type ExtendedRule, HEADER_PERMISSIONS, type Permission } from "./config-permissions.js";
@@ -13,8 +13,6 @@ export const enum Owner {
 }
 
 const MAX_CAPABILITIES = 48;
-const MAX_EXTENDED = (Pci.EXPRESS_SIZE - Pci.LEGACY_SIZE) / 8;
-const EXTENDED_NEXT = 0xfffc;
 /** Of an extended capability: its header, and the words that may say how long it is. */
 const EXTENDED_LEAST = 12;
 
@@ -70,7 +68,7 @@ export class ConfigMap {
       }
   }
 
-  /** The standard list; whoever is hidden is left out of the virtual links, and so is one that says it goes beyond its space. */
+  /** The standard list; whoever is hidden is left out of the virtual links, and so is one that says it has no bytes or goes beyond its space. */
   private *walk(): Step<void> {
     const status = yield* this.pci.readConfig(Pci.STATUS, 2);
     this.copy.setUint8(Pci.CAP_POINTER, 0);
@@ -82,7 +80,7 @@ export class ConfigMap {
       const rule = CAPABILITY_RULES.get(id);
       const next = (yield* this.pci.readConfig(at + 1, 1)) & ~3;
       const length = rule === undefined ? 0 : yield* this.lengthOf(at, rule);
-      if (rule !== undefined && at + length <= Pci.LEGACY_SIZE) {
+      if (rule !== undefined && length > 0 && at + length <= Pci.LEGACY_SIZE) {
         yield* this.show(at, id, rule, length);
         this.copy.setUint8(link, at);
         link = at + 1;

@@ -1,4 +1,4 @@
-import { Af, CapId, Command, Exp, Msix, Pci, Pm, Status, Vpd } from "../../../arch/pci/config-registers.js";
+import { Aer, Af, CapId, Command, Exp, Msix, Pci, Pm, Status, Vpd } from "../../../arch/pci/config-registers.js";
 import type { ExtendedLength } from "./extended-length.js";
 
 /**
@@ -111,7 +111,7 @@ export const EXTENDED_RULES: ReadonlyMap<number, ExtendedRule> = new Map<number,
   [
     ExtId.AER,
     {
-      length: 0x2c,
+      length: Aer.LENGTH,
       fields: [
         { offset: 0x04, size: 4, virt: NONE, write: ALL },
         { offset: 0x08, size: 4, virt: NONE, write: ALL },

@@ -1,5 +1,6 @@
 import { CapId, Command, Pci, Pm } from "../../../arch/pci/config-registers.js";
-import type { PciDevice, PciState } from "../../../host/pci/pci-device.js";
+import type { PciDevice } from "../../../host/pci/pci-device.js";
+import { SavedState } from "../../../host/pci/saved-state.js";
 import type { Process } from "../../../host/process.js";
 import { guarded, reads, shared, writes } from "../../../sim/access.js";
 import { Mutex } from "../../../sim/lock.js";
@@ -74,9 +75,9 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
   private config: VirtualConfig | null = null;
   private resetWorks = false;
   private powerState = 0;
-  private saved: PciState | null = null;
+  private saved: SavedState | null = null;
   /** What the function's registers were when it entered D3hot. */
-  private beforeD3: PciState | null = null;
+  private beforeD3: SavedState | null = null;
 
   readonly pci: PciDevice;
   readonly set: PciDeviceSet;
@@ -160,7 +161,7 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
       return reset;
     }
     this.resetWorks = reset === 0;
-    this.saved = yield* pci.saveState();
+    this.saved = yield* SavedState.of(pci);
     yield* this.memoryLock.lock();
     this.powerState = 0;
     yield* this.memoryLock.unlock();
@@ -189,10 +190,10 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
     this.config = null;
     for (let i = 0; i < this.regions.length; i++) yield* this.zap(i);
     this.needsReset = true;
-    if (this.saved !== null) yield* pci.restoreState(this.saved);
+    if (this.saved !== null) yield* this.saved.restore(pci);
     yield* pci.writeConfig(Pci.COMMAND, 2, Command.INTX_DISABLE);
     if (this.resetWorks && (yield* pci.tryResetFunction()) === 0) this.needsReset = false;
-    if (this.saved !== null) yield* pci.restoreState(this.saved);
+    if (this.saved !== null) yield* this.saved.restore(pci);
     this.saved = null;
     yield* pci.disable();
     yield* this.wasReset();
@@ -360,12 +361,12 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
 
   /** Memory lock held. A function that loses its registers in D3hot gets them back: true, and INTx is to be settled. */
   private *changePowerState(state: number): Step<boolean> {
-    if (state === this.powerState) return false;
-    if (state === Pm.D3HOT) this.beforeD3 = yield* this.pci.saveState();
+    if (state === this.powerState || !this.pci.hasPowerState(state)) return false;
+    if (state === Pm.D3HOT) this.beforeD3 = yield* SavedState.of(this.pci);
     const wasReset = yield* this.pci.setPowerState(state);
     this.powerState = state;
     if (!wasReset || this.beforeD3 === null) return false;
-    yield* this.pci.restoreState(this.beforeD3, yield* this.irqs.holdsIntx());
+    yield* this.beforeD3.restore(this.pci, yield* this.irqs.holdsIntx());
     return true;
   }
 

@@ -1,6 +1,6 @@
 import type { Process } from "../../../host/process.js";
 import { UserArgument } from "../../../host/user-argument.js";
-import type { PciState } from "../../../host/pci/pci-device.js";
+import { SavedState } from "../../../host/pci/saved-state.js";
 import type { Step } from "../../../sim/step.js";
 import { EBADF, EFAULT, EINVAL, ENODEV, ENOSPC, EPERM } from "../../../uapi/errno.js";
 import {
@@ -135,15 +135,15 @@ function* resetMembers(device: VfioPciDevice): Step<number> {
 /** The bus is reset, and its functions are as they were: those that sleep are woken for it. What each owed is paid. */
 export function* resetBus({ pci, set }: VfioPciDevice): Step<void> {
   const { members } = set;
-  const states: PciState[] = [];
+  const states: SavedState[] = [];
   const sleepers: VfioPciDevice[] = [];
   for (let i = 0; i < members.length; i++) {
     if (yield* members[i].idle.wake()) sleepers.push(members[i]);
-    states.push(yield* members[i].pci.saveState());
+    states.push(yield* SavedState.of(members[i].pci));
   }
   yield* pci.resetBus();
   for (let i = 0; i < members.length; i++) {
-    yield* members[i].pci.restoreState(states[i], yield* members[i].irqs.holdsIntx());
+    yield* states[i].restore(members[i].pci, yield* members[i].irqs.holdsIntx());
     members[i].needsReset = false;
   }
   for (let i = 0; i < sleepers.length; i++) yield* sleepers[i].idle.sleep();

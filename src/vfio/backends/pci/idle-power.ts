@@ -1,10 +1,11 @@
 import { Pm } from "../../../arch/pci/config-registers.js";
-import type { PciDevice, PciState } from "../../../host/pci/pci-device.js";
+import type { PciDevice } from "../../../host/pci/pci-device.js";
+import { SavedState } from "../../../host/pci/saved-state.js";
 import type { Step } from "../../../sim/step.js";
 
 /** The sleep of a function that nobody has open: D3hot, unless the module was told not to (vfio.md 2.3; 12.2, 14). Under the set's lock. */
 export class IdlePower {
-  private before: PciState | null = null;
+  private before: SavedState | null = null;
 
   constructor(
     private readonly pci: PciDevice,
@@ -14,7 +15,7 @@ export class IdlePower {
   /** A function that has virtual ones stays awake for them. */
   *sleep(): Step<void> {
     if (this.isDisabled || this.pci.virtualFunctionsEnabled > 0) return;
-    this.before = yield* this.pci.saveState();
+    this.before = yield* SavedState.of(this.pci);
     yield* this.pci.setPowerState(Pm.D3HOT);
   }
 
@@ -23,7 +24,7 @@ export class IdlePower {
     const { before } = this;
     if (before === null) return false;
     this.before = null;
-    if (yield* this.pci.setPowerState(0)) yield* this.pci.restoreState(before);
+    if (yield* this.pci.setPowerState(0)) yield* before.restore(this.pci);
     return true;
   }
 }
