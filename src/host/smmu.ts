@@ -3,7 +3,7 @@ import { Ev } from "../sim/event.js";
 import type { Hazards } from "../sim/hazards.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
-import type { IommuUnit } from "./iommu/unit.js";
+import type { DoorbellPort, IommuUnit } from "./iommu/unit.js";
 
 /** Why a transaction was terminated, numbered as SMMUv3's events are (host-irq.md 5.3). */
 export const SMMU_FAULTS = { C_BAD_STREAMID: 0x02, F_TRANSLATION: 0x10, F_PERMISSION: 0x13 } as const;
@@ -29,6 +29,7 @@ export interface SmmuOptions {
 export class Smmu implements IommuUnit {
   readonly streams: number;
   readonly hazards: Hazards;
+  doorbells: DoorbellPort | null = null;
   private readonly queueLength: number;
   /** SMMUv3's event queue, or what SMMUv2's contexts reported. */
   private readonly queue: SmmuEvent[] = [];

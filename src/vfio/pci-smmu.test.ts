@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { Msi } from "../arch/pci/config-registers.js";
+import { IommuDma } from "../host/iommu/dma.js";
 import { IommuDomain } from "../host/iommu/domain.js";
 import { SW_MSI_REGION } from "../host/iommu/group.js";
 import { run } from "../sim/step.js";
@@ -37,6 +38,23 @@ describe("messages behind an SMMU", () => {
     expect([addressOf(world), pages(world)]).toEqual(["8000040", ["8000000 to 8090000"]]);
     world.event(0);
     expect(world.take(E)).toBe(1);
+  });
+
+  it("5.4: a write of the device's own to the doorbell is a message too, of one word and where that is mapped", () => {
+    const { world, d } = ready();
+    const E = world.eventfd();
+    world.setIrqs(d, MSI, EVENTFD | TRIGGER, 0, 1, E);
+    const dma = new IommuDma(world.smmu, world.pciGroup, world.A.fn.requesterId);
+    const data = new Uint8Array(4);
+    new DataView(data.buffer).setUint32(0, world.A.fn.peek(MSI_CAP + Msi.DATA_64, 2), true);
+    const took = (iova: number, bytes: Uint8Array): [boolean, number] => {
+      const isWritten = run(dma.write(iova, bytes));
+      world.settle();
+      return [isWritten, Math.max(world.take(E), 0)];
+    };
+    expect(took(0x800_0040, data)).toEqual([true, 1]);
+    expect([took(0x800_1040, data), took(DOORBELL, data), took(0x800_0040, new Uint8Array(8))]).toEqual([[false, 0], [false, 0], [false, 0]]);
+    expect(world.smmu.events.records.map((each) => each.iova)).toEqual([0x800_1040, DOORBELL, 0x800_0040]);
   });
 
   it("vector 92: a second function of the domain shares the page; a second doorbell gets the next", () => {

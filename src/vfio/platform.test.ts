@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { IommuGroup } from "../host/iommu/group.js";
+import { SigBus } from "../host/memory.js";
 import { PlatformDevice } from "../host/platform-device.js";
 import { run } from "../sim/step.js";
 import { EAGAIN, EBADF, EBUSY, EFAULT, EINVAL, ENOTTY } from "../uapi/errno.js";
@@ -283,8 +284,23 @@ describe("a platform device's regions", () => {
     const address = mmap(0x1000, 0xf000);
     const area = process.memory.areaAt(address + 0x2000);
     expect([area?.kind, area?.regionOffset, area?.writable]).toEqual(["device", 0x1000, true]);
-    expect(area?.region).toBe(world.registers);
+    world.registers.log.length = 0;
+    expect(area?.region && run(area.region.read(0x2000, 4))).toBe(0);
+    expect(world.registers.log).toEqual(["r4@2000"]);
     expect(process.memory.areaAt(mmap(2 * 2 ** 40, 0x1000))?.writable).toBe(false);
+  });
+
+  it("are reached by nobody through a mapping of before, once the device has been closed", () => {
+    const own = new VfioStage();
+    const fds = own.ready();
+    const address = run(own.process.mmap(fds.d, 0x1000, 0));
+    const region = own.process.memory.areaAt(address)?.region;
+    own.registers.values.set(0x10, 0x77);
+    expect(region && run(region.read(0x10, 4))).toBe(0x77);
+    run(own.process.munmap(address, 0x1000));
+    own.close(fds.d);
+    own.deviceFd(fds.g, own.a.name);
+    expect(() => region && run(region.read(0x10, 4))).toThrow(SigBus);
   });
 
   it("FEATURE checks its header before it says that there is none (15.1)", () => {

@@ -38,6 +38,19 @@ describe("a device that shares a group with the host's disk", () => {
   });
 });
 
+describe("a device that writes a message of its own making by DMA (20.1)", () => {
+  it("interrupts by whatever it writes where the controller does not know who writes", () => {
+    const world = new PciStage({ isMsiIsolated: false, allowUnsafeInterrupts: true });
+    const { d } = world.ready();
+    const E = world.eventfd();
+    world.setIrqs(d, MSI, EVENTFD | TRIGGER, 0, 1, E);
+    const forger = new IommuDma(world.smmu, world.pciGroup, world.B.fn.requesterId);
+    expect(run(forger.write(DOORBELL >>> 0, Uint8Array.of(64, 0, 0, 0)))).toBe(true);
+    world.settle();
+    expect([world.take(E), run(forger.write(DOORBELL >>> 0, new Uint8Array(8)))]).toEqual([1, false]);
+  });
+});
+
 describe("a BAR that stays mapped", () => {
   it("keeps its device from the next user, until it is unmapped or its process is gone", () => {
     for (const isUnmapped of [true, false]) {

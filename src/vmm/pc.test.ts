@@ -1,17 +1,32 @@
 import { describe, expect, it } from "vitest";
 import type { DmaPort } from "../device/dma-port.js";
+import { CapId, Msi } from "../arch/pci/config-registers.js";
 import { expressCapability, msiCapability } from "../device/pci/capabilities.js";
-import { NO_REGISTERS } from "../device/pci/bar.js";
+import type { Bar, BarRegisters } from "../device/pci/bar.js";
 import { PciFunction } from "../device/pci/function.js";
 import { X86Software } from "../guest/x86-software.js";
 import { IommuDma } from "../host/iommu/dma.js";
 import { IommuGroup } from "../host/iommu/group.js";
-import { run } from "../sim/step.js";
+import { run, type Step } from "../sim/step.js";
 import { must } from "./must.js";
 import { Pc, type PluggedFunction } from "./pc.js";
 import { X86_GUEST, type X86Vmm } from "./x86-vmm.js";
 
 const [VECTOR, GSI] = [0x41, 24];
+
+/** Registers that the guest's handler accesses once an interrupt. */
+class CountingRegisters implements BarRegisters {
+  accesses = 0;
+
+  *read(): Step<number> {
+    this.accesses++;
+    return 0;
+  }
+
+  *write(): Step<void> {
+    this.accesses++;
+  }
+}
 
 /** A machine with `functions` that do nothing but send a message, and a guest that has the first. */
 class Bench {
@@ -19,6 +34,7 @@ class Bench {
   readonly dmas: DmaPort[] = [];
   readonly plugged: PluggedFunction[] = [];
   readonly vmm: X86Vmm;
+  readonly registers = new CountingRegisters();
 
   constructor(functions = 1) {
     for (let i = 0; i < functions; i++) this.plugged.push(run(this.pc.plug((slot) => this.fn(slot.name, slot.requesterId, slot.dma))));
@@ -28,7 +44,9 @@ class Bench {
   private fn(name: string, requesterId: number, dma: DmaPort): PciFunction {
     this.dmas.push(dma);
     const capabilities = [expressCapability({ hasFlr: true }), msiCapability({ vectors: 1 })];
-    return new PciFunction({ name, requesterId, vendor: 1, device: 1, classCode: 0xff0000, bars: [{ index: 0, size: 0x1000, kind: "mem32", registers: NO_REGISTERS }], capabilities });
+    // One window is all that the guest has for registers.
+    const bars: Bar[] = this.dmas.length > 1 ? [] : [{ index: 0, size: 0x1000, kind: "mem32", registers: this.registers }];
+    return new PciFunction({ name, requesterId, vendor: 1, device: 1, classCode: 0xff0000, bars, capabilities });
   }
 
   wire(i: number): void {
@@ -53,6 +71,23 @@ describe("a PC for devices of one's own", () => {
     bench.wire(0);
     expect(bench.reads(0, 0x12_0000)).toBe(true);
     expect(bench.reads(0, bench.vmm.ram.size)).toBe(false);
+  });
+
+  it("a function that writes another's message by DMA interrupts nobody, and its own interrupts its guest", () => {
+    const bench = new Bench(2);
+    bench.wire(0);
+    run(bench.pc.assign(bench.vmm, bench.plugged[1]));
+    const { fn } = bench.plugged[0];
+    const at = fn.capability(CapId.MSI);
+    const message = new Uint8Array(4);
+    new DataView(message.buffer).setUint32(0, fn.peek(at + Msi.DATA_64, 2), true);
+    const address = fn.peek(at + Msi.ADDRESS_LO, 4) >>> 0;
+    const served = (i: number): number => {
+      run(bench.dmas[i].write(address, message));
+      run(bench.pc.sim.settle());
+      return bench.registers.accesses;
+    };
+    expect([served(1), served(0)]).toEqual([0, 1]);
   });
 
   it("VT-d records what it blocks, by requester and page, until its registers are full", () => {

@@ -279,7 +279,7 @@ export const memoryOffAgainstStore: Protocol = {
   name: "memory-off-against-store",
   title: "Memory decoding is switched off while another thread stores to a BAR through its mapping: nothing arrives afterwards.",
   source: "vfio.md 23.21",
-  about: ["writes BarMapping.isPresent", "reads Registers.registers"],
+  about: ["writes RegisterMapping.isPresent", "reads Registers.registers"],
   program(hazards): Program {
     const stage = new PciStage({ hazards });
     const { d } = stage.ready();

@@ -39,8 +39,11 @@ export class IommuDma implements DmaPort {
     }
     for (let done = 0; done < bytes.length; ) {
       const at = iova + done;
-      const entry = yield* this.translate(domain, at, isWrite);
-      if (entry === NO_ENTRY) return false;
+      const entry = isWrite ? yield* domain.walkToWrite(highOf(at), at | 0) : yield* domain.walk(highOf(at), at | 0);
+      if (!(entry & (isWrite ? ENTRY_WRITE : ENTRY_READ))) {
+        if (isWrite && (yield* this.isMessage(domain, iova, bytes))) return true;
+        return yield* this.refuse(at, isWrite, entry !== NO_ENTRY);
+      }
       const peer = domain.registers(entry, at);
       if (peer !== null) {
         const reached = yield* this.reach(peer.region, peer.offset, bytes.subarray(done), isWrite);
@@ -79,17 +82,28 @@ export class IommuDma implements DmaPort {
     }
   }
 
-  /** {@link NO_ENTRY}: the transaction ends here, with a fault. */
-  private *translate(domain: IommuDomain, iova: number, isWrite: boolean): Step<number> {
-    const hi = Math.floor(iova / TWO32) | 0;
-    const entry = isWrite ? yield* domain.walkToWrite(hi, iova | 0) : yield* domain.walk(hi, iova | 0);
-    if (entry & (isWrite ? ENTRY_WRITE : ENTRY_READ)) return entry;
+  /** The transaction ends here, with a fault: false. `isMapped`: there is a page, which does not allow it. */
+  private *refuse(iova: number, isWrite: boolean, isMapped: boolean): Step<boolean> {
     this.faults++;
-    yield* this.iommu.refused(this.stream, iova, isWrite, entry !== NO_ENTRY);
-    yield* this.group.tell(this.stream, iova, isWrite, entry === NO_ENTRY ? "unmapped" : "permission");
-    return NO_ENTRY;
+    yield* this.iommu.refused(this.stream, iova, isWrite, isMapped);
+    yield* this.group.tell(this.stream, iova, isWrite, isMapped ? "permission" : "unmapped");
+    return false;
+  }
+
+  /** A write of one word to what is no memory: to a doorbell it is a message, whatever in the device has sent it (vfio.md 20.1). */
+  private *isMessage(domain: IommuDomain, iova: number, bytes: Uint8Array): Step<boolean> {
+    const { doorbells } = this.iommu;
+    if (doorbells === null || bytes.length !== 4 || iova % 4 !== 0) return false;
+    const isHardware = this.group.isHardwareMsi(highOf(iova), iova | 0);
+    const address = isHardware ? iova : yield* domain.doorbellAt(iova);
+    if (address < 0) return false;
+    const data = new DataView(bytes.buffer, bytes.byteOffset, 4).getInt32(0, true);
+    const isTaken = yield* doorbells.writeDoorbell(this.stream, highOf(address), address | 0, data);
+    return isTaken || isHardware;
   }
 }
+
+const highOf = (address: number): number => Math.floor(address / TWO32) | 0;
 
 /** Copies as far as the page goes; the bytes copied. */
 function copy(frame: DataView, iova: number, bytes: Uint8Array, isWrite: boolean): number {

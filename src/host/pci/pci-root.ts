@@ -7,7 +7,7 @@ import { Mutex, Spinlock } from "../../sim/lock.js";
 import type { Step } from "../../sim/step.js";
 import { IommuDma } from "../iommu/dma.js";
 import type { IommuGroup } from "../iommu/group.js";
-import type { IommuUnit } from "../iommu/unit.js";
+import type { DoorbellPort, IommuUnit } from "../iommu/unit.js";
 import type { Host } from "../machine.js";
 import type { PciDevice } from "./pci-device.js";
 
@@ -29,7 +29,7 @@ export interface PciBus {
  * The host's PCI: buses, the addresses that BARs got, and where messages go. `lock` is pci_lock: configuration cycles of
  * the host exclude each other.
  */
-export class PciRoot implements MessagePort {
+export class PciRoot implements MessagePort, DoorbellPort {
   readonly lock: Spinlock;
   /** Held by whoever uses the legacy ranges of VGA, which adapters share (the VGA arbiter). */
   readonly vgaLock: Mutex;
@@ -45,6 +45,7 @@ export class PciRoot implements MessagePort {
   ) {
     this.lock = new Spinlock(host.sim, "pci_lock");
     this.vgaLock = new Mutex(host.sim, "vga_lock");
+    if (iommu !== null) iommu.doorbells = this;
   }
 
   /** A bus appears; functions on it are added as they are made. */
@@ -102,15 +103,19 @@ export class PciRoot implements MessagePort {
     const device = this.deviceOf(requesterId);
     const group = device === null ? null : device.group;
     const domain = group === null ? "default" : yield* group.current();
-    const { msi } = this.host;
     if (group === null || domain === "default" || group.isHardwareMsi(addressHi, addressLo)) {
-      if (msi !== null) yield* msi.write(requesterId, addressHi, addressLo, data);
+      yield* this.writeDoorbell(requesterId, addressHi, addressLo, data);
       return;
     }
     const address = (addressHi >>> 0) * TWO32 + (addressLo >>> 0);
     const doorbell = domain === "blocking" ? -1 : yield* domain.doorbellAt(address);
     if (doorbell < 0) yield* this.write(group, requesterId, address, data);
-    else if (msi !== null) yield* msi.write(requesterId, Math.floor(doorbell / TWO32) | 0, doorbell | 0, data);
+    else yield* this.writeDoorbell(requesterId, Math.floor(doorbell / TWO32) | 0, doorbell | 0, data);
+  }
+
+  *writeDoorbell(requesterId: number, addressHi: number, addressLo: number, data: number): Step<boolean> {
+    const { msi } = this.host;
+    return msi !== null && (yield* msi.write(requesterId, addressHi, addressLo, data));
   }
 
   /** What looks like a message goes where no doorbell is: it is DMA, and ends as DMA does. */

@@ -3,7 +3,7 @@ import { Ev } from "../../sim/event.js";
 import type { Hazards } from "../../sim/hazards.js";
 import type { Sim } from "../../sim/sim.js";
 import type { Step } from "../../sim/step.js";
-import type { IommuUnit } from "../iommu/unit.js";
+import type { DoorbellPort, IommuUnit } from "../iommu/unit.js";
 
 /** VT-d 7.1.3, of what translates without PASIDs: why a DMA is blocked. */
 export const DMA_REMAPPING_FAULTS = { ROOT_NOT_PRESENT: 0x1, CONTEXT_NOT_PRESENT: 0x2, NO_WRITE: 0x5, NO_READ: 0x6 } as const;
@@ -30,6 +30,7 @@ const PAGE = 4096;
 export class DmaRemapping implements IommuUnit {
   readonly streams = 2 ** 16;
   readonly hazards: Hazards;
+  doorbells: DoorbellPort | null = null;
   private readonly registers: number;
   private readonly records: DmaRemappingRecord[] = [];
   /** FSTS_REG.PFO: a fault found no register, and is known no more. */

@@ -55,7 +55,7 @@ export class VfioPlatformDevice extends VfioDevice {
   ) {
     super(vfio, device.name, group, vfio.newSetLock());
     this.igate = new Mutex(vfio.sim, "vfio_platform.igate");
-    this.regions = device.resources.map((resource, index) => new PlatformRegion(resource, index));
+    this.regions = device.resources.map((resource, index) => new PlatformRegion(vfio.sim, device.name, resource, index));
     this.irqs = device.irqs.map((irq, index) => new PlatformIrq(vfio.host, virqfdsOf(vfio.host), this.igate, device.name, index, irq, requestsAtTrigger));
   }
 
@@ -68,6 +68,7 @@ export class VfioPlatformDevice extends VfioDevice {
   }
 
   protected override *closeDevice(): Step<void> {
+    for (let i = 0; i < this.regions.length; i++) yield* this.regions[i].revoke();
     yield* this.reset();
     yield* this.quiesce();
   }

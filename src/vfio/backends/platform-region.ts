@@ -1,8 +1,10 @@
 import type { PlatformResource } from "../../host/platform-device.js";
 import type { Process } from "../../host/process.js";
+import type { Sim } from "../../sim/sim.js";
 import type { Step } from "../../sim/step.js";
 import { EFAULT, EINVAL } from "../../uapi/errno.js";
 import { VFIO_REGION_INFO_FLAG_MMAP, VFIO_REGION_INFO_FLAG_READ, VFIO_REGION_INFO_FLAG_WRITE } from "../../uapi/vfio.js";
+import { RegisterMapping } from "./register-mapping.js";
 
 const PAGE = 4096;
 
@@ -13,11 +15,15 @@ export const REGION_SHIFT = 2 ** 40;
 export class PlatformRegion {
   readonly flags: number;
   readonly size: number;
+  private readonly mapping: RegisterMapping;
 
   constructor(
+    sim: Sim,
+    deviceName: string,
     private readonly resource: PlatformResource,
     readonly index: number,
   ) {
+    this.mapping = new RegisterMapping(sim, resource.registers, `${deviceName}: region ${index}`, null);
     this.size = resource.size;
     this.flags = flagsOf(resource);
   }
@@ -62,8 +68,13 @@ export class PlatformRegion {
     if (length <= 0 || position % PAGE !== 0 || position + rounded > this.size) return -EINVAL;
     const address = process.memory.findFree(rounded);
     const writable = (this.flags & VFIO_REGION_INFO_FLAG_WRITE) !== 0;
-    process.memory.map(address, rounded, { writable, region: this.resource.registers, regionOffset: position });
+    process.memory.map(address, rounded, { writable, region: this.mapping.window(), regionOffset: position });
     return address;
+  }
+
+  /** The last close: what was mapped reaches the registers no more. */
+  *revoke(): Step<void> {
+    yield* this.mapping.revoke();
   }
 }
 

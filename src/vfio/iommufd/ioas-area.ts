@@ -1,5 +1,5 @@
 import type { Process } from "../../host/process.js";
-import { EINVAL, EOVERFLOW } from "../../uapi/errno.js";
+import { EFAULT, EINVAL, EOVERFLOW } from "../../uapi/errno.js";
 import { LAST_IOVA } from "../iommu/iova-ranges.js";
 import { type Pinned, pinPages } from "../iommu/type1-dma.js";
 
@@ -17,9 +17,10 @@ export class IoasPages {
     readonly isWritable: boolean,
   ) {}
 
-  /** The pages, held; -EFAULT or -ENOMEM. */
+  /** The pages, held; -EFAULT, of a device's registers too, which cannot be held (pin_user_pages); -ENOMEM. */
   take(): Pinned | number {
     if (this.pinned === null) {
+      if (this.process.memory.hasDeviceIn(Number(this.vaddr), Number(this.vaddr + this.length))) return -EFAULT;
       const pinned = pinPages(this.process, this.vaddr, this.length, this.isWritable);
       if (typeof pinned === "number") return pinned;
       this.pinned = pinned;

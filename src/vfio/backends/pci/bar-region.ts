@@ -1,33 +1,26 @@
 import { Pci } from "../../../arch/pci/config-registers.js";
 import { addressMask, type Bar } from "../../../device/pci/bar.js";
-import { type DeviceRegion, SigBus } from "../../../host/memory.js";
 import type { PciDevice } from "../../../host/pci/pci-device.js";
 import type { Process } from "../../../host/process.js";
-import { shared, type Waitable, writes } from "../../../sim/access.js";
-import type { Sim } from "../../../sim/sim.js";
 import type { Step } from "../../../sim/step.js";
 import { EINVAL, EIO } from "../../../uapi/errno.js";
 import { VFIO_REGION_INFO_FLAG_MMAP, VFIO_REGION_INFO_FLAG_READ, VFIO_REGION_INFO_FLAG_WRITE } from "../../../uapi/vfio.js";
+import { type MappingGate, RegisterMapping } from "../register-mapping.js";
 import { type PciRegion, type RegisterPort, transfer } from "./region.js";
 
 const PAGE = 4096;
 
 /** May the user reach the function's memory now? */
-export interface MemoryGate {
+export interface MemoryGate extends MappingGate {
   /** The user's memory enable, and not in D3hot. */
   isMemoryEnabled(): Step<boolean>;
-  /** And may its pages be mapped: not while it sleeps. */
-  isMappable(): Step<boolean>;
-  /** The memory lock, for an access or a fault. */
-  lockMemory(): Step<void>;
-  unlockMemory(): Step<void>;
 }
 
 /** One BAR of a function as a region. */
 export class BarRegion implements PciRegion, RegisterPort {
   readonly size: number;
   readonly flags: number;
-  private readonly mapping: BarMapping;
+  private readonly mapping: RegisterMapping;
 
   constructor(
     private readonly pci: PciDevice,
@@ -38,7 +31,7 @@ export class BarRegion implements PciRegion, RegisterPort {
   ) {
     this.size = bar.size;
     this.flags = flagsOf(pci, bar);
-    this.mapping = new BarMapping(pci.root.host.sim, pci, bar.index, gate, !pci.root.host.sim.hazards.zapWithoutWait);
+    this.mapping = new RegisterMapping(pci.root.host.sim, pci.fn.window(bar.index), `${pci.name}: BAR ${bar.index}`, gate);
   }
 
   get holdsMsixTable(): boolean {
@@ -87,7 +80,7 @@ export class BarRegion implements PciRegion, RegisterPort {
     if (length <= 0 || position % PAGE !== 0 || position + rounded > Math.ceil(this.size / PAGE) * PAGE) return -EINVAL;
     if (this.hidesTable && this.isInTable(position, rounded)) return -EINVAL;
     const address = process.memory.findFree(rounded);
-    process.memory.map(address, rounded, { writable: true, region: this.mapping, regionOffset: position });
+    process.memory.map(address, rounded, { writable: true, region: this.mapping.window(), regionOffset: position });
     return address;
   }
 
@@ -108,6 +101,10 @@ export class BarRegion implements PciRegion, RegisterPort {
   *zap(): Step<void> {
     yield* this.mapping.zap();
   }
+
+  *revoke(): Step<void> {
+    yield* this.mapping.revoke();
+  }
 }
 
 /** A memory BAR is mapped by pages: one smaller than a page where it begins one, which is then its alone (7.3). */
@@ -116,74 +113,3 @@ function flagsOf(pci: PciDevice, bar: Bar): number {
   const beginsPage = (pci.fn.peek(Pci.BAR0 + 4 * bar.index, 4) & (PAGE - 1) & addressMask(bar)) === 0;
   return bar.kind !== "io" && (bar.size >= PAGE || beginsPage) ? flags | VFIO_REGION_INFO_FLAG_MMAP : flags;
 }
-
-/**
- * The pages of a BAR in address spaces: put there by a fault while memory is enabled, taken out by a zap. Registers as
- * they are, the MSI-X table too.
- */
-class BarMapping implements DeviceRegion, Waitable {
-  private isPresent = false;
-  /** Accesses that found the pages: a zap ends when their processors have answered. */
-  private underWay = 0;
-
-  constructor(
-    private readonly sim: Sim,
-    private readonly pci: PciDevice,
-    private readonly index: number,
-    private readonly gate: MemoryGate,
-    private readonly waits: boolean,
-  ) {}
-
-  get watches(): object {
-    return this;
-  }
-
-  isOpen(): boolean {
-    return this.underWay === 0;
-  }
-
-  *read(offset: number, size: number): Step<number> {
-    yield* this.enter();
-    const value = yield* this.pci.fn.readBar(this.index, offset, size);
-    yield* this.leave();
-    return value;
-  }
-
-  *write(offset: number, size: number, value: number): Step<void> {
-    yield* this.enter();
-    yield* this.pci.fn.writeBar(this.index, offset, size, value);
-    yield* this.leave();
-  }
-
-  private *enter(): Step<void> {
-    yield writes(this, "isPresent");
-    while (!this.isPresent) {
-      yield* this.fault();
-      yield writes(this, "isPresent");
-    }
-    this.underWay++;
-  }
-
-  private *leave(): Step<void> {
-    yield writes(this, "underWay");
-    this.underWay--;
-  }
-
-  private *fault(): Step<void> {
-    yield* this.gate.lockMemory();
-    const isEnabled = yield* this.gate.isMappable();
-    if (isEnabled) {
-      yield writes(this, "isPresent");
-      this.isPresent = true;
-    }
-    yield* this.gate.unlockMemory();
-    if (!isEnabled) throw new SigBus(`${this.pci.name}: BAR ${this.index} does not decode`);
-  }
-
-  *zap(): Step<void> {
-    yield writes(this, "isPresent");
-    this.isPresent = false;
-    if (this.waits) yield* this.sim.wait(this);
-  }
-}
-shared(BarMapping, "isPresent");

@@ -188,7 +188,7 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
     yield* this.irqs.mode.setVirqDisabled(false);
     yield writes(this, "config");
     this.config = null;
-    for (let i = 0; i < this.regions.length; i++) yield* this.zap(i);
+    for (let i = 0; i < this.regions.length; i++) yield* this.revoke(i);
     this.needsReset = true;
     if (this.saved !== null) yield* this.saved.restore(pci);
     yield* pci.writeConfig(Pci.COMMAND, 2, Command.INTX_DISABLE);
@@ -214,6 +214,11 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
   private *zap(index: number): Step<void> {
     const region = this.regions[index];
     if (region !== null) yield* region.zap();
+  }
+
+  private *revoke(index: number): Step<void> {
+    const region = this.regions[index];
+    if (region !== null) yield* region.revoke();
   }
 
   override *askForRelease(count: number): Step<void> {

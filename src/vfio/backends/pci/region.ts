@@ -15,6 +15,8 @@ export interface PciRegion {
   mmap(process: Process, length: number, position: number): number;
   /** Takes the pages that memory decode guards out of all mappings. */
   zap(): Step<void>;
+  /** The last close: what was mapped reaches it no more. */
+  revoke(): Step<void>;
 }
 
 /** Registers that a read or write of a region reaches, 1, 2 or 4 bytes at a time, aligned. */

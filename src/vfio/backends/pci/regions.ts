@@ -13,5 +13,5 @@ export function regionsOf(pci: PciDevice, gate: MemoryGate, options: VfioPciOpti
     return bar === null ? null : new BarRegion(pci, bar, gate, options.msixSparse ?? false);
   });
   if (isVga(pci) && !options.disableVga) regions[VFIO_PCI_VGA_REGION_INDEX] = new VgaRegion(pci);
-  return [...regions, ...(options.regions?.(pci) ?? []).map((each) => new SpecificRegion(each))];
+  return [...regions, ...(options.regions?.(pci) ?? []).map((each) => new SpecificRegion(pci, each))];
 }

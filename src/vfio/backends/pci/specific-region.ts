@@ -1,8 +1,10 @@
 import type { BarRegisters } from "../../../device/pci/bar.js";
+import type { PciDevice } from "../../../host/pci/pci-device.js";
 import type { Process } from "../../../host/process.js";
 import type { Step } from "../../../sim/step.js";
 import { EINVAL } from "../../../uapi/errno.js";
 import { VFIO_REGION_INFO_FLAG_MMAP, VFIO_REGION_INFO_FLAG_READ, VFIO_REGION_INFO_FLAG_WRITE } from "../../../uapi/vfio.js";
+import { RegisterMapping } from "../register-mapping.js";
 import { type PciRegion, type RegisterPort, transfer } from "./region.js";
 
 const PAGE = 4096;
@@ -24,11 +26,16 @@ export interface SpecificRegionOptions {
 export class SpecificRegion implements PciRegion, RegisterPort {
   readonly size: number;
   readonly flags: number;
+  private readonly mapping: RegisterMapping;
 
-  constructor(readonly options: SpecificRegionOptions) {
+  constructor(
+    pci: PciDevice,
+    readonly options: SpecificRegionOptions,
+  ) {
     const { size, isReadOnly, isMappable } = options;
     this.size = size;
     this.flags = VFIO_REGION_INFO_FLAG_READ | (isReadOnly ? 0 : VFIO_REGION_INFO_FLAG_WRITE) | (isMappable ? VFIO_REGION_INFO_FLAG_MMAP : 0);
+    this.mapping = new RegisterMapping(pci.root.host.sim, options.registers, `${pci.name}: a region of its own`, null);
   }
 
   *read(process: Process, address: number, length: number, position: number): Step<number> {
@@ -50,13 +57,17 @@ export class SpecificRegion implements PciRegion, RegisterPort {
   }
 
   mmap(process: Process, length: number, position: number): number {
-    const { isMappable, isReadOnly, registers } = this.options;
+    const { isMappable, isReadOnly } = this.options;
     const rounded = Math.ceil(length / PAGE) * PAGE;
     if (!isMappable || length <= 0 || position % PAGE !== 0 || position + rounded > Math.ceil(this.size / PAGE) * PAGE) return -EINVAL;
     const address = process.memory.findFree(rounded);
-    process.memory.map(address, rounded, { writable: !isReadOnly, region: registers, regionOffset: position });
+    process.memory.map(address, rounded, { writable: !isReadOnly, region: this.mapping.window(), regionOffset: position });
     return address;
   }
 
   *zap(): Step<void> {}
+
+  *revoke(): Step<void> {
+    yield* this.mapping.revoke();
+  }
 }

@@ -59,4 +59,5 @@ export class VgaRegion implements PciRegion, RegisterPort {
   }
 
   *zap(): Step<void> {}
+  *revoke(): Step<void> {}
 }
