@@ -17,6 +17,8 @@ export class SigBus extends Error {}
 export interface DeviceRegion {
   read(offset: number, size: number): Step<number>;
   write(offset: number, size: number, value: number): Step<void>;
+  /** How another device reaches them, where a processor has page tables in its way. */
+  readonly byBus?: DeviceRegion | undefined;
 }
 
 /** Bytes of the largest access to registers that is aligned and has no more than `left`: 4, 2 or 1. */

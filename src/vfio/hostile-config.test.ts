@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { Pci, Status } from "../arch/pci/config-registers.js";
-import { expressCapability, msiCapability, msixCapability } from "../device/pci/capabilities.js";
+import { CapId, Exp, Msi, Pci, Status } from "../arch/pci/config-registers.js";
+import { expressCapability, msiCapability, msixCapability, vendorCapability } from "../device/pci/capabilities.js";
 import { NO_REGISTERS } from "../device/pci/bar.js";
 import { PciFunction } from "../device/pci/function.js";
 import { CONFIG, EVENTFD, MSI, MSIX, PciStage, TRIGGER } from "../explore/stages/pci-stage.js";
@@ -55,6 +55,18 @@ describe("a device that lies about its configuration space", () => {
   it("a capability that goes beyond the first 256 bytes is not shown", () => {
     const { world, d } = opened(hostile().says(Pci.CAP_POINTER, 0xfc).says(0xfc, VENDOR_SPECIFIC, 0, 0xff, 0));
     expect([world.configRead(d, Pci.CAP_POINTER, 1), world.configRead(d, Pci.STATUS, 2) & Status.CAP_LIST]).toEqual([0, 0]);
+  });
+
+  it("a PCI Express capability of version 1 has no later version's registers: what stands there before it keeps its own rules", () => {
+    const [vendor, msi, express] = [0x40, 0x70, 0x4c];
+    const fn = new HostileFunction({ name: NAME, requesterId: 0x700, vendor: 1, device: 2, classCode: 0, capabilities: [vendorCapability(msi - vendor), msiCapability({ vectors: 1 })] });
+    const { world, d } = opened(fn.says(Pci.CAP_POINTER, msi).says(msi + 1, express).says(express, CapId.EXPRESS, 0, 1, 0));
+    expect(world.setIrqs(d, MSI, EVENTFD | TRIGGER, 0, 1, world.eventfd())).toBe(0);
+    // DEVCTL2 would be the low half of the message's address.
+    expect(express + Exp.DEVCTL2).toBe(msi + Msi.ADDRESS_LO);
+    const address = fn.peek(msi + Msi.ADDRESS_LO, 4);
+    world.configWrite(d, msi + Msi.ADDRESS_LO, 4, 0xdead_beec | 0);
+    expect([fn.peek(msi + Msi.ADDRESS_LO, 4), world.configRead(d, msi + Msi.ADDRESS_LO, 4)]).toEqual([address, 0xdead_beec]);
   });
 
   it("nor an extended one that goes beyond the 4096th, or begins where its length would not fit", () => {

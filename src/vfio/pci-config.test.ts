@@ -55,6 +55,20 @@ describe("configuration space", () => {
     expect([read(0x10, 4), hardware(0x10, 4), address !== 0]).toEqual([0, address, true]);
   });
 
+  it("13.3: a BAR that has lost its upper half alone is put back before it decodes", () => {
+    const world = new PciStage();
+    const fn = new PciFunction({ name: "0000:07:00.0", requesterId: 0x700, vendor: 1, device: 2, classCode: 0, bars: [{ index: 2, size: 2 ** 33, kind: "mem64", registers: NO_REGISTERS }] });
+    run(world.root.plug(fn, null));
+    const config = new VirtualConfig(new PciDevice(world.root, fn, { bus: world.A.bus }), world.vfioA);
+    run(config.build(false));
+    const before = [0x18, 0x1c].map((at) => fn.peek(at, 4));
+    run(fn.reset());
+    expect([0x18, 0x1c].map((at) => fn.peek(at, 4))).toEqual([before[0], 0]);
+    world.process.memory.setU32(0x2000, 2);
+    run(config.write(world.process, 0x2000, 2, Pci.COMMAND));
+    expect([0x18, 0x1c].map((at) => fn.peek(at, 4))).toEqual(before);
+  });
+
   it("13.4: BARs have their type bits, unimplemented ones read 0, the ROM's enable is kept", () => {
     const { read, write, hardware } = ready();
     expect(read(0x10, 4)).toBe(hardware(0x10, 4) >>> 0);

@@ -1,11 +1,17 @@
 import { describe, expect, it } from "vitest";
-import { Msi } from "../arch/pci/config-registers.js";
-import { GroupViabilityViolated } from "../host/iommu/group.js";
+import { Command, Msi, Pci } from "../arch/pci/config-registers.js";
+import type { DmaPort } from "../device/dma-port.js";
+import type { BarRegisters } from "../device/pci/bar.js";
+import { expressCapability } from "../device/pci/capabilities.js";
+import { PciFunction } from "../device/pci/function.js";
+import { GroupViabilityViolated, IommuGroup } from "../host/iommu/group.js";
 import { IommuDma } from "../host/iommu/dma.js";
+import { BusMaster } from "../host/pci/bus-master.js";
+import { PciDevice } from "../host/pci/pci-device.js";
 import { EventChannels } from "../host/xen/event-channels.js";
 import { XenMsiDomain } from "../host/xen/msi-domain.js";
 import { PhysicalIrqs } from "../host/xen/physical-irqs.js";
-import { run } from "../sim/step.js";
+import { run, type Step } from "../sim/step.js";
 import { EBUSY, EINVAL, EPERM } from "../uapi/errno.js";
 import * as iommufd from "../uapi/iommufd.js";
 import * as uapi from "../uapi/vfio.js";
@@ -48,6 +54,70 @@ describe("a device that writes a message of its own making by DMA (20.1)", () =>
     expect(run(forger.write(DOORBELL >>> 0, Uint8Array.of(64, 0, 0, 0)))).toBe(true);
     world.settle();
     expect([world.take(E), run(forger.write(DOORBELL >>> 0, new Uint8Array(8)))]).toEqual([1, false]);
+  });
+});
+
+/** Told to, it reads or writes at ADDRESS by DMA: whatever that reaches. */
+class Engine implements BarRegisters {
+  dma: DmaPort | null = null;
+  address = 0;
+  outcomes: boolean[] = [];
+
+  *read(): Step<number> {
+    return 0x77;
+  }
+
+  *write(offset: number, _size: number, value: number): Step<void> {
+    if (offset === 0) this.address = value;
+    if (offset === 0 || this.dma === null) return;
+    const isAnswered = offset === 4 ? yield* this.dma.read(this.address, new Uint8Array(4)) : yield* this.dma.write(this.address, new Uint8Array(4));
+    this.outcomes.push(isAnswered);
+  }
+}
+
+describe("a guest that has its device reach the device's own registers", () => {
+  const IOVA = 0x9000;
+  function engine(): { world: PciStage; d: number; bar: number; registers: Engine } {
+    const world = new PciStage();
+    const group = new IommuGroup(world.sim, 20);
+    const port = new BusMaster(new IommuDma(world.smmu, group, 0x700));
+    const registers = new Engine();
+    const fn = new PciFunction({ name: "0000:07:00.0", requesterId: 0x700, vendor: 1, device: 2, classCode: 0, bars: [{ index: 0, size: 0x1000, kind: "mem32", registers }], capabilities: [expressCapability({ hasFlr: true })] });
+    registers.dma = port;
+    port.fn = fn;
+    run(world.root.plug(fn, null));
+    world.pciBus.addDevice(new PciDevice(world.root, fn, { bus: world.root.addBus(7, false), group }));
+    world.bind(fn.name);
+    const [c, g] = ["/dev/vfio/vfio", "/dev/vfio/20"].map((path) => world.open(path));
+    world.setContainer(g, c);
+    world.ioctl(c, uapi.VFIO_SET_IOMMU, uapi.VFIO_TYPE1v2_IOMMU);
+    const d = world.deviceFd(g, fn.name);
+    world.configWrite(d, Pci.COMMAND, 2, Command.MEMORY | Command.MASTER);
+    const bar = run(world.process.mmap(d, 0x1000, 0));
+    expect(world.map(c, BigInt(IOVA), 0x1000n, bar)).toBe(0);
+    world.regionWrite(d, 0, 4, IOVA);
+    return { world, d, bar, registers };
+  }
+
+  it("by a write, by a store, by an eventfd: it reaches them, and no lock that the guest's access holds is in the way", () => {
+    const { world, d, bar, registers } = engine();
+    world.regionWrite(d, 4, 4, 1);
+    const region = world.process.memory.areaAt(bar)?.region;
+    if (region) run(region.write(4, 4, 1));
+    const E = world.eventfd();
+    expect(world.call(d, uapi.VFIO_DEVICE_IOEVENTFD, 32, 4, 4, 0, 1, 0, E, 0)).toBe(0);
+    world.signal(E);
+    world.settle();
+    expect(registers.outcomes).toEqual([true, true, true]);
+  });
+
+  it("without end: what it asks for beyond is not answered, and is told", () => {
+    const { world, d, registers } = engine();
+    world.regionWrite(d, 0, 4, IOVA + 8);
+    world.regionWrite(d, 8, 4, 1);
+    expect([registers.outcomes.length, registers.outcomes.filter((each) => !each).length]).toEqual([65, 1]);
+    world.regionWrite(d, 4, 4, 1);
+    expect(registers.outcomes.at(-1)).toBe(true);
   });
 });
 

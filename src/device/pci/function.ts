@@ -216,8 +216,14 @@ export class PciFunction {
   }
 
   /** A BAR as a window of registers, with what is in its way. */
-  window(index: number): BarRegisters {
+  window(index: number): BarWindow {
     return new BarWindow(this, index);
+  }
+
+  /** Does the BAR decode? */
+  *decodes(index: number): Step<boolean> {
+    yield reads(this, "PCI");
+    return this.decoding(index) !== null;
   }
 
   private decoding(index: number): Bar | null {
@@ -335,6 +341,9 @@ class BarWindow implements BarRegisters {
   }
   *write(offset: number, size: number, value: number): Step<void> {
     yield* this.fn.writeBar(this.index, offset, size, value);
+  }
+  *decodes(): Step<boolean> {
+    return yield* this.fn.decodes(this.index);
   }
 }
 

@@ -46,7 +46,7 @@ export class IommuDma implements DmaPort {
       }
       const peer = domain.registers(entry, at);
       if (peer !== null) {
-        const reached = yield* this.reach(peer.region, peer.offset, bytes.subarray(done), isWrite);
+        const reached = yield* this.reach(peer.region.byBus ?? peer.region, peer.offset, bytes.subarray(done), isWrite);
         if (reached === 0) {
           // The IOMMU has let it through: the owner alone can be told.
           this.faults++;

@@ -11,6 +11,15 @@ export interface MappingGate {
   unlockMemory(): Step<void>;
 }
 
+/** The registers themselves, on the bus. */
+export interface BusRegisters extends DeviceRegion {
+  /** Does anything decode there? Without it, always. */
+  decodes?(): Step<boolean>;
+}
+
+/** Accesses at once that only a device which reaches itself comes to: the rest end unanswered. */
+const NESTED = 64;
+
 /**
  * The pages of a device's registers in address spaces and in IOMMUs: put there by a fault where the gate lets them (without
  * one, always), taken out by a zap (vfio.md 14, 23.21). What a user has mapped is his until the device's last close: an
@@ -26,7 +35,7 @@ export class RegisterMapping implements Waitable {
 
   constructor(
     private readonly sim: Sim,
-    private readonly registers: DeviceRegion,
+    private readonly registers: BusRegisters,
     private readonly name: string,
     private readonly gate: MappingGate | null,
   ) {}
@@ -41,29 +50,33 @@ export class RegisterMapping implements Waitable {
 
   /** What an mmap of now reaches. */
   window(): DeviceRegion {
-    return new MappedWindow(this, this.revocations);
+    const since = this.revocations;
+    return new MappedWindow(this, { since, isBus: false }, new MappedWindow(this, { since, isBus: true }));
   }
 
-  *read(offset: number, size: number, since: number): Step<number> {
-    yield* this.enter(since);
+  *read(offset: number, size: number, opened: Opening): Step<number> {
+    yield* this.enter(opened);
     const value = yield* this.registers.read(offset, size);
     yield* this.leave();
     return value;
   }
 
-  *write(offset: number, size: number, value: number, since: number): Step<void> {
-    yield* this.enter(since);
+  *write(offset: number, size: number, value: number, opened: Opening): Step<void> {
+    yield* this.enter(opened);
     yield* this.registers.write(offset, size, value);
     yield* this.leave();
   }
 
-  private *enter(since: number): Step<void> {
+  /** A processor faults pages in; a device has the decoder alone before it, and no lock: who programmed it may hold that. */
+  private *enter({ since, isBus }: Opening): Step<void> {
+    if (isBus && this.registers.decodes && !(yield* this.registers.decodes())) throw new SigBus(`${this.name} does not decode`);
     yield writes(this, "isPresent");
-    while (!this.isPresent && since === this.revocations) {
+    while (!isBus && !this.isPresent && since === this.revocations) {
       yield* this.fault();
       yield writes(this, "isPresent");
     }
     if (since !== this.revocations) throw new SigBus(`${this.name}: its user has closed the device`);
+    if (this.underWay === NESTED) throw new SigBus(`${this.name}: a device reaches itself without end`);
     this.underWay++;
   }
 
@@ -99,17 +112,24 @@ export class RegisterMapping implements Waitable {
 }
 shared(RegisterMapping, "isPresent");
 
+/** What was mapped after how many last closes, and who reaches it. */
+interface Opening {
+  readonly since: number;
+  readonly isBus: boolean;
+}
+
 class MappedWindow implements DeviceRegion {
   constructor(
     private readonly mapping: RegisterMapping,
-    private readonly since: number,
+    private readonly opened: Opening,
+    readonly byBus?: DeviceRegion | undefined,
   ) {}
 
   *read(offset: number, size: number): Step<number> {
-    return yield* this.mapping.read(offset, size, this.since);
+    return yield* this.mapping.read(offset, size, this.opened);
   }
 
   *write(offset: number, size: number, value: number): Step<void> {
-    yield* this.mapping.write(offset, size, value, this.since);
+    yield* this.mapping.write(offset, size, value, this.opened);
   }
 }

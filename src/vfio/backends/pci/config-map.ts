@@ -45,7 +45,7 @@ export class ConfigMap {
 
   *build(): Step<void> {
     yield* this.claim(0, Pci.FIRST_CAP, Owner.HEADER);
-    this.permit(0, HEADER_PERMISSIONS);
+    this.permit(0, HEADER_PERMISSIONS, Pci.FIRST_CAP);
     yield* this.walk();
     if (this.size > Pci.LEGACY_SIZE) yield* this.walkExtended();
   }
@@ -60,9 +60,10 @@ export class ConfigMap {
     this.write.fill(0, start, start + length);
   }
 
-  private permit(base: number, fields: readonly Permission[]): void {
+  /** Of the fields that are inside `length`: a capability of an older version ends before the later ones. */
+  private permit(base: number, fields: readonly Permission[], length: number): void {
     for (const { offset, size, virt, write } of fields)
-      for (let i = 0; i < size; i++) {
+      for (let i = 0; i < size && offset + i < length; i++) {
         this.virt[base + offset + i] = (virt >>> (8 * i)) & 0xff;
         this.write[base + offset + i] = (write >>> (8 * i)) & 0xff;
       }
@@ -95,10 +96,10 @@ export class ConfigMap {
     this.at.set(id, at);
     yield* this.claim(at, length, id);
     if (rule.isRaw) this.write.fill(0xff, at + 2, at + length);
-    this.permit(at, rule.fields);
+    this.permit(at, rule.fields, length);
     this.virt[at + 1] = 0xff;
     this.write[at + 1] = 0;
-    if (id === CapId.MSI) this.permit(at, msiPermissions(this.copy.getUint16(at + Msi.FLAGS, true)));
+    if (id === CapId.MSI) this.permit(at, msiPermissions(this.copy.getUint16(at + Msi.FLAGS, true)), length);
     // The user's view of power management events is that there are none.
     if (id === CapId.PM) for (const byte of [3, 5]) this.copy.setUint8(at + byte, this.copy.getUint8(at + byte) & ~this.virt[at + byte]);
     if (id === CapId.PM) this.copy.setUint8(at + 4, this.copy.getUint8(at + 4) & ~this.virt[at + 4]);
@@ -128,7 +129,7 @@ export class ConfigMap {
       else {
         yield* this.claim(at, isHidden ? 4 : length, Owner.EXTENDED);
         if (rule?.isRaw) this.write.fill(0xff, at + 4, at + length);
-        if (rule !== undefined && !isHidden) this.permit(at, rule.fields);
+        if (rule !== undefined && !isHidden) this.permit(at, rule.fields, length);
         this.virt.fill(0xff, at, at + 4);
         if (isHidden) this.copy.setInt32(at, next << 20, true);
         before = at;

@@ -173,11 +173,9 @@ export class VirtualConfig {
     yield* this.effects.unlockMemory();
   }
 
+  /** All six registers: what a 64-bit BAR has lost may be its upper half alone. */
   private *haveBarsMoved(): Step<boolean> {
-    for (let i = 0; i < this.pci.fn.bars.length; i++) {
-      const { index } = this.pci.fn.bars[i];
-      if ((yield* this.pci.readConfig(Pci.BAR0 + 4 * index, 4)) !== this.hostBars[index]) return true;
-    }
+    for (let i = 0; i < BARS; i++) if ((yield* this.pci.readConfig(Pci.BAR0 + 4 * i, 4)) !== this.hostBars[i]) return true;
     return false;
   }
 
