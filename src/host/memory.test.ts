@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { Random } from "../sim/random.js";
 import { AddressSpace } from "./memory.js";
 
 const PAGE = 4096;
@@ -127,5 +128,28 @@ describe("an address space", () => {
     expect(pin.frame(PAGE).getUint32(0, true)).toBe(5);
     memory.map(BASE, 2 * PAGE);
     expect(memory.getU32(BASE + PAGE)).toBe(0);
+  });
+
+  it("areas are found whatever was mapped and unmapped in whatever order", () => {
+    const random = new Random(7);
+    const memory = new AddressSpace();
+    const pages = new Set<number>();
+    for (let n = 0; n < 2000; n++) {
+      const [first, count] = [random.below(64), 1 + random.below(6)];
+      const range = Array.from({ length: count }, (_, i) => first + i);
+      if (random.below(3) === 0) {
+        memory.unmap(first * PAGE, count * PAGE);
+        for (const page of range) pages.delete(page);
+      } else {
+        const isFree = range.every((page) => !pages.has(page));
+        expect(memory.map(first * PAGE, count * PAGE)).toBe(isFree);
+        if (isFree) for (const page of range) pages.add(page);
+      }
+      const at = random.below(72);
+      expect(memory.areaAt(at * PAGE + 5) !== null).toBe(pages.has(at));
+      let free = at;
+      while ([0, 1].some((i) => pages.has(free + i))) free++;
+      expect(memory.findFree(2 * PAGE, at * PAGE)).toBe(free * PAGE);
+    }
   });
 });

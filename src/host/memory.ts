@@ -123,7 +123,9 @@ export class PinnedPages {
  * at every interrupt had better lie below 2^31: larger numbers are allocated wherever a call that takes them is not inlined.
  */
 export class AddressSpace {
+  /** Ascending; and the one found last. */
   private areas: Area[] = [];
+  private lastArea: Area | null = null;
   private readonly pages = new Map<number, DataView>();
   private readonly pins = new Set<PinnedPages>();
   private readonly sought = { hva: 0 };
@@ -134,11 +136,12 @@ export class AddressSpace {
 
   /** Maps `length` bytes at `start`; both multiples of `pageSize`. False when the range is taken. */
   map(start: number, length: number, options: AreaOptions = {}): boolean {
-    if (this.areas.some((a) => a.start < start + length && start < a.end)) return false;
+    const at = this.behind(start);
+    if (at < this.areas.length && this.areas[at].start < start + length) return false;
     const { writable = true, pageSize = PAGE, region = null, regionOffset = 0 } = options;
     const kind = region === null ? "ram" : "device";
     const end = start + length;
-    this.areas.push({ start, end, writable, pageSize, kind, region, regionOffset, made: { start, end } });
+    this.areas.splice(at, 0, { start, end, writable, pageSize, kind, region, regionOffset, made: { start, end } });
     return true;
   }
 
@@ -149,6 +152,7 @@ export class AddressSpace {
     if (this.pins.size > 0) for (const page of this.pages.keys()) if (page * PAGE >= start && page * PAGE < end) this.view(page * PAGE, PAGE);
     for (const pin of this.pins) pin.keep(start, end, this.pages);
     this.areas = this.areas.flatMap((area) => without(area, start, end));
+    this.lastArea = null;
     for (let page = Math.floor(start / PAGE); page * PAGE < end; page++) this.pages.delete(page);
     this.lastStart = -PAGE;
   }
@@ -156,11 +160,8 @@ export class AddressSpace {
   /** The lowest free address from `from` on with `length` free bytes behind it: what mmap chooses. */
   findFree(length: number, from = MMAP_BASE): number {
     let at = from;
-    for (;;) {
-      const taken = this.areas.find((area) => area.start < at + length && at < area.end);
-      if (taken === undefined) return at;
-      at = Math.ceil(taken.end / PAGE) * PAGE;
-    }
+    for (let i = this.behind(from); i < this.areas.length && this.areas[i].start < at + length; i++) at = Math.ceil(this.areas[i].end / PAGE) * PAGE;
+    return at;
   }
 
   /** Holds pages for hardware until {@link unpin}; the caller has checked that they are mapped. */
@@ -196,11 +197,24 @@ export class AddressSpace {
 
   /** The same of an address in an object: as an argument it is allocated wherever the call is not inlined. */
   areaOf({ hva: address }: { readonly hva: number }): Area | null {
-    for (let i = 0; i < this.areas.length; i++) {
-      const area = this.areas[i];
-      if (address >= area.start && address < area.end) return area;
+    const last = this.lastArea;
+    if (last !== null && address >= last.start && address < last.end) return last;
+    const at = this.behind(address);
+    if (at === this.areas.length || address < this.areas[at].start) return null;
+    this.lastArea = this.areas[at];
+    return this.lastArea;
+  }
+
+  /** Index of the first area that ends behind an address. */
+  private behind(address: number): number {
+    const { areas } = this;
+    let low = 0;
+    for (let high = areas.length; low < high; ) {
+      const middle = (low + high) >>> 1;
+      if (areas[middle].end > address) high = middle;
+      else low = middle + 1;
     }
-    return null;
+    return low;
   }
 
   isReadable(address: number, length: number): boolean {
