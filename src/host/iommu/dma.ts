@@ -59,7 +59,7 @@ export class IommuDma implements DmaPort {
       // The walk and the access are one: an unmap returns when no transaction goes by a translation of before.
       const frame = domain.frame(entry, at);
       if (this.iommu.hazards.unmapWithoutInvalidate) yield reads(domain, "slots");
-      done += copy(frame, at, bytes.subarray(done), isWrite);
+      done += copy(frame, at, bytes, done, isWrite);
     }
     return true;
   }
@@ -105,12 +105,18 @@ export class IommuDma implements DmaPort {
 
 const highOf = (address: number): number => Math.floor(address / TWO32) | 0;
 
-/** Copies as far as the page goes; the bytes copied. */
-function copy(frame: DataView, iova: number, bytes: Uint8Array, isWrite: boolean): number {
+/** Bytes from which on a view of the page pays: shorter transactions allocate nothing. */
+const LONG = 64;
+
+/** Copies the bytes from `done` on as far as the page goes; how many. */
+function copy(frame: DataView, iova: number, bytes: Uint8Array, done: number, isWrite: boolean): number {
   const inPage = iova % PAGE;
-  const count = Math.min(bytes.length, PAGE - inPage);
-  const page = new Uint8Array(frame.buffer, frame.byteOffset + inPage, count);
-  if (isWrite) page.set(bytes.subarray(0, count));
-  else bytes.set(page);
+  const count = Math.min(bytes.length - done, PAGE - inPage);
+  if (count >= LONG) {
+    const page = new Uint8Array(frame.buffer, frame.byteOffset + inPage, count);
+    if (isWrite) page.set(bytes.subarray(done, done + count));
+    else bytes.set(page, done);
+  } else if (isWrite) for (let i = 0; i < count; i++) frame.setUint8(inPage + i, bytes[done + i]);
+  else for (let i = 0; i < count; i++) bytes[done + i] = frame.getUint8(inPage + i);
   return count;
 }
