@@ -154,6 +154,7 @@ export type { SpecificRegionOptions } from "./vfio/backends/pci/specific-region.
 export { VfioPciDriver } from "./vfio/backends/pci/driver.js";
 export { VfioPlatformDriver, type VfioPlatformOptions } from "./vfio/backends/platform.js";
 export { VfioXenPciDriver } from "./vfio/backends/xen/driver.js";
+export type { IommuBackend, IommuInstance } from "./vfio/iommu/backend.js";
 export { SpaprBackend } from "./vfio/iommu/spapr.js";
 export { Type1Backend } from "./vfio/iommu/type1.js";
 export { XenIommuBackend } from "./vfio/iommu/xen.js";
@@ -161,6 +162,7 @@ export { DeviceGate } from "./vfio/migration/device-gate.js";
 export { DmaLog, LoggedDma } from "./vfio/migration/dma-log.js";
 export { BROKEN, type MigrationDriver } from "./vfio/migration/migration.js";
 export { draft2011 } from "./vfio/draft2011/group-file.js";
+export type { NotifiedInterrupt, Notification, NotifyBackend } from "./vfio/notify-backend.js";
 export { VFIO_PROFILES, type VfioProfile, type VfioProfileName } from "./vfio/profiles.js";
 export { type NewVfioAbi, Vfio, type VfioAbi, type VfioOptions } from "./vfio/vfio.js";
 

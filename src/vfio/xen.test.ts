@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { Process } from "../host/process.js";
 import { XenHypervisor } from "../host/xen/hypervisor.js";
 import { XenMsiDomain } from "../host/xen/msi-domain.js";
 import { run, type Step } from "../sim/step.js";
@@ -7,9 +8,9 @@ import * as uapi from "../uapi/vfio.js";
 import * as xenUapi from "../uapi/vfio-xen.js";
 import { LEVEL_SPI } from "../explore/stages/vfio-stage.js";
 import { BOOL, ERR, EVENTFD, INTX, MASK, MSI, MSIX, NONE, PciStage, TRIGGER, UNMASK } from "../explore/stages/pci-stage.js";
-import type { NotifyKind } from "./backends/xen/notify.js";
 import { VfioXenPciDriver } from "./backends/xen/driver.js";
 import { XenIommuBackend } from "./iommu/xen.js";
+import type { Notification, NotifiedInterrupt, NotifyBackend } from "./notify-backend.js";
 
 // Device assignment without a host that handles interrupts (vfio.md 21): what the review of January 2012 asked for.
 
@@ -22,7 +23,7 @@ class XenStage extends PciStage {
   readonly injected: number[] = [];
   readonly d: number;
 
-  constructor(notify?: (index: number) => readonly NotifyKind[]) {
+  constructor(notify?: (index: number) => readonly string[], backends?: readonly NotifyBackend[]) {
     super();
     const { host } = this.machine;
     this.xen = new XenHypervisor(this.sim);
@@ -33,7 +34,7 @@ class XenStage extends PciStage {
     host.msi = msi;
     this.A.fn.connect(this.xen.pirqs.lineOf(this.A.name, this.wire.input()), this.root);
     this.vfio.registerIommu(new XenIommuBackend(this.sim, this.xen, GUEST));
-    this.pciBus.addDriver(new VfioXenPciDriver(this.vfio, { xen: this.xen, msi, guest: GUEST, ...(notify ? { notify } : {}) }));
+    this.pciBus.addDriver(new VfioXenPciDriver(this.vfio, { xen: this.xen, msi, guest: GUEST, ...(notify ? { notify } : {}), ...(backends ? { backends } : {}) }));
     this.write("/sys/bus/pci/drivers/vfio-pci/unbind", this.A.name);
     this.write(`/sys/bus/pci/devices/${this.A.name}/driver_override`, "vfio-xen-pci\n");
     this.write("/sys/bus/pci/drivers_probe", this.A.name);
@@ -69,6 +70,54 @@ class XenStage extends PciStage {
     return run(this.xen.channels.take(GUEST, port)) ? 1 : 0;
   }
 }
+
+/** Tells nobody: writes down what it is asked for. The user's element is a name, one byte; 0 is refused. */
+class Diary implements NotifyBackend {
+  readonly kind = "diary";
+  readonly flag = 9;
+  readonly infoFlag = 1 << 12;
+  readonly elementSize = 1;
+  readonly entries: string[] = [];
+
+  suits(index: number): boolean {
+    return index === MSIX;
+  }
+
+  *attach(process: Process, address: number, { pirq }: NotifiedInterrupt): Step<Notification | number> {
+    const name = String.fromCharCode(process.memory.getU8(address));
+    if (name === "\0") return -EINVAL;
+    const entries = this.entries;
+    entries.push(`${name} attached`);
+    expect(pirq).toBeGreaterThan(0);
+    return {
+      *signal(): Step<void> {
+        entries.push(`${name} signalled`);
+      },
+      *detach(): Step<void> {
+        entries.push(`${name} detached`);
+      },
+    };
+  }
+}
+
+describe("21.1: another way of telling", () => {
+  it("is a module, which neither the core nor the driver knows: offered, attached, signalled, detached", () => {
+    const diary = new Diary();
+    const world = new XenStage(undefined, [diary]);
+    expect([INTX, MSI, MSIX].map((index) => world.flags(index) & 0xff01)).toEqual([0, 0, 1 << 12]);
+    const ask = (index: number, names: string): number => {
+      const at = 24;
+      const words = [...names].map((_, i) => names.slice(4 * i, 4 * i + 4)).filter((each) => each !== "");
+      return world.call(world.d, xenUapi.VFIO_DEVICE_SET_IRQ_NOTIFY, at + names.length, diary.flag, index, 0, names.length, 1, ...words.map((each) => [...each].reduce((word, letter, i) => word | (letter.charCodeAt(0) << (8 * i)), 0)));
+    };
+    expect([ask(MSI, "a"), ask(MSIX, "abc"), diary.entries.splice(0)]).toEqual([-EINVAL, 0, ["a attached", "b attached", "c attached"]]);
+    // Loopback; there is no mask, and what fails leaves nothing of its call.
+    expect([world.setIrqs(world.d, MSIX, NONE | TRIGGER, 1, 1), world.setIrqs(world.d, MSIX, NONE | MASK, 1, 1)]).toEqual([0, -ENOTTY]);
+    expect([ask(MSIX, "d\0"), diary.entries.splice(0)]).toEqual([-EINVAL, ["b signalled", "a detached", "d attached", "b detached", "d detached"]]);
+    world.close(world.d);
+    expect(diary.entries).toEqual(["c detached"]);
+  });
+});
 
 describe("21.4: an interrupt bound to an event channel", () => {
   it("vector 99: is told by what the index offers, and asked for by elements of its size", () => {

@@ -12,35 +12,33 @@ import {
   VFIO_IRQ_INFO_MASKABLE,
   VFIO_IRQ_SET_ACTION_TRIGGER,
   VFIO_IRQ_SET_DATA_EVENTFD,
-  VFIO_PCI_INTX_IRQ_INDEX,
   VFIO_PCI_MSIX_IRQ_INDEX,
   VFIO_PCI_NUM_IRQS,
   vfio_irq_info,
 } from "../../../uapi/vfio.js";
-import {
-  VFIO_DEVICE_SET_IRQ_NOTIFY,
-  VFIO_IRQ_INFO_NOTIFY_EVTCHN,
-  VFIO_IRQ_INFO_NOTIFY_GUEST_MSI,
-  VFIO_IRQ_NOTIFY_EVENTFD,
-} from "../../../uapi/vfio-xen.js";
+import { VFIO_DEVICE_SET_IRQ_NOTIFY } from "../../../uapi/vfio-xen.js";
+import type { NotifyBackend } from "../../notify-backend.js";
 import { IrqSet } from "../../set-irqs.js";
 import { type PciDeviceParts, VfioPciDevice } from "../pci/device.js";
 import type { VfioPciOptions } from "../pci/options.js";
 import { NO_IRQS } from "../pci/mode.js";
 import { XenIrqs } from "./irqs.js";
-import { decodeNotify, type NotifyKind } from "./notify.js";
+import { EventChannelNotify } from "./event-channel-notify.js";
+import { GuestMsiNotify } from "./guest-msi-notify.js";
+import { decodeNotify, type NotifyOffer } from "./notify.js";
 
 export interface VfioXenPciOptions extends VfioPciOptions {
   readonly xen: XenHypervisor;
   readonly msi: XenMsiDomain;
   /** The guest that has the device. */
   readonly guest: number;
-  /** What INTx, MSI and MSI-X each can tell by. Default: event channels and vectors of the guest. */
-  readonly notify?: (index: number) => readonly NotifyKind[];
+  /** Ways of telling beside eventfds. Default: event channels, and vectors of the guest. */
+  readonly backends?: readonly NotifyBackend[];
+  /** The kinds by which INTx, MSI and MSI-X each can tell: "eventfd", or a backend's. Default: all of the backends'. */
+  readonly notify?: (index: number) => readonly string[];
 }
 
-const GUEST_OWNED: readonly NotifyKind[] = ["evtchn", "guest_msi"];
-const HOST_OWNED: readonly NotifyKind[] = ["eventfd"];
+const HOST_OWNED: NotifyOffer = { hasEventfd: true, backends: [] };
 const info = new UserArgument(vfio_irq_info.size);
 
 /**
@@ -49,19 +47,21 @@ const info = new UserArgument(vfio_irq_info.size);
  */
 export class VfioXenPciDevice extends VfioPciDevice {
   private readonly xenIrqs: XenIrqs;
-  private readonly notify: (index: number) => readonly NotifyKind[];
+  private readonly backends: readonly NotifyBackend[];
+  private readonly notify: (index: number) => readonly string[];
 
   constructor(parts: PciDeviceParts, options: VfioXenPciOptions) {
     super(parts, options);
-    this.xenIrqs = new XenIrqs(options.xen, options.msi, parts.pci, this, options.guest, this.irqs.igate);
-    this.notify = options.notify ?? (() => GUEST_OWNED);
+    this.xenIrqs = new XenIrqs(options.xen, options.msi, parts.pci, this, this.irqs.igate);
+    this.backends = options.backends ?? [new EventChannelNotify(options.xen, options.guest), new GuestMsiNotify(options.xen, options.guest)];
+    const all = this.backends.map(({ kind }) => kind);
+    this.notify = options.notify ?? (() => all);
   }
 
-  /** A line is no message: bind_pt_irq takes it as another type, which no kind of SET_IRQ_NOTIFY is. */
-  private offers(index: number): readonly NotifyKind[] {
+  private offers(index: number): NotifyOffer {
     if (index > VFIO_PCI_MSIX_IRQ_INDEX) return HOST_OWNED;
     const kinds = this.notify(index);
-    return index === VFIO_PCI_INTX_IRQ_INDEX ? kinds.filter((kind) => kind !== "guest_msi") : kinds;
+    return { hasEventfd: kinds.includes("eventfd"), backends: this.backends.filter((each) => kinds.includes(each.kind) && each.suits(index)) };
   }
 
   protected override *closeDevice(): Step<void> {
@@ -85,11 +85,10 @@ export class VfioXenPciDevice extends VfioPciDevice {
   private *getIrqInfo(process: Process, address: number): Step<number> {
     const result = yield* super.ioctl(process, VFIO_DEVICE_GET_IRQ_INFO, address);
     if (result !== 0 || !info.copyIn(process, address)) return result;
-    const offers = this.offers(vfio_irq_info.index.get(info.view));
+    const { hasEventfd, backends } = this.offers(vfio_irq_info.index.get(info.view));
     let flags = vfio_irq_info.flags.get(info.view);
-    if (!offers.includes("eventfd")) flags &= ~(VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED);
-    if (offers.includes("evtchn")) flags |= VFIO_IRQ_INFO_NOTIFY_EVTCHN;
-    if (offers.includes("guest_msi")) flags |= VFIO_IRQ_INFO_NOTIFY_GUEST_MSI;
+    if (!hasEventfd) flags &= ~(VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED);
+    for (const { infoFlag } of backends) flags |= infoFlag;
     vfio_irq_info.flags.set(info.view, flags);
     process.memory.setU32(address + vfio_irq_info.flags.offset, flags);
     return 0;
@@ -127,7 +126,7 @@ export class VfioXenPciDevice extends VfioPciDevice {
       const installs = request.action === VFIO_IRQ_SET_ACTION_TRIGGER && request.dataType === VFIO_IRQ_SET_DATA_EVENTFD;
       return installs ? -EINVAL : yield* this.xenIrqs.setIrqs(process, request);
     }
-    if (!this.offers(index).includes("eventfd")) return request.action === VFIO_IRQ_SET_ACTION_TRIGGER ? -EINVAL : -ENOTTY;
+    if (!this.offers(index).hasEventfd) return request.action === VFIO_IRQ_SET_ACTION_TRIGGER ? -EINVAL : -ENOTTY;
     // One type of interrupt at a time, whoever is told (10.2).
     if (index <= VFIO_PCI_MSIX_IRQ_INDEX && this.xenIrqs.isInUse) return -EINVAL;
     yield* this.betweenHolds();
@@ -138,10 +137,11 @@ export class VfioXenPciDevice extends VfioPciDevice {
   private *setIrqNotify(process: Process, address: number, counts: readonly number[]): Step<number> {
     const notify = decodeNotify(process, address, counts, (index) => this.offers(index));
     if (typeof notify === "number") return notify;
-    if (notify.kind !== VFIO_IRQ_NOTIFY_EVENTFD) {
+    const { backend } = notify;
+    if (backend !== null) {
       const mode = yield* this.irqs.mode.get();
       yield* this.betweenHolds();
-      return yield* this.xenIrqs.setNotify(process, notify, mode !== NO_IRQS);
+      return yield* this.xenIrqs.setNotify(process, { ...notify, backend }, mode !== NO_IRQS);
     }
     if (notify.index <= VFIO_PCI_MSIX_IRQ_INDEX && this.xenIrqs.isInUse) return -EINVAL;
     const request = new IrqSet();

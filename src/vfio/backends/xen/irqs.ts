@@ -1,11 +1,10 @@
 import type { Process } from "../../../host/process.js";
 import type { XenHypervisor } from "../../../host/xen/hypervisor.js";
 import type { XenMsiDomain } from "../../../host/xen/msi-domain.js";
-import type { PirqTarget } from "../../../host/xen/physical-irqs.js";
 import { guarded } from "../../../sim/access.js";
 import type { Mutex } from "../../../sim/lock.js";
 import type { Step } from "../../../sim/step.js";
-import { EINVAL, ENOTTY, EPERM, ESRCH } from "../../../uapi/errno.js";
+import { EINVAL, ENOTTY } from "../../../uapi/errno.js";
 import {
   VFIO_IRQ_SET_ACTION_MASK,
   VFIO_IRQ_SET_ACTION_TRIGGER,
@@ -16,25 +15,12 @@ import {
   VFIO_PCI_MSIX_IRQ_INDEX,
   VFIO_PCI_MSI_IRQ_INDEX,
 } from "../../../uapi/vfio.js";
-import { DOMID_INVALID, VFIO_IRQ_NOTIFY_EVTCHN, vfio_irq_evtchn, vfio_irq_guest_msi } from "../../../uapi/vfio-xen.js";
-import { UserArgument } from "../../../host/user-argument.js";
+import type { Notification } from "../../notify-backend.js";
 import type { IrqSet } from "../../set-irqs.js";
 import { NO_IRQS } from "../pci/mode.js";
 import type { TableAccess } from "../pci/msi.js";
 import type { PciDevice } from "../../../host/pci/pci-device.js";
 import type { NotifyRequest } from "./notify.js";
-
-/** What gflags can say (xen/include/public/domctl.h, XEN_DOMCTL_VMSI_X86_*): destination, its mode, delivery, trigger, unmasked. */
-const VMSI_X86_FLAGS = 0x1_f3ff;
-
-const evtchn = new UserArgument(vfio_irq_evtchn.size);
-const guestMsi = new UserArgument(vfio_irq_guest_msi.size);
-
-/** One vector that leads past the host: the hypervisor's interrupt, and where it goes. */
-interface Binding {
-  readonly pirq: number;
-  readonly target: PirqTarget;
-}
 
 /**
  * Interrupts that the guest owns (vfio.md 21.4, 21.5): a physical interrupt of the hypervisor's is bound to an event channel or
@@ -44,15 +30,13 @@ export class XenIrqs {
   /** The index in use, or NO_IRQS. */
   private active = NO_IRQS;
   private linePirq = -1;
-  private readonly bindings = new Map<number, Binding>();
+  private readonly notifications = new Map<number, Notification>();
 
   constructor(
     private readonly xen: XenHypervisor,
     private readonly msi: XenMsiDomain,
     private readonly pci: PciDevice,
     private readonly access: TableAccess,
-    /** The guest that has the device: its interrupts are bound to vectors and event channels of that one alone. */
-    private readonly guest: number,
     readonly igate: Mutex,
   ) {}
 
@@ -116,41 +100,10 @@ export class XenIrqs {
     const at = request.dataAddress + (vector - request.start) * request.elementSize;
     const pirq = this.active === VFIO_PCI_INTX_IRQ_INDEX ? this.linePirq : this.msi.pirqOf(this.pci.vectors.irqOf(vector));
     if (pirq < 0) return -EINVAL;
-    if (request.kind === VFIO_IRQ_NOTIFY_EVTCHN) return yield* this.bindChannel(process, at, vector, pirq);
-    return yield* this.bindVector(process, at, vector, pirq);
-  }
-
-  /** The vector's own pirq, or 0 to be told it; of MSI there is no table that the hypervisor could watch. */
-  private *bindVector(process: Process, at: number, vector: number, pirq: number): Step<number> {
-    const { view } = guestMsi;
-    if (!guestMsi.copyIn(process, at)) return -EINVAL;
-    const wanted = vfio_irq_guest_msi.pirq.get(view);
-    if (wanted !== 0 && wanted !== pirq) return -EINVAL;
-    if (vfio_irq_guest_msi.gflags.get(view) & ~VMSI_X86_FLAGS) return -EINVAL;
-    if (this.active === VFIO_PCI_MSI_IRQ_INDEX && vfio_irq_guest_msi.gtable.getNumber(view) !== 0) return -EINVAL;
-    const result = yield* this.bind(vector, pirq, { kind: "guest", domain: this.guest, vector: vfio_irq_guest_msi.gvec.get(view) });
-    if (result === 0) process.memory.setU32(at + vfio_irq_guest_msi.pirq.offset, pirq);
-    return result;
-  }
-
-  private *bindChannel(process: Process, at: number, vector: number, pirq: number): Step<number> {
-    if (!evtchn.copyIn(process, at)) return -EINVAL;
-    const domain = vfio_irq_evtchn.domid.get(evtchn.view);
-    const wanted = vfio_irq_evtchn.port.get(evtchn.view);
-    if (domain === DOMID_INVALID) return 0;
-    // What the device of one guest tells is no other guest's to hear.
-    if (domain !== this.guest) return this.xen.hasDomain(domain) ? -EPERM : -ESRCH;
-    const { channels } = this.xen;
-    const port = wanted === 0 ? yield* channels.bind(domain) : yield* channels.bindPort(domain, wanted);
-    if (port < 0) return port;
-    process.memory.setU32(at + vfio_irq_evtchn.port.offset, port);
-    return yield* this.bind(vector, pirq, { kind: "evtchn", domain, port });
-  }
-
-  private *bind(vector: number, pirq: number, target: PirqTarget): Step<number> {
-    this.bindings.set(vector, { pirq, target });
-    const result = yield* this.xen.pirqs.bind(pirq, target);
-    if (result !== 0) return result;
+    const notification = yield* request.backend.attach(process, at, { index: this.active, pirq });
+    if (notification === null) return 0;
+    if (typeof notification === "number") return notification;
+    this.notifications.set(vector, notification);
     if (this.active !== VFIO_PCI_INTX_IRQ_INDEX) yield* this.setMasked(vector, false);
     return 0;
   }
@@ -163,18 +116,16 @@ export class XenIrqs {
   }
 
   private *drop(vector: number): Step<void> {
-    const binding = this.bindings.get(vector);
-    if (binding === undefined) return;
-    this.bindings.delete(vector);
+    const notification = this.notifications.get(vector);
+    if (notification === undefined) return;
+    this.notifications.delete(vector);
     if (this.active !== VFIO_PCI_INTX_IRQ_INDEX) yield* this.setMasked(vector, true);
-    const { pirq, target } = binding;
-    yield* this.xen.pirqs.bind(pirq, null);
-    if (target.kind === "evtchn") yield* this.xen.channels.close(target.domain, target.port);
+    yield* notification.detach();
   }
 
   /** All ports closed, all interrupts given back. */
   private *release(): Step<void> {
-    for (let vector = 0; this.bindings.size > 0; vector++) yield* this.drop(vector);
+    for (let vector = 0; this.notifications.size > 0; vector++) yield* this.drop(vector);
     if (this.active === VFIO_PCI_INTX_IRQ_INDEX) yield* this.xen.pirqs.unmap(this.linePirq);
     else if (this.active === VFIO_PCI_MSI_IRQ_INDEX || this.active === VFIO_PCI_MSIX_IRQ_INDEX) yield* this.pci.vectors.free();
     this.active = NO_IRQS;
@@ -196,21 +147,21 @@ export class XenIrqs {
       yield* this.release();
       return 0;
     }
+    const isTrigger = action === VFIO_IRQ_SET_ACTION_TRIGGER;
     // Without a port there is no mask bit either: the guest's own controller has it.
-    const error = action === VFIO_IRQ_SET_ACTION_TRIGGER ? -EINVAL : -ENOTTY;
-    for (let vector = start; vector < start + count; vector++) if (this.channelOf(vector) === null) return error;
+    for (let vector = start; vector < start + count; vector++) if (!this.can(vector, isTrigger)) return isTrigger ? -EINVAL : -ENOTTY;
     for (let vector = start; vector < start + count; vector++) {
-      const channel = this.channelOf(vector);
-      if (channel === null || (dataType === VFIO_IRQ_SET_DATA_BOOL && request.element(process, vector - start) === 0)) continue;
-      if (action === VFIO_IRQ_SET_ACTION_TRIGGER) yield* this.xen.channels.send(channel.domain, channel.port);
-      else yield* this.xen.channels.setMasked(channel.domain, channel.port, action === VFIO_IRQ_SET_ACTION_MASK);
+      const notification = this.notifications.get(vector);
+      if (notification === undefined || (dataType === VFIO_IRQ_SET_DATA_BOOL && request.element(process, vector - start) === 0)) continue;
+      if (!isTrigger && notification.setMasked) yield* notification.setMasked(action === VFIO_IRQ_SET_ACTION_MASK);
+      else if (isTrigger && notification.signal) yield* notification.signal();
     }
     return 0;
   }
 
-  private channelOf(vector: number): { readonly domain: number; readonly port: number } | null {
-    const target = this.bindings.get(vector)?.target;
-    return target?.kind === "evtchn" ? target : null;
+  private can(vector: number, isTrigger: boolean): boolean {
+    const notification = this.notifications.get(vector);
+    return (isTrigger ? notification?.signal : notification?.setMasked) !== undefined;
   }
 }
-guarded(XenIrqs, (irqs) => irqs.igate, "active", "linePirq", "bindings");
+guarded(XenIrqs, (irqs) => irqs.igate, "active", "linePirq", "notifications");

@@ -1,30 +1,22 @@
 import type { Process } from "../../../host/process.js";
 import { UserArgument } from "../../../host/user-argument.js";
 import { EFAULT, EINVAL } from "../../../uapi/errno.js";
-import {
-  VFIO_IRQ_NOTIFY_EVENTFD,
-  VFIO_IRQ_NOTIFY_EVTCHN,
-  VFIO_IRQ_NOTIFY_GUEST_MSI,
-  VFIO_IRQ_NOTIFY_KIND_MASK,
-  vfio_irq_evtchn,
-  vfio_irq_guest_msi,
-  vfio_irq_notify,
-} from "../../../uapi/vfio-xen.js";
+import { VFIO_IRQ_NOTIFY_EVENTFD, VFIO_IRQ_NOTIFY_KIND_MASK, vfio_irq_notify } from "../../../uapi/vfio-xen.js";
+import type { NotifyBackend } from "../../notify-backend.js";
 
-/** What an index can tell its user by. None at all: everything is acknowledged in the guest, and nobody outside is told. */
-export type NotifyKind = "eventfd" | "evtchn" | "guest_msi";
+const DESCRIPTOR_SIZE = 4;
 
-const KINDS: ReadonlyMap<number, { readonly name: NotifyKind; readonly size: number }> = new Map([
-  [VFIO_IRQ_NOTIFY_EVENTFD, { name: "eventfd", size: 4 }],
-  [VFIO_IRQ_NOTIFY_EVTCHN, { name: "evtchn", size: vfio_irq_evtchn.size }],
-  [VFIO_IRQ_NOTIFY_GUEST_MSI, { name: "guest_msi", size: vfio_irq_guest_msi.size }],
-]);
+/** What an index can tell its user by. Nothing at all: everything is acknowledged in the guest, and nobody outside is told. */
+export interface NotifyOffer {
+  readonly hasEventfd: boolean;
+  readonly backends: readonly NotifyBackend[];
+}
 
 const header = new UserArgument(vfio_irq_notify.size);
 
-/** A SET_IRQ_NOTIFY that passed the validation. */
-export interface NotifyRequest {
-  readonly kind: number;
+/** A SET_IRQ_NOTIFY that passed the validation; `backend` null: by eventfds. */
+export interface NotifyRequest<B = NotifyBackend> {
+  readonly backend: B;
   readonly index: number;
   readonly start: number;
   readonly count: number;
@@ -33,7 +25,7 @@ export interface NotifyRequest {
 }
 
 /** SET_IRQS's validation for elements of any kind (vfio.md 7.5, 21.4): the request, -EFAULT or -EINVAL. */
-export function decodeNotify(process: Process, address: number, counts: readonly number[], offers: (index: number) => readonly NotifyKind[]): NotifyRequest | number {
+export function decodeNotify(process: Process, address: number, counts: readonly number[], offers: (index: number) => NotifyOffer): NotifyRequest<NotifyBackend | null> | number {
   const layout = vfio_irq_notify;
   const { view } = header;
   if (!header.copyIn(process, address)) return -EFAULT;
@@ -47,9 +39,11 @@ export function decodeNotify(process: Process, address: number, counts: readonly
   if ((kind & ~VFIO_IRQ_NOTIFY_KIND_MASK) !== 0) return -EINVAL;
   const max = counts[index];
   if (start >= max || start + count > max) return -EINVAL;
-  const known = KINDS.get(kind);
-  if (known === undefined || known.size !== elementSize || !offers(index).includes(known.name)) return -EINVAL;
+  const { hasEventfd, backends } = offers(index);
+  const isEventfd = kind === VFIO_IRQ_NOTIFY_EVENTFD;
+  const backend = isEventfd ? null : (backends.find(({ flag }) => flag === kind) ?? null);
+  if (backend === null ? !isEventfd || !hasEventfd || elementSize !== DESCRIPTOR_SIZE : elementSize !== backend.elementSize) return -EINVAL;
   if (argsz - layout.size < count * elementSize) return -EINVAL;
   const dataAddress = address + layout.size;
-  return process.memory.isWritable(dataAddress, count * elementSize) ? { kind, index, start, count, elementSize, dataAddress } : -EFAULT;
+  return process.memory.isWritable(dataAddress, count * elementSize) ? { backend, index, start, count, elementSize, dataAddress } : -EFAULT;
 }
