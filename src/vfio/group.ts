@@ -140,7 +140,12 @@ export class VfioGroup {
     if (file === null) return -EBADF;
     yield* this.lock.lock();
     let result = -EBADFD;
-    if (this.hasIommu) result = -EINVAL;
+    const isTaken = this.hasIommu;
+    if (this.hazards.joinUnasked) {
+      yield* this.lock.unlock();
+      yield* this.lock.lock();
+    }
+    if (isTaken) result = -EINVAL;
     else if (this.drivers === 0) result = -ENODEV;
     else if (file instanceof VfioContainerFile) result = yield* this.attach(process, file.container);
     else if (file instanceof IommufdFile) result = yield* this.attachIommufd(file);

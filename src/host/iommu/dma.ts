@@ -30,16 +30,14 @@ export class IommuDma implements DmaPort {
   }
 
   private *transfer(iova: number, bytes: Uint8Array, isWrite: boolean): Step<boolean> {
-    const domain = yield* this.group.current();
-    if (typeof domain === "string" || this.stream >= this.iommu.streams) {
-      this.faults++;
-      yield* this.iommu.unattached(this.stream, iova, isWrite);
-      yield* this.group.tell(this.stream, iova, isWrite, "blocked");
-      return false;
-    }
     for (let done = 0; done < bytes.length; ) {
       const at = iova + done;
+      const attachment = yield* this.group.attachment();
+      const domain = attachment.through;
+      if (typeof domain === "string" || this.stream >= this.iommu.streams) return yield* this.block(at, isWrite);
       const entry = isWrite ? yield* domain.walkToWrite(highOf(at), at | 0) : yield* domain.walk(highOf(at), at | 0);
+      // The group has left the domain under the walk.
+      if (!attachment.isCurrent) continue;
       if (!(entry & (isWrite ? ENTRY_WRITE : ENTRY_READ))) {
         if (isWrite && (yield* this.isMessage(domain, iova, bytes))) return true;
         return yield* this.refuse(at, isWrite, entry !== NO_ENTRY);
@@ -56,9 +54,9 @@ export class IommuDma implements DmaPort {
         done += reached;
         continue;
       }
-      // The walk and the access are one: an unmap returns when no transaction goes by a translation of before.
+      // The walk and the access are one: an unmap returns when no transaction goes by a translation of before, nor does one whose dirty bit was taken.
       const frame = domain.frame(entry, at);
-      if (this.iommu.hazards.unmapWithoutInvalidate) yield reads(domain, "slots");
+      if (this.iommu.hazards.unmapWithoutInvalidate || this.iommu.hazards.clearWithoutFlush) yield reads(domain, "slots");
       done += copy(frame, at, bytes, done, isWrite);
     }
     return true;
@@ -87,6 +85,14 @@ export class IommuDma implements DmaPort {
     this.faults++;
     yield* this.iommu.refused(this.stream, iova, isWrite, isMapped);
     yield* this.group.tell(this.stream, iova, isWrite, isMapped ? "permission" : "unmapped");
+    return false;
+  }
+
+  /** The same where nothing translates for the device. */
+  private *block(iova: number, isWrite: boolean): Step<boolean> {
+    this.faults++;
+    yield* this.iommu.unattached(this.stream, iova, isWrite);
+    yield* this.group.tell(this.stream, iova, isWrite, "blocked");
     return false;
   }
 

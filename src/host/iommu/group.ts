@@ -32,9 +32,11 @@ export interface TceGeometry {
 }
 
 /** What a group's DMA goes through, and who is told of what is terminated there: one to whoever looks. */
-interface Attachment {
+export interface Attachment {
   readonly through: IommuDomain | "default" | "blocking";
   readonly faults: DmaFaults | null;
+  /** Whoever has walked the domain's tables looks at it then, nothing in between: false, and the walk counts for nothing. */
+  isCurrent: boolean;
 }
 
 /** A member, and the driver that VFIO of before 5.19 looks at. */
@@ -112,7 +114,7 @@ export class IommuGroup {
   private type: DefaultDomainType;
   private owner: object | null = null;
   private ownerCount = 0;
-  private domain: Attachment = { through: "default", faults: null };
+  private domain: Attachment = { through: "default", faults: null, isCurrent: true };
 
   constructor(
     private readonly sim: Sim,
@@ -297,9 +299,13 @@ export class IommuGroup {
   }
 
   /** What a member's DMA goes through now. */
-  *current(): Step<IommuDomain | "default" | "blocking"> {
+  *current(): Step<Attachment["through"]> {
+    return (yield* this.attachment()).through;
+  }
+
+  *attachment(): Step<Attachment> {
     yield reads(this, "domain");
-    return this.domain.through;
+    return this.domain;
   }
 
   /** A transaction of a member's was terminated: who owns the group, if anybody does, is told. */
@@ -309,10 +315,17 @@ export class IommuGroup {
     if (faults !== null) yield* faults.add({ group: this.id, stream, iova, isWrite, reason });
   }
 
-  /** Who is told stays who it was, unless it is given. */
+  /**
+   * Who is told stays who it was, unless it is given. On return no DMA goes by the domain of before: the IOMMU forgets what it
+   * had of the group's, and transactions that had found it look again.
+   */
   private *setDomain(through: Attachment["through"], faults?: DmaFaults | null): Step<void> {
     yield writes(this, "domain");
-    this.domain = { through, faults: faults === undefined ? this.domain.faults : faults };
+    const before = this.domain;
+    this.domain = { through, faults: faults === undefined ? before.faults : faults, isCurrent: true };
+    if (typeof before.through === "string" || this.sim.hazards.attachWithoutInvalidate) return;
+    yield writes(before.through, "slots");
+    before.isCurrent = false;
   }
 
   /** "owner NULL, count 1, default": for tests and dumps. */

@@ -188,6 +188,7 @@ export class IommufdContext {
     }
     // A group is one for the IOMMU: a device attaches where its siblings are, and one that is attached takes them with it.
     if (before !== undefined && !device.isAttached) return -EINVAL;
+    if (this.sim.hazards.replaceByBlocking) yield* device.group.attach(null);
     const hwpt = yield* ioas.attach(device.group, () => this.newId(), wanted?.hwpt ?? null);
     if (typeof hwpt === "number") return hwpt;
     const attached: HwptObject = { kind: "hwpt", ioas, hwpt };

@@ -119,6 +119,10 @@ export class Migration {
   *resetInWrite(): Step<void> {
     this.state = VFIO_DEVICE_STATE_RUNNING;
     this.dropFile();
+    if (this.sim.hazards.resetOutsideState) {
+      yield* this.lock.unlock();
+      yield* this.lock.lock();
+    }
     if (this.driver.reset !== undefined) yield* this.driver.reset();
   }
 

@@ -47,8 +47,7 @@ export class VfioPciDriver extends HostDriver {
     const isNointx = !this.options.nointxmask && device.compatible.some((id) => nointx.has(id));
     const physical = device.physicalFunction === null ? null : (BOUND.of(this.vfio.sim).get(device.physicalFunction) ?? null);
     const vfioDevice = this.newDevice({ vfio: this.vfio, pci: device, group: vfioGroup, set, isNointx, physical });
-    set.members.push(vfioDevice);
-    yield* vfioDevice.idle.sleep();
+    yield* set.enter(vfioDevice);
     yield* this.vfio.show(vfioDevice);
     device.vfioDev = this.vfio.cdevNameOf(vfioDevice);
     this.devices.push(vfioDevice);
@@ -75,10 +74,8 @@ export class VfioPciDriver extends HostDriver {
     yield* vfioDevice.unregister();
     BOUND.of(this.vfio.sim).delete(vfioDevice.pci);
     device.vfioDev = null;
-    yield* vfioDevice.idle.wake();
     this.devices.splice(this.devices.indexOf(vfioDevice), 1);
-    const { members } = vfioDevice.set;
-    members.splice(members.indexOf(vfioDevice), 1);
+    yield* vfioDevice.set.leave(vfioDevice);
   }
 
   /** The file sriov_numvfs (2.1): 0, or -ENOENT unless the module was told to. A function that has virtual ones stays awake. */

@@ -95,23 +95,29 @@ class IoeventfdSlot extends VirqfdSlot {
   }
 
   override *onSignal(): Step<boolean> {
-    const { memoryLock } = this.device;
+    const { memoryLock, pci } = this.device;
     if (!(yield* memoryLock.tryLock())) return true;
-    yield* this.store();
-    yield* memoryLock.unlock();
+    const isUnlocked = pci.root.host.sim.hazards.storeUnlocked;
+    const decodes = yield* this.decodes();
+    if (isUnlocked) yield* memoryLock.unlock();
+    if (decodes) yield* this.store();
+    if (!isUnlocked) yield* memoryLock.unlock();
     return false;
   }
 
   override *onInject(): Step<void> {
     yield* this.device.lockMemory();
-    yield* this.store();
+    if (yield* this.decodes()) yield* this.store();
     yield* this.device.unlockMemory();
   }
 
-  /** Dropped while memory does not decode. */
+  /** The write is dropped where not. Memory lock held until it is made. */
+  private *decodes(): Step<boolean> {
+    return this.device.pci.fn.barAt(this.target.bar)?.kind === "io" || (yield* this.device.isMemoryEnabled());
+  }
+
   private *store(): Step<void> {
     const { bar, position, width, data } = this.target;
-    const isIo = this.device.pci.fn.barAt(bar)?.kind === "io";
-    if (isIo || (yield* this.device.isMemoryEnabled())) yield* this.device.pci.fn.writeBar(bar, position, width, data);
+    yield* this.device.pci.fn.writeBar(bar, position, width, data);
   }
 }

@@ -49,8 +49,8 @@ export class PciIrqs {
     this.igate = new Mutex(vfio.sim, "vfio_pci.igate");
     this.intx = new Intx(host, virqfdsOf(host), device.pci, this.mode, this.igate, options);
     this.msi = new MsiIrqs(host, device.pci, this.mode, device, () => device.isNointx);
-    this.err = new NotifyIrq(this.igate);
-    this.req = new NotifyIrq(this.igate);
+    this.err = new NotifyIrq(this.igate, vfio.sim.hazards);
+    this.req = new NotifyIrq(this.igate, vfio.sim.hazards);
   }
 
   *open(hasPci23: boolean): Step<void> {

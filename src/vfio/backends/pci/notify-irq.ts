@@ -1,6 +1,7 @@
 import { eventfdContextOf, type EventfdContext } from "../../../host/eventfd.js";
 import type { Process } from "../../../host/process.js";
 import { guarded } from "../../../sim/access.js";
+import type { Hazards } from "../../../sim/hazards.js";
 import type { Mutex } from "../../../sim/lock.js";
 import type { Step } from "../../../sim/step.js";
 import { EINVAL } from "../../../uapi/errno.js";
@@ -11,7 +12,10 @@ import type { IrqSet } from "../../set-irqs.js";
 export class NotifyIrq {
   private trigger: EventfdContext | null = null;
 
-  constructor(readonly igate: Mutex) {}
+  constructor(
+    readonly igate: Mutex,
+    private readonly hazards: Hazards,
+  ) {}
 
   *setTrigger(process: Process, request: IrqSet): Step<number> {
     const { start, count, dataType } = request;
@@ -52,8 +56,11 @@ export class NotifyIrq {
 
   /** False: nobody listens. */
   *notify(): Step<boolean> {
-    if (this.trigger === null) return false;
-    yield* this.trigger.signal();
+    const { trigger } = this;
+    if (trigger === null) return false;
+    if (this.hazards.notifyOutsideGate) yield* this.igate.unlock();
+    yield* trigger.signal();
+    if (this.hazards.notifyOutsideGate) yield* this.igate.lock();
     return true;
   }
 }
