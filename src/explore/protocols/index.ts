@@ -19,7 +19,9 @@ import * as messageMask from "./message-mask.js";
 import * as mpic from "./mpic.js";
 import * as resampler from "./resampler.js";
 import * as routing from "./routing.js";
+import * as vfioEventfds from "./vfio-eventfds.js";
 import * as vfioGroups from "./vfio-groups.js";
+import * as vfioHotReset from "./vfio-hot-reset.js";
 import * as vfioIommufd from "./vfio-iommufd.js";
 import * as vfioIntx from "./vfio-intx.js";
 import * as vfioMessages from "./vfio-messages.js";
@@ -60,7 +62,9 @@ const SUBJECTS = [
   mpic,
   resampler,
   routing,
+  vfioEventfds,
   vfioGroups,
+  vfioHotReset,
   vfioIommufd,
   vfioIntx,
   vfioMessages,

@@ -1,3 +1,4 @@
+import { IommuDma } from "../../host/iommu/dma.js";
 import { reads } from "../../sim/access.js";
 import type { Hazards } from "../../sim/hazards.js";
 import type { Step } from "../../sim/step.js";
@@ -87,6 +88,29 @@ export const unbindAgainstOpen: Protocol = {
   },
 };
 
+export const unbindAgainstAttach: Protocol = {
+  name: "unbind-against-attach",
+  title: "A group is attached to a container while the last driver of VFIO's leaves it: it is not, or it is let go again.",
+  source: "vfio.md 4.4, 5.5",
+  about: ["writes IommuGroup.domain"],
+  program(hazards): Program {
+    const stage = new VfioStage({ hazards });
+    stage.write(`${VFIO_DRIVER}/unbind`, stage.b.name);
+    const [, attach] = containerAndGroup(stage);
+    const unbind = sysfsWrite("unbind", stage, `${VFIO_DRIVER}/unbind`, stage.a.name);
+    return {
+      sim: stage.sim,
+      contexts: [attach, unbind],
+      check: nothing,
+      end() {
+        const owned = stage.group.describeOwnership();
+        const isRight = unbind.result > 0 && (attach.result === 0 || attach.result === -ENODEV) && owned === "kernel 0 default";
+        return isRight ? null : `5.5: SET_CONTAINER ${attach.result}, unbind ${unbind.result}; ${owned}`;
+      },
+    };
+  },
+};
+
 export const leaveAgainstJoin: Protocol = {
   name: "leave-against-join",
   title: "The last device of a group leaves VFIO while another comes: there is one group, with one driver, and it opens.",
@@ -105,6 +129,31 @@ export const leaveAgainstJoin: Protocol = {
       end() {
         const { drivers } = stage.counters();
         return drivers === 1 && stage.open("/dev/vfio/12") >= 0 ? null : `${drivers} drivers: the group is lost`;
+      },
+    };
+  },
+};
+
+export const joinTwo: Protocol = {
+  name: "join-two-containers",
+  title: "A group is put into two containers at once: it is in one of them.",
+  source: "vfio.md 1.1, 4.4",
+  about: ["writes IommuGroup.domain"],
+  program(hazards): Program {
+    const stage = new VfioStage({ hazards });
+    const g = stage.open("/dev/vfio/12");
+    const contexts = [0, 1].map((i) => {
+      const at = ARGUMENT + 0x100 * i;
+      stage.process.memory.setU32(at, stage.open("/dev/vfio/vfio"));
+      return new Thread(`join ${i}`, "user", () => stage.process.ioctl(g, uapi.VFIO_GROUP_SET_CONTAINER, at));
+    });
+    return {
+      sim: stage.sim,
+      contexts,
+      check: nothing,
+      end() {
+        const [first, second] = contexts.map(({ result }) => result);
+        return Math.max(first, second) === 0 && Math.min(first, second) === -EINVAL ? null : `4.4: SET_CONTAINER ${first} and ${second}`;
       },
     };
   },
@@ -182,6 +231,42 @@ export const leaveAgainstOpen: Protocol = {
         stage.close(open.result);
         const later = stage.ioctl(g, uapi.VFIO_GROUP_UNSET_CONTAINER, 0);
         return later === 0 ? null : `23.15: UNSET_CONTAINER ${later} after the close`;
+      },
+    };
+  },
+};
+
+const IOVA = 0x4000;
+const [MINE, DEVICE] = [0x11, 0xee];
+
+export const leaveAgainstDma: Protocol = {
+  name: "leave-against-dma",
+  title: "A group leaves a container that another stays in while it writes there: what arrives, arrives before the call returns.",
+  source: "vfio.md 4.5, 5.3, host-irq.md 5.3",
+  about: ["writes IommuGroup.domain", "reads IommuDomain.slots"],
+  program(hazards): Program {
+    const stage = new PciStage({ hazards, separateGroups: true });
+    const { c, g, d } = stage.ready();
+    stage.close(d);
+    stage.setContainer(stage.open("/dev/vfio/13"), c);
+    if (stage.map(c, BigInt(IOVA), 0x1000n) !== 0) throw new Error("nothing is mapped");
+    stage.machine.untraced();
+    const dma = new IommuDma(stage.smmu, stage.pciGroup, 0x600);
+    const { memory } = stage.process;
+    function* leaveAndUse(): Step<number> {
+      const result = yield* stage.process.ioctl(g, uapi.VFIO_GROUP_UNSET_CONTAINER, 0);
+      if (result === 0) memory.setU8(MEMORY, MINE);
+      return result;
+    }
+    const leave = new Thread("UNSET_CONTAINER", "user", leaveAndUse);
+    const device = new Thread("device", "hardware", () => dma.write(IOVA, Uint8Array.of(DEVICE)));
+    return {
+      sim: stage.sim,
+      contexts: [device, leave],
+      check: nothing,
+      end() {
+        if (leave.result !== 0) return `UNSET_CONTAINER: ${leave.result}`;
+        return memory.getU8(MEMORY) !== DEVICE ? null : "4.5: a device writes to the memory of a container that its group has left";
       },
     };
   },

@@ -2,10 +2,11 @@ import { type IrqAction, Irqf, IrqReturn } from "../../host/irq/types.js";
 import type { LevelSink } from "../../arch/level.js";
 import { CapId, Pm } from "../../arch/pci/config-registers.js";
 import { run, type Step } from "../../sim/step.js";
+import { EBADF } from "../../uapi/errno.js";
 import { VFIO_DEVICE_RESET } from "../../uapi/vfio.js";
 import { OneSignalPerUnmask } from "../properties/one-signal-per-unmask.js";
 import type { Protocol } from "../protocol.js";
-import { CONFIG, EVENTFD, INTX, MASK, NONE, PciStage, type PciStageOptions, TRIGGER, UNMASK } from "../stages/pci-stage.js";
+import { CONFIG, DIS_INTX, EVENTFD, INTX, MASK, NONE, PciStage, type PciStageOptions, TRIGGER, UNMASK } from "../stages/pci-stage.js";
 import { Thread } from "../stages/threads.js";
 import { contextOf, IrqCalls, QuietAfter, signalling } from "../stages/vfio-calls.js";
 import type { Program } from "../trial.js";
@@ -22,18 +23,18 @@ const nothing = (): null => null;
 /** INTx with trigger E and unmask eventfd U, its pin low. */
 function wired(options: PciStageOptions) {
   const stage = new PciStage(options);
-  const { d } = stage.ready();
+  const { d, g } = stage.ready();
   const [E, U] = [stage.eventfd(), stage.eventfd()];
   stage.setIrqs(d, INTX, EVENTFD | TRIGGER, 0, 1, E);
   stage.setIrqs(d, INTX, EVENTFD | UNMASK, 0, 1, U);
   stage.machine.untraced();
-  return { stage, d, E, U, calls: new IrqCalls(stage, d) };
+  return { stage, d, g, E, U, calls: new IrqCalls(stage, d) };
 }
 
 /** One write of COMMAND. */
-function command(stage: PciStage, d: number, value: number): Thread {
-  stage.process.memory.setU32(VALUE, value);
-  return new Thread("COMMAND", "user", () => stage.process.write(d, VALUE, 2, COMMAND), 2);
+function command(stage: PciStage, d: number, value: number, at = VALUE): Thread {
+  stage.process.memory.setU32(at, value);
+  return new Thread("COMMAND", "user", () => stage.process.write(d, at, 2, COMMAND), 2);
 }
 
 const pinUp = (stage: PciStage): Thread => new Thread("device", "hardware", () => stage.A.fn.intx.setLevel(true));
@@ -143,6 +144,31 @@ export const enableAgainstPin: Protocol = {
   },
 };
 
+export const maskAgainstOwnLine: Protocol = {
+  name: "mask-against-own-line",
+  title: "INTx on a line that is one device's alone is masked while its pin rises: unmasked again it is told, unless the line was disabled twice.",
+  source: "vfio.md 8.2, 8.5, 23.2",
+  about: ["irq_handler", "vfio_automask"],
+  program(hazards): Program {
+    const { stage, d, E, calls } = wired({ hazards, hasBrokenIntxMasking: true });
+    const mask = calls.thread({ index: INTX, flags: NONE | MASK });
+    return {
+      sim: stage.sim,
+      contexts: [pinUp(stage), mask],
+      check: nothing,
+      end() {
+        stage.sim.explored = false;
+        stage.settle();
+        const before = stage.count(E);
+        const unmask = stage.setIrqs(d, INTX, NONE | UNMASK, 0, 1);
+        stage.settle();
+        if (mask.result !== 0 || unmask !== 0) return `SET_IRQS ${mask.result}, ${unmask}`;
+        return stage.count(E) > before ? null : "23.2: unmasked with its pin up, and nobody is told: the line stays disabled for good";
+      },
+    };
+  },
+};
+
 const reset = (stage: PciStage, d: number): Thread => new Thread("RESET", "user", () => stage.process.ioctl(d, VFIO_DEVICE_RESET, 0), 1);
 
 export const resetAgainstMask: Protocol = {
@@ -199,5 +225,49 @@ export const commandAgainstMask: Protocol = {
     const mask = calls.thread({ index: INTX, flags: NONE | MASK });
     const end = (): string | null => (mask.result === 0 ? atRest(stage) : `SET_IRQS: ${mask.result}`);
     return { sim: stage.sim, contexts: [command(stage, d, INTX_ON), mask], check: nothing, end };
+  },
+};
+
+export const commandAgainstCommand: Protocol = {
+  name: "command-against-command",
+  title: "INTx is disabled and enabled in the command register by two threads at once: it may stay masked although what is read there says that it is enabled.",
+  source: "vfio.md 8.8, 13.3",
+  about: ["pci_intx"],
+  program(hazards): Program {
+    const { stage, d } = wired({ hazards });
+    const disable = command(stage, d, INTX_OFF);
+    const enable = command(stage, d, INTX_ON, VALUE + 0x10);
+    return {
+      sim: stage.sim,
+      contexts: [disable, enable],
+      check: nothing,
+      end() {
+        const isEnabled = (stage.configRead(d, 4, 2) & DIS_INTX) === 0;
+        return isEnabled && run(stage.vfioA.irqs.intx.isMasked()) ? "8.8: COMMAND says that INTx is enabled, and it is masked" : atRest(stage);
+      },
+    };
+  },
+};
+
+export const closeAgainstMask: Protocol = {
+  name: "close-against-mask",
+  title: "A function is closed for good while its user masks INTx: it is masked before the close, or not at all, and opens anew with INTx enabled.",
+  source: "vfio.md 12.1, 12.2, 23.3",
+  about: ["pci_intx", "sys_close"],
+  program(hazards): Program {
+    const { stage, d, g, calls } = wired({ hazards });
+    const mask = calls.thread({ index: INTX, flags: NONE | MASK });
+    const close = new Thread("close", "user", () => stage.process.close(d));
+    return {
+      sim: stage.sim,
+      contexts: [mask, close],
+      check: nothing,
+      end() {
+        stage.sim.explored = false;
+        if (close.result !== 0 || (mask.result !== 0 && mask.result !== -EBADF)) return `SET_IRQS ${mask.result}, close ${close.result}`;
+        const again = stage.deviceFd(g, stage.A.name);
+        return again >= 0 && !stage.isDisIntx ? null : `12.1: opened again ${again}, DisINTx ${stage.isDisIntx}`;
+      },
+    };
   },
 };

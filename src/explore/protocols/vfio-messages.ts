@@ -52,6 +52,49 @@ export const replaceFirstVector: Protocol = {
   },
 };
 
+export const replaceOwnVector: Protocol = {
+  name: "replace-own-vector",
+  title: "A vector of MSI-X gets another eventfd while it sends a message: one of the two is told, unless the message has left the function and meets no handler.",
+  source: "vfio.md 10.4, host-irq.md 1.7",
+  about: ["vfio_trigger"],
+  program(hazards): Program {
+    const stage = new PciStage({ hazards });
+    const [E, E2] = [stage.eventfd(), stage.eventfd()];
+    const { d } = stage.messaging(MSIX, E);
+    const replace = new IrqCalls(stage, d).thread({ index: MSIX, flags: EVENTFD | TRIGGER, fds: [E2] });
+    const message = new Thread("device", "hardware", () => stage.A.fn.messages.send(0));
+    const end = (): string | null => (stage.count(E) + stage.count(E2) === 1 ? null : "10.4: the message reaches neither eventfd");
+    return { sim: stage.sim, contexts: [message, replace], check: nothing, end };
+  },
+};
+
+/** The vector that {@link growAgainstMessage} adds. */
+const ADDED = 5;
+
+function* sendBoth({ A }: PciStage): Step<void> {
+  yield* A.fn.messages.send(0);
+  yield* A.fn.messages.send(ADDED);
+}
+
+export const growAgainstMessage: Protocol = {
+  name: "grow-against-message",
+  title: "A vector is added to MSI-X while the function sends messages of it and of another: each is told once.",
+  source: "vfio.md 7.4, 10.4",
+  about: ["vfio_trigger"],
+  program(hazards): Program {
+    const stage = new PciStage({ hazards, allocatesDynamically: true });
+    const [E, added] = [stage.eventfd(), stage.eventfd()];
+    const { d } = stage.messaging(MSIX, E);
+    const grow = new IrqCalls(stage, d).thread({ index: MSIX, flags: EVENTFD | TRIGGER, start: ADDED, fds: [added] });
+    const device = new Thread("device", "hardware", () => sendBoth(stage));
+    const end = (): string | null => {
+      const signals = [E, added].map((fd) => stage.count(fd)).join();
+      return grow.result === 0 && signals === "1,1" ? null : `10.4: SET_IRQS ${grow.result}, signals ${signals}`;
+    };
+    return { sim: stage.sim, contexts: [device, grow], check: nothing, end };
+  },
+};
+
 export const endAgainstMessage: Protocol = {
   name: "end-against-message",
   title: "A monitor ends the messages of a device while the device sends one: its eventfd counts that one at most, and nothing after the call.",
@@ -175,3 +218,28 @@ function unmapAgainst(way: Way): Protocol {
 }
 
 export const [unmapType1v1, unmapType1v2, unmapIommufd, unmapSpaprV1, unmapSpaprV2, unmapXen] = WAYS.map(unmapAgainst);
+
+const BITMAP = 0x2800;
+
+export const bitmapAgainstDma: Protocol = {
+  name: "unmap-with-bitmap-against-dma",
+  title: "A page is unmapped (type1 v2) and its dirty bit asked for in one call while a device writes to it: what arrives is in the bitmap.",
+  source: "vfio.md 17.6, 17.7",
+  about: ["writes IommuDomain.slots", "reads IommuDomain.slots"],
+  program(hazards): Program {
+    const { stage, c, dma } = mapping(WAYS[1], hazards);
+    if (stage.call(c, uapi.VFIO_IOMMU_DIRTY_PAGES, 8, uapi.VFIO_IOMMU_DIRTY_PAGES_FLAG_START) !== 0) throw new Error("no dirty log");
+    [48, uapi.VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP, IOVA, 0, 0x1000, 0, 0x1000, 0, 8, 0, BITMAP, 0].forEach((word, i) => stage.process.memory.setU32(ARGUMENT + 4 * i, word));
+    const unmap = new Thread("UNMAP_DMA", "user", () => stage.process.ioctl(c, uapi.VFIO_IOMMU_UNMAP_DMA, ARGUMENT));
+    const device = new Thread("device", "hardware", () => store(dma));
+    return {
+      sim: stage.sim,
+      contexts: [unmap, device],
+      check: nothing,
+      end() {
+        if (unmap.result !== 0) return `UNMAP_DMA: ${unmap.result}`;
+        return device.result === 0 || stage.process.memory.getU32(BITMAP) === 1 ? null : "17.6: a page was written, and is not in the bitmap of its unmap";
+      },
+    };
+  },
+};

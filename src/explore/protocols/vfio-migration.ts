@@ -135,3 +135,28 @@ export const reportAgainstDma: Protocol = {
     };
   },
 };
+
+export const stopAgainstReset: Protocol = {
+  name: "stop-copy-against-reset",
+  title: "A device is reset while it is stopped for its migration: in the end it runs exactly if its state says so.",
+  source: "vfio.md 12.3, 15.3",
+  about: ["pci_reset", "writes DeviceGate.inside"],
+  program(hazards): Program {
+    const stage = new MigratingStage(hazards);
+    const stop = new Thread("STOP_COPY", "user", () => stage.goTo(uapi.VFIO_DEVICE_STATE_STOP_COPY));
+    const reset = new Thread("RESET", "user", () => stage.process.ioctl(stage.d, uapi.VFIO_DEVICE_RESET, 0), 1);
+    return {
+      sim: stage.sim,
+      contexts: [reset, stop],
+      check: nothing,
+      end() {
+        stage.sim.explored = false;
+        if (stop.result !== 0 || reset.result !== 0) return `15.3: STOP_COPY ${stop.result}, RESET ${reset.result}`;
+        const { migration } = stage.vfioA;
+        const state = migration === null ? -1 : run(migration.currentState());
+        const runs = run(stage.counting.gate.enter());
+        return runs === (state === uapi.VFIO_DEVICE_STATE_RUNNING) ? null : `15.3: the state is ${state}, and the device ${runs ? "runs" : "is stopped"}`;
+      },
+    };
+  },
+};

@@ -1,8 +1,9 @@
 import { run } from "../../sim/step.js";
 import * as uapi from "../../uapi/vfio.js";
 import type { Protocol } from "../protocol.js";
-import { EVENTFD, INTX, PciStage, TRIGGER } from "../stages/pci-stage.js";
+import { EVENTFD, INTX, PciStage, TRIGGER, UNMASK } from "../stages/pci-stage.js";
 import { Thread } from "../stages/threads.js";
+import { signalling } from "../stages/vfio-calls.js";
 import type { Program } from "../trial.js";
 
 // vfio.md 15.1, 23.10: a device that its user lets sleep.
@@ -38,6 +39,31 @@ export const sleepAgainstExit: Protocol = {
         if (enter.result !== 0 || leave.result !== 0) return `15.1: ENTRY ${enter.result}, EXIT ${leave.result}`;
         const maySleep = run(stage.vfioA.power.engaged());
         return maySleep === stage.isDisIntx ? null : `23.10: it may sleep: ${maySleep}; DisINTx ${stage.isDisIntx}`;
+      },
+    };
+  },
+};
+
+export const resampleAgainstSleep: Protocol = {
+  name: "resample-against-sleep",
+  title: "A device is let sleep while the eventfd that unmasks its INTx is signalled: it may sleep with its INTx unmasked.",
+  source: "vfio.md 8.8, 15.1",
+  about: ["vfio_unmask", "pci_intx"],
+  program(hazards): Program {
+    const stage = new PciStage({ hazards });
+    const { d } = stage.ready();
+    const [E, U] = [stage.eventfd(), stage.eventfd()];
+    stage.setIrqs(d, INTX, EVENTFD | TRIGGER, 0, 1, E);
+    stage.setIrqs(d, INTX, EVENTFD | UNMASK, 0, 1, U);
+    stage.machine.untraced();
+    const enter = calling("ENTRY", stage, d, uapi.VFIO_DEVICE_FEATURE, ARGUMENTS, 8, SET | uapi.VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY);
+    return {
+      sim: stage.sim,
+      contexts: [signalling(stage, U), enter],
+      check: nothing,
+      end() {
+        if (enter.result !== 0) return `15.1: ENTRY ${enter.result}`;
+        return stage.isDisIntx ? null : "15.1: the device sleeps, and its INTx is unmasked";
       },
     };
   },
