@@ -13,6 +13,9 @@ import type { MsiDomain } from "./msi.js";
 import { freePercpuIrq, requestPercpuIrq, setPercpuEnabled } from "./irq/percpu.js";
 import type { CpuList, IrqAction, IrqThreadAction } from "./irq/types.js";
 
+/** Of {@link Host.tainted}: user space was given what the kernel cannot answer for (include/linux/panic.h). */
+export const TAINT_USER = 1 << 6;
+
 /** The host kernel of one machine: its CPUs, its interrupts, its work queues. Drivers call it by irq number. */
 export abstract class Host {
   readonly cpus: readonly HostCpu[];
@@ -24,6 +27,8 @@ export abstract class Host {
   readonly irqBypass: IrqBypassManager;
   /** Where message-signalled interrupts come from; null on a machine without. */
   msi: MsiDomain | null = null;
+  /** /proc/sys/kernel/tainted: never cleared. */
+  tainted = 0;
   private readonly allCpus: HostCpu[] = [];
 
   /** @param sim has at least one clock per CPU; one more, if there is one, is the hardware's */

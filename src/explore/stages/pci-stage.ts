@@ -57,6 +57,8 @@ export interface PciStageOptions extends VfioStageOptions, MsiStubOptions {
   hasBrokenIntxMasking?: boolean;
   /** B is in a group of its own, 13. */
   separateGroups?: boolean;
+  /** No IOMMU guards A and B: they are of no group of the host's. */
+  hasNoIommu?: boolean;
   /** What that group reserves; default the same as A's. */
   reservedOfB?: readonly ReservedRegion[];
   /** A without ways to be reset, or without these. */
@@ -117,14 +119,15 @@ export class PciStage extends VfioStage {
     this.root = new PciRoot(machine.host, this.smmu);
     const geometry = { apertureEnd, isMsiIsolated, hasDmaOwnership: options.hasDmaOwnership ?? true, canNest: options.canNest ?? true, ...(options.tce ? { tce: options.tce } : {}) };
     this.pciGroup = new IommuGroup(sim, 12, { reserved, ...geometry });
-    const groupB = options.separateGroups ? new IommuGroup(sim, 13, { reserved: options.reservedOfB ?? reserved, ...geometry }) : this.pciGroup;
+    const groupA = options.hasNoIommu ? null : this.pciGroup;
+    const groupB = options.hasNoIommu ? null : options.separateGroups ? new IommuGroup(sim, 13, { reserved: options.reservedOfB ?? reserved, ...geometry }) : this.pciGroup;
     const bus5 = this.root.addBus(5, false);
     const bus6 = this.root.addBus(6, true, options.atomics?.rootPort);
     this.bridge = new PciDevice(this.root, new PciFunction({ name: "0000:05:00.0", requesterId: 0x500, vendor: 0x1b36, device: 0xc, classCode: 0x060400, headerType: 1 }), { bus: bus5, group: this.pciGroup });
     this.wire = new WiredOr(new GicLevelInput(machine.gic, LEVEL_SPI));
     const { hasBrokenIntxMasking = false } = options;
     const brokenResets = options.noReset ? (["flr", "af_flr", "pm", "bus"] as const) : (options.brokenResets ?? []);
-    this.A = new PciDevice(this.root, this.functionA(options), { bus: bus6, group: this.pciGroup, irq: machine.level, hasBrokenIntxMasking, brokenResets });
+    this.A = new PciDevice(this.root, this.functionA(options), { bus: bus6, group: groupA, irq: machine.level, hasBrokenIntxMasking, brokenResets });
     this.B = new PciDevice(this.root, this.functionB(), { bus: bus6, group: groupB });
     run(this.root.plug(this.A.fn, this.wire.input()));
     run(this.root.plug(this.B.fn, null));

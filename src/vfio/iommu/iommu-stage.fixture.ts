@@ -1,7 +1,11 @@
 import { expect } from "vitest";
+import type { DmaPort } from "../../device/dma-port.js";
+import type { PciFunction } from "../../device/pci/function.js";
 import { IommuDma } from "../../host/iommu/dma.js";
 import type { IommuGroup } from "../../host/iommu/group.js";
+import { BusMaster } from "../../host/pci/bus-master.js";
 import type { PciDevice } from "../../host/pci/pci-device.js";
+import { PhysicalMemory } from "../../host/physical-memory.js";
 import { XenHypervisor } from "../../host/xen/hypervisor.js";
 import { run } from "../../sim/step.js";
 import * as iommufd from "../../uapi/iommufd.js";
@@ -31,14 +35,18 @@ export interface Kind {
   readonly hasNoDirections?: boolean;
   /** What is mapped may be mapped over: a translation entry is simply written. */
   readonly overwrites?: boolean;
+  /** Nothing guards the devices: there is nothing to map, and all memory to reach. */
+  readonly isNoIommu?: boolean;
 }
 
 export const SPAPR_V1: Kind = { name: "spapr v1", type: uapi.VFIO_SPAPR_TCE_IOMMU, isSpapr: true, overwrites: true };
 export const SPAPR_V2: Kind = { name: "spapr v2", type: uapi.VFIO_SPAPR_TCE_v2_IOMMU, isSpapr: true, overwrites: true };
 export const TYPE1_V2: Kind = { name: "type1 v2", type: uapi.VFIO_TYPE1v2_IOMMU };
 
+export const NOIOMMU: Kind = { name: "noiommu", type: uapi.VFIO_NOIOMMU_IOMMU, isNoIommu: true };
+
 /** Every backend that maps. */
-export const KINDS: readonly Kind[] = [
+export const MAPPING_KINDS: readonly Kind[] = [
   { name: "type1 v1", type: uapi.VFIO_TYPE1_IOMMU },
   TYPE1_V2,
   { name: "iommufd as type1 v1", type: uapi.VFIO_TYPE1_IOMMU, isIommufd: true },
@@ -49,32 +57,66 @@ export const KINDS: readonly Kind[] = [
   { name: "xen", type: uapi.VFIO_XEN_IOMMU, hasNoDirections: true },
 ];
 
+/** Every backend that there is. */
+export const KINDS: readonly Kind[] = [...MAPPING_KINDS, NOIOMMU];
+
+/** What a {@link Kind} asks of the host: no-iommu mode is a module parameter, and for who may do raw I/O. */
+const hostOf = (kind: Kind, options: PciStageOptions): PciStageOptions => ({
+  ...options,
+  separateGroups: true,
+  lockedMemoryLimit: options.lockedMemoryLimit ?? 2 ** 31,
+  ...(kind.isSpapr ? { tce: TCE } : {}),
+  ...(kind.isNoIommu ? { hasNoIommu: true, capabilities: ["SYS_RAWIO"], core: { ...options.core, enableUnsafeNoiommuMode: true } } : {}),
+});
+
 /** Fixture F with A and B in groups of their own, and DMA of theirs, to be translated by one {@link Kind}. */
 export class IommuStage extends PciStage {
   readonly xen: XenHypervisor;
-  readonly dmaA: IommuDma;
-  readonly dmaB: IommuDma;
+  /** RAM as devices have it that no IOMMU guards. */
+  readonly physical = new PhysicalMemory();
+  readonly dmaA: DmaPort;
+  readonly dmaB: DmaPort;
   /** Of an iommufd: the address space. */
   private ioas = 0;
   private ownFile = -1;
 
   constructor(readonly kind: Kind, options: PciStageOptions = {}) {
-    super({ ...options, separateGroups: true, lockedMemoryLimit: options.lockedMemoryLimit ?? 2 ** 31, ...(kind.isSpapr ? { tce: TCE } : {}) });
+    super(hostOf(kind, options));
     this.xen = new XenHypervisor(this.sim);
     this.xen.addGuest(GUEST);
     this.vfio.registerIommu(new SpaprBackend(this.sim));
     this.vfio.registerIommu(new XenIommuBackend(this.sim, this.xen, GUEST, options.allowUnsafeInterrupts));
-    this.dmaA = new IommuDma(this.smmu, this.pciGroup, 0x600);
-    this.dmaB = new IommuDma(this.smmu, this.groupB, 0x601);
+    this.dmaA = this.dmaOf(this.A);
+    this.dmaB = this.dmaOf(this.B);
   }
 
-  get groupB(): IommuGroup {
-    const { group } = this.B;
-    if (group === null) throw new Error("B has no group");
-    return group;
+  private dmaOf({ fn, group }: PciDevice): DmaPort {
+    return group === null ? this.mastering(fn) : new IommuDma(this.smmu, group, fn.requesterId);
   }
 
-  /** A container of the kind with group 12 in it, ready to map; `g` is -1 where the user has no group's file. */
+  private mastering(fn: PciFunction): BusMaster {
+    const dma = new BusMaster(this.physical);
+    dma.fn = fn;
+    return dma;
+  }
+
+  /** VFIO's group of a function. */
+  groupOf({ name }: PciDevice): IommuGroup {
+    const device = this.pciDriver.deviceOf(name);
+    if (device === null) throw new Error(`${name} is not bound`);
+    return device.group.iommuGroup;
+  }
+
+  /** Opens it. */
+  groupFile(device: PciDevice): number {
+    return this.open(`/dev/vfio/${this.kind.isNoIommu ? "noiommu-" : ""}${this.groupOf(device).id}`);
+  }
+
+  ownership(): string {
+    return this.groupOf(this.A).describeOwnership();
+  }
+
+  /** A container of the kind with A's group in it, ready to map; `g` is -1 where the user has no group's file. */
   container(): { c: number; g: number } {
     const { isIommufd, isNative, type } = this.kind;
     const c = this.open(isIommufd ? "/dev/iommu" : "/dev/vfio/vfio");
@@ -85,7 +127,7 @@ export class IommuStage extends PciStage {
       expect(this.ownFile).toBeGreaterThan(0);
       return { c, g: -1 };
     }
-    const g = this.open("/dev/vfio/12");
+    const g = this.groupFile(this.A);
     expect(this.setContainer(g, c)).toBe(0);
     expect(this.ioctl(c, uapi.VFIO_SET_IOMMU, type)).toBe(0);
     // A device that is opened attaches its group to an iommufd.
@@ -103,7 +145,7 @@ export class IommuStage extends PciStage {
   /** B and its group join the container: B's file, or the errno that refused them, with nothing left open. */
   join(c: number): number {
     if (this.kind.isNative) return this.attachByItself(c, this.B);
-    const g = this.open("/dev/vfio/13");
+    const g = this.groupFile(this.B);
     const joined = this.setContainer(g, c);
     const d = joined < 0 ? joined : this.deviceFd(g, this.B.name);
     // The device's file, if there is one, has the group until it is closed.
@@ -130,6 +172,13 @@ export class IommuStage extends PciStage {
   override unmap(c: number, iova: bigint, size: bigint, flags = 0): [number, bigint] {
     if (!this.kind.isNative) return super.unmap(c, iova, size, flags);
     return [this.call(c, iommufd.IOMMU_IOAS_UNMAP, 24, this.ioas, ...half(iova), ...half(size)), this.answer64(16)];
+  }
+
+  /** Where A reaches the first page of {@link MEMORY}: mapped for it, or where it is. */
+  reach(c: number): number {
+    if (this.kind.isNoIommu) return this.physical.addressOf(this.process, MEMORY);
+    expect(this.map(c, 0x1000n, 0x1000n)).toBe(0);
+    return 0x1000;
   }
 
   /** SPAPR, version 2. */
