@@ -10,7 +10,7 @@ import { XenHypervisor } from "../../host/xen/hypervisor.js";
 import { run } from "../../sim/step.js";
 import * as iommufd from "../../uapi/iommufd.js";
 import * as uapi from "../../uapi/vfio.js";
-import { MEMORY } from "../../explore/stages/vfio-stage.js";
+import { ARGUMENTS, MEMORY } from "../../explore/stages/vfio-stage.js";
 import { PciStage, type PciStageOptions } from "../../explore/stages/pci-stage.js";
 import { SpaprBackend } from "./spapr.js";
 import { XenIommuBackend } from "./xen.js";
@@ -76,7 +76,7 @@ export class IommuStage extends PciStage {
   readonly physical = new PhysicalMemory();
   readonly dmaA: DmaPort;
   readonly dmaB: DmaPort;
-  /** Of an iommufd: the address space. */
+  /** Of an iommufd whose user names them: the address space. */
   private ioas = 0;
   private ownFile = -1;
 
@@ -172,6 +172,25 @@ export class IommuStage extends PciStage {
   override unmap(c: number, iova: bigint, size: bigint, flags = 0): [number, bigint] {
     if (!this.kind.isNative) return super.unmap(c, iova, size, flags);
     return [this.call(c, iommufd.IOMMU_IOAS_UNMAP, 24, this.ioas, ...half(iova), ...half(size)), this.answer64(16)];
+  }
+
+  /** All of what is mapped, as {@link unmap}. */
+  unmapAll(c: number): [number, bigint] {
+    if (!this.kind.isNative) return super.unmap(c, 0n, 0n, uapi.VFIO_DMA_UNMAP_FLAG_ALL);
+    return this.unmap(c, 0n, 0xffff_ffff_ffff_ffffn);
+  }
+
+  /** Ranges that may be mapped, `end` the last byte of each: IOMMU_IOAS_IOVA_RANGES, or the capability of IOMMU_GET_INFO. */
+  iovaRanges(c: number): { start: bigint; end: bigint }[] {
+    const listAt = (at: number, count: number) => Array.from({ length: count }, (_, i) => ({ start: this.answer64(at + 16 * i), end: this.answer64(at + 16 * i + 8) }));
+    if (this.kind.isNative) {
+      expect(this.call(c, iommufd.IOMMU_IOAS_IOVA_RANGES, 32, this.ioas, 16, 0, ...half(MEMORY), 0, 0)).toBe(0);
+      return listAt(MEMORY - ARGUMENTS, this.answer(8));
+    }
+    expect(this.call(c, uapi.VFIO_IOMMU_GET_INFO, 0x800)).toBe(0);
+    let at = this.answer(16);
+    while (at !== 0 && this.answer(at) % 0x1_0000 !== uapi.VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE) at = this.answer(at + 4);
+    return at === 0 ? [] : listAt(at + 16, this.answer(at + 8));
   }
 
   /** Where A reaches the first page of {@link MEMORY}: mapped for it, or where it is. */
