@@ -69,6 +69,12 @@ describe("virq vfio", () => {
     expect([status, out.split("\n").at(-2)]).toEqual([1, "  = waits for ever"]);
   });
 
+  it("22.1: rmmod of a driver is refused while its device is open; it takes the device away from it, and modprobe gives it back", async () => {
+    const module = "/sys/module/vfio_pci";
+    const answers = await session(["assign", `cat ${module}/refcnt`, "rmmod vfio_pci", "close device", "close group", `cat ${module}/refcnt`, "rmmod vfio_pci", `cat ${module}/refcnt`, "open /dev/vfio/1", "modprobe vfio_pci", `readlink ${BUS}/devices/${NAME}/driver`, "rmmod nothing", "modprobe nothing"]);
+    expect(answers.slice(-12).map(({ result }) => result)).toEqual(["1", "-EAGAIN", 0, 0, "0", 0, "-ENOENT", "-ENODEV", 0, `${BUS}/drivers/vfio-pci`, "-ENOENT", "-ENOENT"]);
+  });
+
   it("--backend xen: a vector is bound to an event channel of the guest, and no host handler runs (21.4)", async () => {
     const { status, out } = await virq("vfio", "--board", "pc", "--backend", "xen", "--json");
     expect(status).toBe(0);

@@ -2,9 +2,10 @@ import { reads, shared, writes } from "../sim/access.js";
 import { Mutex } from "../sim/lock.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
-import { EBUSY, EEXIST, EINVAL, ENODEV, ENOENT, ERANGE } from "../uapi/errno.js";
+import { EBUSY, EEXIST, EINVAL, ENODEV, ENOENT, ERANGE, EWOULDBLOCK } from "../uapi/errno.js";
 import { compatibleOf, coversId, type DynamicId, parseDynamicId, sameId } from "./dynamic-id.js";
 import type { IommuGroup } from "./iommu/group.js";
+import { KernelModule } from "./module.js";
 
 const PAGE_SIZE = 4096;
 /** driver_data of every entry in a driver's table here. */
@@ -18,7 +19,12 @@ export abstract class HostDriver {
   /** Given by new_id. */
   readonly dynamicIds: DynamicId[] = [];
 
-  constructor(readonly name: string) {}
+  /** Where its code is: with no other driver in it. */
+  readonly module: KernelModule;
+
+  constructor(readonly name: string) {
+    this.module = new KernelModule(name.replaceAll("-", "_"));
+  }
 
   /** By the id tables; an override is not asked here. */
   abstract matches(device: HostDevice): boolean;
@@ -127,11 +133,13 @@ export class HostDevice {
     this.driver = driver;
   }
 
-  /** device_driver_attach: 0, -EBUSY where any driver is bound, or the probe's error. */
+  /** device_driver_attach: 0, -EBUSY where any driver is bound, -ENODEV for a driver that is being unloaded, or the probe's error. */
   *attach(driver: HostDriver): Step<number> {
     yield* this.lock.lock();
     const bound = yield* this.boundDriver();
-    const result = bound === null ? yield* this.probe(driver) : -EBUSY;
+    let result = -EBUSY;
+    // Asked under the lock, which an unload takes for every device: it leaves none behind that was being bound.
+    if (bound === null) result = (yield* driver.module.referenceCount()) < 0 ? -ENODEV : yield* this.probe(driver);
     yield* this.lock.unlock();
     return result;
   }
@@ -203,6 +211,35 @@ export class Bus {
 
   addDriver(driver: HostDriver): void {
     this.drivers.push(driver);
+  }
+
+  /**
+   * delete_module (rmmod): 0 after the driver has let go of all its devices, or -EWOULDBLOCK while somebody holds its module, as
+   * an open VFIO device does; -EBUSY where it is going already, -ENOENT where it is not loaded.
+   */
+  *unload(driver: HostDriver): Step<number> {
+    if (!this.drivers.includes(driver)) return -ENOENT;
+    if ((yield* driver.module.referenceCount()) < 0) return -EBUSY;
+    if (!(yield* driver.module.tryStop())) return -EWOULDBLOCK;
+    // From the last: a function that goes takes its virtual ones with it, which were added after it.
+    for (let i = this.devices.length - 1; i >= 0; i--) if (i < this.devices.length) yield* this.devices[i].detach(driver);
+    driver.dynamicIds.length = 0;
+    this.drivers.splice(this.drivers.indexOf(driver), 1);
+    return 0;
+  }
+
+  /** finit_module (modprobe) of a driver that was unloaded: 0 after it has been tried at all devices, -EEXIST where it is loaded. */
+  *load(driver: HostDriver): Step<number> {
+    if (this.drivers.includes(driver)) return -EEXIST;
+    yield* driver.module.start();
+    this.drivers.push(driver);
+    for (let i = 0; i < this.devices.length; i++) if (this.devices[i].accepts(driver)) yield* this.devices[i].attach(driver);
+    return 0;
+  }
+
+  /** The driver of a module that is loaded, or going; null. */
+  driverIn(module: string): HostDriver | null {
+    return this.drivers.find((driver) => driver.module.name === module) ?? null;
   }
 
   /** D/bind. */

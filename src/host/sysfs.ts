@@ -69,15 +69,25 @@ export class Sysfs {
   }
 
   /** The text of a file, or a negative errno. */
-  read(path: string): string | number {
+  *read(path: string): Step<string | number> {
     this.sim.charge(Cost.syscall);
     const parts = path.split("/").slice(1);
+    if (parts[1] === "module") return parts.length === 4 ? yield* this.readModule(parts[2], parts[3]) : -ENOENT;
     const group = this.groupOf(parts);
     if (group !== undefined) return readGroup(group, parts[4]);
     const device = parts[3] === "devices" && parts.length === 6 ? this.busOf(parts)?.device(parts[4]) : null;
     if (!device) return -ENOENT;
     const text = parts[5] === "driver_override" ? (device.driverOverride ?? "(null)") : device.attribute(parts[5]);
     return text === null ? -ENOENT : `${text}\n`;
+  }
+
+  /** refcnt and initstate of a driver's module. */
+  private *readModule(name: string, file: string): Step<string | number> {
+    const driver = [...this.buses.values()].map((bus) => bus.driverIn(name)).find((each) => each !== null);
+    if (driver === undefined || driver === null) return -ENOENT;
+    const count = yield* driver.module.referenceCount();
+    if (file === "refcnt") return `${count}\n`;
+    return file === "initstate" ? (count < 0 ? "going\n" : "live\n") : -ENOENT;
   }
 
   /** Of a file in /sys/kernel/iommu_groups/N. */

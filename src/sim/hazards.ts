@@ -180,6 +180,7 @@ export const HAZARDS = {
   blockOutsideLock: "6: a device's own file is bound on what it saw of the group's before it took the lock",
   typeOutsideGate: "10.2: whether another type of interrupt is in use is looked at under one hold of the lock, and set under another",
   replaceByBlocking: "6: one address space takes the place of another by way of none",
+  openUnheld: "4.6: a device is opened without a reference to its driver's module",
   bindUnheld: "6: the iommufd that a device is bound to is looked up without a reference",
   undoDownwards: "10.4: the undo of a block of vectors counts down by an unsigned number, from where it failed",
   notifyOutsideGate: "11: who asks for a device back signals its eventfd without the lock that it is replaced under",

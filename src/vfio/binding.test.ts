@@ -24,9 +24,9 @@ describe("driver files", () => {
     const world = new VfioStage();
     const device = `${BUS}/devices/${world.a.name}`;
     expect(run(world.sysfs.readlink(`${device}/driver`))).toBe(`${BUS}/drivers/vfio-platform`);
-    expect(world.sysfs.read(`${device}/driver_override`)).toBe("vfio-platform\n");
+    expect(world.cat(`${device}/driver_override`)).toBe("vfio-platform\n");
     expect(world.write(`${device}/driver_override`, "\n")).toBe(1);
-    expect(world.sysfs.read(`${device}/driver_override`)).toBe("(null)\n");
+    expect(world.cat(`${device}/driver_override`)).toBe("(null)\n");
     expect(run(world.sysfs.readlink(`${device}/driver`))).toBe(`${BUS}/drivers/vfio-platform`);
     expect(world.write(`${device}/driver/unbind`, world.a.name)).toBe(world.a.name.length);
     expect(run(world.sysfs.readlink(`${device}/driver`))).toBe(null);
@@ -61,7 +61,7 @@ describe("driver files", () => {
     const world = new VfioStage({ reserved: [SW_MSI_REGION, { start: 0n, end: 0xfffn, kind: "direct-relaxable" }] });
     expect(run(world.sysfs.readlink(`${BUS}/devices/${world.a.name}/iommu_group`))).toBe("/sys/kernel/iommu_groups/12");
     expect(world.sysfs.list("/sys/kernel/iommu_groups/12/devices")).toEqual([world.a.name, world.b.name]);
-    expect(world.sysfs.read("/sys/kernel/iommu_groups/12/reserved_regions")).toBe(
+    expect(world.cat("/sys/kernel/iommu_groups/12/reserved_regions")).toBe(
       "0x0000000008000000 0x00000000080fffff msi\n0x0000000000000000 0x0000000000000fff direct-relaxable\n",
     );
   });
@@ -133,7 +133,7 @@ describe("functions of PCI and their drivers", () => {
   it("1.3, 22.1: a function's files tell its ids and class, and its character device while VFIO shows it", () => {
     const world = new PciStage();
     const path = `/sys/bus/pci/devices/${world.A.name}`;
-    expect(["vendor", "device", "class", "nothing"].map((file) => world.sysfs.read(`${path}/${file}`))).toEqual(["0x8086\n", "0x10d3\n", "0x020000\n", -ENOENT]);
+    expect(["vendor", "device", "class", "nothing"].map((file) => world.cat(`${path}/${file}`))).toEqual(["0x8086\n", "0x10d3\n", "0x020000\n", -ENOENT]);
     const { d } = world.ready();
     expect([world.configRead(d, 0, 2), world.configRead(d, 2, 2)]).toEqual([0x8086, 0x10d3]);
     world.close(d);

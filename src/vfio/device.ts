@@ -1,4 +1,5 @@
 import type { File } from "../host/file.js";
+import type { KernelModule } from "../host/module.js";
 import type { Process } from "../host/process.js";
 import { guarded, type Waitable, writes } from "../sim/access.js";
 import { Context, current } from "../sim/context.js";
@@ -6,7 +7,7 @@ import { Lifetime } from "../sim/lifetime.js";
 import type { Mutex } from "../sim/lock.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
-import { EBADF, EBADFD, EINVAL, EIO, ENOTTY } from "../uapi/errno.js";
+import { EBADF, EBADFD, EINVAL, EIO, ENODEV, ENOTTY } from "../uapi/errno.js";
 import { VFIO_DEVICE_FEATURE } from "../uapi/vfio.js";
 import type { VfioCdevFile } from "./cdev.js";
 import type { ForwardableIrq, ForwardingDevice } from "./contract.js";
@@ -48,12 +49,16 @@ export abstract class VfioDevice implements ForwardingDevice {
   readonly migration: Migration | null = null;
   readonly dmaLog: DmaLog | null = null;
 
-  /** @param setLock dev_set.lock of the devices that are reset together: opens and closes exclude each other */
+  /**
+   * @param setLock dev_set.lock of the devices that are reset together: opens and closes exclude each other
+   * @param module of its driver, which stays loaded while the device is open
+   */
   constructor(
     protected readonly vfio: Vfio,
     readonly name: string,
     readonly group: VfioGroup,
     readonly setLock: Mutex,
+    private readonly module: KernelModule,
   ) {
     this.lifetime = new Lifetime("VFIO device", name);
     this.lifetime.spans(this);
@@ -148,7 +153,23 @@ export abstract class VfioDevice implements ForwardingDevice {
     return result === 0 ? new VfioDevicePathFile(this) : result;
   }
 
+  /** The driver's code stays from the first open to the last close: false while its module is going (4.6, 5.1). */
+  private *holdModule(): Step<boolean> {
+    return this.vfio.sim.hazards.openUnheld || (yield* this.module.tryGet());
+  }
+
+  private *dropModule(): Step<void> {
+    if (!this.vfio.sim.hazards.openUnheld) yield* this.module.put();
+  }
+
   private *firstOpen(): Step<number> {
+    if (!(yield* this.holdModule())) return -ENODEV;
+    const result = yield* this.openByGroup();
+    if (result !== 0) yield* this.dropModule();
+    return result;
+  }
+
+  private *openByGroup(): Step<number> {
     const used = yield* this.group.useContainer();
     if (used < 0) return used;
     this.usesContainer = used > 0;
@@ -161,6 +182,16 @@ export abstract class VfioDevice implements ForwardingDevice {
       // Never the last reference: the ioctl in flight holds the group's file.
       if (groupFile !== null) yield* groupFile.put();
     }
+    return result;
+  }
+
+  private *openByItself(file: VfioCdevFile, iommufd: IommufdFile): Step<number> {
+    if (!(yield* this.holdModule())) return -ENODEV;
+    this.kvm = file.kvm;
+    const result = yield* this.openOn(iommufd, false);
+    if (result === 0) return 0;
+    this.kvm = null;
+    yield* this.dropModule();
     return result;
   }
 
@@ -194,6 +225,7 @@ export abstract class VfioDevice implements ForwardingDevice {
     this.iommufdFile = null;
     this.kvm = null;
     if (iommufd !== null) yield* iommufd.unbind();
+    yield* this.dropModule();
     return iommufdFile;
   }
 
@@ -213,10 +245,7 @@ export abstract class VfioDevice implements ForwardingDevice {
       if (iommufd === null) result = -EBADF;
       else if (!(iommufd instanceof IommufdFile)) result = -EBADFD;
       else if (this.openCount > 0) result = -EINVAL;
-      else {
-        this.kvm = file.kvm;
-        result = yield* this.openOn(iommufd, false);
-      }
+      else result = yield* this.openByItself(file, iommufd);
     }
     if (result === 0) {
       this.openCount = 1;

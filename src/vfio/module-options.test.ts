@@ -85,20 +85,20 @@ describe("/sys/kernel/iommu_groups/N/type (2.1)", () => {
 
   it("says what the host's own domain is; a word that is none is refused", () => {
     const world = ready();
-    expect(world.sysfs.read(TYPE)).toBe("DMA\n");
+    expect(world.cat(TYPE)).toBe("DMA\n");
     expect([world.write(TYPE, "passthrough"), world.write("/sys/kernel/iommu_groups/12/name", "x"), world.write("/sys/kernel/iommu_groups/77/type", "DMA")]).toEqual([-EINVAL, -ENOENT, -ENOENT]);
   });
 
   it("changes while nobody uses the group, and back to what it was at boot", () => {
     const world = ready();
-    expect([world.write(TYPE, "identity\n"), world.sysfs.read(TYPE)]).toEqual([9, "identity\n"]);
-    expect([world.write(TYPE, "auto"), world.sysfs.read(TYPE)]).toEqual([4, "DMA\n"]);
+    expect([world.write(TYPE, "identity\n"), world.cat(TYPE)]).toEqual([9, "identity\n"]);
+    expect([world.write(TYPE, "auto"), world.cat(TYPE)]).toEqual([4, "DMA\n"]);
   });
 
   it("is refused while user space owns the group, or a host driver is bound; invalidations can be put off all the same", () => {
     const world = ready();
     const { d, g, c } = world.ready();
-    expect([world.write(TYPE, "identity"), world.write(TYPE, "DMA"), world.write(TYPE, "DMA-FQ"), world.sysfs.read(TYPE)]).toEqual([-EPERM, -EPERM, 6, "DMA-FQ\n"]);
+    expect([world.write(TYPE, "identity"), world.write(TYPE, "DMA"), world.write(TYPE, "DMA-FQ"), world.cat(TYPE)]).toEqual([-EPERM, -EPERM, 6, "DMA-FQ\n"]);
     for (const fd of [d, g, c]) world.close(fd);
     expect(world.write(TYPE, "DMA")).toBe(3);
     const path = `/sys/bus/pci/devices/${world.B.name}`;

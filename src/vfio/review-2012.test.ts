@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { KernelModule } from "../host/module.js";
 import { Process } from "../host/process.js";
 import { XenHypervisor } from "../host/xen/hypervisor.js";
 import { run, type Step } from "../sim/step.js";
@@ -54,7 +55,7 @@ describe("21.2: the points of the review", () => {
     const world = new VfioStage({ group: 12 });
     const group = run(world.vfio.join(world.group));
     if (typeof group === "number") throw new Error(`join: ${group}`);
-    run(world.vfio.show(new Silent(world.vfio, "silent", group, world.vfio.newSetLock())));
+    run(world.vfio.show(new Silent(world.vfio, "silent", group, world.vfio.newSetLock(), new KernelModule("silent"))));
     const { c, g } = world.ready();
     const d = world.deviceFd(g, "silent");
     expect(run(world.process.read(d, 0x2000, 4, 0))).toBe(4);

@@ -57,7 +57,7 @@ describe("sriov_numvfs of a function that vfio-pci has", () => {
     const world = stage();
     expect(world.open("/dev/vfio/20")).toBe(-ENOENT);
     world.write(NUMVFS, "1\n");
-    expect(world.sysfs.read(`/sys/bus/pci/devices/${VF}/driver_override`)).toBe("vfio-pci\n");
+    expect(world.cat(`/sys/bus/pci/devices/${VF}/driver_override`)).toBe("vfio-pci\n");
     const g = world.open("/dev/vfio/20");
     expect(g).toBeGreaterThanOrEqual(0);
     world.close(g);

@@ -20,6 +20,8 @@ export const VERBS = {
   cat: { least: 1, most: 1, usage: "cat PATH" },
   readlink: { least: 1, most: 1, usage: "readlink PATH" },
   ls: { least: 1, most: 1, usage: "ls PATH, of /dev, of a group's devices, or of a device's vfio-dev" },
+  rmmod: { least: 1, most: 1, usage: "rmmod MODULE, of a driver: vfio_pci, vfio_platform, vfio_xen_pci, native" },
+  modprobe: { least: 1, most: 1, usage: "modprobe MODULE, one that rmmod has unloaded" },
   open: { least: 1, most: 1, usage: "NAME = open PATH" },
   eventfd: { least: 0, most: 0, usage: "NAME = eventfd" },
   memory: { least: 1, most: 1, usage: "NAME = memory BYTES" },

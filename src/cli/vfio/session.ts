@@ -1,6 +1,6 @@
 import type { BoardMachine } from "../../delivery/machine.js";
 import { XEN_GUEST, XenMachine } from "../../delivery/xen-machine.js";
-import { OrdinaryDriver } from "../../host/driver-binding.js";
+import { type HostDriver, OrdinaryDriver } from "../../host/driver-binding.js";
 import { eventfd2 } from "../../host/eventfd.js";
 import { Process } from "../../host/process.js";
 import { Context } from "../../sim/context.js";
@@ -78,6 +78,8 @@ export class Session {
   readonly process: Process;
   /** What lines have named: descriptors, addresses. */
   readonly names = new Map<string, number>();
+  /** Drivers by module, to be loaded again. */
+  private readonly unloaded = new Map<string, HostDriver>();
   /** Lines that have. */
   begun = 0;
   private readonly calls: RequestCall;
@@ -133,13 +135,17 @@ export class Session {
       case "echo":
         return yield* sysfs.write(words[words.length - 1], written(words.slice(0, -2)));
       case "cat": {
-        const text = sysfs.read(words[0]);
+        const text = yield* sysfs.read(words[0]);
         return typeof text === "string" ? text.trimEnd() : text;
       }
       case "readlink":
         return (yield* sysfs.readlink(words[0])) ?? -ENOENT;
       case "ls":
         return this.list(words[0]);
+      case "rmmod":
+        return yield* this.unload(words[0]);
+      case "modprobe":
+        return yield* this.load(words[0]);
       case "open":
         return yield* nodes.open(process, words[0]);
       case "eventfd":
@@ -157,6 +163,22 @@ export class Session {
       default:
         return yield* this.access(verb, words);
     }
+  }
+
+  private *unload(module: string): Step<number> {
+    const { bus } = this.machine;
+    const driver = bus.driverIn(module);
+    if (driver === null) return -ENOENT;
+    const result = yield* bus.unload(driver);
+    if (result === 0) this.unloaded.set(module, driver);
+    return result;
+  }
+
+  private *load(module: string): Step<number> {
+    const driver = this.unloaded.get(module);
+    if (driver === undefined) return this.machine.bus.driverIn(module) === null ? -ENOENT : 0;
+    this.unloaded.delete(module);
+    return yield* this.machine.bus.load(driver);
   }
 
   /** Device nodes below a path, or the members of an IOMMU group. */

@@ -52,6 +52,7 @@ export const VFIO_HAZARDS: readonly HazardCase[] = [
   V.race("4.5", "a group leaves a container that another stays in while it writes memory", groups.leaveAgainstDma, "attachWithoutInvalidate", 1),
   V.race("4.5", "memory is mapped while the last group leaves", groups.mapAgainstLeave, "ioctlOutsideLock", 2),
   V.race("4.5", "memory is unmapped while the last group leaves with its file", groups.unmapAgainstLeave, "ioctlOutsideLock", 2),
+  V.race("5.1", "a driver's module is unloaded while a device of it is opened", groups.unloadAgainstOpen, "openUnheld", 1),
   V.race("6", "a device is bound by its own file while its group's is opened", iommufd.bindAgainstGroupOpen, "blockOutsideLock", 1),
   V.race("6", "an iommufd is closed while a device is bound to it", iommufd.closeIommufdAgainstBind, "bindUnheld", 1),
   V.race("6", "a device is detached from an address space while it writes there", iommufd.detachAgainstDma, "attachWithoutInvalidate", 1),

@@ -2,7 +2,7 @@ import { IommuDma } from "../../host/iommu/dma.js";
 import { reads } from "../../sim/access.js";
 import type { Hazards } from "../../sim/hazards.js";
 import type { Step } from "../../sim/step.js";
-import { EBUSY, EINVAL, ENODEV, EPERM } from "../../uapi/errno.js";
+import { EBUSY, EINVAL, ENODEV, EPERM, EWOULDBLOCK } from "../../uapi/errno.js";
 import * as uapi from "../../uapi/vfio.js";
 import type { Protocol } from "../protocol.js";
 import { PciStage } from "../stages/pci-stage.js";
@@ -106,6 +106,41 @@ export const unbindAgainstAttach: Protocol = {
         const owned = stage.group.describeOwnership();
         const isRight = unbind.result > 0 && (attach.result === 0 || attach.result === -ENODEV) && owned === "kernel 0 default";
         return isRight ? null : `5.5: SET_CONTAINER ${attach.result}, unbind ${unbind.result}; ${owned}`;
+      },
+    };
+  },
+};
+
+/** Opens the device named at the argument while its driver's module may be unloaded, and closes it. */
+function* openUnlessGone(stage: VfioStage, group: number): Step<number> {
+  const fd = yield* stage.process.ioctl(group, uapi.VFIO_GROUP_GET_DEVICE_FD, ARGUMENT);
+  if (fd < 0) return fd;
+  const isLate = (yield* stage.driver.module.referenceCount()) < 0;
+  yield* stage.process.close(fd);
+  return isLate ? TOO_LATE : 0;
+}
+
+export const unloadAgainstOpen: Protocol = {
+  name: "unload-against-open",
+  title: "A driver's module is unloaded while a device of it is opened and closed: while it is open the module stays, and once that goes nothing opens.",
+  source: "vfio.md 4.6, 5.1, 22.1",
+  about: ["writes KernelModule.references"],
+  program(hazards): Program {
+    const stage = new VfioStage({ hazards });
+    const { d, g } = stage.ready();
+    stage.close(d);
+    stage.process.memory.setText(ARGUMENT, stage.a.name);
+    const unload = new Thread("rmmod", "user", () => stage.bus.unload(stage.driver));
+    const user = new Thread("user", "user", () => openUnlessGone(stage, g));
+    return {
+      sim: stage.sim,
+      contexts: [user, unload],
+      check: nothing,
+      end() {
+        if (user.result === TOO_LATE) return "5.1: open, and its driver's module goes";
+        const isKept = unload.result === -EWOULDBLOCK && user.result === 0;
+        const isGone = unload.result === 0 && (user.result === 0 || user.result === -ENODEV) && stage.driver.deviceOf(stage.a.name) === null;
+        return isKept || isGone ? null : `4.6: open ${user.result}, rmmod ${unload.result}`;
       },
     };
   },

@@ -142,6 +142,10 @@ export class VfioStage {
     return run(this.sysfs.write(path, text));
   }
 
+  cat(path: string): string | number {
+    return run(this.sysfs.read(path));
+  }
+
   open(path: string, process = this.process): number {
     return run(this.nodes.open(process, path));
   }

@@ -1,3 +1,4 @@
+import type { KernelModule } from "../../host/module.js";
 import type { PlatformDevice } from "../../host/platform-device.js";
 import type { Process } from "../../host/process.js";
 import { guarded } from "../../sim/access.js";
@@ -50,10 +51,11 @@ export class VfioPlatformDevice extends VfioDevice {
     vfio: Vfio,
     private readonly device: PlatformDevice,
     group: VfioGroup,
+    module: KernelModule,
     private readonly resetRequired: boolean,
     requestsAtTrigger: boolean,
   ) {
-    super(vfio, device.name, group, vfio.newSetLock());
+    super(vfio, device.name, group, vfio.newSetLock(), module);
     this.igate = new Mutex(vfio.sim, "vfio_platform.igate");
     this.regions = device.resources.map((resource, index) => new PlatformRegion(vfio.sim, device.name, resource, index));
     this.irqs = device.irqs.map((irq, index) => new PlatformIrq(vfio.host, virqfdsOf(vfio.host), this.igate, device.name, index, irq, requestsAtTrigger));

@@ -39,7 +39,7 @@ export class VfioPlatformDriver extends HostDriver {
     if (this.resetRequired && device.reset === null) return -ENOENT;
     const vfioGroup = yield* this.vfio.join(device.group);
     if (typeof vfioGroup === "number") return vfioGroup;
-    const vfioDevice = new VfioPlatformDevice(this.vfio, device, vfioGroup, this.resetRequired, this.requestsAtTrigger);
+    const vfioDevice = new VfioPlatformDevice(this.vfio, device, vfioGroup, this.module, this.resetRequired, this.requestsAtTrigger);
     yield* this.vfio.show(vfioDevice);
     device.vfioDev = this.vfio.cdevNameOf(vfioDevice);
     this.devices.push(vfioDevice);

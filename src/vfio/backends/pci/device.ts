@@ -1,4 +1,5 @@
 import { CapId, Command, Pci, Pm } from "../../../arch/pci/config-registers.js";
+import type { KernelModule } from "../../../host/module.js";
 import type { PciDevice } from "../../../host/pci/pci-device.js";
 import { SavedState } from "../../../host/pci/saved-state.js";
 import type { Process } from "../../../host/process.js";
@@ -53,6 +54,8 @@ export interface PciDeviceParts {
   readonly isNointx: boolean;
   /** The physical function of a virtual one, if VFIO has it. */
   readonly physical: VfioPciDevice | null;
+  /** Of the driver. */
+  readonly module: KernelModule;
 }
 
 /** A function that vfio-pci holds (vfio.md 7 to 14). */
@@ -85,10 +88,10 @@ export class VfioPciDevice extends VfioDevice implements ConfigEffects, MemoryGa
   private readonly physical: VfioPciDevice | null;
 
   constructor(
-    { vfio, pci, group, set, isNointx, physical }: PciDeviceParts,
+    { vfio, pci, group, set, isNointx, physical, module }: PciDeviceParts,
     private readonly options: VfioPciOptions,
   ) {
-    super(vfio, pci.name, group, set.lock);
+    super(vfio, pci.name, group, set.lock, module);
     this.pci = pci;
     this.set = set;
     this.isNointx = isNointx;

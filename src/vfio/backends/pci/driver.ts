@@ -46,7 +46,7 @@ export class VfioPciDriver extends HostDriver {
     // The kernel asks the list only where masking is asked for at all.
     const isNointx = !this.options.nointxmask && device.compatible.some((id) => nointx.has(id));
     const physical = device.physicalFunction === null ? null : (BOUND.of(this.vfio.sim).get(device.physicalFunction) ?? null);
-    const vfioDevice = this.newDevice({ vfio: this.vfio, pci: device, group: vfioGroup, set, isNointx, physical });
+    const vfioDevice = this.newDevice({ vfio: this.vfio, pci: device, group: vfioGroup, set, isNointx, physical, module: this.module });
     yield* set.enter(vfioDevice);
     yield* this.vfio.show(vfioDevice);
     device.vfioDev = this.vfio.cdevNameOf(vfioDevice);
