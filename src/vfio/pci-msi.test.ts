@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { eventfdContextOf } from "../host/eventfd.js";
 import { IrqBypassConsumer, type IrqBypassProducer } from "../host/irqbypass.js";
 import { run, type Step } from "../sim/step.js";
-import { EAGAIN, EBADF, EINVAL, ENOTTY, ERANGE } from "../uapi/errno.js";
+import { EAGAIN, EBADF, EINVAL, ENOSPC, ENOTTY, ERANGE } from "../uapi/errno.js";
 import { BOOL, CLOSED, ERR, EVENTFD, INTX, MASK, MSI, MSIX, NONE, PciStage, type PciStageOptions, REQ, TRIGGER } from "../explore/stages/pci-stage.js";
 
 const MASTER = 0x0006;
@@ -67,6 +67,22 @@ describe("MSI", () => {
     expect(trigger(MSI, 0, ...E)).toBe(2);
     expect([mode(), world.A.vectors.allocated]).toEqual([NO_MODE, 0]);
     expect(trigger(MSI, 0, E[0], E[1])).toBe(0);
+  });
+
+  it("10.3: what the host has left is the answer: of MSI-X as many as there are, of MSI, whose data are consecutive, one", () => {
+    for (const [index, wanted, spiCount, granted] of [[MSIX, 8, 5, 5], [MSI, 4, 3, 1]] as const) {
+      const { world, eventfds, trigger, off, mode } = ready({ spiCount });
+      const E = eventfds(wanted);
+      expect([trigger(index, 0, ...E), mode(), world.A.vectors.allocated]).toEqual([granted, NO_MODE, 0]);
+      expect([trigger(index, 0, ...E.slice(0, granted)), world.A.vectors.allocated, off(index)]).toEqual([0, granted, 0]);
+    }
+  });
+
+  it("10.3: a host that has none left answers ENOSPC", () => {
+    const { world, g, eventfds, trigger, mode } = ready({ spiCount: 4 });
+    const b = world.deviceFd(g, world.B.name);
+    expect(world.setIrqs(b, MSIX, EVENTFD | TRIGGER, 0, 4, ...eventfds(4))).toBe(0);
+    for (const index of [MSI, MSIX]) expect([trigger(index, 0, ...eventfds(2)), mode()]).toEqual([-ENOSPC, NO_MODE]);
   });
 
   it("vector 55: another type is refused until this one is disabled", () => {

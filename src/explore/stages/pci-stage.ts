@@ -32,8 +32,10 @@ export interface MsiStubOptions {
   allocatesDynamically?: boolean;
   /** Where messages are written; default that of x86. */
   doorbell?: number;
-  /** First of the 32 SPIs behind it; default 64. */
+  /** First of the SPIs behind it; default 64. */
   baseSpi?: number;
+  /** Default 32. */
+  spiCount?: number;
 }
 
 /** Stands for interrupt remapping: every vector an SPI of the fixture's GIC, behind the doorbell of x86, isolated. */
@@ -43,7 +45,7 @@ export class RemappingStub extends V2mDomain {
   override readonly allocatesDynamically: boolean;
 
   constructor(world: VfioStage, options: MsiStubOptions) {
-    const frame = V2mFrame.create(world.machine.gic, { address: (options.doorbell ?? 0xfee0_0000) - 0x40, baseSpi: options.baseSpi ?? 64, spiCount: 32 });
+    const frame = V2mFrame.create(world.machine.gic, { address: (options.doorbell ?? 0xfee0_0000) - 0x40, baseSpi: options.baseSpi ?? 64, spiCount: options.spiCount ?? 32 });
     if (typeof frame === "number") throw new Error("no frame");
     super(world.machine.host.irqs, world.machine.host.domain, [frame]);
     this.multiMsiLimit = options.multiMsiLimit ?? 32;

@@ -67,21 +67,26 @@ export class PciVectors implements MsiDevice {
   }
 
   /**
-   * pci_alloc_irq_vectors of one kind: between `min` and `max` vectors, enabled in the function. How many were granted,
-   * or -ERANGE, -ENOSPC, -EINVAL, or what a doorbell's mapping answered.
+   * pci_alloc_irq_vectors of one kind: between `min` and `max` vectors, enabled in the function. How many were granted: as many
+   * as the domain has left, and of MSI, whose data are consecutive, one where it has no such block. Or -ERANGE, -ENOSPC, -EINVAL,
+   * or what activation answered: a doorbell's mapping, or an x86 host whose CPUs' vectors are all taken (-ENOSPC).
    */
   *allocate(kind: "msi" | "msix", min: number, max: number): Step<number> {
     if (max < min) return -ERANGE;
     const { msi } = this.host;
     const offered = kind === "msi" ? this.msiCount : this.msixCount;
     if (this.kind !== "none" || offered === 0) return -EINVAL;
-    const count = Math.min(max, offered, kind === "msi" && msi !== null ? msi.multiMsiLimit : offered);
+    let count = Math.min(max, offered, kind === "msi" && msi !== null ? msi.multiMsiLimit : offered);
     if (msi === null || count < min) return -ENOSPC;
     this.kind = kind;
-    const result = yield* this.connect(0, count);
-    if (result < 0) {
+    let result = yield* this.connect(0, count);
+    while (result > 0 && result >= min) {
+      count = result;
+      result = yield* this.connect(0, count);
+    }
+    if (result !== 0) {
       this.kind = "none";
-      return result;
+      return result < 0 ? result : -ENOSPC;
     }
     yield* this.enable(count);
     return count;
@@ -93,7 +98,10 @@ export class PciVectors implements MsiDevice {
     return yield* this.connect(vector, 1);
   }
 
-  /** Interrupts for `count` vectors from `first` on: a block for MSI, whose data are consecutive; one by one for MSI-X. */
+  /**
+   * Interrupts for `count` vectors from `first` on: a block for MSI, one by one for MSI-X. 0; how many could be had, all given back,
+   * where the domain has fewer left (msi_handle_pci_fail); or a negative errno.
+   */
   private *connect(first: number, count: number): Step<number> {
     const { msi } = this.host;
     if (msi === null) return -ENOSPC;
@@ -102,12 +110,14 @@ export class PciVectors implements MsiDevice {
     while (this.irqs.length < first) this.irqs.push(0);
     for (let at = first; at < first + count; at += block) {
       let result = yield* msi.alloc(this, at, block, given);
+      const isShort = result === -ENOSPC;
       const end = first + given.length;
       for (let i = at; i < end; i++) this.irqs[i] = given[i - first];
       for (let i = at; i < end && result >= 0; i++) result = yield* this.activate(this.irqs[i]);
       if (result < 0) {
         yield* this.disconnect(first, end);
-        return result;
+        const left = block > 1 ? 1 : given.length;
+        return isShort && left > 0 ? left : result;
       }
     }
     return 0;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { CapId, Exp } from "../../arch/pci/config-registers.js";
+import { CapId, Command, Exp, Pci, Pm } from "../../arch/pci/config-registers.js";
 import { run, type Step } from "../../sim/step.js";
 import { E2BIG, EINVAL, EIO, ENODEV, ENOMSG, ENOTTY, EOVERFLOW } from "../../uapi/errno.js";
 import * as uapi from "../../uapi/vfio.js";
@@ -329,6 +329,17 @@ describe("15.1: low power", () => {
     expect(world.take(E)).toBe(1);
     expect(enter(world, d, E)).toBe(0);
     world.process.memory.setU32(ARGUMENTS, 0);
+  });
+
+  it.each([false, true])("a device that its user has put in D3hot is in D0 when the host suspends it, with what it loses in D3hot restored (%s)", (resetsInD3) => {
+    const world = new PciStage({ resetsInD3 });
+    const { d } = world.ready();
+    const bar = world.A.fn.peek(Pci.BAR0, 4);
+    world.configWrite(d, Pci.COMMAND, 2, Command.MEMORY);
+    world.configWrite(d, world.A.fn.capability(CapId.PM) + Pm.PMCSR, 2, Pm.D3HOT);
+    expect([world.A.fn.isInD3(), world.regionRead(d, 0, 4)]).toEqual([true, -EIO]);
+    expect(world.call(d, uapi.VFIO_DEVICE_FEATURE, 8, SET | 3)).toBe(0);
+    expect([world.A.fn.isInD3(), world.A.fn.peek(Pci.BAR0, 4), world.regionRead(d, 0, 4)]).toEqual([false, bar, 0]);
   });
 });
 

@@ -12,6 +12,8 @@ export interface PowerTarget {
   /** The memory lock, with all mappings taken out. */
   lockMemory(zaps: boolean): Step<void>;
   unlockMemory(): Step<void>;
+  /** To D0, whatever the user has put it in. */
+  setPowerState(state: number): Step<void>;
   readonly irqs: { suspend(): Step<void>; resume(): Step<void> };
 }
 
@@ -104,13 +106,19 @@ export class LowPower {
       this.isSuspended = true;
       // The leave is looked at last: who took it back in between has ended its call, or the call is still seen.
       const isInUse = yield* this.isInUse();
-      if ((yield* this.engaged()) && (!isInUse || this.sim.hazards.suspendUnderCalls)) yield* this.target.irqs.suspend();
+      if ((yield* this.engaged()) && (!isInUse || this.sim.hazards.suspendUnderCalls)) yield* this.suspend();
       else {
         yield writes(this, "isSuspended");
         this.isSuspended = false;
       }
     }
     yield* this.transitions.unlock();
+  }
+
+  /** From D0: the host's own suspend goes on from there, and what the device lost in the user's D3hot is restored (vfio_pci_core_runtime_suspend). */
+  private *suspend(): Step<void> {
+    yield* this.target.setPowerState(0);
+    yield* this.target.irqs.suspend();
   }
 
   private *isInUse(): Step<boolean> {
