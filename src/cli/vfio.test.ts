@@ -101,6 +101,53 @@ describe("virq vfio", () => {
     expect(err).toContain('line 2: "g" is no number, and no line before it that succeeded has that name');
   });
 
+  it.each([
+    ["pc", [], "0x0000000000200000", 256],
+    ["d05", [], "0x0000000000200000", 0xf980],
+    ["pseries", [], "0x0000000000200000", 8],
+    ["midway", ["--device", "/soc/ethernet@fff50000"], "0x0000000000200000", 0],
+    ["pc", ["--backend", "xen"], "0x0000000000200000", 256],
+  ] as const)("on %s %j the device reads and writes what is mapped; what is not ends its DMA, and TAKE_FAULT tells (issue of VFIO, 3)", async (board, options, iova, stream) => {
+    const lines = ["assign", "poke ram 4 0x11223344", "dma read 0 4", "dma write 0x10 2 0xbeef", "peek 0x10000010 2", `dma write ${iova} 4 1`, "fault = ioctl container IOMMU_TAKE_FAULT", "ioctl container IOMMU_TAKE_FAULT"];
+    const answers = (await session(lines, "--board", board, ...options)).slice(1 - lines.length);
+    expect(answers.map(({ result }) => result)).toEqual([4, "0x11223344", 2, "0xbeef", "terminated", 0, "-ENOENT"]);
+    expect(answers.at(-2)?.fields).toMatchObject({ flags: "WRITE", iova: "0x200000", ...(stream === 0 ? {} : { stream: stream < 4096 ? String(stream) : `0x${stream.toString(16)}` }) });
+  });
+
+  it("a function that may not master its bus does no DMA, and no IOMMU has a fault of it", async () => {
+    const answers = await session(["assign", "write device 0x70000000004 2 2", "dma read 0 4", "ioctl container IOMMU_TAKE_FAULT"]);
+    expect(answers.slice(-2).map(({ result }) => result)).toEqual(["terminated", "-ENOENT"]);
+  });
+
+  it("steps 1 to 7 of 22.2 with KVM's irqfd: the interrupt is KVM's to take, and the KVM-VFIO device holds the group", async () => {
+    const lines = [
+      "assign",
+      "kvm = open /dev/kvm",
+      "vm = ioctl kvm KVM_CREATE_VM",
+      "ioctl vm KVM_CREATE_IRQCHIP",
+      "resample = eventfd",
+      "ioctl device SET_IRQS flags=DATA_NONE|ACTION_MASK index=0 start=0 count=1",
+      "ioctl vm KVM_IRQFD fd=trigger gsi=10 flags=RESAMPLE resamplefd=resample",
+      "ioctl device SET_IRQS flags=DATA_EVENTFD|ACTION_UNMASK index=0 start=0 count=1 data=resample",
+      "ioctl device SET_IRQS flags=DATA_NONE|ACTION_UNMASK index=0 start=0 count=1",
+      "count trigger",
+      "device_of_kvm = ioctl vm KVM_CREATE_DEVICE type=VFIO",
+      "slot = memory 4",
+      "poke slot 4 group",
+      "ioctl device_of_kvm.fd KVM_SET_DEVICE_ATTR group=FILE attr=FILE_ADD addr=slot",
+      "ioctl device_of_kvm.fd KVM_SET_DEVICE_ATTR group=FILE attr=FILE_ADD addr=slot",
+      "ioctl device_of_kvm.fd KVM_HAS_DEVICE_ATTR group=DEVICE attr=DEVICE_FORWARD_IRQ",
+      "close device",
+      "close group",
+      "open /dev/vfio/1",
+      "close device_of_kvm.fd",
+      "close vm",
+      "open /dev/vfio/1",
+    ];
+    const results = (await session(lines)).slice(1 - lines.length).map(({ result }) => result);
+    expect(results).toEqual([4, 5, 0, 6, 0, 0, 0, 0, "-EAGAIN", 0, expect.any(Number), 4, 0, "-EEXIST", "-ENXIO", 0, 0, "-EBUSY", 0, 0, expect.any(Number)]);
+  });
+
   it("registers and configuration space are read and written where GET_REGION_INFO says", async () => {
     const answers = await session(["assign", "read device 0x70000000000 2", "read device 0x70000000004 2", "ioctl device GET_REGION_INFO index=7"]);
     expect(answers.slice(-3).map(({ result }) => result)).toEqual(["0x8086", "0x0006", 0]);
@@ -118,6 +165,9 @@ describe("virq vfio", () => {
     [["raise 99"], "has no interrupt 99"],
     [["take 1"], "with --backend xen only"],
     [["ioctl 0 99 1 2"], "ioctl 99: it takes a number"],
+    [["dma peek 0 4"], 'dma is written "dma read IOVA BYTES'],
+    [["dma write 0 4"], 'dma is written "dma read IOVA BYTES'],
+    [["dma read -1 4"], "an address from 0 on"],
   ])("%j is refused with the place, exit status 2", async (lines, sentence) => {
     const { status, err } = await virq("vfio", script(...lines));
     expect([status, err.split("\n").length]).toEqual([2, 2]);

@@ -26,6 +26,9 @@ import { fieldNames } from "./vfio/structure.js";
 const MEMLOCK = 8 << 20;
 const MEMLOCK_POWER = 2 ** 31;
 
+/** What a person would look for in vain. */
+const NO_VCPUS = "  /dev/kvm has VMs, irqfds and the KVM-VFIO device (not with --backend xen); no vCPU runs here: virq run has guests that acknowledge";
+
 interface Options extends RunOptions {
   list?: boolean;
   backend?: BackendName;
@@ -35,7 +38,7 @@ interface Options extends RunOptions {
 export function addVfioCommand(program: Command): void {
   const command = program
     .command("vfio")
-    .description("gives a device of a board to user space, step by step: sysfs, containers, groups, devices, ioctls by name, and what each answers")
+    .description("gives a device of a board to user space, step by step: sysfs, containers, groups, devices, KVM's irqfds, ioctls by name, and what each answers")
     .argument("[script]", "lines of verbs (--list), - for standard input; without it: assign, release")
     .option("--board <file|name>", "a device tree blob, or a built-in board; default pc")
     .option("--device <path>", "the device's path in the tree")
@@ -102,5 +105,5 @@ function listText(): string {
     if (argument.kind === "structure") return `  ${name} ${fieldNames(argument.info).join(" ")}`;
     return argument.kind === "none" ? `  ${name}` : `  ${name} ${argument.kind.toUpperCase()}`;
   });
-  return ["verbs, one a line; # begins a comment:", ...verbs, `  ${COMPOSITES.join(", ")}: the steps of vfio.md 2.7, and the reverse`, "", "requests, and what each takes:", ...requests].join("\n");
+  return ["verbs, one a line; # begins a comment:", ...verbs, `  ${COMPOSITES.join(", ")}: the steps of vfio.md 2.7, and the reverse`, NO_VCPUS, "", "requests, and what each takes:", ...requests].join("\n");
 }

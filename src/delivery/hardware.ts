@@ -1,6 +1,8 @@
+import type { DmaPort } from "../device/dma-port.js";
 import type { LineDevice } from "../device/line-device.js";
 import type { IommuGroup } from "../host/iommu/group.js";
 import type { HostDevice, HostDriver } from "../host/driver-binding.js";
+import type { IommuUnit } from "../host/iommu/unit.js";
 import type { Step } from "../sim/step.js";
 import type { Vfio } from "../vfio/vfio.js";
 import type { OpenDevice } from "../vmm/vfio.js";
@@ -14,8 +16,10 @@ export interface Hardware {
   readonly name: string;
   /** What raises each interrupt, by the board's index. */
   readonly sources: ReadonlyMap<number, LineDevice>;
-  /** The device appears, its wires connected. */
-  plug(group: IommuGroup): Step<HostDevice>;
+  /** The device appears, its wires connected, its DMA behind an IOMMU. */
+  plug(group: IommuGroup, iommu: IommuUnit): Step<HostDevice>;
+  /** The plugged device's way to memory. */
+  readonly dma: DmaPort;
   makeDriver(vfio: Vfio): HostDriver;
   /** What the VMM calls its descriptor by. */
   readonly open: OpenDevice;

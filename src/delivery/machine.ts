@@ -1,5 +1,6 @@
 import type { Board, Device } from "../board/board.js";
 import { isolationOf } from "../board/isolation.js";
+import type { DmaPort } from "../device/dma-port.js";
 import type { LineDevice } from "../device/line-device.js";
 import { clocksOf, connectPin, hostFromBoard } from "../host/board-host.js";
 import { DeviceNodes } from "../host/device-nodes.js";
@@ -25,6 +26,7 @@ import { Vfio } from "../vfio/vfio.js";
 import { must } from "../vmm/must.js";
 import type { OpenDevice } from "../vmm/vfio.js";
 import type { Hardware } from "./hardware.js";
+import { iommuUnitOf } from "./iommu-unit.js";
 import { PciHardware } from "./pci-hardware.js";
 import { PlatformHardware } from "./platform-hardware.js";
 
@@ -91,7 +93,7 @@ export abstract class BoardMachine {
   *load(): Step<HostDevice> {
     yield* this.loadKvm();
     const group = new IommuGroup(this.sim, this.group, this.groupOptions());
-    const device = yield* this.hardware.plug(group);
+    const device = yield* this.hardware.plug(group, iommuUnitOf(this.sim, this.options.board, this.options.device));
     const vfio = new Vfio(this.host, this.nodes);
     vfio.registerIommu(this.iommuBackend(group));
     this.bus.addDevice(device);
@@ -126,6 +128,11 @@ export abstract class BoardMachine {
   /** What raises an interrupt of the device, by the board's index. */
   sourceOf(index: number): LineDevice | undefined {
     return this.hardware.sources.get(index);
+  }
+
+  /** The plugged device's way to memory: what it does there by itself. */
+  get dma(): DmaPort {
+    return this.hardware.dma;
   }
 
   /** The module that an administrator loads for containers. */

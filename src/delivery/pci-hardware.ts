@@ -3,11 +3,15 @@ import type { Interrupt, PciFunction as Description } from "../board/board.js";
 import { expressCapability, msiCapability, type MsixLayout, msixCapability, pmCapability } from "../device/pci/capabilities.js";
 import { type Bar, NO_REGISTERS } from "../device/pci/bar.js";
 import { type FunctionCore, PciFunction } from "../device/pci/function.js";
+import type { DmaPort } from "../device/dma-port.js";
 import { EdgeDevice, LevelDevice, type LineDevice } from "../device/line-device.js";
 import { RegisterFile, REGISTERS_STRIDE } from "../device/register-file.js";
 import type { HostDevice, HostDriver } from "../host/driver-binding.js";
 import type { Host } from "../host/machine.js";
+import { IommuDma } from "../host/iommu/dma.js";
 import type { IommuGroup } from "../host/iommu/group.js";
+import type { IommuUnit } from "../host/iommu/unit.js";
+import { BusMaster } from "../host/pci/bus-master.js";
 import { PciDevice } from "../host/pci/pci-device.js";
 import { PciRoot } from "../host/pci/pci-root.js";
 import type { Step } from "../sim/step.js";
@@ -42,6 +46,7 @@ export class PciHardware implements Hardware {
   readonly interrupts: PciInterrupts;
   private wire: { irq: number; intid: number } | null = null;
   private device: PciDevice | null = null;
+  private master: BusMaster | null = null;
 
   constructor(
     private readonly host: Host,
@@ -54,13 +59,20 @@ export class PciHardware implements Hardware {
     this.open = openPciFunction(this.interrupts);
   }
 
-  *plug(group: IommuGroup): Step<HostDevice> {
+  get dma(): DmaPort {
+    if (this.master === null) throw new Error(`${this.name} is not plugged in`);
+    return this.master;
+  }
+
+  *plug(group: IommuGroup, iommu: IommuUnit): Step<HostDevice> {
     const { device, accessesToService } = this.options;
     const pin = device.interrupts.find(isPin);
     const wire = pin === undefined ? null : yield* this.connectPin(pin);
     this.wire = wire;
     const lines: LineDevice[] = [];
     const fn = this.function(lines);
+    this.master = new BusMaster(new IommuDma(iommu, group, fn.requesterId));
+    this.master.fn = fn;
     for (let i = 0; i < device.interrupts.length; i++) {
       const { index } = device.interrupts[i];
       const options = { index, accessesToService };

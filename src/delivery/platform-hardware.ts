@@ -1,10 +1,13 @@
 import type { Device } from "../board/board.js";
+import type { DmaPort } from "../device/dma-port.js";
 import { EdgeDevice, LevelDevice, type LineDevice } from "../device/line-device.js";
 import { RegisterFile } from "../device/register-file.js";
 import { connectInterrupt } from "../host/board-host.js";
 import type { HostDevice, HostDriver } from "../host/driver-binding.js";
 import type { GicHost } from "../host/gic/gic-host.js";
+import { IommuDma } from "../host/iommu/dma.js";
 import type { IommuGroup } from "../host/iommu/group.js";
+import type { IommuUnit } from "../host/iommu/unit.js";
 import { PlatformDevice, type ResetMethod } from "../host/platform-device.js";
 import type { Step } from "../sim/step.js";
 import { VfioPlatformDriver } from "../vfio/backends/platform.js";
@@ -24,6 +27,7 @@ export class PlatformHardware implements Hardware {
   readonly sources = new Map<number, LineDevice>();
   readonly open: OpenDevice = openPlatform;
   private readonly wires = new Map<number, { irq: number; intid: number }>();
+  private port: DmaPort | null = null;
 
   constructor(
     private readonly host: GicHost,
@@ -32,8 +36,14 @@ export class PlatformHardware implements Hardware {
     this.name = nameOf(options.device);
   }
 
-  *plug(group: IommuGroup): Step<HostDevice> {
+  get dma(): DmaPort {
+    if (this.port === null) throw new Error(`${this.name} is not there yet`);
+    return this.port;
+  }
+
+  *plug(group: IommuGroup, iommu: IommuUnit): Step<HostDevice> {
     const { device } = this.options;
+    this.port = new IommuDma(iommu, group, device.iommu?.streams[0]?.id ?? 0);
     for (let i = 0; i < device.interrupts.length; i++) yield* this.addLine(i);
     const sources = [...this.sources.values()];
     const [window] = device.registers;

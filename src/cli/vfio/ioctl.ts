@@ -7,6 +7,14 @@ import { fieldNames, Structure } from "./structure.js";
 /** Words of 32 bits behind a structure. */
 const MOST_WORDS = 4096;
 
+/** What a structure says afterwards. */
+export interface Told {
+  /** Of that, what the line has not given it: as a person reads it. */
+  fields: Record<string, string>;
+  /** Every number, by field. */
+  values: ReadonlyMap<string, number>;
+}
+
 /** Requests with the arguments that a line gives them. */
 export class RequestCall {
   /** @param address where the argument lies in the process */
@@ -15,8 +23,8 @@ export class RequestCall {
     private readonly address: number,
   ) {}
 
-  /** The request's answer; `fields` gets what the structure says afterwards that the line did not. @throws PersonError */
-  *make({ name, number, argument }: Request, fd: number, words: readonly string[], fields: Record<string, string>): Step<number> {
+  /** The request's answer. @throws PersonError */
+  *make({ name, number, argument }: Request, fd: number, words: readonly string[], told: Told): Step<number> {
     const { session, address } = this;
     const { process } = session;
     const expected = argument.kind === "none" || (argument.kind === "number" && words.length === 0) ? 0 : 1;
@@ -35,11 +43,11 @@ export class RequestCall {
         process.memory.copyOut(address, new TextEncoder().encode(`${words[0]}\0`));
         return yield* process.ioctl(fd, number, address);
       case "structure":
-        return yield* this.withStructure(name, number, argument, fd, words, fields);
+        return yield* this.withStructure(name, number, argument, fd, words, told);
     }
   }
 
-  private *withStructure(name: string, number: number, { info, flags }: Extract<Request["argument"], { kind: "structure" }>, fd: number, words: readonly string[], fields: Record<string, string>): Step<number> {
+  private *withStructure(name: string, number: number, { info, flags }: Extract<Request["argument"], { kind: "structure" }>, fd: number, words: readonly string[], told: Told): Step<number> {
     const { process } = this.session;
     const data = this.dataOf(name, words);
     const bytes = new Uint8Array(info.size + 4 * data.length);
@@ -53,11 +61,12 @@ export class RequestCall {
     process.memory.copyOut(this.address, bytes);
     const result = yield* process.ioctl(fd, number, this.address);
     process.memory.copyIn(this.address, bytes);
-    for (const [field, text] of structure.texts(flags)) if (text !== given.get(field)) fields[field] = text;
+    for (const [field, text] of structure.texts(flags)) if (text !== given.get(field)) told.fields[field] = text;
     data.forEach((value, i) => {
       const now = view.getInt32(info.size + 4 * i, true);
-      if (now !== (value | 0)) fields[`data[${i}]`] = String(now);
+      if (now !== (value | 0)) told.fields[`data[${i}]`] = String(now);
     });
+    told.values = structure.numbers();
     return result;
   }
 

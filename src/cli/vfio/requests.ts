@@ -1,4 +1,5 @@
 import * as iommufd from "../../uapi/iommufd.js";
+import * as kvm from "../../uapi/kvm.js";
 import type { StructInfo } from "../../uapi/struct.js";
 import * as vfio from "../../uapi/vfio.js";
 import * as fault from "../../uapi/vfio-fault.js";
@@ -8,7 +9,7 @@ import * as xen from "../../uapi/vfio-xen.js";
 /** What a request takes besides its descriptor. */
 export type Argument =
   | { readonly kind: "none" }
-  /** A request by its number: with a number or without one. */
+  /** With a number or without one. */
   | { readonly kind: "number" }
   /** A number, or one of some names. */
   | { readonly kind: "value"; readonly names: Names }
@@ -36,6 +37,7 @@ function constants(module: object, prefix: string): Names {
 const EXTENSIONS: Names = Object.fromEntries(Object.entries(constants(vfio, "VFIO_")).map(([name, value]) => [name.replace(/_IOMMU$/, ""), value]));
 const NO_FLAGS: Names = {};
 const none: Argument = { kind: "none" };
+const number: Argument = { kind: "number" };
 const structure = (info: StructInfo, flags: Names = NO_FLAGS): Argument => ({ kind: "structure", info, flags });
 const FEATURES = { ...constants(vfio, "VFIO_DEVICE_FEATURE_"), ...constants(vfio, "VFIO_DEVICE_STATE_") };
 const SET_IRQS = constants(vfio, "VFIO_IRQ_SET_");
@@ -52,7 +54,7 @@ const ARGUMENTS: Readonly<Record<string, Argument>> = {
   VFIO_IOMMU_MAP_DMA: structure(vfio.vfio_iommu_type1_dma_map, MAP),
   VFIO_IOMMU_UNMAP_DMA: structure(vfio.vfio_iommu_type1_dma_unmap, UNMAP),
   VFIO_IOMMU_DIRTY_PAGES: structure(vfio.vfio_iommu_type1_dirty_bitmap, DIRTY),
-  VFIO_IOMMU_TAKE_FAULT: structure(fault.vfio_iommu_fault),
+  VFIO_IOMMU_TAKE_FAULT: structure(fault.vfio_iommu_fault, constants(fault, "VFIO_IOMMU_FAULT_")),
   VFIO_IOMMU_ENABLE: none,
   VFIO_IOMMU_DISABLE: none,
   VFIO_IOMMU_SPAPR_REGISTER_MEMORY: structure(vfio.vfio_iommu_spapr_register_memory),
@@ -89,9 +91,19 @@ const ARGUMENTS: Readonly<Record<string, Argument>> = {
   IOMMU_HWPT_SET_DIRTY_TRACKING: structure(iommufd.iommu_hwpt_set_dirty_tracking, constants(iommufd, "IOMMU_HWPT_DIRTY_TRACKING_")),
   IOMMU_HWPT_GET_DIRTY_BITMAP: structure(iommufd.iommu_hwpt_get_dirty_bitmap, constants(iommufd, "IOMMU_HWPT_GET_DIRTY_BITMAP_NO_")),
   IOMMU_VFIO_IOAS: structure(iommufd.iommu_vfio_ioas, constants(iommufd, "IOMMU_VFIO_IOAS_")),
+  KVM_CREATE_VM: number,
+  KVM_CHECK_EXTENSION: { kind: "value", names: constants(kvm, "KVM_CAP_") },
+  KVM_CREATE_IRQCHIP: none,
+  KVM_IRQ_LINE: structure(kvm.kvm_irq_level),
+  KVM_SET_GSI_ROUTING: structure(kvm.kvm_irq_routing),
+  KVM_SIGNAL_MSI: structure(kvm.kvm_msi),
+  KVM_IRQFD: structure(kvm.kvm_irqfd, constants(kvm, "KVM_IRQFD_FLAG_")),
+  KVM_CREATE_DEVICE: structure(kvm.kvm_create_device, constants(kvm, "KVM_DEV_TYPE_")),
+  KVM_SET_DEVICE_ATTR: structure(kvm.kvm_device_attr, constants(kvm, "KVM_DEV_VFIO_")),
+  KVM_HAS_DEVICE_ATTR: structure(kvm.kvm_device_attr, constants(kvm, "KVM_DEV_VFIO_")),
 };
 
-const NUMBERS: Names = { ...constants(vfio, ""), ...constants(xen, ""), ...constants(fault, ""), ...constants(iommufd, "") };
+const NUMBERS: Names = { ...constants(vfio, ""), ...constants(xen, ""), ...constants(fault, ""), ...constants(iommufd, ""), ...constants(kvm, "") };
 
 export const REQUESTS: readonly Request[] = Object.entries(ARGUMENTS).map(([name, argument]) => ({ name, number: NUMBERS[name], argument }));
 
@@ -99,6 +111,6 @@ export const REQUESTS: readonly Request[] = Object.entries(ARGUMENTS).map(([name
 const called = (request: Request): readonly string[] => [request.name, ...["VFIO_", "VFIO_GROUP_", "VFIO_DEVICE_"].filter((prefix) => request.name.startsWith(prefix)).map((prefix) => request.name.slice(prefix.length))];
 
 export function requestCalled(name: string): Request | undefined {
-  if (/^(0x[0-9a-f]{1,8}|\d{1,9})$/i.test(name)) return { name, number: Number(name), argument: { kind: "number" } };
+  if (/^(0x[0-9a-f]{1,8}|\d{1,9})$/i.test(name)) return { name, number: Number(name), argument: number };
   return REQUESTS.find((request) => called(request).includes(name));
 }

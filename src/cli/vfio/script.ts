@@ -25,7 +25,7 @@ export const VERBS = {
   open: { least: 1, most: 1, usage: "NAME = open PATH" },
   eventfd: { least: 0, most: 0, usage: "NAME = eventfd" },
   memory: { least: 1, most: 1, usage: "NAME = memory BYTES" },
-  ioctl: { least: 2, most: Infinity, usage: "[NAME =] ioctl FD REQUEST [VALUE | FIELD=VALUE ...] [data=WORD,...], or FD NUMBER [VALUE]" },
+  ioctl: { least: 2, most: Infinity, usage: "[NAME =] ioctl FD REQUEST [VALUE | FIELD=VALUE ...] [data=WORD,...], or FD NUMBER [VALUE]; NAME.FIELD is then what the field says" },
   mmap: { least: 3, most: 3, usage: "NAME = mmap FD OFFSET BYTES" },
   read: { least: 3, most: 3, usage: "read FD OFFSET BYTES" },
   write: { least: 4, most: 4, usage: "write FD OFFSET BYTES VALUE" },
@@ -34,6 +34,7 @@ export const VERBS = {
   count: { least: 1, most: 1, usage: "count EVENTFD" },
   take: { least: 1, most: 1, usage: "take PORT, of an event channel (--backend xen)" },
   raise: { least: 1, most: 1, usage: "raise INTERRUPT" },
+  dma: { least: 3, most: 4, usage: "dma read IOVA BYTES, or dma write IOVA BYTES VALUE: what the device does by itself; what ends it, ioctl CONTAINER IOMMU_TAKE_FAULT tells" },
   close: { least: 1, most: 1, usage: "close FD" },
 } as const;
 

@@ -9,9 +9,9 @@ import { Deadlock } from "../../sim/sim.js";
 import { run, type Step } from "../../sim/step.js";
 import { EFD_NONBLOCK } from "../../uapi/eventfd.js";
 import { ENOENT, errnoName } from "../../uapi/errno.js";
-import { RequestCall } from "./ioctl.js";
-import type { Line } from "./script.js";
-import { UserMemory } from "./user-memory.js";
+import { RequestCall, type Told } from "./ioctl.js";
+import { type Line, VERBS } from "./script.js";
+import { numberText, putNumber, UserMemory } from "./user-memory.js";
 
 /** Lines begin so far apart that what one starts is over when the next begins. */
 const BETWEEN_NS = 1_000_000;
@@ -43,7 +43,7 @@ class LineThread extends Context {
   hasBegun = false;
   isRefused = false;
   result: number | string | null = null;
-  fields: Record<string, string> = {};
+  readonly told: Told = { fields: {}, values: new Map() };
   passedBy = 0;
 
   constructor(
@@ -58,14 +58,14 @@ class LineThread extends Context {
     const { line } = this;
     this.hasBegun = true;
     const result = yield* this.perform();
-    if (line.name !== null && typeof result === "number" && result >= 0) this.session.names.set(line.name, result);
+    if (line.name !== null && typeof result === "number" && result >= 0) this.session.called(line.name, result, this.told);
     this.result = typeof result === "number" && result < 0 ? `-${errnoName(result)}` : result;
     this.passedBy = this.session.begun - before;
   }
 
   private *perform(): Step<number | string> {
     try {
-      return yield* this.session.perform(this.line, this.fields);
+      return yield* this.session.perform(this.line, this.told);
     } catch (error) {
       this.isRefused = error instanceof PersonError;
       throw error instanceof PersonError ? new PersonError(`${this.line.place}: ${error.message}`) : error;
@@ -116,7 +116,13 @@ export class Session {
       else if (!(error instanceof Deadlock)) throw error;
     }
     const performed = threads.filter(({ hasBegun, isRefused }) => hasBegun && !isRefused);
-    return { answers: performed.map(({ line, result, fields, passedBy }) => ({ line: line.text, result, fields, passedBy })), refusal };
+    return { answers: performed.map(({ line, result, told, passedBy }) => ({ line: line.text, result, fields: told.fields, passedBy })), refusal };
+  }
+
+  /** From now on, `name` is the answer, and `name.field` what a field of its structure says. */
+  called(name: string, result: number, { values }: Told): void {
+    this.names.set(name, result);
+    for (const [field, value] of values) this.names.set(`${name}.${field}`, value);
   }
 
   /** A number, or what a line before has named. @throws PersonError */
@@ -127,10 +133,10 @@ export class Session {
   }
 
   /** A count, a descriptor, an address, a negative errno, or text. */
-  *perform({ verb, words, request }: Line, fields: Record<string, string>): Step<number | string> {
+  *perform({ verb, words, request }: Line, told: Told): Step<number | string> {
     const { process, machine } = this;
     const { sysfs, nodes } = machine;
-    if (request !== null) return yield* this.calls.make(request, this.number(words[0]), words.slice(2), fields);
+    if (request !== null) return yield* this.calls.make(request, this.number(words[0]), words.slice(2), told);
     switch (verb) {
       case "echo":
         return yield* sysfs.write(words[words.length - 1], written(words.slice(0, -2)));
@@ -160,6 +166,8 @@ export class Session {
         return yield* this.take(this.number(words[0]));
       case "raise":
         return yield* this.raise(this.number(words[0]));
+      case "dma":
+        return yield* this.dma(words);
       default:
         return yield* this.access(verb, words);
     }
@@ -220,6 +228,20 @@ export class Session {
     const { machine } = this;
     if (!(machine instanceof XenMachine)) throw new PersonError("there are event channels with --backend xen only");
     return (yield* machine.xen.channels.take(XEN_GUEST, port)) ? 1 : 0;
+  }
+
+  /** What the device reads, or the count of bytes that it wrote; "terminated": an IOMMU ended it, or the function may not master its bus. */
+  private *dma([how, ...words]: readonly string[]): Step<number | string> {
+    const isWrite = how === "write";
+    if (words.length !== (isWrite ? 3 : 2) || (!isWrite && how !== "read")) throw new PersonError(`dma is written "${VERBS.dma.usage}"`);
+    const [iova, length, value] = words.map((word) => this.number(word));
+    if (iova < 0 || length < 1 || length > ARGUMENT_BYTES) throw new PersonError(`dma: an address from 0 on, and from 1 to ${ARGUMENT_BYTES} bytes`);
+    const bytes = new Uint8Array(length);
+    if (isWrite) putNumber(bytes, value);
+    const { dma } = this.machine;
+    const isDone = isWrite ? yield* dma.write(iova, bytes) : yield* dma.read(iova, bytes);
+    if (!isDone) return "terminated";
+    return isWrite ? length : numberText(bytes);
   }
 
   private *raise(index: number): Step<number> {

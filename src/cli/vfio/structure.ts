@@ -39,6 +39,11 @@ export class Structure {
     return new Map([...this.members].map(([name, field]) => [name, name === "flags" ? flagsText(field, this.view, flags) : numberText(field, this.view)]));
   }
 
+  /** What each field says, as far as a number holds it. */
+  numbers(): ReadonlyMap<string, number> {
+    return new Map([...this.members].map(([name, field]) => [name, Number(valueOf(field, this.view))]));
+  }
+
   get size(): number {
     return this.info.size;
   }

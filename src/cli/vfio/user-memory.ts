@@ -41,14 +41,15 @@ export class UserMemory {
   }
 
   bytesAt(address: number, length: number): string {
-    let text = "";
-    for (let i = length - 1; i >= 0; i--) text += hex(this.process.memory.getU8(address + i), 1);
-    return `0x${text}`;
+    const bytes = new Uint8Array(length);
+    this.process.memory.copyIn(address, bytes);
+    return numberText(bytes);
   }
 
   put(address: number, length: number, value: number): void {
-    let rest = value;
-    for (let i = 0; i < length; i++, rest = Math.floor(rest / 256)) this.process.memory.setU8(address + i, rest % 256);
+    const bytes = new Uint8Array(length);
+    putNumber(bytes, value);
+    this.process.memory.copyOut(address, bytes);
   }
 
   private registersAt(address: number, length: number): Area | null {
@@ -85,6 +86,18 @@ export class UserMemory {
     }
     return length;
   }
+}
+
+/** Bytes as the little-endian number that they are. */
+export function numberText(bytes: Uint8Array): string {
+  let text = "0x";
+  for (let i = bytes.length - 1; i >= 0; i--) text += hex(bytes[i], 1);
+  return text;
+}
+
+export function putNumber(bytes: Uint8Array, value: number): void {
+  let rest = value;
+  for (let i = 0; i < bytes.length; i++, rest = Math.floor(rest / 256)) bytes[i] = rest % 256;
 }
 
 const hex = (value: number, size: number): string => (value >>> 0).toString(16).padStart(2 * size, "0").slice(-2 * size);
