@@ -43,6 +43,7 @@ export function addRunOptions(command: Command): Command {
     .option("--others <how>", "what the other vCPUs do: halt, or spin")
     .option("--wait <how>", "what the guest does between interrupts: spin, or wfi (x86: hlt, Power: cede)")
     .option("--accesses <n>", "device register accesses in the guest's handler", number)
+    .option("--dma-address <n>", "the device writes there by DMA before each condition; what its IOMMU ends is counted", number)
     .option("--handler-ns <n>", "the handler's own work, nanoseconds", number)
     .option("--eoi <how>", "x86: how the guest ends an interrupt: xapic, x2apic, pv or pic")
     .option("--apicv", "x86: the processor delivers virtual interrupts in every mechanism")

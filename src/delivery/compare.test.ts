@@ -195,3 +195,24 @@ describe("what a person sees", () => {
     expect(lines()).toEqual(lines());
   });
 });
+
+describe("a device that writes to memory before it interrupts", () => {
+  const [RAM, NOWHERE] = [0x18_0000, 0x7000_0000];
+  it.each([
+    ["midway", MIDWAY, 0x4000_0000 + RAM, "F_TRANSLATION"],
+    ["overdrive", OVERDRIVE, 0x4000_0000 + RAM, "F_TRANSLATION"],
+    ["pc", { board: "pc", device: "01:00.0", irqs: [0] }, RAM, "NO_WRITE"],
+    ["pseries", { board: "pseries", device: "/pci@800000020000001/00:01.0", irqs: [0, 1] }, null, "no TCE"],
+  ] as const)("%s: what its IOMMU ends is counted, and told; the interrupt comes all the same", (_name, subject, mapped, reason) => {
+    const faultsAt = (dmaAddress: number): MechanismResult[] => {
+      const comparison = compare(request({ ...subject, irqs: [...subject.irqs], workload: { dmaAddress, interrupts: 20 } }));
+      const said = comparisonText(comparison).includes(`20 DMA faults, the first a write at 0x${dmaAddress.toString(16)} (${reason}).`);
+      const applicable = comparison.mechanisms.filter((each) => each.applicable);
+      expect(said).toBe(applicable.some((each) => each.dmaFaults !== null));
+      expect(applicable.map((each) => [each.raised, each.lost])).toEqual(applicable.map(() => [20, 0]));
+      return applicable;
+    };
+    for (const each of faultsAt(NOWHERE)) expect(each.dmaFaults).toEqual({ count: 20, first: { iova: NOWHERE, write: true, reason } });
+    if (mapped !== null) for (const each of faultsAt(mapped)) expect(each.dmaFaults).toBeNull();
+  });
+});

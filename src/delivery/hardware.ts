@@ -1,11 +1,12 @@
 import type { DmaPort } from "../device/dma-port.js";
-import type { LineDevice } from "../device/line-device.js";
+import type { LineDevice, WriteBack } from "../device/line-device.js";
 import type { IommuGroup } from "../host/iommu/group.js";
 import type { HostDevice, HostDriver } from "../host/driver-binding.js";
 import type { IommuUnit } from "../host/iommu/unit.js";
 import type { Step } from "../sim/step.js";
 import type { Vfio } from "../vfio/vfio.js";
 import type { OpenDevice } from "../vmm/vfio.js";
+import type { MachineOptions } from "./machine.js";
 
 /** What a machine has of the device under study, by the bus that it is on. */
 export interface Hardware {
@@ -25,4 +26,12 @@ export interface Hardware {
   readonly open: OpenDevice;
   /** The host's numbers of an interrupt: of a message, once it is wired. */
   numbers(index: number): { readonly irq: number; readonly intid: number };
+}
+
+/** A descriptor. */
+const WRITE_BACK_BYTES = 64;
+
+/** What the workload has the device write before it interrupts. */
+export function writeBackOf({ dmaAddress }: MachineOptions, port: DmaPort): WriteBack | null {
+  return dmaAddress === undefined ? null : { port, iova: dmaAddress, bytes: new Uint8Array(WRITE_BACK_BYTES) };
 }

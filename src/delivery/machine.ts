@@ -38,6 +38,8 @@ export interface MachineOptions {
   readonly costs: CostTable;
   /** Register accesses that one service takes. */
   readonly accessesToService: number;
+  /** Where it writes by DMA before it interrupts; default nowhere. */
+  readonly dmaAddress?: number | undefined;
   /** Rules switched off. */
   readonly hazards?: Partial<Hazards> | undefined;
 }

@@ -1,6 +1,7 @@
 import { Ev, type EventArgument, type EventSink } from "../sim/event.js";
 import type { Sim } from "../sim/sim.js";
 import { H_TOO_HARD } from "../irqchip/xics/constants.js";
+import type { DmaFaultCount } from "./result.js";
 import { Samples } from "./samples.js";
 import type { VcpuState } from "./vcpu-state.js";
 
@@ -36,6 +37,8 @@ export class Meter implements EventSink {
   ipis = 0;
   hostMasks = 0;
   hostUnmasks = 0;
+  /** Times that a function's pin was masked by DisINTx. */
+  pinMasks = 0;
   triggerSignals = 0;
   resampleSignals = 0;
   exits = 0;
@@ -59,6 +62,7 @@ export class Meter implements EventSink {
   contextSwitches = 0;
   spuriousAcknowledges = 0;
   spuriousServices = 0;
+  dmaFaults: DmaFaultCount = null;
   readonly exitsByReason = new Map<EventArgument, number>();
   readonly latency = new Samples();
   readonly eoiToUnmask = new Samples();
@@ -103,11 +107,11 @@ export class Meter implements EventSink {
         if (this.targets.triggerEventfds.includes(Number(a))) this.triggerSignals++;
         else if (this.targets.resampleEventfds.includes(Number(a))) this.resampleSignals++;
         break;
+      case Ev.iommu_fault:
+        this.faulted(Number(b), c === 1, String(d));
+        break;
       case Ev.kvm_exit:
-        if (!this.targets.takers.includes(Number(a))) break;
-        this.exits++;
-        if (b === "SYSCALL") this.hypercalls++;
-        this.exitsByReason.set(b ?? "", (this.exitsByReason.get(b ?? "") ?? 0) + 1);
+        if (this.targets.takers.includes(Number(a))) this.exited(b ?? "");
         break;
       case Ev.kvm_hcall:
         if (this.targets.takers.includes(Number(a)) && d === "real" && c !== LEFT) this.finishedInRealMode();
@@ -125,7 +129,6 @@ export class Meter implements EventSink {
         if (b === "user") this.wakeups++;
         break;
       case Ev.sched_switch:
-        this.contextSwitches++;
         this.switched();
         break;
       case Ev.vpe_doorbell:
@@ -148,6 +151,17 @@ export class Meter implements EventSink {
     }
   }
 
+  private faulted(iova: number, write: boolean, reason: string): void {
+    const { count, first } = this.dmaFaults ?? { count: 0, first: { iova, write, reason } };
+    this.dmaFaults = { count: count + 1, first };
+  }
+
+  private exited(reason: EventArgument): void {
+    this.exits++;
+    if (reason === "SYSCALL") this.hypercalls++;
+    this.exitsByReason.set(reason, (this.exitsByReason.get(reason) ?? 0) + 1);
+  }
+
   private finishedInRealMode(): void {
     this.hypercalls++;
     this.realModeHypercalls++;
@@ -163,6 +177,7 @@ export class Meter implements EventSink {
   }
 
   private switched(): void {
+    this.contextSwitches++;
     for (let i = 0; i < this.lastStates.length; i++) {
       const state = this.targets.stateOf(i);
       if (this.lastStates[i] === "resident" && state === "runnable") this.preemptions++;
@@ -207,8 +222,12 @@ export class Meter implements EventSink {
   private pinMasked(sim: Sim, isMasked: boolean): void {
     const place = this.targets.indexes.indexOf(0);
     if (place < 0) return;
-    if (isMasked) this.endedAt[place] = -1;
-    else this.openedAgain(sim, place);
+    if (!isMasked) {
+      this.openedAgain(sim, place);
+      return;
+    }
+    this.pinMasks++;
+    this.endedAt[place] = -1;
   }
 
   private openedAgain(sim: Sim, place: number): void {

@@ -19,7 +19,7 @@ import { VfioPciDriver } from "../vfio/backends/pci/driver.js";
 import type { Vfio } from "../vfio/vfio.js";
 import { openPciFunction, type PciInterrupts } from "../vmm/pci-device.js";
 import type { OpenDevice } from "../vmm/vfio.js";
-import type { Hardware } from "./hardware.js";
+import { type Hardware, writeBackOf } from "./hardware.js";
 import type { MachineOptions } from "./machine.js";
 
 const PAGE = 4096;
@@ -71,11 +71,11 @@ export class PciHardware implements Hardware {
     this.wire = wire;
     const lines: LineDevice[] = [];
     const fn = this.function(lines);
-    this.master = new BusMaster(new IommuDma(iommu, group, fn.requesterId));
-    this.master.fn = fn;
+    const master = (this.master = new BusMaster(new IommuDma(iommu, group, fn.requesterId)));
+    master.fn = fn;
     for (let i = 0; i < device.interrupts.length; i++) {
       const { index } = device.interrupts[i];
-      const options = { index, accessesToService };
+      const options = { index, accessesToService, writeBack: writeBackOf(this.options, master) };
       const { sim } = this.host;
       const source = isPin(device.interrupts[i]) ? new LevelDevice(sim, this.name, fn.intx, options) : new EdgeDevice(sim, this.name, fn.vector(index - this.interrupts.pins), options);
       lines.push(source);

@@ -14,7 +14,7 @@ import { VfioPlatformDriver } from "../vfio/backends/platform.js";
 import type { Vfio } from "../vfio/vfio.js";
 import { openPlatform } from "../vmm/platform-device.js";
 import type { OpenDevice } from "../vmm/vfio.js";
-import type { Hardware } from "./hardware.js";
+import { type Hardware, writeBackOf } from "./hardware.js";
 import type { MachineOptions } from "./machine.js";
 
 const PAGE = 4096;
@@ -65,7 +65,7 @@ export class PlatformHardware implements Hardware {
     const wire = yield* connectInterrupt(this.host, board, interrupt);
     if (wire === null) return;
     const { sim } = this.host;
-    const options = { index: interrupt.index, accessesToService };
+    const options = { index: interrupt.index, accessesToService, writeBack: writeBackOf(this.options, this.dma) };
     const source = wire.trigger === "level" ? new LevelDevice(sim, this.name, wire.sink, options) : new EdgeDevice(sim, this.name, wire.sink, options);
     this.sources.set(interrupt.index, source);
     this.wires.set(interrupt.index, { irq: wire.irq, intid: wire.intid });

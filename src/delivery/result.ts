@@ -2,13 +2,22 @@ import { z } from "zod";
 import { MECHANISMS } from "../board/assign.js";
 import { workloadSchema } from "../scenario/scenario.js";
 
-const perInterrupt = (what: string) => z.number().nullable().describe(`${what}, per delivered interrupt; null where nothing was delivered or the mechanism does not fit`);
+export const perInterrupt = (what: string) => z.number().nullable().describe(`${what}, per delivered interrupt; null where nothing was delivered or the mechanism does not fit`);
 const whole = (what: string) => z.int().nullable().describe(`${what}; null where the mechanism does not fit`);
 
-const distributionSchema = z
+export const distributionSchema = z
   .strictObject({ min: z.number(), p50: z.number(), p99: z.number(), max: z.number() })
   .nullable()
   .describe("nanoseconds, to the tenth, of virtual time under the cost profile; null where there was no sample, or no published figure for any step of the way");
+
+export const dmaFaultsSchema = z
+  .strictObject({
+    count: z.int(),
+    first: z.strictObject({ iova: z.int(), write: z.boolean(), reason: z.string().describe("as the IOMMU records it") }),
+  })
+  .nullable()
+  .describe("DMA of the device's that its IOMMU ended; null where there was none");
+export type DmaFaultCount = z.infer<typeof dmaFaultsSchema>;
 
 const metSchema = z.strictObject({ interrupts: z.int(), latencyNs: distributionSchema });
 
@@ -48,6 +57,7 @@ export const mechanismResultSchema = z.strictObject({
   notificationsPerInterrupt: perInterrupt("posted-interrupt notifications by the remapping hardware (x86)"),
   hypercallsPerInterrupt: perInterrupt("hypercalls of the guest (Power)"),
   realModeHypercallsPerInterrupt: perInterrupt("those of them that KVM finished in real mode, without an exit"),
+  dmaFaults: dmaFaultsSchema,
   latencyNs: distributionSchema,
   eoiToUnmaskNs: distributionSchema,
 });

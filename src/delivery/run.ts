@@ -20,7 +20,7 @@ import type { DeliveryRequest } from "./request.js";
 import type { MechanismResult } from "./result.js";
 import { shareCpus, type Sharing } from "./sharing.js";
 import { type Range, type Stage, type StageRequest, takersOf } from "./stage.js";
-import type { Distribution } from "./samples.js";
+import { modelled } from "./samples.js";
 import { VCPU_STATES, vcpuStateOf } from "./vcpu-state.js";
 import { pcMachine, x86Stage } from "./x86-stage.js";
 
@@ -50,6 +50,8 @@ class Tee implements EventSink {
 export class Delivery {
   private constructor(
     readonly machine: BoardMachine,
+    /** What the VMM has of it. */
+    readonly device: AssignedDevice,
     readonly meter: Meter,
     /** The lines that this mechanism serves, in the order of `interrupts`. */
     readonly sources: readonly DeviceLine[],
@@ -97,7 +99,7 @@ export class Delivery {
       takers: takers.map((thread) => thread.vcpu.id),
       stateOf: (taker) => vcpuStateOf(machine.host, takers[taker]),
     });
-    return new Delivery(machine, meter, sources, stage.apicv, stage.realMode, sharing);
+    return new Delivery(machine, assigned, meter, sources, stage.apicv, stage.realMode, sharing);
   }
 
   /** Lets the device raise as the workload says, until everything is quiet. */
@@ -240,12 +242,8 @@ function resultOf(delivery: Delivery, mechanism: MechanismName, interrupts: read
     byState: Object.fromEntries(VCPU_STATES.map((state) => [state, { interrupts: meter.metBy[state], latencyNs: modelled(meter.latencyBy[state].distribution()) }])) as MechanismResult["byState"],
     hypercallsPerInterrupt: delivery.realMode === null ? null : per(meter.hypercalls),
     realModeHypercallsPerInterrupt: delivery.realMode === null ? null : per(meter.realModeHypercalls),
+    dmaFaults: meter.dmaFaults,
     latencyNs: modelled(meter.latency.distribution()),
     eoiToUnmaskNs: modelled(meter.eoiToUnmask.distribution()),
   };
-}
-
-/** Null where the profile charges nothing on the whole way: nothing was published of it, which is not to say that it takes no time. */
-function modelled(distribution: Distribution | null): Distribution | null {
-  return distribution === null || distribution.max === 0 ? null : distribution;
 }

@@ -31,3 +31,8 @@ export class Samples {
 
 /** What is below is the arithmetic's, no profile's. */
 const tenth = (ns: number): number => Math.round(ns * 10) / 10;
+
+/** Null where the profile charges nothing on the whole way: nothing was published of it, which is not to say that it takes no time. */
+export function modelled(distribution: Distribution | null): Distribution | null {
+  return distribution === null || distribution.max === 0 ? null : distribution;
+}

@@ -1,7 +1,7 @@
 import { isDirect } from "../board/assign.js";
 import { COST_PROFILES, NO_FIGURE } from "../scenario/profiles.js";
 import { PRIMITIVE_MEANING } from "../sim/cost.js";
-import type { Comparison, MechanismResult } from "./result.js";
+import type { Comparison, DmaFaultCount, MechanismResult } from "./result.js";
 import type { Distribution } from "./samples.js";
 import { NEIGHBOUR_NS } from "./sharing.js";
 import { VCPU_STATES } from "./vcpu-state.js";
@@ -131,8 +131,18 @@ export function footLines(comparison: Comparison): string[] {
     if (!m.applicable) return alike[0] === m ? [`${alike.map((each) => each.mechanism).join(", ")} ${alike.length > 1 ? "do" : "does"} not fit: ${m.why ?? ""}`] : [];
     return isUnpublished(m) ? [`${m.mechanism}: latency n/a: no published figure for any step of its way (${comparison.profile}).`] : [];
   });
-  return [...perMechanism, ...unpricedExits(comparison), ...unpricedInjection(comparison)];
+  return [...perMechanism, ...faultLines(comparison.mechanisms.map((m) => [m.mechanism, m.dmaFaults])), ...unpricedExits(comparison), ...unpricedInjection(comparison)];
 }
+
+/** DMA that an IOMMU ended, a line for those that have the same to say. */
+export function faultLines(runs: readonly (readonly [name: string, faults: DmaFaultCount])[]): string[] {
+  const names = new Map<string, string[]>();
+  for (const [name, faults] of runs) if (faults !== null) names.set(faultText(faults), [...(names.get(faultText(faults)) ?? []), name]);
+  return [...names].map(([text, alike]) => `${[...new Set(alike)].join(", ")}: ${text}.`);
+}
+
+const faultText = ({ count, first: { iova, write, reason } }: NonNullable<DmaFaultCount>): string =>
+  `${count} DMA fault${count === 1 ? "" : "s"}, the first a ${write ? "write" : "read"} at 0x${iova.toString(16)} (${reason})`;
 
 /** Whose times are too short, where the profile has no figure for what they have and others have not. */
 function unpricedExits({ mechanisms, profile }: Comparison): string[] {

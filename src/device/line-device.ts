@@ -4,12 +4,22 @@ import { Cost } from "../sim/cost.js";
 import { Ev } from "../sim/event.js";
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
+import type { DmaPort } from "./dma-port.js";
+
+/** What a device writes to memory before it says so by its interrupt, as a network card does its descriptors. */
+export interface WriteBack {
+  readonly port: DmaPort;
+  readonly iova: number;
+  readonly bytes: Uint8Array;
+}
 
 export interface LineDeviceOptions {
   /** Its place among the device's interrupts: VFIO's index. Default 0. */
   index?: number;
   /** Register accesses that a handler needs to service what it finds. Default 1; 0 when its run alone is enough. */
   accessesToService?: number;
+  /** Default: nothing. */
+  writeBack?: WriteBack | null;
 }
 
 /** What became of the conditions that a device raised: always delivered + coalesced + lost = raised. */
@@ -32,6 +42,7 @@ export interface ConditionCounts {
 export abstract class LineDevice {
   readonly index: number;
   readonly accessesToService: number;
+  private readonly writeBack: WriteBack | null;
   protected raised = 0;
   protected delivered = 0;
   protected coalesced = 0;
@@ -49,12 +60,15 @@ export abstract class LineDevice {
   ) {
     this.index = options.index ?? 0;
     this.accessesToService = options.accessesToService ?? 1;
+    this.writeBack = options.writeBack ?? null;
   }
 
   abstract readonly trigger: "level" | "edge";
 
   /** Sets one condition: the line says so, in the way of its trigger. */
   *raise(): Step<void> {
+    const { writeBack } = this;
+    if (writeBack !== null) yield* writeBack.port.write(writeBack.iova, writeBack.bytes);
     yield writes(this, "device");
     this.raised++;
     this.outstanding++;

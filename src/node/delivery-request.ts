@@ -37,6 +37,7 @@ export interface RunOptions {
   others?: string;
   wait?: string;
   accesses?: number;
+  dmaAddress?: number;
   handlerNs?: number;
   eoi?: string;
   apicv?: boolean;
@@ -91,6 +92,7 @@ const WORKLOAD_OPTIONS = {
   others: "others",
   wait: "wait",
   accessesPerService: "accesses",
+  dmaAddress: "dmaAddress",
   handlerNs: "handlerNs",
   eoi: "eoi",
   apicv: "apicv",

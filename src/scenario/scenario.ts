@@ -20,6 +20,7 @@ export const workloadSchema = z
     others: z.enum(["halt", "spin"]).default("halt").describe("what the other vCPUs do: halt, or keep their CPUs busy"),
     wait: z.enum(["spin", "wfi", "hlt", "cede"]).default("spin").describe("what a vCPU that takes interrupts does between them: spins, or halts, which is WFI on Arm, HLT on x86 and H_CEDE on Power"),
     accessesPerService: count(1, 1000).default(1).describe("device register accesses in the guest's handler"),
+    dmaAddress: count(0, 2 ** 52).optional().describe("the device writes 64 bytes by DMA to this guest-physical address before each condition; what its IOMMU ends is counted. Times leave the DMA out"),
     handlerNs: z.number().min(0).max(1e9).default(500).describe("the handler's own work, nanoseconds"),
     eoi: z
       .enum(["xapic", "x2apic", "pv", "pic"])

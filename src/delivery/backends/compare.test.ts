@@ -30,20 +30,20 @@ function compared(board: Board, backends: readonly BackendName[] = BACKENDS, mor
 }
 
 const N = INTERRUPTS;
-const brief = (r: BackendResult): unknown[] => [r.backend, r.signal, r.hostHandlers, r.lineMasks, r.pinMasks, r.resamplefdSignals, r.upcalls, r.guestEnds];
+const brief = (r: BackendResult): unknown[] => [r.backend, r.signal, r.hostHandlers, r.lineMasks, r.pinMasks, r.resamplefdSignalsPerInterrupt, r.eventfdSignalsPerInterrupt, r.upcalls, r.guestEnds];
 
 describe("the same guest over each device backend", () => {
   it("every condition is delivered; the line is masked at the controller, the pin in the function, nothing on Xen", () => {
     const results = compared(overdrive);
     for (const each of results) expect([each.backend, each.signal, each.raised, each.delivered, each.coalesced, each.lost]).toEqual([each.backend, each.signal, N, N, 0, 0]);
     expect(results.map(brief)).toEqual([
-      ["platform", "level line", N, N, 0, N, 0, 0],
-      ["platform", "edge line", N, 0, 0, 0, 0, 0],
-      ["pci", "level line", N, 0, N, N, 0, 0],
-      ["pci", "message", N, 0, 0, 0, 0, 0],
-      ["xen", "level line", 0, 0, 0, 0, N, N],
-      ["xen", "message", 0, 0, 0, 0, N, 0],
-      ["xen", "message", 0, 0, 0, 0, N, 0],
+      ["platform", "level line", N, N, 0, 1, 1, 0, 0],
+      ["platform", "edge line", N, 0, 0, 0, 1, 0, 0],
+      ["pci", "level line", N, 0, N, 1, 1, 0, 0],
+      ["pci", "message", N, 0, 0, 0, 1, 0, 0],
+      ["xen", "level line", 0, 0, 0, 0, 0, N, N],
+      ["xen", "message", 0, 0, 0, 0, 0, N, 0],
+      ["xen", "message", 0, 0, 0, 0, 0, N, 0],
     ]);
     expect(results.map((each) => [each.maskedBy, each.endedBy])).toEqual([
       ["host's controller", "resamplefd"],
@@ -54,6 +54,25 @@ describe("the same guest over each device backend", () => {
       ["nobody", "nobody has to"],
       ["nobody", "nobody has to"],
     ]);
+  });
+
+  it("latency by hop as far as figures are published: by an eventfd through the host, and none of Xen's way, whose guest is told without it", () => {
+    const results = compared(overdrive);
+    for (const each of results) {
+      const isHosts = each.notification === "eventfd";
+      expect([each.backend, each.latencyNs !== null, each.eoiToUnmaskNs !== null]).toEqual([each.backend, isHosts, isHosts && each.signal === "level line"]);
+    }
+    const [level] = results;
+    expect(level.latencyNs?.p50).toBeGreaterThan(level.eoiToUnmaskNs?.p50 ?? Infinity);
+  });
+
+  it("a DMA that the owner has not mapped is told of, on every backend, and in one line", () => {
+    for (const each of compared(overdrive, BACKENDS, { dmaAddress: 0x10 })) expect(each.dmaFaults).toEqual({ count: N, first: { iova: 0x10, write: true, reason: "F_TRANSLATION" } });
+    for (const each of compared(overdrive, BACKENDS, { dmaAddress: 0x4000_0000 })) expect(each.dmaFaults).toBeNull();
+    const workload = workloadSchema.parse({ interrupts: 5, dmaAddress: 0x10 });
+    const text = backendText(compareBackends({ board: overdrive, device: null, workload, profile, backends: ["xen"] }));
+    expect(text).toMatch(/^xen \(level line\), xen \(message\): 5 DMA faults, the first a write at 0x10 \(F_TRANSLATION\)\.$/m);
+    expect(text).toMatch(/^Latency n\/a: no published figure for any step of the way/m);
   });
 
   it("what the user may ask of a mask is what the index says: 8.6, 10.2, 16.3, 21.4", () => {

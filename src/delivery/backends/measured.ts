@@ -1,6 +1,5 @@
 import type { LineDevice } from "../../device/line-device.js";
 import { Workload } from "../../device/workload.js";
-import { Ev, type EventArgument, type EventSink } from "../../sim/event.js";
 import type { Host } from "../../host/machine.js";
 import type { Sim } from "../../sim/sim.js";
 import { run, type Step } from "../../sim/step.js";
@@ -9,6 +8,8 @@ import * as uapi from "../../uapi/vfio.js";
 import * as xenUapi from "../../uapi/vfio-xen.js";
 import type { VfioDevice } from "../../vmm/vfio.js";
 import type { Workload as WorkloadSettings } from "../../scenario/scenario.js";
+import type { Meter } from "../meter.js";
+import { modelled } from "../samples.js";
 import type { BackendResult } from "./result.js";
 import type { XenGuestCpu } from "./xen-guest.js";
 
@@ -33,27 +34,9 @@ export interface Assembled {
   readonly index: number;
   readonly irq: number;
   readonly source: LineDevice;
-  /** Eventfds, by the numbers that events name them by; -1 where there is none. */
-  readonly trigger: number;
-  readonly resample: number;
+  readonly meter: Meter;
   /** The guest that the hypervisor tells; null where the host does. */
   readonly guest: XenGuestCpu | null;
-}
-
-/** Counts that the event stream has and no object. */
-class Counter implements EventSink {
-  pinMasks = 0;
-  triggers = 0;
-  resamples = 0;
-
-  constructor(private readonly of: Assembled) {}
-
-  event(_sim: Sim, _id: number, _cause: number, kind: number, a?: EventArgument, b?: EventArgument): void {
-    if (kind === Ev.pci_intx && Number(b) !== 0) this.pinMasks++;
-    if (kind !== Ev.eventfd_signal && kind !== Ev.eventfd_write) return;
-    if (Number(a) === this.of.trigger) this.triggers++;
-    else if (Number(a) === this.of.resample) this.resamples++;
-  }
 }
 
 /** What is counted of a run. */
@@ -61,18 +44,18 @@ export type Measured = Omit<BackendResult, "backend" | "signal" | "notification"
 
 /** Raises as the workload says, counts, and then tries what the user may ask of the interrupt's mask. */
 export function measure(assembled: Assembled, workload: WorkloadSettings): Measured {
-  const { host, vfio, index, irq, source } = assembled;
+  const { host, vfio, index, irq, source, meter } = assembled;
   const { sim } = host;
   const flags = run(vfio.irqFlags(index));
   const before = host.counts(irq);
-  const counter = new Counter(assembled);
-  sim.traceTo(counter);
+  sim.traceTo(meter);
   run(raise(sim, source, workload, workload.interrupts));
   sim.traceTo(null);
   const after = host.counts(irq);
   const { raised, delivered, coalesced, lost } = source.counts;
   const lineMasks = after.maskOps - before.maskOps;
   const guestEnds = assembled.guest?.ends ?? 0;
+  const per = (count: number): number | null => (delivered === 0 ? null : count / delivered);
   return {
     irqInfo: FLAGS.filter(([bit]) => (flags & bit) !== 0).map(([, name]) => name),
     raised,
@@ -81,13 +64,16 @@ export function measure(assembled: Assembled, workload: WorkloadSettings): Measu
     lost,
     hostHandlers: after.kstat - before.kstat,
     lineMasks,
-    pinMasks: counter.pinMasks,
-    eventfdSignals: counter.triggers,
-    resamplefdSignals: counter.resamples,
+    pinMasks: meter.pinMasks,
+    eventfdSignalsPerInterrupt: per(meter.triggerSignals),
+    resamplefdSignalsPerInterrupt: per(meter.resampleSignals),
     upcalls: assembled.guest?.upcalls ?? 0,
     guestEnds,
-    endedBy: counter.resamples > 0 ? "resamplefd" : guestEnds > 0 ? "the guest" : "nobody has to",
-    maskedBy: counter.pinMasks > 0 ? "DisINTx" : lineMasks > 0 ? "host's controller" : "nobody",
+    endedBy: meter.resampleSignals > 0 ? "resamplefd" : guestEnds > 0 ? "the guest" : "nobody has to",
+    maskedBy: meter.pinMasks > 0 ? "DisINTx" : lineMasks > 0 ? "host's controller" : "nobody",
+    dmaFaults: meter.dmaFaults,
+    latencyNs: modelled(meter.latency.distribution()),
+    eoiToUnmaskNs: modelled(meter.eoiToUnmask.distribution()),
     ...tryMask(assembled, workload),
   };
 }

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { workloadSchema } from "../../scenario/scenario.js";
+import { distributionSchema, dmaFaultsSchema, perInterrupt } from "../result.js";
 
 /** The device backends of VFIO that a comparison knows, by their names on the command line. */
 export const BACKENDS = ["platform", "pci", "xen"] as const;
@@ -33,12 +34,15 @@ export const backendResultSchema = z.strictObject({
   hostHandlers: whole("runs of a handler of the host's kernel"),
   lineMasks: whole("times the line was masked at the host's controller"),
   pinMasks: whole("times the function's pin was masked by DisINTx"),
-  eventfdSignals: whole("signals of the trigger eventfd"),
-  resamplefdSignals: whole("signals of the resamplefd"),
+  eventfdSignalsPerInterrupt: perInterrupt("signals of the trigger eventfd"),
+  resamplefdSignalsPerInterrupt: perInterrupt("signals of the resamplefd"),
   upcalls: whole("deliveries by an event channel or to a vector of the guest's, without the host"),
   guestEnds: whole("ends of interrupt that the guest itself sent to the physical controller"),
   maskedBy: z.enum(["host's controller", "DisINTx", "nobody"]).nullable().describe("what keeps the interrupt from coming again until it is served"),
   endedBy: z.enum(["resamplefd", "the guest", "nobody has to"]).nullable().describe("what opens it again"),
+  dmaFaults: dmaFaultsSchema,
+  latencyNs: distributionSchema.describe("from the condition in the device to the guest's acknowledge, nanoseconds of virtual time under the cost profile; null where nothing of the way has a published figure"),
+  eoiToUnmaskNs: distributionSchema.describe("from the guest's end of interrupt to the unmask; null where nobody masks"),
   mask: z.string().nullable().describe("what SET_IRQS MASK answers: 0 or an errno's name"),
   heldByMask: z.boolean().nullable().describe("a condition behind that mask waits for UNMASK; null where the call failed"),
   unmaskEventfd: z.string().nullable().describe("what SET_IRQS UNMASK answers for an eventfd (of -1, which takes it away)"),

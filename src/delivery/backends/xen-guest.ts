@@ -2,12 +2,15 @@ import type { LineDevice } from "../../device/line-device.js";
 import type { Upcall } from "../../host/xen/event-channels.js";
 import type { XenHypervisor } from "../../host/xen/hypervisor.js";
 import type { GuestVectors } from "../../host/xen/physical-irqs.js";
+import { Ev } from "../../sim/event.js";
 import { shared, writes } from "../../sim/access.js";
 import { Context } from "../../sim/context.js";
 import type { Sim } from "../../sim/sim.js";
 import type { Step } from "../../sim/step.js";
 import type { Workload } from "../../scenario/scenario.js";
 import { XEN_GUEST } from "../xen-machine.js";
+
+const VCPU = 0;
 
 /**
  * A vCPU of a Xen guest with a driver for one interrupt: the handler accesses the device, whose registers are the guest's
@@ -51,7 +54,15 @@ export class XenGuestCpu extends Context implements Upcall, GuestVectors {
   }
 
   override *body(): Step<void> {
-    while (yield* this.acknowledge()) yield* this.handle();
+    while (yield* this.acknowledge()) {
+      this.tell(Ev.guest_ack);
+      yield* this.handle();
+    }
+  }
+
+  /** A guest of Xen's has no controller with numbers: the interrupt goes by the device's own count. */
+  private tell(event: number): void {
+    if (this.source !== null) this.sim.emit(event, VCPU, this.source.index);
   }
 
   /** The port's pending bit, or the vector's in the guest's local APIC. */
@@ -71,6 +82,7 @@ export class XenGuestCpu extends Context implements Upcall, GuestVectors {
     if (source.trigger !== "level") return;
     const [pirq] = yield* this.xen.pirqs.numbers();
     this.ends++;
+    this.tell(Ev.guest_eoi);
     yield* this.xen.pirqs.eoi(pirq);
   }
 }

@@ -7,6 +7,7 @@ import { Arguments } from "../../vmm/arguments.js";
 import { must } from "../../vmm/must.js";
 import { VfioContainer, VfioGroup } from "../../vmm/vfio.js";
 import { VfioXenFunction } from "../../vmm/xen-function.js";
+import { Meter } from "../meter.js";
 import { machineOptions, placement, type StageRequest } from "../stage.js";
 import { XEN_GUEST, XenMachine } from "../xen-machine.js";
 import type { Assembled } from "./measured.js";
@@ -31,7 +32,14 @@ export function assembleOnXen(asked: StageRequest, notification: Notification): 
   if (source === undefined) throw new Error(`interrupt ${interrupt.index} of ${machine.deviceName} has no source`);
   guest.serve(source);
   must(run(vfio.setNotify(interrupt.index, ...elementOf(notification))), "VFIO_DEVICE_SET_IRQ_NOTIFY");
-  return { host: machine.host, vfio, index: interrupt.index, irq: machine.lineOf(interrupt.index).irq, source, trigger: -1, resample: -1, guest };
+  const { irq } = machine.lineOf(interrupt.index);
+  return { host: machine.host, vfio, index: interrupt.index, irq, source, meter: meterOf(interrupt.index, irq), guest };
+}
+
+/** There are no eventfds, and the guest's acknowledge names the device's own interrupt. */
+function meterOf(index: number, irq: number): Meter {
+  const nothing = { triggerEventfds: [], resampleEventfds: [], spuriousNumber: -1 };
+  return new Meter({ ...nothing, irqs: [irq], indexes: [index], guestIntids: [index], isDevice: () => false, isIpi: () => false, takers: [0], stateOf: () => "resident" });
 }
 
 /** What the device model in the control domain does: container, memory of the guest, device. */
