@@ -21,7 +21,7 @@ export function addExploreCommand(program: Command): void {
   program
     .command("explore")
     .description("tries the interleavings of a protocol: none breaks a rule up to the bound, or here is the shortest schedule found that does")
-    .argument("[subject]", "a protocol's name (--list), or a scenario file (YAML)")
+    .argument("[subject]", "a protocol's name (--list), with @v5 behind it under another profile of VFIO, or a scenario file (YAML)")
     .addOption(new Option("--strategy <name>", "how to search; default preemption").choices(SEARCH_STRATEGIES))
     .option("--preemptions <n>", "preemption: how often a context may be interrupted in one interleaving; default 2", whole(0, 1000))
     .option("--depth <n>", "pct: how many ordering constraints the bug needs; default 3", whole(1, 100))

@@ -1,9 +1,10 @@
 import { HAZARD_CASES } from "./hazards/index.js";
 import { PROGRAM_PROPERTIES, type ProgramProperty, PROPERTIES, type PropertyMaker } from "./properties/index.js";
 import type { Protocol } from "./protocol.js";
-import { PROTOCOLS } from "./protocols/index.js";
+import { PROFILED, PROTOCOLS } from "./protocols/index.js";
 import { HAZARD_NAMES, type HazardName } from "../sim/hazards.js";
 import { PersonError } from "../sim/person-error.js";
+import type { VfioProfileName } from "../vfio/profiles.js";
 
 /** Every protocol that can be named without a file. */
 export function builtinProtocols(): readonly Protocol[] {
@@ -21,9 +22,30 @@ export function programProperties(): readonly ProgramProperty[] {
   return PROGRAM_PROPERTIES;
 }
 
+/** Kernels whose VFIO a protocol can be asked of by `NAME@PROFILE`. The interface of draft2011 has protocols of its own. */
+export const EXPLORED_PROFILES = ["modern", "v5", "fwd2014"] as const satisfies readonly VfioProfileName[];
+
+function underProfile(protocol: Protocol, profile: VfioProfileName): Protocol {
+  return { ...protocol, name: `${protocol.name}@${profile}`, title: `${protocol.title} (VFIO as in ${profile})`, program: (hazards) => protocol.program(hazards, profile) };
+}
+
+/** Every protocol of VFIO's under every profile (vfio.md 0.4). */
+export function profiledProtocols(): readonly Protocol[] {
+  return PROFILED.flatMap((protocol) => EXPLORED_PROFILES.map((profile) => underProfile(protocol, profile)));
+}
+
 /** @throws PersonError when there is none of this name */
 export function protocolNamed(name: string, more: readonly Protocol[] = []): Protocol {
+  const [own, profile] = name.split("@");
+  if (profile !== undefined) return profiledNamed(name, protocolNamed(own, more));
   return named("protocol", name, [...more, ...builtinProtocols()], ", and a scenario's file name has a dot");
+}
+
+function profiledNamed(name: string, protocol: Protocol): Protocol {
+  if (!PROFILED.includes(protocol)) throw new PersonError(`${name}: ${protocol.name} is no protocol of VFIO's groups, pins and lines, which alone have profiles: leave @ and what follows away`);
+  const found = profiledProtocols().find((each) => each.name === name);
+  if (found !== undefined) return found;
+  throw new PersonError(`${name}: the profiles of VFIO that ${protocol.name} can be explored under are ${EXPLORED_PROFILES.join(", ")}; draft2011 has protocols of its own, draft-...`);
 }
 
 /** @throws PersonError when there is none of this name, or it needs objects of a program */

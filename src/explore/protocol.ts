@@ -1,4 +1,5 @@
 import type { Hazards } from "../sim/hazards.js";
+import type { VfioProfileName } from "../vfio/profiles.js";
 import type { Program } from "./trial.js";
 
 /** A small concurrent program of real protocol code that people explore by name: `virq explore NAME`. */
@@ -16,6 +17,6 @@ export interface Protocol {
   readonly about?: readonly string[];
   /** What tells two of one name apart: the text of the file that it was read from. */
   readonly identity?: string;
-  /** Builds the same program each time, in a world of its own, with the given rules off. */
-  program(hazards?: Partial<Hazards>): Program;
+  /** Builds the same program each time, in a world of its own, with the given rules off; of VFIO, as the kernel of a profile has it. */
+  program(hazards?: Partial<Hazards>, profile?: VfioProfileName): Program;
 }

@@ -3,9 +3,9 @@ import { STRATEGIES } from "../../explore/strategy.js";
 import { EVENT_ARGUMENTS, EVENT_NAMES } from "../../sim/event.js";
 import { HAZARD_NAMES, HAZARDS } from "../../sim/hazards.js";
 import { heading } from "../table.js";
-import { builtinProperties, builtinProtocols, programProperties } from "../../explore/catalogue.js";
+import { builtinProperties, builtinProtocols, EXPLORED_PROFILES, programProperties } from "../../explore/catalogue.js";
 import type { Protocol } from "../../explore/protocol.js";
-import { SCENARIOS } from "../../explore/protocols/index.js";
+import { PROFILED, SCENARIOS } from "../../explore/protocols/index.js";
 import type { ExploreListOutput } from "./schema.js";
 import { definitions } from "./words.js";
 
@@ -14,6 +14,8 @@ export function listJson(): ExploreListOutput {
   const told = (list: readonly Protocol[]): ExploreListOutput["protocols"] => list.map(({ name, title, source }) => ({ name, title, source }));
   return {
     protocols: told(builtinProtocols().filter((protocol) => !SCENARIOS.includes(protocol))),
+    profiles: [...EXPLORED_PROFILES],
+    profiled: PROFILED.map(({ name }) => name),
     scenarios: told(SCENARIOS),
     properties: [...builtinProperties().map(({ name, sentence }) => ({ name, sentence, needs: null })), ...programProperties().map(({ name, sentence, needs }) => ({ name, sentence, needs }))],
     rules: [...RULE_FORMS],
@@ -24,10 +26,13 @@ export function listJson(): ExploreListOutput {
 }
 
 export function listText(): string {
-  const { protocols, scenarios, properties, rules, strategies, switches, events } = listJson();
+  const { protocols, profiles, profiled, scenarios, properties, rules, strategies, switches, events } = listJson();
   const parts = [
     heading("PROTOCOLS (virq explore NAME)"),
     definitions(protocols.map(({ name, title }) => [name, title])),
+    "",
+    heading("VFIO OF ANOTHER KERNEL (virq explore NAME@PROFILE; vfio.md 0.4)"),
+    definitions([[profiles.map((profile) => `@${profile}`).join(" "), profiled.join(", ")]]),
     "",
     heading("SCENARIOS, whole machines (virq explore NAME; virq explore FILE.yaml for one of your own)"),
     definitions(scenarios.map(({ name, title }) => [name, title])),

@@ -3,7 +3,7 @@ import type { Protocol } from "../../explore/protocol.js";
 import { HAZARD_NAMES, type HazardName } from "../../sim/hazards.js";
 import { PersonError } from "../../sim/person-error.js";
 import { version } from "../version.js";
-import { builtinProtocols } from "../../explore/catalogue.js";
+import { builtinProtocols, profiledProtocols } from "../../explore/catalogue.js";
 import type { ReplayCommandOptions } from "./options.js";
 import { loadSubject } from "../../node/explore/protocol-source.js";
 import type { ReplayOutput } from "./schema.js";
@@ -38,7 +38,7 @@ interface Candidate {
 async function candidates(subject: string | undefined, options: ReplayCommandOptions): Promise<readonly Candidate[]> {
   if (subject === undefined && options.module !== undefined) throw new PersonError(`--module ${options.module}: name the protocol of it that the schedule belongs to`);
   const loaded = subject === undefined ? null : await loadSubject({ subject, module: options.module ?? null, properties: [] });
-  const protocols = loaded === null ? builtinProtocols() : [loaded.protocol];
+  const protocols = loaded === null ? [...builtinProtocols(), ...profiledProtocols()] : [loaded.protocol];
   if (options.without !== undefined) {
     const off = switchesOf(loaded?.settings.without, options.without);
     return protocols.map((protocol) => ({ protocol, off }));

@@ -46,6 +46,8 @@ export type ExploreOutput = z.infer<typeof exploreOutput>;
 /** What `virq explore --list --json` prints. Published as schema/explore-list.schema.json. */
 export const exploreListOutput = z.object({
   protocols: z.array(z.object({ name, title: z.string(), source: z.string() })),
+  profiles: z.array(z.string()).describe("kernels whose VFIO NAME@PROFILE has (vfio.md 0.4)"),
+  profiled: z.array(name).describe("protocols that take one"),
   scenarios: z.array(z.object({ name, title: z.string(), source: z.string() })).describe("whole machines, named like protocols"),
   properties: z.array(z.object({ name, sentence: z.string(), needs: z.string().nullable().describe("what it needs of a program, so that only programs ask it; null: --property takes it") })),
   rules: z.array(z.string()).describe("forms of a property in one sentence"),

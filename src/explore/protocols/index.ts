@@ -19,6 +19,7 @@ import * as messageMask from "./message-mask.js";
 import * as mpic from "./mpic.js";
 import * as resampler from "./resampler.js";
 import * as routing from "./routing.js";
+import * as vfioDraft from "./vfio-draft.js";
 import * as vfioEventfds from "./vfio-eventfds.js";
 import * as vfioGroups from "./vfio-groups.js";
 import * as vfioHotReset from "./vfio-hot-reset.js";
@@ -62,6 +63,7 @@ const SUBJECTS = [
   mpic,
   resampler,
   routing,
+  vfioDraft,
   vfioEventfds,
   vfioGroups,
   vfioHotReset,
@@ -90,3 +92,6 @@ export const PROTOCOLS: readonly Protocol[] = SUBJECTS.flatMap((subject): Protoc
 
 /** Those among them that are whole machines: a device's interrupt from the wire to the guest. */
 export const SCENARIOS: readonly Protocol[] = Object.values(machines);
+
+/** Those among them whose VFIO can be another kernel's (vfio.md 0.4): what the groups, the pins and the lines of a profile do. */
+export const PROFILED: readonly Protocol[] = [vfioGroups, vfioIntx, vfioPci, vfioPlatform].flatMap((subject): Protocol[] => Object.values(subject));

@@ -4,6 +4,7 @@ import type { Hazards } from "../../sim/hazards.js";
 import type { Step } from "../../sim/step.js";
 import { EBUSY, EINVAL, ENODEV, EPERM, EWOULDBLOCK } from "../../uapi/errno.js";
 import * as uapi from "../../uapi/vfio.js";
+import type { VfioProfileName } from "../../vfio/profiles.js";
 import type { Protocol } from "../protocol.js";
 import { PciStage } from "../stages/pci-stage.js";
 import { Thread } from "../stages/threads.js";
@@ -31,8 +32,8 @@ export const attachAgainstProbe: Protocol = {
   title: "A group is attached to a container while a host driver binds to one of its devices: exactly one of them succeeds.",
   source: "vfio.md 23.18",
   about: ["writes IommuGroup.domain"],
-  program(hazards): Program {
-    const stage = new VfioStage({ hazards });
+  program(hazards, profile): Program {
+    const stage = new VfioStage({ hazards, profile });
     stage.write(`${VFIO_DRIVER}/unbind`, stage.b.name);
     stage.write(`/sys/bus/platform/devices/${stage.b.name}/driver_override`, "");
     const [, attach] = containerAndGroup(stage);
@@ -66,8 +67,8 @@ export const unbindAgainstOpen: Protocol = {
   title: "A device is unbound while it is opened and closed: it is opened before, or not at all, and gone afterwards.",
   source: "vfio.md 23.17",
   about: ["sys_close"],
-  program(hazards): Program {
-    const stage = new VfioStage({ hazards });
+  program(hazards, profile): Program {
+    const stage = new VfioStage({ hazards, profile });
     const { d, g } = stage.ready();
     stage.close(d);
     const { name } = stage.a;
@@ -150,8 +151,8 @@ export const leaveAgainstJoin: Protocol = {
   name: "leave-against-join",
   title: "The last device of a group leaves VFIO while another comes: there is one group, with one driver, and it opens.",
   source: "vfio.md 1.1",
-  program(hazards): Program {
-    const stage = new VfioStage({ hazards });
+  program(hazards, profile): Program {
+    const stage = new VfioStage({ hazards, profile });
     stage.write(`${VFIO_DRIVER}/unbind`, stage.b.name);
     const contexts = [
       sysfsWrite("unbind", stage, `${VFIO_DRIVER}/unbind`, stage.a.name),
@@ -199,8 +200,8 @@ export const setIommuAgainstAttach: Protocol = {
   title: "A container gets its IOMMU while a group is attached: the group is attached to the IOMMU exactly if there is one.",
   source: "vfio.md 23.16",
   about: ["writes VfioContainer.instance"],
-  program(hazards): Program {
-    const stage = new VfioStage({ hazards });
+  program(hazards, profile): Program {
+    const stage = new VfioStage({ hazards, profile });
     const [container, attach] = containerAndGroup(stage);
     const set = new Thread("SET_IOMMU", "user", () => stage.process.ioctl(container, uapi.VFIO_SET_IOMMU, uapi.VFIO_TYPE1v2_IOMMU));
     return {
@@ -221,8 +222,8 @@ export const joinAgainstSetIommu: Protocol = {
   title: "A second group joins a container while that gets its IOMMU: it is behind the IOMMU as the first is.",
   source: "vfio.md 23.16",
   about: ["writes VfioContainer.instance"],
-  program(hazards): Program {
-    const stage = new PciStage({ hazards, separateGroups: true });
+  program(hazards, profile): Program {
+    const stage = new PciStage({ hazards, profile, separateGroups: true });
     const [c, first, second] = ["/dev/vfio/vfio", "/dev/vfio/13", "/dev/vfio/12"].map((path) => stage.open(path));
     stage.setContainer(first, c);
     stage.machine.untraced();
@@ -246,8 +247,8 @@ export const leaveAgainstOpen: Protocol = {
   title: "A group leaves its container while a device of it is opened: it stays, or the device is not opened.",
   source: "vfio.md 23.15",
   about: ["writes IommuGroup.domain"],
-  program(hazards): Program {
-    const stage = new VfioStage({ hazards });
+  program(hazards, profile): Program {
+    const stage = new VfioStage({ hazards, profile });
     const { d, g } = stage.ready();
     stage.close(d);
     const { name } = stage.a;
@@ -314,8 +315,8 @@ const DMA_CALLS = {
 };
 
 /** The last group of a container leaves by an ioctl, or with its file. */
-function leaving(call: keyof typeof DMA_CALLS, byClose: boolean, hazards?: Partial<Hazards>): Program {
-  const stage = new VfioStage({ hazards });
+function leaving(call: keyof typeof DMA_CALLS, byClose: boolean, hazards?: Partial<Hazards>, profile?: VfioProfileName): Program {
+  const stage = new VfioStage({ hazards, profile });
   const { c, g, d } = stage.ready();
   stage.close(d);
   const [request, ...words] = DMA_CALLS[call];
@@ -335,7 +336,7 @@ export const mapAgainstLeave: Protocol = {
   title: "Memory is mapped while the last group leaves its container: it is mapped before, and goes, or not at all.",
   source: "vfio.md 4.5, 23.27",
   about: ["writes IommuDomain.slots", "writes IommuGroup.domain"],
-  program: (hazards) => leaving("MAP_DMA", false, hazards),
+  program: (hazards, profile) => leaving("MAP_DMA", false, hazards, profile),
 };
 
 export const unmapAgainstLeave: Protocol = {
@@ -343,5 +344,5 @@ export const unmapAgainstLeave: Protocol = {
   title: "Memory is unmapped while the last group leaves its container with its file: before, or not at all.",
   source: "vfio.md 4.5, 5.1, 23.27",
   about: ["writes IommuGroup.domain", "sys_close"],
-  program: (hazards) => leaving("UNMAP_DMA", true, hazards),
+  program: (hazards, profile) => leaving("UNMAP_DMA", true, hazards, profile),
 };

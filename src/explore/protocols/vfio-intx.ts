@@ -59,8 +59,8 @@ export const neighbourOnTheLine: Protocol = {
   title: "Another device raises the line that a masked INTx shares: who owns the INTx is told nothing new.",
   source: "vfio.md 23.1",
   about: ["irq_handler"],
-  program(hazards): Program {
-    const { stage } = wired({ hazards });
+  program(hazards, profile): Program {
+    const { stage } = wired({ hazards, profile });
     const wire = stage.wire.input();
     const neighbour = new Neighbour(wire);
     run(stage.machine.host.requestIrq(stage.machine.level, neighbour, Irqf.SHARED, "neighbour", neighbour));
@@ -80,8 +80,8 @@ export const maskAgainstUnmask: Protocol = {
   title: "A resampler unmasks INTx while its user masks it: its flag and its line say the same.",
   source: "vfio.md 23.3",
   about: ["vfio_unmask"],
-  program(hazards): Program {
-    const { stage, U, calls } = wired({ hazards });
+  program(hazards, profile): Program {
+    const { stage, U, calls } = wired({ hazards, profile });
     stage.intx(true);
     run(stage.A.fn.intx.setLevel(false));
     const mask = calls.thread({ index: INTX, flags: NONE | MASK });
@@ -99,8 +99,8 @@ export const swapAgainstUserEnable: Protocol = {
   title: "INTx gets another trigger while its user enables it in COMMAND, its pin up: the old eventfd receives nothing after the call.",
   source: "vfio.md 23.5, 23.9",
   about: ["vfio_unmask", "vfio_trigger"],
-  program(hazards): Program {
-    const { stage, d, E, calls } = wired({ hazards });
+  program(hazards, profile): Program {
+    const { stage, d, E, calls } = wired({ hazards, profile });
     stage.configWrite(d, 4, 2, INTX_OFF);
     stage.intx(true);
     const E2 = stage.eventfd();
@@ -122,8 +122,8 @@ export const enableAgainstPin: Protocol = {
   title: "A line that is one device's alone is requested while its user has INTx disabled and its pin rises: enabled, it is told.",
   source: "vfio.md 8.7, 23.2",
   about: ["sys_ioctl"],
-  program(hazards): Program {
-    const stage = new PciStage({ hazards, hasBrokenIntxMasking: true });
+  program(hazards, profile): Program {
+    const stage = new PciStage({ hazards, profile, hasBrokenIntxMasking: true });
     const { d } = stage.ready();
     const E = stage.eventfd();
     stage.configWrite(d, 4, 2, INTX_OFF);
@@ -176,8 +176,8 @@ export const resetAgainstMask: Protocol = {
   title: "A function is reset while its user masks INTx: its flag and its line say the same afterwards.",
   source: "vfio.md 12.3, 23.3",
   about: ["pci_reset", "pci_intx"],
-  program(hazards): Program {
-    const { stage, d, calls } = wired({ hazards });
+  program(hazards, profile): Program {
+    const { stage, d, calls } = wired({ hazards, profile });
     const mask = calls.thread({ index: INTX, flags: NONE | MASK });
     const contexts = [reset(stage, d), mask];
     const end = (): string | null => (contexts.every(({ result }) => result === 0) ? atRest(stage) : `RESET ${contexts[0].result}, SET_IRQS ${mask.result}`);
@@ -190,8 +190,8 @@ export const resetAgainstHandler: Protocol = {
   title: "A function is reset while its pin rises: what its handler has masked stays masked, and the host's processor gets out of it.",
   source: "vfio.md 12.3, 23.3",
   about: ["pci_reset", "irq_handler", "vfio_automask"],
-  program(hazards): Program {
-    const { stage, d } = wired({ hazards });
+  program(hazards, profile): Program {
+    const { stage, d } = wired({ hazards, profile });
     const call = reset(stage, d);
     const end = (): string | null => (call.result === 0 ? atRest(stage) : `RESET: ${call.result}`);
     return { sim: stage.sim, contexts: [call, pinUp(stage)], check: nothing, end };
@@ -203,8 +203,8 @@ export const wakeAgainstMask: Protocol = {
   title: "A function that loses its registers in D3hot is put back to D0 while its user masks INTx: its flag and its line say the same.",
   source: "vfio.md 13.5, 23.3",
   about: ["pci_intx", "writes VirtualConfig.config"],
-  program(hazards): Program {
-    const { stage, d, calls } = wired({ hazards, resetsInD3: true });
+  program(hazards, profile): Program {
+    const { stage, d, calls } = wired({ hazards, profile, resetsInD3: true });
     const at = stage.A.fn.capability(CapId.PM) + Pm.PMCSR;
     stage.configWrite(d, at, 2, Pm.D3HOT);
     stage.process.memory.setU32(VALUE, 0);
@@ -220,8 +220,8 @@ export const commandAgainstMask: Protocol = {
   title: "The user writes COMMAND, its own DisINTx as it was, while it masks INTx: its flag and its line say the same.",
   source: "vfio.md 13.1, 23.3",
   about: ["pci_intx", "writes VirtualConfig.config"],
-  program(hazards): Program {
-    const { stage, d, calls } = wired({ hazards });
+  program(hazards, profile): Program {
+    const { stage, d, calls } = wired({ hazards, profile });
     const mask = calls.thread({ index: INTX, flags: NONE | MASK });
     const end = (): string | null => (mask.result === 0 ? atRest(stage) : `SET_IRQS: ${mask.result}`);
     return { sim: stage.sim, contexts: [command(stage, d, INTX_ON), mask], check: nothing, end };

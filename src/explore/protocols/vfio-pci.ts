@@ -5,6 +5,7 @@ import { run, type Step } from "../../sim/step.js";
 import { EBADF } from "../../uapi/errno.js";
 import * as uapi from "../../uapi/vfio.js";
 import { OneSignalPerUnmask } from "../properties/one-signal-per-unmask.js";
+import type { VfioProfileName } from "../../vfio/profiles.js";
 import type { Protocol } from "../protocol.js";
 import { CLOSED, CONFIG, EVENTFD, INTX, MSI, MSIX, NONE, PciStage, TRIGGER, UNMASK } from "../stages/pci-stage.js";
 import { Thread } from "../stages/threads.js";
@@ -41,8 +42,8 @@ function* send(stage: PciStage, times: number): Step<void> {
 const messages = (stage: PciStage, times: number): Thread => new Thread("device", "hardware", () => send(stage, times));
 
 /** INTx with trigger E and unmask eventfd U; asserted: masked and signalled once. */
-function wired(hazards: Partial<Hazards> | undefined, isAsserted: boolean) {
-  const stage = new PciStage({ hazards });
+function wired(hazards: Partial<Hazards> | undefined, isAsserted: boolean, profile?: VfioProfileName) {
+  const stage = new PciStage({ hazards, profile });
   const fds = stage.ready();
   const [E, U] = [stage.eventfd(), stage.eventfd()];
   stage.setIrqs(fds.d, INTX, EVENTFD | TRIGGER, 0, 1, E);
@@ -52,11 +53,11 @@ function wired(hazards: Partial<Hazards> | undefined, isAsserted: boolean) {
   return { stage, ...fds, E, U, calls: new IrqCalls(stage, fds.d) };
 }
 
-const masked = (hazards?: Partial<Hazards>): ReturnType<typeof wired> => wired(hazards, true);
+const masked = (hazards?: Partial<Hazards>, profile?: VfioProfileName): ReturnType<typeof wired> => wired(hazards, true, profile);
 
 /** MSI with one vector on E, bus mastering on. */
-function messaging(hazards?: Partial<Hazards>) {
-  const stage = new PciStage({ hazards });
+function messaging(hazards?: Partial<Hazards>, profile?: VfioProfileName) {
+  const stage = new PciStage({ hazards, profile });
   const E = stage.eventfd();
   return { stage, ...stage.messaging(MSI, E), E };
 }
@@ -73,8 +74,8 @@ export const unmaskAgainstPin: Protocol = {
   name: "unmask-against-pin",
   title: "A resampler and an ioctl unmask INTx while the pin falls and rises: in the end it is masked, and its owner was told.",
   source: "vfio.md 23.1 to 23.4",
-  program(hazards): Program {
-    const { stage, E, U, calls } = masked(hazards);
+  program(hazards, profile): Program {
+    const { stage, E, U, calls } = masked(hazards, profile);
     stage.take(E);
     const unmask = calls.thread({ index: INTX, flags: NONE | UNMASK });
     return {
@@ -96,8 +97,8 @@ export const swapAgainstUnmask: Protocol = {
   title: "INTx gets another trigger while it is unmasked: the old eventfd receives nothing after the call.",
   source: "vfio.md 23.5",
   about: ["vfio_unmask", "vfio_trigger"],
-  program(hazards): Program {
-    const { stage, E, U, calls } = masked(hazards);
+  program(hazards, profile): Program {
+    const { stage, E, U, calls } = masked(hazards, profile);
     const E2 = stage.eventfd();
     const swap = new QuietAfter("SET_IRQS", contextOf(stage, E), calls.prepare({ index: INTX, flags: EVENTFD | TRIGGER, fds: [E2] }));
     return {
@@ -117,8 +118,8 @@ export const swapAgainstHandler: Protocol = {
   title: "INTx gets another trigger while its handler runs: the old eventfd receives nothing after the call.",
   source: "vfio.md 23.5",
   about: ["vfio_automask", "vfio_trigger", "irq_handler"],
-  program(hazards): Program {
-    const { stage, E, calls } = wired(hazards, false);
+  program(hazards, profile): Program {
+    const { stage, E, calls } = wired(hazards, false, profile);
     const E2 = stage.eventfd();
     const swap = new QuietAfter("SET_IRQS", contextOf(stage, E), calls.prepare({ index: INTX, flags: EVENTFD | TRIGGER, fds: [E2] }));
     return {
@@ -139,8 +140,8 @@ export const takeTriggerAgainstUnmask: Protocol = {
   title: "INTx loses its trigger while it is unmasked, its pin up: nobody is told, and the device stays usable.",
   source: "vfio.md 8.6, 23.5",
   about: ["vfio_unmask"],
-  program(hazards): Program {
-    const { stage, E, U, calls } = masked(hazards);
+  program(hazards, profile): Program {
+    const { stage, E, U, calls } = masked(hazards, profile);
     stage.take(E);
     const take = new QuietAfter("SET_IRQS", contextOf(stage, E), calls.prepare({ index: INTX, flags: EVENTFD | TRIGGER, fds: [-1] }));
     return {
@@ -156,8 +157,8 @@ export const takeTriggerAgainstUnmask: Protocol = {
 };
 
 /** INTx is disabled, or the device closed, against an unmask. */
-function endAgainstUnmask(how: "disable" | "close", hazards?: Partial<Hazards>): Program {
-  const { stage, d, g, c, E, U, calls } = masked(hazards);
+function endAgainstUnmask(how: "disable" | "close", hazards?: Partial<Hazards>, profile?: VfioProfileName): Program {
+  const { stage, d, g, c, E, U, calls } = masked(hazards, profile);
   for (const fd of [g, c]) stage.close(fd);
   const call = how === "close" ? () => stage.process.close(d) : calls.prepare({ index: INTX, flags: NONE | TRIGGER, count: 0 });
   const last = new QuietAfter(how, contextOf(stage, E), call);
@@ -173,14 +174,14 @@ export const intxOffAgainstUnmask: Protocol = {
   title: "INTx is disabled by SET_IRQS while it is unmasked: nothing is signalled after the call.",
   source: "vfio.md 23.6",
   about: ["vfio_unmask", "vfio_trigger"],
-  program: (hazards) => endAgainstUnmask("disable", hazards),
+  program: (hazards, profile) => endAgainstUnmask("disable", hazards, profile),
 };
 
 export const pciCloseAgainstUnmask: Protocol = {
   name: "pci-close-against-unmask",
   title: "A PCI function is closed for good while its INTx is unmasked: nothing is signalled after the close.",
   source: "vfio.md 23.13",
-  program: (hazards) => endAgainstUnmask("close", hazards),
+  program: (hazards, profile) => endAgainstUnmask("close", hazards, profile),
 };
 
 export const resampleAgainstUserDisable: Protocol = {
@@ -188,8 +189,8 @@ export const resampleAgainstUserDisable: Protocol = {
   title: "A resample arrives while the user has INTx disabled in COMMAND: nothing is told until it is enabled, then what pends.",
   source: "vfio.md 23.9",
   about: ["eventfd_signal", "vfio_trigger"],
-  program(hazards): Program {
-    const { stage, d, E, U } = masked(hazards);
+  program(hazards, profile): Program {
+    const { stage, d, E, U } = masked(hazards, profile);
     stage.take(E);
     stage.configWrite(d, 4, 2, INTX_OFF);
     return {
@@ -212,8 +213,8 @@ export const resampleAgainstUserToggle: Protocol = {
   name: "resample-against-user-toggle",
   title: "The user disables and enables INTx in COMMAND while a resample arrives: what is asserted is told.",
   source: "vfio.md 23.9",
-  program(hazards): Program {
-    const { stage, d, E, U } = masked(hazards);
+  program(hazards, profile): Program {
+    const { stage, d, E, U } = masked(hazards, profile);
     stage.take(E);
     return {
       sim: stage.sim,
@@ -229,8 +230,8 @@ export const resampleWhileAsserted: Protocol = {
   title: "INTx is resampled while its pin is asserted: the worker tells its owner.",
   source: "vfio.md 23.29",
   about: ["vfio_unmask", "vfio_trigger"],
-  program(hazards): Program {
-    const { stage, E, U } = masked(hazards);
+  program(hazards, profile): Program {
+    const { stage, E, U } = masked(hazards, profile);
     stage.take(E);
     return {
       sim: stage.sim,
@@ -245,8 +246,8 @@ export const closeAgainstMessage: Protocol = {
   name: "close-against-message",
   title: "A PCI function is closed for good while it sends a message: nothing is signalled after the close, and the group is free.",
   source: "vfio.md 23.13",
-  program(hazards): Program {
-    const { stage, d, g, c, E } = messaging(hazards);
+  program(hazards, profile): Program {
+    const { stage, d, g, c, E } = messaging(hazards, profile);
     for (const fd of [g, c]) stage.close(fd);
     const close = new QuietAfter("close", contextOf(stage, E), () => stage.process.close(d));
     const end = (): string | null => {
@@ -280,8 +281,8 @@ export const memoryOffAgainstStore: Protocol = {
   title: "Memory decoding is switched off while another thread stores to a BAR through its mapping: nothing arrives afterwards.",
   source: "vfio.md 23.21",
   about: ["writes RegisterMapping.isPresent", "reads Registers.registers"],
-  program(hazards): Program {
-    const stage = new PciStage({ hazards });
+  program(hazards, profile): Program {
+    const stage = new PciStage({ hazards, profile });
     const { d } = stage.ready();
     const address = run(stage.process.mmap(d, 0x1000, 0, true));
     const region = stage.process.memory.areaAt(address)?.region;
@@ -304,8 +305,8 @@ export const resetAgainstMessage: Protocol = {
   title: "A PCI function is reset while it sends a message: afterwards its messages go as before.",
   source: "vfio.md 23.22",
   about: ["pci_reset", "vfio_trigger"],
-  program(hazards): Program {
-    const { stage, d, E } = messaging(hazards);
+  program(hazards, profile): Program {
+    const { stage, d, E } = messaging(hazards, profile);
     const reset = new Thread("RESET", "user", () => stage.process.ioctl(d, uapi.VFIO_DEVICE_RESET, 0), 1);
     const end = (): string | null => {
       stage.sim.explored = false;
@@ -323,8 +324,8 @@ export const failingFirstBlock: Protocol = {
   title: "The block of MSI-X vectors that begins at 0 fails in the middle while a vector behind it sends: the call ends, and that vector stays.",
   source: "vfio.md 10.4, 23.11",
   about: ["vfio_trigger"],
-  program(hazards): Program {
-    const stage = new PciStage({ hazards });
+  program(hazards, profile): Program {
+    const stage = new PciStage({ hazards, profile });
     const E = [0, 1, 2, 3].map(() => stage.eventfd());
     const { d } = stage.messaging(MSIX, ...E);
     const fail = new IrqCalls(stage, d).thread({ index: MSIX, flags: EVENTFD | TRIGGER, count: 2, fds: [stage.eventfd(), CLOSED] });
@@ -343,8 +344,8 @@ export const failingBlockAgainstMessages: Protocol = {
   title: "A block of MSI vectors fails in the middle while another vector sends: none of its messages is lost, and its trigger stays.",
   source: "vfio.md 23.11",
   about: ["vfio_trigger", "irq_handler"],
-  program(hazards): Program {
-    const stage = new PciStage({ hazards });
+  program(hazards, profile): Program {
+    const stage = new PciStage({ hazards, profile });
     const [E0, E1] = [stage.eventfd(), stage.eventfd()];
     const { d } = stage.messaging(MSI, E0, E1, -1, -1);
     const fail = new IrqCalls(stage, d).thread({ index: MSI, flags: EVENTFD | TRIGGER, start: 1, count: 2, fds: [E1, CLOSED] });

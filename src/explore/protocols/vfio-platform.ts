@@ -5,6 +5,7 @@ import * as uapi from "../../uapi/vfio.js";
 import type { PlatformIrq } from "../../vfio/backends/platform-irq.js";
 import { virqfdsOf } from "../../vfio/virqfd.js";
 import { OneSignalPerUnmask } from "../properties/one-signal-per-unmask.js";
+import type { VfioProfileName } from "../../vfio/profiles.js";
 import type { Protocol } from "../protocol.js";
 import { Thread } from "../stages/threads.js";
 import { contextOf, IrqCalls, QuietAfter, setLevels, signalling } from "../stages/vfio-calls.js";
@@ -29,8 +30,8 @@ const line = (stage: VfioStage, ...values: boolean[]): Thread =>
   new Thread("device", "hardware", () => setLevels((isHigh) => stage.machine.gic.setSpi(LEVEL_SPI, isHigh), ...values));
 
 /** A level interrupt with trigger E and unmask eventfd U; its line is low. */
-function wired(hazards?: Partial<Hazards>) {
-  const stage = new VfioStage({ hazards });
+function wired(hazards?: Partial<Hazards>, profile?: VfioProfileName) {
+  const stage = new VfioStage({ hazards, profile });
   const fds = stage.ready();
   const [E, U] = [stage.eventfd(), stage.eventfd()];
   stage.setIrqs(fds.d, 0, EVENTFD | TRIGGER, 0, 1, E);
@@ -40,8 +41,8 @@ function wired(hazards?: Partial<Hazards>) {
 }
 
 /** The same, its line high: masked and signalled once. */
-function masked(hazards?: Partial<Hazards>) {
-  const all = wired(hazards);
+function masked(hazards?: Partial<Hazards>, profile?: VfioProfileName) {
+  const all = wired(hazards, profile);
   all.stage.line(true);
   return all;
 }
@@ -58,8 +59,8 @@ export const unmaskAgainstLine: Protocol = {
   name: "unmask-against-line",
   title: "A resampler and an ioctl unmask a level interrupt whose line falls and rises: in the end it is masked, and its owner was told.",
   source: "vfio.md 23.1 to 23.4",
-  program(hazards): Program {
-    const { stage, U, calls } = masked(hazards);
+  program(hazards, profile): Program {
+    const { stage, U, calls } = masked(hazards, profile);
     const unmask = calls.thread({ flags: NONE | UNMASK });
     return {
       sim: stage.sim,
@@ -79,8 +80,8 @@ export const unmaskAgainstFirstShot: Protocol = {
   title: "A level interrupt that its user has masked is unmasked by a resampler while its line rises: its owner is told.",
   source: "host-irq.md K6, vfio.md 23.2",
   about: ["vfio_automask", "vfio_unmask", "vfio_trigger"],
-  program(hazards): Program {
-    const { stage, d, E, U } = wired(hazards);
+  program(hazards, profile): Program {
+    const { stage, d, E, U } = wired(hazards, profile);
     stage.setIrqs(d, 0, NONE | MASK, 0, 1);
     return {
       sim: stage.sim,
@@ -97,8 +98,8 @@ export const swapAgainstHandler: Protocol = {
   title: "The trigger of a level interrupt is replaced while its line fires and is unmasked: the old eventfd receives nothing after the call.",
   source: "vfio.md 23.5",
   about: ["vfio_automask", "vfio_trigger", "irq_handler"],
-  program(hazards): Program {
-    const { stage, E, U, calls } = masked(hazards);
+  program(hazards, profile): Program {
+    const { stage, E, U, calls } = masked(hazards, profile);
     const E2 = stage.eventfd();
     const swap = new QuietAfter("SET_IRQS", contextOf(stage, E), calls.prepare({ flags: EVENTFD | TRIGGER, fds: [E2] }));
     return {
@@ -115,8 +116,8 @@ export const swapAgainstHandler: Protocol = {
 };
 
 /** The trigger is removed, or the device closed, against an unmask. */
-function endAgainstUnmask(how: "remove" | "close", hazards?: Partial<Hazards>): Program {
-  const { stage, d, g, c, E, U, calls } = masked(hazards);
+function endAgainstUnmask(how: "remove" | "close", hazards?: Partial<Hazards>, profile?: VfioProfileName): Program {
+  const { stage, d, g, c, E, U, calls } = masked(hazards, profile);
   for (const fd of [g, c]) stage.close(fd);
   const call = how === "close" ? () => stage.process.close(d) : calls.prepare({ flags: NONE | TRIGGER, count: 0 });
   const last = new QuietAfter(how, contextOf(stage, E), call);
@@ -137,14 +138,14 @@ export const removeAgainstUnmask: Protocol = {
   name: "remove-against-unmask",
   title: "The trigger of a level interrupt is removed while it is unmasked: nothing is signalled after the call.",
   source: "vfio.md 23.6",
-  program: (hazards) => endAgainstUnmask("remove", hazards),
+  program: (hazards, profile) => endAgainstUnmask("remove", hazards, profile),
 };
 
 export const closeAgainstUnmask: Protocol = {
   name: "close-against-unmask",
   title: "A device is closed for good while its level interrupt is unmasked: nothing is signalled after the close, and the group is free.",
   source: "vfio.md 23.13",
-  program: (hazards) => endAgainstUnmask("close", hazards),
+  program: (hazards, profile) => endAgainstUnmask("close", hazards, profile),
 };
 
 export const hangUpAgainstDisable: Protocol = {
@@ -152,8 +153,8 @@ export const hangUpAgainstDisable: Protocol = {
   title: "An unmask eventfd is closed while SET_IRQS takes it away: one shutdown, and its slot is free.",
   source: "vfio.md 23.7",
   about: ["sys_close"],
-  program(hazards): Program {
-    const { stage, U, calls } = masked(hazards);
+  program(hazards, profile): Program {
+    const { stage, U, calls } = masked(hazards, profile);
     const { cleanup } = virqfdsOf(stage.machine.host);
     const close = new Thread("close", "user", () => stage.process.close(U));
     return {
@@ -183,8 +184,8 @@ export const forwardAgainstTrigger: Protocol = {
   name: "forward-against-trigger",
   title: "An interrupt is forwarded while its trigger is installed: a masking handler is never that of a forwarded interrupt.",
   source: "vfio.md 23.25, kvm-irq-core.md 8.3",
-  program(hazards): Program {
-    const stage = new VfioStage({ hazards });
+  program(hazards, profile): Program {
+    const stage = new VfioStage({ hazards, profile });
     const { d } = stage.ready();
     const irq = irqOf(stage);
     const mark = new Thread("FORWARD", "user", () => forward(irq), 1);

@@ -18,7 +18,8 @@ import * as uapi from "../../uapi/vfio.js";
 import type { VfioPciDevice } from "../../vfio/backends/pci/device.js";
 import type { VfioPciOptions } from "../../vfio/backends/pci/options.js";
 import { VfioPciDriver } from "../../vfio/backends/pci/driver.js";
-import { LEVEL_SPI, Registers, VfioStage, type VfioStageOptions, X86_HOLE } from "./vfio-stage.js";
+import { VFIO_PROFILES } from "../../vfio/profiles.js";
+import { groupOptions, LEVEL_SPI, Registers, VfioStage, type VfioStageOptions } from "./vfio-stage.js";
 
 export const { VFIO_IRQ_SET_DATA_NONE: NONE, VFIO_IRQ_SET_DATA_BOOL: BOOL, VFIO_IRQ_SET_DATA_EVENTFD: EVENTFD } = uapi;
 export const { VFIO_IRQ_SET_ACTION_MASK: MASK, VFIO_IRQ_SET_ACTION_UNMASK: UNMASK, VFIO_IRQ_SET_ACTION_TRIGGER: TRIGGER } = uapi;
@@ -116,13 +117,12 @@ export class PciStage extends VfioStage {
   constructor(options: PciStageOptions = {}) {
     super({ ...options, group: 99 });
     const { sim, machine } = this;
-    const { reserved = [X86_HOLE], apertureEnd = 0x7f_ffff_ffffn, isMsiIsolated = true } = options;
     machine.host.msi = new RemappingStub(this, options);
     this.root = new PciRoot(machine.host, this.smmu);
-    const geometry = { apertureEnd, isMsiIsolated, hasDmaOwnership: options.hasDmaOwnership ?? true, canNest: options.canNest ?? true, ...(options.tce ? { tce: options.tce } : {}) };
-    this.pciGroup = new IommuGroup(sim, 12, { reserved, ...geometry });
+    const geometry = { ...groupOptions(options), ...(options.tce ? { tce: options.tce } : {}) };
+    this.pciGroup = new IommuGroup(sim, 12, geometry);
     const groupA = options.hasNoIommu ? null : this.pciGroup;
-    const groupB = options.hasNoIommu ? null : options.separateGroups ? new IommuGroup(sim, 13, { reserved: options.reservedOfB ?? reserved, ...geometry }) : this.pciGroup;
+    const groupB = options.hasNoIommu ? null : options.separateGroups ? new IommuGroup(sim, 13, { ...geometry, ...(options.reservedOfB ? { reserved: options.reservedOfB } : {}) }) : this.pciGroup;
     const bus5 = this.root.addBus(5, false);
     const bus6 = this.root.addBus(6, true, options.atomics?.rootPort);
     this.bridge = new PciDevice(this.root, new PciFunction({ name: "0000:05:00.0", requesterId: 0x500, vendor: 0x1b36, device: 0xc, classCode: 0x060400, headerType: 1 }), { bus: bus5, group: this.pciGroup });
@@ -133,7 +133,7 @@ export class PciStage extends VfioStage {
     this.B = new PciDevice(this.root, this.functionB(), { bus: bus6, group: groupB });
     run(this.root.plug(this.A.fn, this.wire.input()));
     run(this.root.plug(this.B.fn, null));
-    this.pciDriver = new VfioPciDriver(this.vfio, options.vfio);
+    this.pciDriver = new VfioPciDriver(this.vfio, options.vfio ?? VFIO_PROFILES[options.profile ?? "modern"].pci);
     for (const device of [this.A, this.B, this.bridge]) this.pciBus.addDevice(device);
     this.pciBus.addDriver(new OrdinaryDriver("e1000e", ["pci8086,10d3"]));
     this.pciBus.addDriver(new OrdinaryDriver("pcieport", ["pci1b36,000c"], true));

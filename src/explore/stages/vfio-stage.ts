@@ -2,7 +2,7 @@ import { Bus, OrdinaryDriver } from "../../host/driver-binding.js";
 import { DeviceNodes } from "../../host/device-nodes.js";
 import { eventfd2, EventfdFile } from "../../host/eventfd.js";
 import { IommuDma } from "../../host/iommu/dma.js";
-import { IommuGroup, type ReservedRegion, type TceGeometry } from "../../host/iommu/group.js";
+import { IommuGroup, type IommuGroupOptions, type ReservedRegion, type TceGeometry } from "../../host/iommu/group.js";
 import { HostStage } from "./host-stage.js";
 import type { DeviceRegion } from "../../host/memory.js";
 import { PlatformDevice, type ResetMethod } from "../../host/platform-device.js";
@@ -17,6 +17,7 @@ import { EFD_NONBLOCK } from "../../uapi/eventfd.js";
 import * as uapi from "../../uapi/vfio.js";
 import { VfioPlatformDriver, type VfioPlatformOptions } from "../../vfio/backends/platform.js";
 import { Type1Backend, type Type1Options } from "../../vfio/iommu/type1.js";
+import { VFIO_PROFILES, type VfioProfileName } from "../../vfio/profiles.js";
 import { Vfio, type VfioOptions } from "../../vfio/vfio.js";
 
 export const ARGUMENTS = 0x1000;
@@ -72,6 +73,15 @@ export interface VfioStageOptions extends Type1Options {
   /** Module parameters of vfio and iommufd. */
   core?: VfioOptions;
   platform?: VfioPlatformOptions;
+  /** VFIO as another kernel had it, but for what these options say. Default modern. */
+  profile?: VfioProfileName | undefined;
+}
+
+/** Where DMA of the fixture's groups goes, and who may own it. */
+export function groupOptions(options: VfioStageOptions): IommuGroupOptions {
+  const { reserved = [X86_HOLE], apertureEnd = 0x7f_ffff_ffffn, isMsiIsolated = true, canNest = true } = options;
+  const { hasDmaOwnership = VFIO_PROFILES[options.profile ?? "modern"].group.hasDmaOwnership ?? true } = options;
+  return { reserved, apertureEnd, isMsiIsolated, hasDmaOwnership, canNest };
 }
 
 /**
@@ -100,10 +110,10 @@ export class VfioStage {
     const { sim, host } = this.machine;
     this.sim = sim;
     this.sysfs = new Sysfs(sim);
-    this.vfio = new Vfio(host, this.nodes, options.core);
-    this.driver = new VfioPlatformDriver(this.vfio, "vfio-platform", options.platform);
-    const { reserved = [X86_HOLE], apertureEnd = 0x7f_ffff_ffffn, isMsiIsolated = true, hasDmaOwnership = true, canNest = true } = options;
-    this.group = new IommuGroup(sim, options.group ?? 12, { reserved, apertureEnd, isMsiIsolated, hasDmaOwnership, canNest });
+    const { core, platform, type1 } = VFIO_PROFILES[options.profile ?? "modern"];
+    this.vfio = new Vfio(host, this.nodes, options.core ?? core);
+    this.driver = new VfioPlatformDriver(this.vfio, "vfio-platform", options.platform ?? platform);
+    this.group = new IommuGroup(sim, options.group ?? 12, groupOptions(options));
     const { group, reset, registers } = this;
     this.smmu = new Smmu(sim, options.smmu ?? "smmuv3");
     const resources = [
@@ -116,7 +126,7 @@ export class VfioStage {
     this.a = new PlatformDevice(sim, "fff50000.ethernet", { compatible: ["calxeda,hb-xgmac"], group, resources, irqs, reset });
     this.b = new PlatformDevice(sim, "fff51000.ethernet", { compatible: ["calxeda,hb-xgmac"], group, resources: [], reset: new Reset() });
     this.dma = new IommuDma(this.smmu, group, 5);
-    this.vfio.registerIommu(new Type1Backend(sim, options));
+    this.vfio.registerIommu(new Type1Backend(sim, { ...type1, ...options }));
     this.bus.addDevice(this.a);
     this.bus.addDevice(this.b);
     this.bus.addDriver(new OrdinaryDriver("calxedaxgmac", ["calxeda,hb-xgmac"]));
