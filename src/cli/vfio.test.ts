@@ -148,6 +148,30 @@ describe("virq vfio", () => {
     expect(results).toEqual([4, 5, 0, 6, 0, 0, 0, 0, "-EAGAIN", 0, expect.any(Number), 4, 0, "-EEXIST", "-ENXIO", 0, 0, "-EBUSY", 0, 0, expect.any(Number)]);
   });
 
+  it.each([
+    ["modern", "1 devices vfio", "SET_IOMMU TYPE1v2"],
+    ["v5", "1 vfio", "SET_IOMMU TYPE1v2"],
+    ["fwd2014", "1 devices vfio", "SET_IOMMU TYPE1v2"],
+    ["draft2011", "1", "DRAFT_GROUP_GET_IOMMU_FD"],
+  ])("--vfio-profile %s: the steps are those of its interface, and the device interrupts (0.4, 21.6)", async (profile, nodes, step) => {
+    const answers = await session(["assign", "ls /dev/vfio", "release"], "--vfio-profile", profile);
+    expect(answers.filter(({ result }) => typeof result === "string" && result.startsWith("-"))).toEqual([]);
+    expect(answers.some(({ line }) => line.includes(step))).toBe(true);
+    const results = new Map(answers.map(({ line, result }) => [line, result]));
+    expect([results.get("count trigger"), results.get("ls /dev/vfio"), answers.at(-1)?.result]).toEqual([1, nodes, "/sys/bus/pci/drivers/native"]);
+  });
+
+  it("--vfio-profile v5 has the kernel's answers of that time: features up to migration's, type 6, no iommufd", async () => {
+    const asked = ["open /dev/iommu", "ioctl container CHECK_EXTENSION 6", "ioctl device FEATURE flags=0x60003"];
+    const answers = async (profile: string): Promise<unknown[]> => (await session(["assign", ...asked], "--vfio-profile", profile)).slice(-asked.length).map(({ result }) => result);
+    expect(await answers("v5")).toEqual(["-ENOENT", 1, "-ENOTTY"]);
+    expect(await answers("modern")).toEqual([4, 0, 0]);
+  });
+
+  it("--vfio-profile draft2011 is for PCI functions", async () => {
+    expect((await virq("vfio", "--board", "pseries", "--vfio-profile", "draft2011")).err).toContain("is for PCI functions of vfio-pci's");
+  });
+
   it("registers and configuration space are read and written where GET_REGION_INFO says", async () => {
     const answers = await session(["assign", "read device 0x70000000000 2", "read device 0x70000000004 2", "ioctl device GET_REGION_INFO index=7"]);
     expect(answers.slice(-3).map(({ result }) => result)).toEqual(["0x8086", "0x0006", 0]);

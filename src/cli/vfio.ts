@@ -12,6 +12,7 @@ import { PersonError } from "../sim/person-error.js";
 import { BACKENDS, type BackendName } from "../delivery/backends/result.js";
 import { machineOptions } from "../delivery/stage.js";
 import { XenMachine } from "../delivery/xen-machine.js";
+import { VFIO_PROFILES, type VfioProfileName } from "../vfio/profiles.js";
 import { AnswerNo } from "./answer-no.js";
 import { addPciOption } from "./pci-option.js";
 import { deliveryRequest, type RunOptions } from "./run-options.js";
@@ -32,6 +33,7 @@ const NO_VCPUS = "  /dev/kvm has VMs, irqfds and the KVM-VFIO device (not with -
 interface Options extends RunOptions {
   list?: boolean;
   backend?: BackendName;
+  vfioProfile?: VfioProfileName;
 }
 
 /** `virq vfio`: what an administrator and a VMM do with a device, a verb a step, or all of it by one. */
@@ -44,6 +46,7 @@ export function addVfioCommand(program: Command): void {
     .option("--device <path>", "the device's path in the tree")
     .option("--assume-iommu", "assign the device although the tree gives it no IOMMU, and say so")
     .addOption(new Option("--backend <name>", "the device backend; default: that of the device's bus").choices(BACKENDS))
+    .addOption(new Option("--vfio-profile <name>", "VFIO as another kernel or proposal had it; default modern").choices(Object.keys(VFIO_PROFILES)))
     .option("--list", "name the verbs, and the requests with their fields")
     .option("--json", "print JSON (schema/vfio.schema.json)");
   addPciOption(command).action((file: string | undefined, options: Options) => {
@@ -53,9 +56,11 @@ export function addVfioCommand(program: Command): void {
 }
 
 function show(file: string | undefined, options: Options): void {
-  const request = deliveryRequest(undefined, { board: "pc", ...options, irq: [] });
+  const { vfioProfile: profile = "modern" } = options;
+  const request = { ...deliveryRequest(undefined, { board: "pc", ...options, irq: [] }), vfioProfile: profile };
   const { why } = assignmentOf(request.board, request.device);
   if (why !== null) throw new PersonError(`${request.device.path} of ${request.board.name}: ${why}`);
+  if (profile === "draft2011") refuseForDraft(request, options.backend);
   const machine = machineOf(request, backendOf(request, options.backend));
   const subject: Subject = {
     bus: machine.bus.name,
@@ -64,6 +69,7 @@ function show(file: string | undefined, options: Options): void {
     driver: machine.driverName,
     iommu: options.backend === "xen" ? "XEN" : isPower(request.board) ? "SPAPR_TCE" : "TYPE1v2",
     device: request.device,
+    profile,
   };
   const text = file === undefined ? COMPOSITES.join("\n") : file === "-" ? readFileSync(0, "utf8") : readText(file);
   const expansions = { assign: assignment, release };
@@ -84,6 +90,11 @@ function backendOf({ device }: DeliveryRequest, asked?: BackendName): BackendNam
   const fits = asked === undefined || asked === own || (asked === "xen" && own === "pci");
   if (!fits) throw new PersonError(`--backend ${asked}: ${device.path} is ${own === "pci" ? "a PCI function" : "a platform device"}; leave --backend away, or name another with --device`);
   return asked ?? own;
+}
+
+/** What December 2011 had: PCI functions behind an IOMMU whose addresses users choose. @throws PersonError */
+function refuseForDraft({ board, device }: DeliveryRequest, backend?: BackendName): void {
+  if (device.pci === null || isPower(board) || backend === "xen") throw new PersonError("--vfio-profile draft2011 is for PCI functions of vfio-pci's, on boards that are not Power's: name another with --device, or leave --vfio-profile away");
 }
 
 function machineOf(request: DeliveryRequest, backend: BackendName): BoardMachine {

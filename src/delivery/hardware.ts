@@ -4,6 +4,7 @@ import type { IommuGroup } from "../host/iommu/group.js";
 import type { HostDevice, HostDriver } from "../host/driver-binding.js";
 import type { IommuUnit } from "../host/iommu/unit.js";
 import type { Step } from "../sim/step.js";
+import type { VfioProfile } from "../vfio/profiles.js";
 import type { Vfio } from "../vfio/vfio.js";
 import type { OpenDevice } from "../vmm/vfio.js";
 import type { MachineOptions } from "./machine.js";
@@ -21,7 +22,7 @@ export interface Hardware {
   plug(group: IommuGroup, iommu: IommuUnit): Step<HostDevice>;
   /** The plugged device's way to memory. */
   readonly dma: DmaPort;
-  makeDriver(vfio: Vfio): HostDriver;
+  makeDriver(vfio: Vfio, profile: VfioProfile): HostDriver;
   /** What the VMM calls its descriptor by. */
   readonly open: OpenDevice;
   /** The host's numbers of an interrupt: of a message, once it is wired. */

@@ -22,6 +22,7 @@ import { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
 import type { IommuBackend } from "../vfio/iommu/backend.js";
 import { Type1Backend } from "../vfio/iommu/type1.js";
+import { VFIO_PROFILES, type VfioProfile, type VfioProfileName } from "../vfio/profiles.js";
 import { Vfio } from "../vfio/vfio.js";
 import { must } from "../vmm/must.js";
 import type { OpenDevice } from "../vmm/vfio.js";
@@ -40,6 +41,8 @@ export interface MachineOptions {
   readonly accessesToService: number;
   /** Where it writes by DMA before it interrupts; default nowhere. */
   readonly dmaAddress?: number | undefined;
+  /** VFIO as another kernel had it. Default modern. */
+  readonly vfioProfile?: VfioProfileName | undefined;
   /** Rules switched off. */
   readonly hazards?: Partial<Hazards> | undefined;
 }
@@ -94,14 +97,19 @@ export abstract class BoardMachine {
   /** Loads KVM and VFIO: what the board's conditions ask for (board/assign.ts). The device is there, and has no driver. */
   *load(): Step<HostDevice> {
     yield* this.loadKvm();
-    const group = new IommuGroup(this.sim, this.group, this.groupOptions());
+    const { core, group: ofGroup } = this.profile;
+    const group = new IommuGroup(this.sim, this.group, { ...this.groupOptions(), ...ofGroup });
     const device = yield* this.hardware.plug(group, iommuUnitOf(this.sim, this.options.board, this.options.device));
-    const vfio = new Vfio(this.host, this.nodes);
+    const vfio = new Vfio(this.host, this.nodes, core);
     vfio.registerIommu(this.iommuBackend(group));
     this.bus.addDevice(device);
-    this.bus.addDriver(this.hardware.makeDriver(vfio));
+    this.bus.addDriver(this.hardware.makeDriver(vfio, this.profile));
     this.sysfs.addGroup(group);
     return device;
+  }
+
+  private get profile(): VfioProfile {
+    return VFIO_PROFILES[this.options.vfioProfile ?? "modern"];
   }
 
   /** Registers /dev/kvm. */
@@ -139,7 +147,7 @@ export abstract class BoardMachine {
 
   /** The module that an administrator loads for containers. */
   protected iommuBackend(group: IommuGroup): IommuBackend {
-    return new Type1Backend(this.sim, { allowUnsafeInterrupts: !group.isMsiIsolated });
+    return new Type1Backend(this.sim, { ...this.profile.type1, allowUnsafeInterrupts: !group.isMsiIsolated });
   }
 
   /** Where the host takes the device's interrupts: on CPU 0. A GIC's go there by themselves. */

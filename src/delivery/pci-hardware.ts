@@ -16,6 +16,7 @@ import { PciDevice } from "../host/pci/pci-device.js";
 import { PciRoot } from "../host/pci/pci-root.js";
 import type { Step } from "../sim/step.js";
 import { VfioPciDriver } from "../vfio/backends/pci/driver.js";
+import type { VfioProfile } from "../vfio/profiles.js";
 import type { Vfio } from "../vfio/vfio.js";
 import { openPciFunction, type PciInterrupts } from "../vmm/pci-device.js";
 import type { OpenDevice } from "../vmm/vfio.js";
@@ -105,8 +106,8 @@ export class PciHardware implements Hardware {
     return fn;
   }
 
-  makeDriver(vfio: Vfio): HostDriver {
-    return new VfioPciDriver(vfio);
+  makeDriver(vfio: Vfio, { pci }: VfioProfile): HostDriver {
+    return new VfioPciDriver(vfio, pci);
   }
 
   numbers(index: number): { irq: number; intid: number } {

@@ -11,6 +11,7 @@ import type { IommuUnit } from "../host/iommu/unit.js";
 import { PlatformDevice, type ResetMethod } from "../host/platform-device.js";
 import type { Step } from "../sim/step.js";
 import { VfioPlatformDriver } from "../vfio/backends/platform.js";
+import type { VfioProfile } from "../vfio/profiles.js";
 import type { Vfio } from "../vfio/vfio.js";
 import { openPlatform } from "../vmm/platform-device.js";
 import type { OpenDevice } from "../vmm/vfio.js";
@@ -71,8 +72,8 @@ export class PlatformHardware implements Hardware {
     this.wires.set(interrupt.index, { irq: wire.irq, intid: wire.intid });
   }
 
-  makeDriver(vfio: Vfio): HostDriver {
-    return new VfioPlatformDriver(vfio, this.driver);
+  makeDriver(vfio: Vfio, { platform }: VfioProfile): HostDriver {
+    return new VfioPlatformDriver(vfio, this.driver, platform);
   }
 
   numbers(index: number): { irq: number; intid: number } {

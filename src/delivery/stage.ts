@@ -51,8 +51,8 @@ export interface Stage {
 }
 
 /** The machine that a request asks for. */
-export function machineOptions({ board, device, workload, profile, hazards }: DeliveryRequest): MachineOptions {
-  return { board, device, seed: workload.seed, costs: costTable(profile), accessesToService: workload.accessesPerService, dmaAddress: workload.dmaAddress, hazards };
+export function machineOptions({ board, device, workload, profile, vfioProfile, hazards }: DeliveryRequest): MachineOptions {
+  return { board, device, seed: workload.seed, costs: costTable(profile), accessesToService: workload.accessesPerService, dmaAddress: workload.dmaAddress, vfioProfile, hazards };
 }
 
 /** vCPUs that take interrupts: as many as asked for, where there is one for each. */

@@ -1,5 +1,6 @@
 import type { Device } from "../../board/board.js";
 import { XEN_GUEST } from "../../delivery/xen-machine.js";
+import type { VfioProfileName } from "../../vfio/profiles.js";
 import { vfio_irq_evtchn } from "../../uapi/vfio-xen.js";
 
 /** What the composite verbs need to know. */
@@ -12,12 +13,18 @@ export interface Subject {
   readonly driver: string;
   readonly iommu: "TYPE1v2" | "SPAPR_TCE" | "XEN";
   readonly device: Device;
+  /** Whose interface there is: every profile but draft2011 has containers. */
+  readonly profile: VfioProfileName;
 }
 
 const GUEST_MEMORY = 0x10_0000;
 
 /** What management software does to give a device to a VMM, and the VMM until interrupts come (vfio.md 2.7). */
-export function assignment({ bus, name, group, driver, iommu, device }: Subject): readonly string[] {
+export function assignment(subject: Subject): readonly string[] {
+  return [...binding(subject), ...(subject.profile === "draft2011" ? draftSession(subject) : session(subject))];
+}
+
+function binding({ bus, name, group, driver }: Subject): readonly string[] {
   const sys = `/sys/bus/${bus}`;
   return [
     `echo ${name} > ${sys}/devices/${name}/driver/unbind`,
@@ -25,6 +32,11 @@ export function assignment({ bus, name, group, driver, iommu, device }: Subject)
     `echo ${name} > ${sys}/drivers_probe`,
     `readlink ${sys}/devices/${name}/iommu_group`,
     `ls /sys/kernel/iommu_groups/${group}/devices`,
+  ];
+}
+
+function session({ bus, name, group, iommu, device }: Subject): readonly string[] {
+  return [
     "container = open /dev/vfio/vfio",
     "ioctl container GET_API_VERSION",
     `ioctl container CHECK_EXTENSION ${iommu}`,
@@ -40,6 +52,38 @@ export function assignment({ bus, name, group, driver, iommu, device }: Subject)
   ];
 }
 
+/** The same by the interface of December 2011: groups have address spaces, and there is no container (vfio.md 21.6). */
+function draftSession({ name, group, device }: Subject): readonly string[] {
+  return [
+    `group = open /dev/vfio/${group}`,
+    "ioctl group DRAFT_GROUP_GET_INFO",
+    "iommu = ioctl group DRAFT_GROUP_GET_IOMMU_FD",
+    "ioctl iommu DRAFT_IOMMU_GET_INFO",
+    `ram = memory ${GUEST_MEMORY}`,
+    `ioctl iommu DRAFT_IOMMU_MAP_DMA flags=READ|WRITE vaddr=ram iova=0 size=${GUEST_MEMORY}`,
+    `device = ioctl group DRAFT_GROUP_GET_DEVICE_FD ${name}`,
+    "ioctl device DRAFT_DEVICE_GET_INFO",
+    "ioctl device DRAFT_DEVICE_GET_REGION_INFO index=0",
+    "ioctl device DRAFT_DEVICE_RESET",
+    "write device 0x70000000004 2 6",
+    ...(device.interrupts.length === 0 ? [] : draftInterrupts(device)),
+  ];
+}
+
+function draftInterrupts(device: Device): readonly string[] {
+  const index = indexOf(device);
+  return [
+    `ioctl device DRAFT_DEVICE_GET_IRQ_INFO index=${index}`,
+    "trigger = eventfd",
+    `ioctl device DRAFT_DEVICE_SET_IRQ_EVENTFDS index=${index} count=1 data=trigger`,
+    `raise ${device.interrupts[0].index}`,
+    "count trigger",
+  ];
+}
+
+/** VFIO's index of a function's first interrupt: a pin, or the first vector. */
+const indexOf = (device: Device): number => (device.interrupts[0].kind !== "msi" ? 0 : (device.pci?.msiVectors ?? 1) > 1 ? 2 : 1);
+
 function memory(iommu: Subject["iommu"]): readonly string[] {
   const map = `ioctl container IOMMU_MAP_DMA flags=READ|WRITE vaddr=ram iova=0 size=${GUEST_MEMORY}`;
   return [`ram = memory ${GUEST_MEMORY}`, ...(iommu === "SPAPR_TCE" ? ["ioctl container IOMMU_ENABLE"] : []), map];
@@ -48,7 +92,7 @@ function memory(iommu: Subject["iommu"]): readonly string[] {
 /** The first interrupt: a pin, a line, or the first vector, which needs memory and bus mastering on. */
 function interrupts(bus: string, iommu: Subject["iommu"], device: Device): readonly string[] {
   if (device.interrupts.length === 0) return ["ioctl device RESET"];
-  const index = bus !== "pci" ? 0 : device.interrupts[0].kind !== "msi" ? 0 : (device.pci?.msiVectors ?? 1) > 1 ? 2 : 1;
+  const index = bus === "pci" ? indexOf(device) : 0;
   return [
     `ioctl device GET_IRQ_INFO index=${index}`,
     "ioctl device RESET",
@@ -64,14 +108,12 @@ function interrupts(bus: string, iommu: Subject["iommu"], device: Device): reado
 const eventChannel = (index: number): string => `SET_IRQ_NOTIFY flags=EVTCHN index=${index} start=0 count=1 element_size=${vfio_irq_evtchn.size} data=${XEN_GUEST},0`;
 
 /** The reverse: the device is its host driver's again. */
-export function release({ bus, name, driver, iommu, device }: Subject): readonly string[] {
+export function release({ bus, name, driver, iommu, device, profile }: Subject): readonly string[] {
   const sys = `/sys/bus/${bus}`;
   return [
     ...(device.interrupts.length === 0 || iommu === "XEN" ? [] : ["close trigger"]),
     "close device",
-    "ioctl group UNSET_CONTAINER",
-    "close group",
-    "close container",
+    ...(profile === "draft2011" ? ["close iommu", "close group"] : ["ioctl group UNSET_CONTAINER", "close group", "close container"]),
     `echo ${name} > ${sys}/drivers/${driver}/unbind`,
     `echo > ${sys}/devices/${name}/driver_override`,
     `echo ${name} > ${sys}/drivers_probe`,

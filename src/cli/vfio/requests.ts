@@ -2,6 +2,7 @@ import * as iommufd from "../../uapi/iommufd.js";
 import * as kvm from "../../uapi/kvm.js";
 import type { StructInfo } from "../../uapi/struct.js";
 import * as vfio from "../../uapi/vfio.js";
+import * as draft from "../../uapi/vfio-draft.js";
 import * as fault from "../../uapi/vfio-fault.js";
 import * as feature from "../../uapi/vfio-feature.js";
 import * as xen from "../../uapi/vfio-xen.js";
@@ -79,6 +80,21 @@ const ARGUMENTS: Readonly<Record<string, Argument>> = {
   VFIO_DEVICE_BIND_IOMMUFD: structure(vfio.vfio_device_bind_iommufd, constants(vfio, "VFIO_DEVICE_BIND_FLAG_")),
   VFIO_DEVICE_ATTACH_IOMMUFD_PT: structure(vfio.vfio_device_attach_iommufd_pt),
   VFIO_DEVICE_DETACH_IOMMUFD_PT: structure(vfio.vfio_device_detach_iommufd_pt),
+  DRAFT_GROUP_GET_INFO: structure(draft.draft_group_info, constants(draft, "DRAFT_GROUP_FLAGS_")),
+  DRAFT_GROUP_MERGE: { kind: "descriptor" },
+  DRAFT_GROUP_UNMERGE: none,
+  DRAFT_GROUP_GET_IOMMU_FD: none,
+  DRAFT_GROUP_GET_DEVICE_FD: { kind: "string" },
+  DRAFT_IOMMU_GET_INFO: structure(draft.draft_iommu_info),
+  DRAFT_IOMMU_MAP_DMA: structure(vfio.vfio_iommu_type1_dma_map, MAP),
+  DRAFT_IOMMU_UNMAP_DMA: structure(vfio.vfio_iommu_type1_dma_unmap, UNMAP),
+  DRAFT_DEVICE_GET_INFO: structure(draft.draft_device_info, constants(vfio, "VFIO_DEVICE_FLAGS_")),
+  DRAFT_DEVICE_GET_REGION_INFO: structure(draft.draft_region_info, constants(draft, "DRAFT_REGION_INFO_")),
+  DRAFT_DEVICE_GET_IRQ_INFO: structure(draft.draft_irq_info, constants(draft, "DRAFT_IRQ_INFO_")),
+  DRAFT_DEVICE_SET_IRQ_EVENTFDS: structure(draft.draft_irq_eventfds),
+  DRAFT_DEVICE_UNMASK_IRQ: structure(draft.draft_unmask_irq),
+  DRAFT_DEVICE_SET_UNMASK_IRQ_EVENTFDS: structure(draft.draft_irq_eventfds),
+  DRAFT_DEVICE_RESET: none,
   IOMMU_DESTROY: structure(iommufd.iommu_destroy),
   IOMMU_IOAS_ALLOC: structure(iommufd.iommu_ioas_alloc),
   IOMMU_IOAS_MAP: structure(iommufd.iommu_ioas_map, constants(iommufd, "IOMMU_IOAS_MAP_")),
@@ -103,7 +119,7 @@ const ARGUMENTS: Readonly<Record<string, Argument>> = {
   KVM_HAS_DEVICE_ATTR: structure(kvm.kvm_device_attr, constants(kvm, "KVM_DEV_VFIO_")),
 };
 
-const NUMBERS: Names = { ...constants(vfio, ""), ...constants(xen, ""), ...constants(fault, ""), ...constants(iommufd, ""), ...constants(kvm, "") };
+const NUMBERS: Names = { ...constants(vfio, ""), ...constants(xen, ""), ...constants(fault, ""), ...constants(draft, ""), ...constants(iommufd, ""), ...constants(kvm, "") };
 
 export const REQUESTS: readonly Request[] = Object.entries(ARGUMENTS).map(([name, argument]) => ({ name, number: NUMBERS[name], argument }));
 
