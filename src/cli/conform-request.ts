@@ -1,6 +1,6 @@
 import { hasCompat, isX86 } from "../conform/runner.js";
-import { isArmCompat, type TargetName } from "../conform/target.js";
-import type { X86Compat } from "../irqchip/x86/chip-rules.js";
+import { type AnyCompat, isArmCompat, type TargetName } from "../conform/target.js";
+import { isX86Compat, type X86Compat } from "../irqchip/x86/chip-rules.js";
 import type { AnyVector } from "../conform/vector.js";
 import type { X86TargetName } from "../conform/x86/targets.js";
 import { isKvmVector, type X86Vector } from "../conform/x86/vector.js";
@@ -10,7 +10,7 @@ export interface ConformOptions {
   readonly target?: TargetName | X86TargetName;
   readonly only?: readonly string[];
   readonly json?: boolean;
-  readonly compat?: X86Compat;
+  readonly compat?: AnyCompat;
   readonly known?: boolean;
   readonly diff?: boolean;
   readonly random?: number;
@@ -24,7 +24,7 @@ const DEFAULT_STEPS = 60;
 /** What is asked for; every option that was given acts in it. */
 export type ConformRequest =
   | { readonly kind: "known" }
-  | { readonly kind: "vectors"; readonly file: string; readonly vectors: readonly AnyVector[]; readonly target?: TargetName | "model"; readonly compat?: X86Compat }
+  | { readonly kind: "vectors"; readonly file: string; readonly vectors: readonly AnyVector[]; readonly target?: TargetName | "model"; readonly compat?: AnyCompat }
   | { readonly kind: "kernel"; readonly file: string; readonly vectors: readonly AnyVector[] }
   | { readonly kind: "diff"; readonly file: string; readonly vectors: readonly X86Vector[]; readonly leftOut: number; readonly compat?: X86Compat }
   | { readonly kind: "random"; readonly sequences: number; readonly seed: number; readonly steps: number; readonly compat?: X86Compat };
@@ -51,22 +51,30 @@ export function conformRequest(file: string | undefined, options: ConformOptions
     if (file !== undefined) throw new PersonError(`--known: it prints a table, and reads no file: leave ${file} out`);
     return { kind };
   }
-  const compat = options.compat === undefined ? {} : { compat: options.compat };
   if (kind === "random") {
     if (file !== undefined) throw new PersonError(`--random: sequences are generated, not read from ${file}; leave one of the two out`);
-    return { kind, sequences: options.random ?? 0, seed: options.seed ?? DEFAULT_SEED, steps: options.steps ?? DEFAULT_STEPS, ...compat };
+    return { kind, sequences: options.random ?? 0, seed: options.seed ?? DEFAULT_SEED, steps: options.steps ?? DEFAULT_STEPS, ...kernelCompat(options) };
   }
   if (file === undefined) throw new PersonError("conform: which conformance file? Or give --diff --random N to compare the model with the running kernel");
   const vectors = chosen(read(file), options.only, file);
-  if (kind === "diff") return { kind, file, ...comparable(vectors, file), ...compat };
+  if (kind === "diff") return { kind, file, ...comparable(vectors, file), ...kernelCompat(options) };
   const { target } = options;
   if (target === "kvm") return { kind: "kernel", file, vectors: forKernel(vectors, file) };
   if (target !== undefined) refuseForeign(vectors, target, file);
   if (options.compat !== undefined && !vectors.some((vector) => hasCompat(vector, target)))
     throw new PersonError(`--compat ${options.compat}: it chooses whose rules a controller of KVM's follows, and no vector of ${file} runs on one; leave it out`);
   if (options.compat !== undefined && !isArmCompat(options.compat) && !vectors.some(isX86))
-    throw new PersonError(`--compat ${options.compat}: of Arm's controllers the model knows newest and linux-6.1; give one of them`);
+    throw new PersonError(`--compat ${options.compat}: of Arm's controllers the model knows newest, linux-6.1 and v5-2017; give one of them`);
+  if (vectors.some(isX86)) kernelCompat(options);
+  const compat = options.compat === undefined ? {} : { compat: options.compat };
   return { kind: "vectors", file, vectors, ...(target === undefined ? {} : { target }), ...compat };
+}
+
+/** Of x86's controllers. */
+function kernelCompat({ compat }: ConformOptions): { readonly compat?: X86Compat } {
+  if (compat === undefined) return {};
+  if (isX86Compat(compat)) return { compat };
+  throw new PersonError(`--compat ${compat}: only Arm's controllers follow it, and there are vectors of x86; give newest, linux-2026, or a release from linux-3.9 to linux-6.18`);
 }
 
 function kindOf(options: ConformOptions): ConformRequest["kind"] {

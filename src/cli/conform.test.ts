@@ -97,8 +97,10 @@ describe("virq conform", () => {
 
   it("--compat takes every release that the model knows, and says so of another", async () => {
     expect((await conform(recordedKvm, "--compat", "linux-6.18", "--only", "line-001")).status).toBe(0);
-    expect(await conform(recordedKvm, "--compat", "linux-7.3")).toEqual({ status: 2, out: "", err: "virq: --compat linux-7.3: newest, linux-2026, or a release from linux-3.9 to linux-6.18 is wanted\n" });
-    expect(await conform(recorded, "--target", "virtual", "--compat", "linux-6.4")).toMatchObject({ status: 2, err: "virq: --compat linux-6.4: of Arm's controllers the model knows newest and linux-6.1; give one of them\n" });
+    expect(await conform(recordedKvm, "--compat", "linux-7.3")).toEqual({ status: 2, out: "", err: "virq: --compat linux-7.3: newest, linux-2026, or a release from linux-3.9 to linux-6.18 is wanted, or for Arm v5-2017\n" });
+    expect(await conform(recorded, "--target", "virtual", "--compat", "linux-6.4")).toMatchObject({ status: 2, err: "virq: --compat linux-6.4: of Arm's controllers the model knows newest, linux-6.1 and v5-2017; give one of them\n" });
+    expect(await conform(recordedKvm, "--compat", "v5-2017")).toMatchObject({ status: 2, err: expect.stringMatching(/^virq: --compat v5-2017: only Arm's controllers follow it, .*\n$/) });
+    expect(await conform(recordedKvm, "--diff", "--compat", "v5-2017")).toMatchObject({ status: 2, err: expect.stringMatching(/^virq: --compat v5-2017: only Arm's controllers follow it, .*\n$/) });
   });
 
   it("a model of an older kernel that fails is told by which known difference", async () => {

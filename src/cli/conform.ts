@@ -1,7 +1,7 @@
 import { type Command, Option } from "commander";
-import { isX86Compat, type X86Compat } from "../irqchip/x86/chip-rules.js";
+import { isX86Compat } from "../irqchip/x86/chip-rules.js";
 import { comparedLine, count, countsLine, runVector, type VectorResult } from "../conform/runner.js";
-import { TARGET_NAMES } from "../conform/target.js";
+import { type AnyCompat, isArmCompat, TARGET_NAMES } from "../conform/target.js";
 import { X86_TARGET_NAMES } from "../conform/x86/targets.js";
 import { readConformanceFile } from "../node/read-conformance.js";
 import { PersonError } from "../sim/person-error.js";
@@ -18,9 +18,9 @@ const whole = (least: number, most: number, what: string) => (text: string): num
   return value;
 };
 
-function compatOf(text: string): X86Compat {
-  if (isX86Compat(text)) return text;
-  throw new PersonError(`--compat ${text}: newest, linux-2026, or a release from linux-3.9 to linux-6.18 is wanted`);
+function compatOf(text: string): AnyCompat {
+  if (isX86Compat(text) || isArmCompat(text)) return text;
+  throw new PersonError(`--compat ${text}: newest, linux-2026, or a release from linux-3.9 to linux-6.18 is wanted, or for Arm v5-2017`);
 }
 
 /** `virq conform FILE`: recorded vectors against the model; status 1 when a step shows something else than was recorded. */
@@ -31,7 +31,7 @@ export function addConformCommand(program: Command): void {
     .argument("[file]", "a conformance file (schema/conformance-file.schema.json, schema/kvm-conformance-file.schema.json), which may be compressed by gzip")
     .addOption(new Option("--target <name>", "what they run on; default: model for x86, for Arm virtual where a kernel answered, else physical; kvm is the running kernel").choices([...TARGET_NAMES, ...X86_TARGET_NAMES]))
     .option("--only <id>", "only this vector; may be repeated", (id: string, before: string[] = []) => [...before, id])
-    .option("--compat <kernel>", "whose rules the model's controllers follow: newest, linux-2026, linux-3.9 to linux-6.18 (Arm: newest, linux-6.1); default: of the kernel that answered, with --diff the newest", compatOf)
+    .option("--compat <kernel>", "whose rules the model's controllers follow: newest, linux-2026, linux-3.9 to linux-6.18 (Arm: newest, linux-6.1, v5-2017); default: of the kernel that answered, with --diff the newest", compatOf)
     .option("--diff", "the model and the running kernel together, step by step; the first difference is shrunk to the fewest steps")
     .option("--random <n>", "with --diff: so many generated sequences instead of a file's", whole(1, 10_000_000, "--random"))
     .option("--seed <n>", "of the generated sequences; default: 1", whole(0, 0xffff_ffff, "--seed"))

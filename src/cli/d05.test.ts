@@ -52,6 +52,14 @@ describe("the D05 on the command line", () => {
     expect(await gic("virt")).not.toContain("virtual LPIs");
   });
 
+  it("--compat: the vGIC of the GICv4 series of 2017, whose WFI traps always; a kernel that it does not know is one sentence", async () => {
+    const waiting = ["compare", "--board", "d05", "--wait", "wfi", "--interrupts", "20", "--mechanism", "direct"];
+    const [today, series] = [await virq(...waiting), await virq(...waiting, "--compat", "v5-2017")];
+    expect([cells(today.out, "doorbells"), cells(series.out, "doorbells")]).toEqual([["0.05"], ["1.00"]]); // today the first wait alone traps: there was no VLPI yet
+    expect(series.out).toContain("KVM's virtual GIC is that of the GICv4 series of October 2017 (v5).");
+    expect(await virq(...waiting, "--compat", "linux-4.14")).toMatchObject({ status: 2, err: expect.stringMatching(/^virq: --compat: .*\n$/) });
+  });
+
   it("direct:runnable does not fit a guest that waits by WFI, and says what to ask for", async () => {
     const { status, out } = await virq("compare", "--board", "d05", "--wait", "wfi", "--interrupts", "20");
     expect([status, cells(out, "vCPU runnable").slice(-2), cells(out, "vCPU blocked").slice(-2)]).toEqual([0, ["-", "0"], ["-", "20"]]);

@@ -12,6 +12,8 @@ describe("an option that the board's guests do not know is one sentence and stat
     ["pseries", ["--slice-ns", "500000"], "Arm"],
     ["pc", ["--real-mode"], "Power"],
     ["pc", ["--eoi-mode", "0"], "Arm"],
+    ["pc", ["--compat", "newest"], "Arm"],
+    ["pseries", ["--compat", "v5-2017"], "Arm"],
     ["d05", ["--apicv"], "x86"],
     ["d05", ["--real-mode"], "Power"],
   ])("%s, %j", async (board, options, whose) => {

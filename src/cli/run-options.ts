@@ -4,6 +4,7 @@ import { MECHANISMS } from "../board/assign.js";
 import { builtinBoard, type Subject, subjectOf } from "../board/builtin.js";
 import type { DeliveryRequest } from "../delivery/request.js";
 import { boardRequestOf, requestOf, type RunOptions } from "../node/delivery-request.js";
+import { VGIC_COMPATS } from "../irqchip/gic/vgic-dist.js";
 import { readText } from "../node/read-text.js";
 import { COST_PROFILES } from "../scenario/profiles.js";
 import { readScenario, type Scenario, scenarioSchema } from "../scenario/scenario.js";
@@ -48,6 +49,7 @@ export function addRunOptions(command: Command): Command {
     .option("--eoi <how>", "x86: how the guest ends an interrupt: xapic, x2apic, pv or pic")
     .option("--apicv", "x86: the processor delivers virtual interrupts in every mechanism")
     .option("--real-mode", "Power: KVM serves the interrupt controller's hypercalls in real mode, without an exit where it can")
+    .option("--compat <kernel>", `Arm: whose rules KVM's virtual GIC follows: ${VGIC_COMPATS.join(", ")} (the GICv4 series)`)
     .option("--eoi-mode <n>", "1: the guest drops priority and deactivates separately", number)
     .option("--json", "print JSON");
 }

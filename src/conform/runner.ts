@@ -1,9 +1,9 @@
-import type { X86Compat } from "../irqchip/x86/chip-rules.js";
+import { isX86Compat, type X86Compat } from "../irqchip/x86/chip-rules.js";
 import { run } from "../sim/step.js";
 import { reasonToSkip } from "./left-out.js";
 import { isPc, type PcVector } from "./pc-vector.js";
 import { runPcVector } from "./pc-runner.js";
-import { type Compared, type Compat, expectationOf, isArmCompat, shown, type TargetName } from "./target.js";
+import { type Compared, type AnyCompat, type Compat, expectationOf, isArmCompat, shown, type TargetName } from "./target.js";
 import { TARGETS } from "./targets.js";
 import { type AnyVector, type ArmStep, type ArmVector, isArm } from "./vector.js";
 import { runX86Vector } from "./x86/runner.js";
@@ -51,8 +51,8 @@ export interface VectorResult {
 export interface ConformOptions {
   /** Default: of an x86 vector model, of an Arm vector what its oracle says. */
   readonly target?: TargetName | "model";
-  /** Whose rules a controller of KVM's follows; of Arm's there are only newest and linux-6.1. Default: linux-6.1 where that kernel answered, else newest. */
-  readonly compat?: X86Compat;
+  /** Whose rules a controller of KVM's follows; of Arm's there are only newest, linux-6.1 and v5-2017. Default: linux-6.1 where that kernel answered, else newest. */
+  readonly compat?: AnyCompat;
 }
 
 const KERNEL_ORACLE = "linux-6.1-kvm";
@@ -60,7 +60,7 @@ const KERNEL_ORACLE = "linux-6.1-kvm";
 /** Runs one vector on a fresh machine. */
 export function runVector(vector: AnyVector, options: ConformOptions = {}): VectorResult {
   const target = options.target ?? targetOf(vector);
-  if (target === "model") return isX86(vector) ? runOnModel(vector, options.compat) : skipped(vector, target, "model is x86's target");
+  if (target === "model") return isX86(vector) ? runOnModel(vector, options.compat !== undefined && isX86Compat(options.compat) ? options.compat : undefined) : skipped(vector, target, "model is x86's target");
   if (isX86(vector)) return skipped(vector, target, `${target} is Arm's target`);
   return isXics(vector) ? runOnXics(vector, target) : runOnArm(vector, target, options.compat);
 }
@@ -98,7 +98,7 @@ export function hasCompat(vector: AnyVector, target: TargetName | "model" = targ
 
 const skipped = ({ id, title }: AnyVector, target: VectorResult["target"], reason: string): VectorResult => ({ id, title, target, outcome: "skipped", reason, difference: null, compared: { answers: 0, kvmAnswers: 0 } });
 
-function runOnArm(vector: AnyVector, target: TargetName, compat: X86Compat | undefined): VectorResult {
+function runOnArm(vector: AnyVector, target: TargetName, compat: AnyCompat | undefined): VectorResult {
   const reason = reasonToSkip(vector, target);
   if (reason !== null) return skipped(vector, target, reason);
   const compared: Compared = { answers: 0, kvmAnswers: 0 };

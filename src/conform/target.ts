@@ -1,3 +1,5 @@
+import { VGIC_COMPATS, type VgicCompat } from "../irqchip/gic/vgic-dist.js";
+import type { X86Compat } from "../irqchip/x86/chip-rules.js";
 import type { Step } from "../sim/step.js";
 import type { PcStep } from "./pc-vector.js";
 import type { ArmStep, ArmVector } from "./vector.js";
@@ -24,10 +26,11 @@ export function shown(observation: Observation): string {
 export const TARGET_NAMES = ["virtual", "physical"] as const;
 export type TargetName = (typeof TARGET_NAMES)[number];
 
-export const COMPATS = ["newest", "linux-6.1"] as const;
 /** Which kernel's rules the virtual controllers follow (gic.md D0.5, D7). */
-export type Compat = (typeof COMPATS)[number];
-export const isArmCompat = (compat: string | undefined): compat is Compat => COMPATS.some((each) => each === compat);
+export type Compat = VgicCompat;
+export const isArmCompat = (compat: string | undefined): compat is Compat => VGIC_COMPATS.some((each) => each === compat);
+/** Of Arm's controllers or of x86's. */
+export type AnyCompat = Compat | X86Compat;
 
 export interface Target {
   perform(step: ArmStep): Step<Observation>;

@@ -20,7 +20,7 @@ const GUEST_DEVICE_ID = 8;
 
 /** A board with a GIC, powered on. */
 export function armMachine({ request, mechanism }: StageRequest): Machine {
-  return new Machine(machineOptions(request), { vgicV4Enable: isDirect(mechanism) });
+  return new Machine(machineOptions(request), { vgicV4Enable: isDirect(mechanism), vgic: { compat: request.workload.compat } });
 }
 
 /** Boots it, with a guest that has an in-kernel GIC. */

@@ -1,4 +1,4 @@
-import { assignmentOf, isLevel, isX86, type MechanismName, primaryGic, whyNot } from "../board/assign.js";
+import { assignmentOf, isDirect, isLevel, isX86, type MechanismName, primaryGic, whyNot } from "../board/assign.js";
 import type { Interrupt } from "../board/board.js";
 import { isPower } from "../board/power.js";
 import type { EventSink } from "../sim/event.js";
@@ -50,7 +50,7 @@ export function firstFitting(request: DeliveryRequest): { readonly mechanism: Me
 
 /** The interrupts that a mechanism can serve, or why it can serve none. */
 function fitting(request: DeliveryRequest, mechanism: MechanismName): Interrupt[] | string {
-  const { board, device } = request;
+  const { board, device, workload } = request;
   const assignment = assignmentOf(board, device);
   if (assignment.driver === "none") {
     const why = assignment.why ?? "it cannot be assigned";
@@ -66,6 +66,8 @@ function fitting(request: DeliveryRequest, mechanism: MechanismName): Interrupt[
   if (fit.length === 0) return why;
   const noNeighbour = whyNoNeighbour(mechanism, request.workload, costTable(request.profile), board.cpus.length);
   if (noNeighbour !== null) return noNeighbour;
+  const gic = primaryGic(board);
+  if (isDirect(mechanism) && workload.compat === "v5-2017" && gic?.kind === "gicv3" && gic.virtualLpis === "4.1") return "the series of 2017 (--compat v5-2017) knows GICv4.0 alone, and the board has a GICv4.1";
   if (isPower(board)) return fittingOnPower(request, fit);
   return isX86(board) ? fittingOnX86(request, fit, mechanism) : fit;
 }

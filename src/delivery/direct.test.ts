@@ -110,6 +110,30 @@ describe("GICv4: a device's message to a vCPU in each state costs what a real ke
   });
 });
 
+describe("the GICv4 series of October 2017 (--compat v5-2017)", () => {
+  const series = (workload: object): MechanismResult => by(compare(request(addPciFunction(boardNamed("virt", { gicv4: "4.0" }), { bdf: "00:02.0", msiVectors: 2 }), "00:02.0", { compat: "v5-2017", ...workload }, ["direct"])), "direct");
+
+  it("a guest that spins takes its interrupts without an exit, as today", () => {
+    expect(series({})).toMatchObject({ delivered: 200, lost: 0, exitsPerInterrupt: 0, doorbellsPerInterrupt: 0 });
+  });
+
+  it("WFI traps even where the guest has its CPU to itself: a CLEAR on entry and an INV on each side of the wait, each with its SYNC (Linux 20b3d54ecba5)", () => {
+    const result = series({ wait: "wfi" });
+    expect(measured(result)).toEqual({ exits: { WFx: 1 }, doorbells: 1 });
+    expect(result).toMatchObject({ delivered: 200, lost: 0, vpeMovesPerInterrupt: 0 });
+    expect(result.itsCommandsPerInterrupt).toBeCloseTo(2 * 3, 1);
+  });
+
+  it("64 vCPUs on 8 CPUs: nothing is lost", () => {
+    const shared = { vcpus: 64, cpus: 8, others: "spin", wait: "wfi", interrupts: 100, ratePerSecond: 331, sliceNs: 1_000_000, compat: "v5-2017" } as const;
+    expect(by(d05(shared, ["direct"]), "direct")).toMatchObject({ lost: 0, delivered: 100, doorbellsPerInterrupt: 1, exitsByReason: { WFx: 1 } });
+  });
+
+  it("knows no GICv4.1", () => {
+    expect(by(d05({ compat: "v5-2017" }, ["direct"], [0], { gicv4: "4.1" }), "direct").why).toBe("the series of 2017 (--compat v5-2017) knows GICv4.0 alone, and the board has a GICv4.1");
+  });
+});
+
 describe("GICv4 on boards", () => {
   it("every vector of each function of the D05 is a VLPI of its own", () => {
     expect(by(d05({}, ["direct"], [0, 1, 2]), "direct")).toMatchObject({ irqs: [0, 1, 2], delivered: 200, lost: 0, exitsPerInterrupt: 0 });

@@ -10,7 +10,7 @@ type Part = keyof Workload;
 const OWN: readonly { readonly whose: string; readonly parts: Partial<Record<Part, string>>; readonly has: (board: Board) => boolean }[] = [
   { whose: "x86", parts: { eoi: "--eoi", apicv: "--apicv" }, has: isX86 },
   { whose: "Power", parts: { realMode: "--real-mode" }, has: isPower },
-  { whose: "Arm", parts: { eoiMode: "--eoi-mode", sliceNs: "--slice-ns" }, has: (board) => primaryGic(board) !== null },
+  { whose: "Arm", parts: { eoiMode: "--eoi-mode", sliceNs: "--slice-ns", compat: "--compat" }, has: (board) => primaryGic(board) !== null },
 ];
 const DEFAULTS: Workload = workloadSchema.parse({});
 

@@ -11,7 +11,7 @@ import { connectPin as connectGsi, x86HostFromBoard } from "../host/x86/board-ho
 import type { X86Host } from "../host/x86/x86-host.js";
 import type { Host } from "../host/machine.js";
 import { Sysfs } from "../host/sysfs.js";
-import { Arm64 } from "../kvm/arm64/arm64.js";
+import { Arm64, type Arm64Options } from "../kvm/arm64/arm64.js";
 import { KvmModule, type KvmModuleOptions } from "../kvm/arm64/module.js";
 import { KvmNode } from "../kvm/system.js";
 import { X86 } from "../kvm/x86/x86.js";
@@ -175,7 +175,7 @@ export function simOf({ board, seed, costs, hazards }: MachineOptions): Sim {
 export class Machine extends BoardMachine {
   constructor(
     options: MachineOptions,
-    private readonly kvm: KvmModuleOptions = {},
+    private readonly kvm: KvmModuleOptions & Pick<Arm64Options, "vgic"> = {},
     override readonly host: GicHost = hostFromBoard(simOf(options), options.board),
   ) {
     const { board, device } = options;
@@ -187,7 +187,7 @@ export class Machine extends BoardMachine {
     const { host, nodes } = this;
     const kvm = new KvmModule(host, this.kvm);
     must(yield* kvm.start(), "KVM's timers");
-    const arch = new Arm64({ cpus: host.cpus.length, gicVersion: host.gic.version });
+    const arch = new Arm64({ cpus: host.cpus.length, gicVersion: host.gic.version, vgic: this.kvm.vgic ?? {} });
     nodes.register("/dev/kvm", new KvmNode(kvm, arch));
   }
 }

@@ -103,6 +103,7 @@ export function headLines(comparison: Comparison): string[] {
     `${comparison.board}  ${comparison.device}  ${irqs.join("; ")}`,
     `${w.interrupts} interrupts, ${w.ratePerSecond}/s in bursts of ${w.burst}, seed ${w.seed}; ${w.vcpus} vCPU${w.vcpus > 1 ? "s" : ""}, guest waits by ${w.wait}, ${w.accessesPerService} access${w.accessesPerService === 1 ? "" : "es"} and ${w.handlerNs} ns per handler${isX86Run(comparison) ? `, EOI by ${w.eoi}` : ""}${isPowerRun(comparison) ? `, hypercalls in ${w.realMode ? "real mode where it can" : "virtual mode"}` : ""}`,
     `Counts come from the run and are exact; times are modelled under the cost profile ${comparison.profile}.`,
+    ...(w.compat === "newest" ? [] : [`KVM's virtual GIC is that of ${w.compat === "v5-2017" ? "the GICv4 series of October 2017 (v5)" : "Linux 6.1"}.`]),
     ...sharingLines(comparison),
     ...(comparison.assumedIommu ? ["The tree names no IOMMU for this device: one is assumed (--assume-iommu)."] : []),
   ];

@@ -67,7 +67,7 @@ export class IrqBypassManager {
     this.producers[id] = producer;
     const consumer = at(this.consumers, id);
     const result = consumer === null ? 0 : yield* this.connect(producer, consumer);
-    if (result < 0) this.producers[id] = null;
+    if (result !== 0) this.producers[id] = null;
     else producer.eventfd = key;
     return result;
   }
@@ -88,7 +88,7 @@ export class IrqBypassManager {
     this.consumers[id] = consumer;
     const producer = at(this.producers, id);
     const result = producer === null ? 0 : yield* this.connect(producer, consumer);
-    if (result < 0) this.consumers[id] = null;
+    if (result !== 0) this.consumers[id] = null;
     else consumer.eventfd = key;
     return result;
   }
@@ -123,15 +123,15 @@ export class IrqBypassManager {
     if (consumer.stop) yield* consumer.stop();
     let result = 0;
     if (producer.addConsumer) result = yield* producer.addConsumer(consumer);
-    if (result >= 0 && consumer.addProducer) {
+    if (result === 0 && consumer.addProducer) {
       result = yield* consumer.addProducer(producer);
-      if (result < 0 && producer.delConsumer) yield* producer.delConsumer(consumer);
+      if (result !== 0 && producer.delConsumer) yield* producer.delConsumer(consumer);
     }
-    if (result < 0 && this.sim.hazards.refuseWithoutStart) return result;
+    if (result !== 0 && this.sim.hazards.refuseWithoutStart) return result;
     if (consumer.start) yield* consumer.start();
     if (producer.start) yield* producer.start();
-    this.sim.emit(Ev.bypass, result < 0 ? "refuse" : "connect");
-    if (result < 0) return result;
+    this.sim.emit(Ev.bypass, result === 0 ? "connect" : "refuse");
+    if (result !== 0) return result;
     producer.consumer = consumer;
     consumer.producer = producer;
     return 0;

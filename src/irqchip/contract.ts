@@ -151,7 +151,8 @@ export interface ArmIrqchip extends KvmDeviceOps {
    * or what the host's ITS driver answers.
    */
   setForwarding(hostIrq: number, message: ArmMessage): Step<number>;
-  unsetForwarding(hostIrq: number): Step<number>;
+  /** @param message of its route */
+  unsetForwarding(hostIrq: number, message: ArmMessage): Step<number>;
   /** The guest waits for an interrupt, and has waited: between the two a doorbell wakes its vCPU (C5.4). */
   beginWfi(vcpu: number): Step<void>;
   endWfi(vcpu: number): Step<void>;

@@ -105,9 +105,11 @@ export interface BypassHooks {
   start(): Step<void>;
   /** {@link connect} may sleep, and takes irqfds.lock itself where it looks at the irqfd. Default false. */
   readonly connectsUnlocked?: boolean;
-  /** irqfds.lock held, where that may be. 0, or a negative errno that undoes the connection. */
+  /** irqfds.lock held, where that may be. 0, or what undoes the connection: a negative errno, or a command error of an ITS. */
   connect(irqfd: Irqfd, producer: IrqBypassProducer): Step<number>;
-  /** irqfds.lock held; the irqfd's route is still what was programmed. */
+  /** {@link disconnect} may sleep. Default false. */
+  readonly disconnectsUnlocked?: boolean;
+  /** irqfds.lock held, where that may be; the irqfd's route is still what was programmed. */
   disconnect(irqfd: Irqfd, producer: IrqBypassProducer): Step<void>;
   /** 2.7, irqfds.lock held: the irqfd's route went from `old` to what it is now. */
   routeChanged(irqfd: Irqfd, old: Route): Step<void>;

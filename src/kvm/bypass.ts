@@ -34,7 +34,7 @@ export class IrqfdConsumer extends IrqBypassConsumer {
       yield* lock.lock();
       irqfd.producer = producer;
     }
-    if (result < 0) irqfd.producer = null;
+    if (result !== 0) irqfd.producer = null;
     yield* lock.unlock();
     return result;
   }
@@ -42,8 +42,9 @@ export class IrqfdConsumer extends IrqBypassConsumer {
   override *delProducer(producer: IrqBypassProducer): Step<void> {
     const { irqfd } = this;
     const { lock } = irqfd.vm.irqfds;
+    if (this.hooks.disconnectsUnlocked) yield* this.hooks.disconnect(irqfd, producer);
     yield* lock.lock();
-    yield* this.hooks.disconnect(irqfd, producer);
+    if (!this.hooks.disconnectsUnlocked) yield* this.hooks.disconnect(irqfd, producer);
     irqfd.producer = null;
     yield* lock.unlock();
   }

@@ -42,6 +42,7 @@ export interface RunOptions {
   eoi?: string;
   apicv?: boolean;
   realMode?: boolean;
+  compat?: string;
   eoiMode?: number;
   json?: boolean;
 }
@@ -97,6 +98,7 @@ const WORKLOAD_OPTIONS = {
   eoi: "eoi",
   apicv: "apicv",
   realMode: "realMode",
+  compat: "compat",
   eoiMode: "eoiMode",
 } as const satisfies Record<keyof Workload, keyof RunOptions>;
 

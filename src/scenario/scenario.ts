@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { MECHANISMS } from "../board/assign.js";
+import { VGIC_COMPATS } from "../irqchip/gic/vgic-dist.js";
 import { readDocument } from "./document.js";
 import { searchSchema } from "./exploration.js";
 
@@ -28,6 +29,7 @@ export const workloadSchema = z
       .describe("x86: how the guest ends an interrupt: the local APIC's register by MMIO or by MSR, KVM's paravirtual way where it is offered, or the PIC's port"),
     apicv: z.boolean().default(false).describe("x86: the processor delivers virtual interrupts, in every mechanism; posted needs it and has it anyway"),
     realMode: z.boolean().default(false).describe("Power: KVM HV on the metal: hypercalls of the interrupt controller are served in real mode, without an exit where that is possible; else every one leaves the guest, as under KVM PR"),
+    compat: z.enum(VGIC_COMPATS).default("newest").describe("Arm: whose rules KVM's virtual GIC follows: those of today, of Linux 6.1, or of the GICv4 series of October 2017 (v5)"),
     eoiMode: z.union([z.literal(0), z.literal(1)]).default(0).describe("1: the guest drops priority and deactivates separately"),
   })
   .describe("What the device does and what the guest does about it");

@@ -1,7 +1,7 @@
 /**
  * Every switch that disables one rule, so that an explorer can find what the rule prevents: its name, the hazard of the
  * specification that it lets in, and what it does. A world is made with some of them on (`new Sim({ hazards })`); all off
- * is Linux as specified. The code asks `hazards.name` at the very place of the rule.
+ * is Linux as specified. A few are rules that Linux does not have. The code asks `hazards.name` at the very place of the rule.
  */
 export const HAZARDS = {
   // kvm-irq-core.md 10.2
@@ -102,7 +102,12 @@ export const HAZARDS = {
   forgetSgiLatch: "R47: an SGI that is pending stays in software when the hardware takes it over",
   remapToMove: "R48: a VLPI goes to another vPE by DISCARD and VMAPTI",
   invallWithoutInvalidate: "R49: INVALL writes the properties and invalidates nothing",
+  rulesSince2017: "C3, C5.5: the vGIC is that of the GICv4 series of October 2017 (v5), --compat v5-2017: what came later, for R2, R12, R14, R23 among others, is not there",
   balanceDoorbells: "R53: a user may move a doorbell",
+  movallOfAll: "B4.11: MOVALL moves the LPIs of every vCPU, as Linux from 6.10 on, and not those of its first one alone, as the manual says",
+  strictPendingScan: "R41, other than in Linux: an EnableLPIs scan adds the table's pending bits to what is latched",
+  strictClear: "R55, other than in Linux: CLEAR has every vCPU leave the guest first",
+  strictDisable: "R56, other than in Linux: EnableLPIs going to 0 drops what is latched",
   keepTranslations: "R25: a command that ends a mapping leaves the translations that are remembered",
   rememberUnlocked: "R26: a translation is remembered when its_lock has been given back",
   queueUnlocked: "R42: cmd_lock is given back before the queue is worked off",

@@ -33,6 +33,7 @@ const OTHERS: readonly HazardCase[] = [
     "a translation is made and remembered under its_lock, EnableLPIs is cleared and translations forgotten without it: what was asked before is remembered afterwards"),
   R.reproduced("R41", "EnableLPIs=1 erasing a latch", its.messageAgainstEnable, 2,
     "messages are taken on as soon as EnableLPIs is set, and the scan that follows assigns each bit of the pending table"),
+  R.impossible("R41", "EnableLPIs=1 erasing a latch: by the strict rule", "with strictPendingScan the scan adds the table's bits to what is latched", () => searched(its.messageAgainstEnable, { strictPendingScan: true }, 2)),
   R.race("R42", "CWRITER from two vCPUs", its.queueOfTwoVcpus, "queueUnlocked", 2),
   R.reproduced("R43", "restore order of CBASER and CWRITER", its.queueRestoredBeforeItsPlace, 0, "a write of CBASER zeroes CREADR and CWRITER, whoever writes: user space restores CBASER first"),
   R.reproduced("R44", "GITS_CTLR disable during a message", its.messageAgainstItsDisable, 2,
@@ -44,8 +45,10 @@ const OTHERS: readonly HazardCase[] = [
   R.trap("R52", "owner conflict", "ignoreOwner", "gic.md vector VA64", vgic.vectorVA64),
   R.reproduced("R55", "CLEAR versus a list register on another vCPU", its.clearOfRunningVcpu, 1,
     "CLEAR changes the latch alone: a vCPU that has the LPI in a list register latches it again when it leaves its guest"),
+  R.impossible("R55", "CLEAR versus a list register on another vCPU: by the strict rule", "with strictClear every vCPU has left its guest, and folded, before the latch is cleared", () => searched(its.clearOfRunningVcpu, { strictClear: true }, 1)),
   R.reproduced("R56", "re-enable after EnableLPIs=0 with PTZ=1", its.latchBehindDisable, 0,
     "EnableLPIs=0 takes LPIs off the list and leaves their latches, and PTZ=1 has nobody look at them until the next event"),
+  R.impossible("R56", "re-enable after EnableLPIs=0 with PTZ=1: by the strict rule", "with strictDisable no latch outlives EnableLPIs", () => searched(its.latchBehindDisable, { strictDisable: true }, 1)),
   R.reproduced("R57", "SAVE_PENDING concurrent with an MSI", its.messageAgainstSavePending, 2,
     "the vCPUs are stopped and devices are not: user space has to quiesce them first"),
 ];

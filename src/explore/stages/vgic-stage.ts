@@ -11,7 +11,7 @@ import type { AckListener, ArmIrqchipVm, IrqchipVcpu, MmioBus, MmioDevice } from
 import { PlainRam } from "../../irqchip/plain-ram.js";
 import { createVgic, type Vgic } from "../../irqchip/gic/vgic.js";
 import type { VgicCpu } from "../../irqchip/gic/vgic-cpu.js";
-import type { LpiRules, VgicCompat, VgicDist } from "../../irqchip/gic/vgic-dist.js";
+import type { VgicCompat, VgicDist } from "../../irqchip/gic/vgic-dist.js";
 import type { Hazards } from "../../sim/hazards.js";
 import type { VgicConfig, VgicIrq } from "../../irqchip/gic/vgic-irq.js";
 import * as state from "../../irqchip/gic/vgic-state.js";
@@ -141,7 +141,6 @@ export interface HarnessOptions {
   ids?: readonly number[];
   nrLr?: number;
   compat?: VgicCompat;
-  lpiRules?: Partial<LpiRules>;
   hazards?: Partial<Hazards> | undefined;
   nrIrqs?: number;
   host?: PhysicalGic;
@@ -169,7 +168,7 @@ export class VgicStage {
     this.gic = options.host ?? hostGicV3(ids.length, options.nrLr ?? 4);
     this.vm = new FakeVm(this.sim, this.gic, options.ram);
     for (const id of ids) this.vm.addVcpu(id);
-    const vgic = run(createVgic(this.vm, this.gic.version, null, { compat: options.compat ?? "newest", lpiRules: options.lpiRules ?? {} }));
+    const vgic = run(createVgic(this.vm, this.gic.version, null, { compat: options.compat ?? "newest" }));
     if (typeof vgic === "number") throw new Error(`createVgic: ${vgic}`);
     this.vgic = vgic;
     this.vm.vgic = vgic;

@@ -1,8 +1,9 @@
 import { GICR_VLPI, GicrVlpi, VLPI_BASE, VPEND_DIRTY, VPEND_DOORBELL, VPEND_IDAI, VPEND_PENDING_LAST, VPEND_VALID, VPEND_VGRP0EN, VPEND_VGRP1EN } from "../../arch/gic/gicr-vlpi.js";
-import { writes } from "../../sim/access.js";
+import { reads, writes } from "../../sim/access.js";
 import { current } from "../../sim/context.js";
 import { Ev } from "../../sim/event.js";
 import type { Step } from "../../sim/step.js";
+import { moveIrq } from "../irq/affinity.js";
 import type { ItsDriver, RedistRegister } from "./its-driver.js";
 import type { ItsVpe } from "./its-vm.js";
 import { VPE_ID_BITS } from "./vpe-map.js";
@@ -15,6 +16,17 @@ const VPENDBASER: RedistRegister = { name: "VPENDBASER", offset: VLPI_BASE + GIC
 const RAWAWB = 0x780;
 /** Reads of Dirty before hardware is taken to be stuck. */
 const POLLS = 1000;
+
+/** VMOVP, where the vPE was on another CPU: 0, or its errno, of which the host has a warning. */
+export function* moveHere(driver: ItsDriver, vpe: ItsVpe): Step<number> {
+  const { cpu } = current();
+  const { irqs } = driver.host;
+  yield reads(vpe, "cpu");
+  if (vpe.cpu === cpu) return 0;
+  const moved = yield* moveIrq(irqs, vpe.irq, cpu);
+  if (moved < 0) irqs.warn(vpe.irq, `vgic_v4_load: vPE ${vpe.id} cannot be moved to CPU ${cpu} (${moved})`);
+  return moved;
+}
 
 /** The vPE becomes resident on this CPU; 4.1: with the guest's group enables. */
 export function* schedule(driver: ItsDriver, vpe: ItsVpe, isGroup0: boolean, isGroup1: boolean): Step<void> {

@@ -7,7 +7,7 @@ import type { ArmIrqchipVm, MmioDevice } from "../contract.js";
 import type { LrDriver } from "./lr-driver.js";
 import type { RedistRegion } from "./redist-region.js";
 import type { Its } from "./its/its.js";
-import { LruTranslations } from "./its/cache-lru.js";
+import { LruTranslations, TRANSLATIONS_PER_VCPU } from "./its/cache-lru.js";
 import { Lpis } from "./its/lpis.js";
 import { BASER_RESET } from "./its/lpi-tables.js";
 import { VgicV4 } from "./v4/v4.js";
@@ -16,23 +16,9 @@ import { RegisterFrames } from "./vgic-frames.js";
 import type { Hazards } from "../../sim/hazards.js";
 import { VGIC_MAX_SPI, VGIC_NR_PRIVATE_IRQS, type VgicIrq } from "./vgic-irq.js";
 
-/** Whose rules hold where kernels differ (gic.md D7). */
-export type VgicCompat = "newest" | "linux-6.1";
-
-/** Where LPIs may be had otherwise than the kernel has them (gic.md D0.5, R41, R55, R56). */
-export interface LpiRules {
-  /** Which LPIs a MOVALL moves: those of its first vCPU, or every one of the VM. */
-  readonly movall: "filtered" | "linux-6.10+";
-  /** An EnableLPIs scan adds pending bits of the table to the latches; else it replaces them. */
-  readonly strictPendingScan: boolean;
-  /** CLEAR has every vCPU leave the guest first. */
-  readonly strictClear: boolean;
-  /** EnableLPIs going to 0 drops the latches; else they wait for the next enable. */
-  readonly strictDisable: boolean;
-}
-
-/** As the kernel has them; MOVALL as it was until 6.10, as the manual says it. */
-export const LINUX_LPI_RULES: LpiRules = { movall: "filtered", strictPendingScan: false, strictClear: false, strictDisable: false };
+/** Whose rules hold where kernels differ (gic.md D0.5, D7): v5-2017 is Linux 4.14 with the GICv4 series of October 2017. */
+export const VGIC_COMPATS = ["newest", "linux-6.1", "v5-2017"] as const;
+export type VgicCompat = (typeof VGIC_COMPATS)[number];
 
 /** A register frame: the guest's by MMIO, user space's by attributes. */
 export interface UserFrame extends MmioDevice {
@@ -64,8 +50,10 @@ export class VgicDist {
   readonly nrLr: number;
   /** ICH_VTR_EL2 or GICH_VTR of the host's CPUs. */
   readonly vtr: number;
-  /** Rules of Linux 6.1. */
+  /** Rules of Linux 6.1, which v5-2017 had already. */
   readonly isLinux61: boolean;
+  /** What the GICv4 series of 2017 had and Linux 6.1 has no more. */
+  readonly is2017: boolean;
   readonly hazards: Hazards;
   /** kvm->arch.config_lock: creation, addresses, INIT, register access from user space. */
   readonly configLock: Mutex;
@@ -98,7 +86,7 @@ export class VgicDist {
   readonly lpis: Lpis;
   /** GICv4; null where the host has none, or is not to use it. */
   readonly v4: VgicV4 | null;
-  /** [6.1]: one translation cache for all ITSs; null where each has its own. */
+  /** [6.1]: one translation cache for all ITSs, which before 2019 remembers nothing; null where each has its own. */
   readonly lruTranslations: LruTranslations | null;
   /** GICR_PROPBASER, one value for all redistributors. */
   propbaserLow = BASER_RESET;
@@ -112,7 +100,6 @@ export class VgicDist {
     readonly model: 2 | 3,
     readonly compat: VgicCompat,
     readonly driver: LrDriver,
-    readonly lpiRules: LpiRules = LINUX_LPI_RULES,
   ) {
     this.sim = vm.sim;
     this.hazards = vm.sim.hazards;
@@ -120,10 +107,12 @@ export class VgicDist {
     const host = hostGic.virtualInterface(0);
     this.nrLr = host.listRegisters;
     this.vtr = host.vtr;
-    this.isLinux61 = compat === "linux-6.1";
+    this.is2017 = compat === "v5-2017" || this.hazards.rulesSince2017;
+    this.isLinux61 = compat === "linux-6.1" || this.is2017;
     this.lpis = new Lpis(vm.sim, this.cpus);
-    this.lruTranslations = this.isLinux61 ? new LruTranslations(this.lpis) : null;
-    this.v4 = model === 3 && vm.directIts ? new VgicV4(this, vm.directIts) : null;
+    this.lruTranslations = this.isLinux61 ? new LruTranslations(this.lpis, this.is2017 ? 0 : TRANSLATIONS_PER_VCPU) : null;
+    // The series knows no GICv4.1, whose registers are others.
+    this.v4 = model === 3 && vm.directIts && !(this.is2017 && vm.directIts.is41) ? new VgicV4(this, vm.directIts) : null;
     this.configLock = new Mutex(vm.sim, "kvm->arch.config_lock");
     this.frames = new RegisterFrames(this);
   }

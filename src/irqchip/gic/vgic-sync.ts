@@ -4,6 +4,7 @@ import { writes } from "../../sim/access.js";
 import { Cost } from "../../sim/cost.js";
 import type { Step } from "../../sim/step.js";
 import { LrFlag, lrFlags } from "./lr-driver.js";
+import { leaveVpe } from "./v4/series2017.js";
 import type { VgicCpu } from "./vgic-cpu.js";
 import type { VgicDist } from "./vgic-dist.js";
 import { loadedInterface } from "./vgic-flush.js";
@@ -13,6 +14,8 @@ import { pruneApList } from "./vgic-prune.js";
 
 /** Takes the list registers back after guest exit, interrupts off (gic-v3.md A9.4). */
 export function* syncHwstate(dist: VgicDist, cpu: VgicCpu): Step<void> {
+  const { v4 } = dist;
+  if (dist.is2017 && v4 !== null && v4.hasVpes) yield* leaveVpe(v4, v4.cpus[cpu.index].vpe);
   const isEmpty = yield* cpu.apList.isEmpty();
   if (isEmpty && cpu.usedLrs === 0) return;
   yield* saveState(cpu, loadedInterface(cpu));

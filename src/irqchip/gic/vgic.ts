@@ -13,7 +13,7 @@ import { getAttribute, hasAttribute, setAttribute } from "./vgic-attr.js";
 import { VgicCpu } from "./vgic-cpu.js";
 import { isPendingFor, loadCpuInterface, putCpuInterface } from "./vgic-cpuif.js";
 import { deactivateTrapped } from "./vgic-deactivate.js";
-import { LINUX_LPI_RULES, type LpiRules, type VgicCompat, VgicDist } from "./vgic-dist.js";
+import { type VgicCompat, VgicDist } from "./vgic-dist.js";
 import { flushHwstate } from "./vgic-flush.js";
 import { destroyVgic, ensureInitialized, initVgic, mapResources } from "./vgic-init.js";
 import { isMappedActive, mapPhysIrq, resetMappedIrq, setOwner, unmapPhysIrq } from "./vgic-mapped.js";
@@ -30,7 +30,6 @@ export const VGIC_V3_MAX_CPUS = 512;
 export interface VgicOptions {
   /** Default newest. */
   readonly compat?: VgicCompat;
-  readonly lpiRules?: Partial<LpiRules>;
 }
 
 /** KVM's virtual GICv2 or GICv3 (gic-v3.md). */
@@ -131,8 +130,8 @@ export class Vgic implements ArmIrqchip {
     return yield* setForwarding(this.dist, hostIrq, message);
   }
 
-  *unsetForwarding(hostIrq: number): Step<number> {
-    return yield* unsetForwarding(this.dist, hostIrq);
+  *unsetForwarding(hostIrq: number, message: ArmMessage): Step<number> {
+    return yield* unsetForwarding(this.dist, hostIrq, message);
   }
 
   *beginWfi(vcpu: number): Step<void> {
@@ -147,7 +146,7 @@ export class Vgic implements ArmIrqchip {
 
   *hasVlpis(vcpu: number): Step<boolean> {
     const { v4 } = this.dist;
-    if (v4 === null || !v4.hasVpes) return false;
+    if (v4 === null || !v4.hasVpes || this.dist.is2017) return false;
     const { vpe } = v4.cpus[vcpu];
     yield reads(vpe, "vlpis");
     return v4.hasVsgis || vpe.vlpis > 0;
@@ -263,7 +262,7 @@ export const prepareVgic = (vm: ArmIrqchipVm, host: PhysicalGic, options: VgicOp
 
 function makeVgic(vm: ArmIrqchipVm, host: PhysicalGic, model: 2 | 3, options: VgicOptions): Vgic {
   const driver = model === 2 ? new VgicV2() : new VgicV3();
-  return new Vgic(vm, new VgicDist(vm, host, model, options.compat ?? "newest", driver, { ...LINUX_LPI_RULES, ...options.lpiRules }));
+  return new Vgic(vm, new VgicDist(vm, host, model, options.compat ?? "newest", driver));
 }
 
 function checkCreate(vm: ArmIrqchipVm, model: 2 | 3, existing: ArmIrqchip | null): number {

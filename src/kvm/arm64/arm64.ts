@@ -109,7 +109,7 @@ export class Arm64Vm implements VmArch {
     readonly vm: Vm,
     private readonly arch: Arm64,
   ) {
-    this.bypass = vm.directIts === null ? new GuestStop(vm) : new DirectInjection(vm);
+    this.bypass = vm.directIts === null ? new GuestStop(vm) : new DirectInjection(vm, arch.vgic.compat === "v5-2017" || vm.hazards.rulesSince2017);
     this.forwarding = new SpiForwarding(this);
   }
 

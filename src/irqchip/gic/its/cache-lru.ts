@@ -5,7 +5,8 @@ import type { Its } from "./its.js";
 import type { Translations } from "./cache.js";
 import type { Lpis } from "./lpis.js";
 
-const PER_VCPU = 16;
+/** [6.1] */
+export const TRANSLATIONS_PER_VCPU = 16;
 
 /**
  * [6.1]: the translations of all ITSs of a VM (gic-its.md B7.3). A list, the latest used first, of a length that INIT sets;
@@ -23,13 +24,17 @@ export class LruTranslations implements Translations {
   private head = -1;
   private tail = -1;
 
-  constructor(private readonly lpis: Lpis) {}
+  /** @param perVcpu 0: none is remembered */
+  constructor(
+    private readonly lpis: Lpis,
+    private readonly perVcpu: number,
+  ) {}
 
   /** Nothing is remembered before: at INIT, or at the first ITS after it. */
   *allocate(vcpus: number): Step<void> {
     yield writes(this, "entries");
-    if (this.intid.length > 0) return;
-    const length = PER_VCPU * vcpus;
+    if (this.intid.length > 0 || this.perVcpu === 0) return;
+    const length = this.perVcpu * vcpus;
     for (const field of ["doorbellHi", "doorbellLo", "deviceId", "event", "intid", "next", "previous"] as const) this[field] = new Int32Array(length);
     for (let place = 0; place < length; place++) {
       this.next[place] = place + 1 < length ? place + 1 : -1;

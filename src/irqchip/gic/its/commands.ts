@@ -179,12 +179,12 @@ function* clear(its: Its, dw: Int32Array): Step<number> {
   const { dist, vm } = its;
   const irq = yield* dist.lpis.get(interruptOf(its, dw));
   if (irq === null) return ItsError.CLEAR_UNMAPPED_INTERRUPT;
-  if (dist.lpiRules.strictClear) yield* vm.haltGuest();
+  if (dist.hazards.strictClear) yield* vm.haltGuest();
   yield* irq.lock.lock();
   irq.pendingLatch = false;
   if (irq.hw) yield* pendVlpi(dist, irq, false);
   yield* irq.lock.unlock();
-  if (dist.lpiRules.strictClear) yield* vm.resumeGuest();
+  if (dist.hazards.strictClear) yield* vm.resumeGuest();
   yield* dist.lpis.put(irq);
   return 0;
 }
@@ -220,7 +220,7 @@ function* movall(its: Its, dw: Int32Array): Step<number> {
     if (irq === null) continue;
     yield* irq.lock.lock();
     const before = irq.targetVcpu;
-    const isMoved = before === from || dist.lpiRules.movall === "linux-6.10+";
+    const isMoved = before === from || dist.hazards.movallOfAll;
     if (isMoved) irq.targetVcpu = to;
     const isDirect = irq.hw;
     yield* irq.lock.unlock();

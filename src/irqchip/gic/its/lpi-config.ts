@@ -123,7 +123,7 @@ function* scanPendingTable(dist: VgicDist, cpu: VgicCpu): Step<void> {
     yield* irq.lock.lock();
     if (irq.targetVcpu === cpu) {
       const isPending = (byte & (1 << (intid & 7))) !== 0;
-      irq.pendingLatch = isPending || (dist.lpiRules.strictPendingScan && irq.pendingLatch);
+      irq.pendingLatch = isPending || (dist.hazards.strictPendingScan && irq.pendingLatch);
       yield* queueIrqUnlock(dist, irq);
     } else yield* irq.lock.unlock();
     yield* dist.lpis.put(irq);
@@ -140,7 +140,7 @@ function* dropLpis(dist: VgicDist, cpu: VgicCpu): Step<void> {
       yield* irq.lock.lock();
       yield* cpu.apList.remove(irq);
       irq.vcpu = null;
-      if (dist.lpiRules.strictDisable) irq.pendingLatch = false;
+      if (dist.hazards.strictDisable) irq.pendingLatch = false;
       yield* dist.lpis.unpin(irq);
       yield* irq.lock.unlock();
     }
@@ -166,7 +166,8 @@ function* saveAllPending(dist: VgicDist): Step<number> {
     yield* irq.lock.lock();
     const { targetVcpu, pendingLatch, hw } = irq;
     yield* irq.lock.unlock();
-    const isPending = hw ? yield* isVlpiPending(dist, targetVcpu, intid) : pendingLatch;
+    const isReadable = hw && dist.v4 !== null && dist.v4.is41; // of 4.0 nobody can read what is pending for a VLPI
+    const isPending = isReadable ? yield* isVlpiPending(dist, targetVcpu, intid) : pendingLatch;
     const error = targetVcpu === null ? 0 : yield* savePendingBit(dist, targetVcpu, intid, isPending);
     yield* dist.lpis.put(irq);
     if (error !== 0) return error;

@@ -9,7 +9,8 @@ import { VGIC_MIN_LPI } from "../vgic-irq.js";
 
 /** MAPTI and MAPI (gic-its.md B4.4), its_lock held: 0, a positive {@link ItsError}, or -EFAULT. */
 export function* mapInterrupt(its: Its, device: ItsDevice, event: number, intid: number, icid: number): Step<number> {
-  const isVisible = event < device.events ? yield* its.vm.ram.isVisible(device.itt + event * ENTRY_SIZE) : false;
+  if (event >= device.events) return ItsError.MAPTI_ID_OOR;
+  const isVisible = its.dist.is2017 || (yield* its.vm.ram.isVisible(device.itt + event * ENTRY_SIZE));
   if (!isVisible) return ItsError.MAPTI_ID_OOR;
   const end = yield* maxLpis(its.dist);
   if (intid < VGIC_MIN_LPI || intid >= end) return ItsError.MAPTI_PHYSICALID_OOR;

@@ -57,7 +57,7 @@ function* injectCached(dist: VgicDist, its: Its | null, { addressHi, addressLo, 
 /** An event, its_lock held: 0, a positive command error, or -EBUSY. INT and messages that are not cached come here. */
 export function* trigger(its: Its, devid: number, event: number): Step<number> {
   const intid = yield* translate(its, devid, event);
-  if (intid < 0 || intid === (ItsError.INT_UNMAPPED_INTERRUPT as number)) return intid;
+  if (!isLpi(intid)) return intid;
   const { dist } = its;
   const isDirect = dist.v4 !== null && (yield* dist.v4.isDirect(intid));
   if (!isDirect && !dist.hazards.rememberUnlocked) yield* its.cache.insert(its, devid | 0, event | 0, intid);
@@ -65,8 +65,11 @@ export function* trigger(its: Its, devid: number, event: number): Step<number> {
   return 0;
 }
 
-/** The LPI of an event (B7.2); else -EBUSY or {@link ItsError.INT_UNMAPPED_INTERRUPT}, which is no LPI. */
-function* translate(its: Its, devid: number, event: number): Step<number> {
+/** Of what {@link translate} answers. */
+export const isLpi = (answer: number): boolean => answer >= 0 && answer !== (ItsError.INT_UNMAPPED_INTERRUPT as number);
+
+/** The LPI of an event (B7.2), its_lock held; else -EBUSY or {@link ItsError.INT_UNMAPPED_INTERRUPT}, which is no LPI. */
+export function* translate(its: Its, devid: number, event: number): Step<number> {
   yield reads(its, "enabled");
   if (!its.enabled) return -EBUSY;
   const device = its.devices.get(devid);
@@ -75,12 +78,6 @@ function* translate(its: Its, devid: number, event: number): Step<number> {
   if (target === null) return ItsError.INT_UNMAPPED_INTERRUPT;
   yield reads(target, "lpisEnabled");
   return target.lpisEnabled ? intid : -EBUSY;
-}
-
-/** The LPI that a message would raise now, its_lock held; 0: none. */
-export function* findEvent(its: Its, devid: number, event: number): Step<number> {
-  const intid = yield* translate(its, devid, event);
-  return intid < 0 || intid === (ItsError.INT_UNMAPPED_INTERRUPT as number) ? 0 : intid;
 }
 
 /**

@@ -246,7 +246,7 @@ describe("GICv4: forwarding (C3)", () => {
     machine.trace.clear();
     machine.unbind(vector);
     expect(machine.physical()).toEqual([`DISCARD ${HOST_DEVICE} 0`, `MAPTI ${HOST_DEVICE} 0`, `INV ${HOST_DEVICE} 0`]);
-    expect(run(machine.vgic.unsetForwarding(vector.irq))).toBe(0);
+    expect(run(machine.vgic.unsetForwarding(vector.irq, machine.message(7)))).toBe(0);
     expect(machine.vpe(1).vlpis).toBe(0);
   });
 

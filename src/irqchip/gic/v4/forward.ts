@@ -3,7 +3,7 @@ import { VlpiCommand } from "../../../host/its/vlpis.js";
 import type { Step } from "../../../sim/step.js";
 import { KVM_MSI_VALID_DEVID } from "../../../uapi/kvm.js";
 import type { ArmMessage } from "../../contract.js";
-import { findEvent, itsOf } from "../its/msi.js";
+import { isLpi, itsOf, translate } from "../its/msi.js";
 import type { VgicV4 } from "./v4.js";
 import { unmapVlpi } from "./unmap.js";
 import type { VgicDist } from "../vgic-dist.js";
@@ -18,13 +18,16 @@ export function* setForwarding(dist: VgicDist, hostIrq: number, message: ArmMess
   const its = itsOf(dist, message);
   if (its === null || (message.flags & KVM_MSI_VALID_DEVID) === 0) return 0;
   yield* its.itsLock.lock(); // MOVI and INV wait, so that target and properties hold until hw says so (hazards R3, R4)
-  const intid = yield* findEvent(its, message.devid >>> 0, message.data >>> 0);
+  const found = yield* translate(its, message.devid >>> 0, message.data >>> 0);
   const isUnlocked = dist.hazards.forwardUnlocked;
   if (isUnlocked) yield* its.itsLock.unlock();
-  const result = intid === 0 ? 0 : yield* forward(v4, hostIrq, intid);
+  const result = isLpi(found) ? yield* forward(v4, hostIrq, found) : refusal(dist, found);
   if (!isUnlocked) yield* its.itsLock.unlock();
   return result;
 }
+
+/** Of a message that raises nothing: it stays software's. [2017] */
+const refusal = (dist: VgicDist, error: number): number => (dist.is2017 ? error : 0);
 
 function* forward(v4: VgicV4, hostIrq: number, intid: number): Step<number> {
   const { dist, driver } = v4;
@@ -34,13 +37,13 @@ function* forward(v4: VgicV4, hostIrq: number, intid: number): Step<number> {
   const { hw, priority, enabled, targetVcpu } = irq;
   yield* irq.lock.unlock();
   const vpe = v4.vpeOf(targetVcpu);
-  if (hw || vpe === null) {
+  if ((hw && !dist.is2017) || vpe === null) {
     yield* dist.lpis.put(irq);
     return 0;
   }
   const map: VlpiMap = { vm: v4.vm, vpe, vintid: intid, properties: vlpiProperties(priority, enabled), isDoorbellOn: true };
   const result = yield* driver.host.setIrqVcpuAffinity(hostIrq, new VlpiCommand("map", map));
-  if (result < 0) {
+  if (result < 0 || hw) {
     yield* dist.lpis.put(irq);
     return result;
   }
@@ -49,8 +52,8 @@ function* forward(v4: VgicV4, hostIrq: number, intid: number): Step<number> {
   yield* irq.lock.lock();
   irq.hw = true;
   irq.hwintid = hostIrq;
-  // What was pending in software is pending in hardware from now on (hazard R2).
-  if (irq.pendingLatch && !dist.hazards.forgetLatch) {
+  // What was pending in software is pending in hardware from now on (hazard R2). [2017]: it is not.
+  if (irq.pendingLatch && !dist.hazards.forgetLatch && !dist.is2017) {
     yield* driver.host.setIrqchipState(hostIrq, "pending", true);
     irq.pendingLatch = false;
     yield* queueIrqUnlock(dist, irq);
@@ -58,14 +61,33 @@ function* forward(v4: VgicV4, hostIrq: number, intid: number): Step<number> {
   return 0;
 }
 
-/** kvm_vgic_v4_unset_forwarding (C3.3): software injects from now on. 0 where this interrupt is no VLPI. */
-export function* unsetForwarding(dist: VgicDist, hostIrq: number): Step<number> {
+/**
+ * kvm_vgic_v4_unset_forwarding (C3.3): software injects from now on. 0 where this interrupt is no VLPI.
+ *
+ * @param message of its route, by which the LPI was found in 2017
+ */
+export function* unsetForwarding(dist: VgicDist, hostIrq: number, message: ArmMessage): Step<number> {
   const { v4 } = dist;
   if (v4 === null) return 0;
+  if (dist.is2017) return yield* unsetByMessage(v4, hostIrq, message);
   const intid = yield* v4.lpiOf(hostIrq);
   const irq = yield* dist.lpis.get(intid);
   if (irq === null) return 0;
   const result = yield* unmapVlpi(v4, irq, hostIrq);
   yield* dist.lpis.put(irq);
+  return result;
+}
+
+/** [2017]: what the route means now; where that is nothing, as with the ITS switched off, the VLPI stays. */
+function* unsetByMessage(v4: VgicV4, hostIrq: number, message: ArmMessage): Step<number> {
+  const { dist } = v4;
+  const its = itsOf(dist, message);
+  if (its === null || (message.flags & KVM_MSI_VALID_DEVID) === 0) return 0;
+  yield* its.itsLock.lock();
+  const found = yield* translate(its, message.devid >>> 0, message.data >>> 0);
+  const irq = isLpi(found) ? yield* dist.lpis.get(found) : null;
+  const result = irq === null ? refusal(dist, found) : yield* unmapVlpi(v4, irq, hostIrq);
+  if (irq !== null) yield* dist.lpis.put(irq);
+  yield* its.itsLock.unlock();
   return result;
 }

@@ -39,8 +39,8 @@ describe("GICv4: what the guest does with a VLPI (C4)", () => {
     expect(machine.vpe(0).vlpis).toBe(3);
   });
 
-  it.each([["filtered", 1], ["linux-6.10+", 2]] as const)("a whole VM may be told which MOVALL its kernel has: %s", (movall, vcpu) => {
-    const machine = f2({ vcpus: 3, vgicV4Enable: false, vgic: { lpiRules: { movall } } });
+  it.each([[false, 1], [true, 2]] as const)("a whole VM may have a kernel whose MOVALL moves every LPI: %s", (movallOfAll, vcpu) => {
+    const machine = f2({ vcpus: 3, vgicV4Enable: false, hazards: { movallOfAll } });
     machine.gicd(0, ENABLE_GRP1);
     machine.command([ItsOp.MOVALL, 0, 0, 0, 0, 0, 2 << 16, 0]);
     machine.onEvent(ItsOp.INT, 7);
@@ -53,6 +53,18 @@ describe("GICv4: what the guest does with a VLPI (C4)", () => {
     machine.trace.clear();
     machine.command([ItsOp.MAPC, 0, 0, 0, 1, 0x80000000 | 0]);
     expect(machine.physical()).toEqual([`VMOVI ${HOST_DEVICE} 0 0`]);
+  });
+
+  it("4.1: INV tells the redistributor that the vPE is on, with its number: GICR_INVLPIR (C1.6)", () => {
+    const machine = f2({ hw: "v4.1", vcpus: 3 });
+    machine.direct(7);
+    machine.onEvent(ItsOp.MOVI, 7, 2);
+    machine.load(2, 3);
+    machine.trace.clear();
+    machine.config(8200, 0x51);
+    machine.onEvent(ItsOp.INV, 7);
+    expect(machine.lines("gic_hw_write")).toEqual([`gic_hw_write(3,INVLPIR,0x8000000${machine.vpe(2).id}_00002008)`]);
+    expect([machine.vpe(2).id, machine.property(8200)]).toEqual([2, 0x53]);
   });
 
   it("VG15: INVALL writes the properties and invalidates the vPE once", () => {

@@ -29,8 +29,8 @@ class VpeDoorbell implements IrqAction {
     const { v4, own } = this;
     const { vpe } = own;
     const { host } = v4.driver;
-    // Until the vCPU has run it says nothing new (hazard R14); 4.1's hardware rings once.
-    if (!v4.is41) {
+    // Until the vCPU has run it says nothing new (hazard R14); 4.1's hardware rings once. [2017]: each rings.
+    if (!v4.is41 && !v4.dist.is2017) {
       const desc = host.desc(irq);
       if (desc !== null) {
         yield* desc.lock.lock();
