@@ -168,6 +168,13 @@ describe("PCI functions", () => {
     expect(Object.isFrozen(three) && Object.isFrozen(three.groups[0])).toBe(true);
   });
 
+  it("segments of host bridges are what their nodes say, and else counted over those (linux,pci-domain)", () => {
+    const bridge = (at: string, ...domain: number[]) => node(`pcie@${at}`, { compatible: "pci-host-ecam-generic", device_type: "pci", "#address-cells": [3], "#size-cells": [2], ...(domain.length > 0 ? { "linux,pci-domain": domain } : {}) });
+    const board = small({}, {}, COHERENT, [bridge("a000"), bridge("b000", 0), bridge("c000"), bridge("d000", 7)]);
+    expect(board.pciHosts.map(({ segment }) => segment)).toEqual([1, 0, 2, 7]);
+    expect(() => small({}, {}, COHERENT, [bridge("a000", 0x10000)])).toThrow(/"linux,pci-domain" is 65536; a segment has 16 bits/);
+  });
+
   it("behind a root port the pin is swizzled by the device number", () => {
     const board = addPciFunction(builtin("overdrive"), { bdf: "01:01.0", under: "00:02.1", intxPin: 1 });
     expect(findDevice(board, "01:01.0").interrupts).toMatchObject([{ kind: "spi", number: 0x121 }]);
@@ -176,7 +183,7 @@ describe("PCI functions", () => {
   it("what does not fit the board is one sentence", () => {
     const overdrive = builtin("overdrive");
     expect(() => addPciFunction(overdrive, { bdf: "01:00.0", intxPin: 1 })).toThrow(/has no entry for 01:00.0, pin 1; plug it in "under" one of 00:02.1, 00:02.2, 00:02.3/);
-    expect(() => addPciFunction(overdrive, { bdf: "ff:00.0" })).toThrow(/no host bridge of overdrive takes this bus; there is \/smb\/pcie@f0000000 \(buses 0 to 127\)/);
+    expect(() => addPciFunction(overdrive, { bdf: "ff:00.0" })).toThrow(/no host bridge of overdrive takes this bus; there is \/smb\/pcie@f0000000 \(segment 0000, buses 0 to 127\)/);
     expect(() => addPciFunction(overdrive, { bdf: "1.0" })).toThrow(/"1.0" is no PCI function/);
     expect(() => addPciFunction(overdrive, { bdf: "01:20.0" })).toThrow(/is no PCI function/);
     expect(() => addPciFunction(overdrive, { bdf: "01:00.0", intxPin: 5 })).toThrow(/interrupt pin 5/);

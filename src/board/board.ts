@@ -288,7 +288,9 @@ export interface Device {
 export interface PciFunction {
   /** "bus:device.function" in hexadecimal, as lspci prints it. */
   readonly bdf: string;
+  /** Within its host bridge's segment. */
   readonly requesterId: number;
+  readonly segment: number;
   readonly host: string;
   readonly vendor: number | null;
   readonly device: number | null;
@@ -301,6 +303,8 @@ export interface PciFunction {
 /** A PCI host bridge: the buses below it, and where their interrupts, messages and DMA go. */
 export interface PciHost {
   readonly path: string;
+  /** Which hierarchy of buses, as lspci -D prints it: two may have the same bus numbers. */
+  readonly segment: number;
   readonly enabled: boolean;
   readonly firstBus: number;
   readonly lastBus: number;

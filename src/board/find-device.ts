@@ -1,7 +1,8 @@
 import { PersonError } from "../sim/person-error.js";
+import { functionName } from "./pci.js";
 import { type Board, type Device, type Interrupt } from "./board.js";
 
-/** The device with this path, or a PCI function by bus:device.function. Throws PersonError with near matches. */
+/** The device with this path, or a PCI function by bus:device.function, with its segment before it or without. Throws PersonError with near matches. */
 export function findDevice(board: Board, path: string): Device {
   const found = board.devices.find((device) => device.path === path) ?? functionOf(board, path);
   if (found) return found;
@@ -19,8 +20,8 @@ export function findInterrupt(device: Device, index: number): Interrupt {
 }
 
 function functionOf(board: Board, text: string): Device | undefined {
-  const bdf = text.toLowerCase().replace(/^0000:/, "");
-  const functions = board.devices.filter((device) => device.pci?.bdf === bdf);
+  const name = text.toLowerCase();
+  const functions = board.devices.filter(({ pci }) => pci !== null && (pci.bdf === name || functionName(pci) === name));
   return functions.length === 1 ? functions[0] : undefined;
 }
 

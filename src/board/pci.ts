@@ -13,11 +13,27 @@ export function isPciHost(node: FdtNode): boolean {
   return isPciBus(node) && node.parent !== null && !isPciBus(node.parent);
 }
 
-export function readPciHost(node: FdtNode, dmaCoherent: boolean, reading: Reading): PciHost {
+const DOMAIN = "linux,pci-domain";
+
+/** The segment of each host bridge: what its node says, or the least that nobody has yet, in the order of the tree, as Linux counts. */
+export function segmentsOf(hosts: readonly FdtNode[]): ReadonlyMap<FdtNode, number> {
+  const said = hosts.map((node) => node.u32(DOMAIN));
+  const segments = new Map<FdtNode, number>();
+  let free = 0;
+  for (const [i, node] of hosts.entries()) {
+    while (said.includes(free)) free++;
+    segments.set(node, said[i] ?? free++);
+  }
+  const bad = hosts.find((node) => (node.u32(DOMAIN) ?? 0) > 0xffff);
+  return bad?.fail(`"${DOMAIN}" is ${bad.u32(DOMAIN)}; a segment has 16 bits`) ?? segments;
+}
+
+export function readPciHost(node: FdtNode, segment: number, dmaCoherent: boolean, reading: Reading): PciHost {
   const buses = node.cells("bus-range") ?? [0, 255];
   if (buses.length !== 2 || buses[0] > buses[1] || buses[1] > 255) node.fail(`"bus-range" is <${buses.join(" ")}>; it takes a first and a last bus up to 255`);
   return {
     path: node.path,
+    segment,
     enabled: node.enabled,
     firstBus: buses[0],
     lastBus: buses[1],
@@ -82,6 +98,7 @@ export function pciOf(node: FdtNode, host: PciHost): PciFunction {
   return {
     bdf: bdfText(requesterId),
     requesterId,
+    segment: host.segment,
     host: host.path,
     vendor: node.u32("vendor-id"),
     device: node.u32("device-id"),
@@ -106,7 +123,7 @@ export function withMessages(pins: Interrupt[], pci: PciFunction | null, host: P
 
 /** A PCI function that the tree does not list, to be put on a board: ids of 16 bits, a pin, vectors. */
 export interface PciFunctionRequest {
-  /** "bus:device.function" in hexadecimal: "01:00.0". */
+  /** "bus:device.function" in hexadecimal, where several host bridges have the bus with the segment before it: "01:00.0", "0001:01:00.0". */
   readonly bdf: string;
   readonly vendor?: number;
   readonly device?: number;
@@ -126,8 +143,8 @@ export interface PciFunctionRequest {
  * iommu-map. Bridges on the way are taken to isolate (host-irq.md 5.2). Throws PersonError when it does not fit the board.
  */
 export function addPciFunction(board: Board, request: PciFunctionRequest): Board {
-  const requesterId = parseBdf(request.bdf);
-  const host = hostFor(board, request, requesterId);
+  const { segment, requesterId } = parseBdf(request.bdf);
+  const host = hostFor(board, request, segment, requesterId);
   const bdf = bdfText(requesterId);
   if (board.devices.some((device) => device.pci?.host === host.path && device.pci.requesterId === requesterId))
     throw new PersonError(`PCI function ${bdf}: ${host.path} already has one there`);
@@ -153,7 +170,7 @@ export function addPciFunction(board: Board, request: PciFunctionRequest): Board
     iommu: stream ? { path: stream.target, streams: [{ id: stream.id, mask: 0 }], second: null } : null,
     dmaCoherent: host.dmaCoherent,
     hostBridge: false,
-    pci: { bdf, requesterId, host: host.path, vendor: request.vendor ?? null, device: request.device ?? null, bridge: false, isolated: request.isolated ?? false, msiVectors },
+    pci: { bdf, requesterId, segment: host.segment, host: host.path, vendor: request.vendor ?? null, device: request.device ?? null, bridge: false, isolated: request.isolated ?? false, msiVectors },
   };
   const grouping = new Grouping(board.iommus, board.assumeIommu);
   grouping.resume(board.groups, board.devices);
@@ -165,19 +182,19 @@ function vector(index: number, number: number, controller: string): Interrupt {
   return { index, name: `MSI ${number}`, controller, kind: "msi", number: null, intid: null, trigger: "edge-rising", via: [] };
 }
 
-function hostFor(board: Board, request: PciFunctionRequest, requesterId: number): PciHost {
+function hostFor(board: Board, request: PciFunctionRequest, segment: number | null, requesterId: number): PciHost {
   const bus = requesterId >> 8;
-  const fits = board.pciHosts.filter((host) => bus >= host.firstBus && bus <= host.lastBus && (request.host === undefined || request.host === host.path));
+  const fits = board.pciHosts.filter((host) => bus >= host.firstBus && bus <= host.lastBus && (segment === null || segment === host.segment) && (request.host === undefined || request.host === host.path));
   if (fits.length === 1) return fits[0];
-  const all = board.pciHosts.map((host) => `${host.path} (buses ${host.firstBus} to ${host.lastBus})`).join(", ");
-  if (fits.length > 1) throw new PersonError(`PCI function ${request.bdf}: several host bridges of ${board.name} take this bus; give "host" as one of ${all}`);
+  const all = board.pciHosts.map((host) => `${host.path} (segment ${segmentText(host.segment)}, buses ${host.firstBus} to ${host.lastBus})`).join(", ");
+  if (fits.length > 1) throw new PersonError(`PCI function ${request.bdf}: several host bridges of ${board.name} take this bus; write the segment before it, or give "host" as one of ${all}`);
   throw new PersonError(`PCI function ${request.bdf}: no host bridge${request.host === undefined ? "" : ` ${request.host}`} of ${board.name} takes this bus; there is ${all || "none"}`);
 }
 
 /** The pin that arrives at the host bridge, and from which device (PCI-to-PCI Bridge Architecture, 9.1). */
 function intxOf(host: PciHost, bdf: string, requesterId: number, pin: number, under: string | undefined): Interrupt {
   const device = (requesterId >> 3) & 31;
-  const at = under === undefined ? requesterId : parseBdf(under);
+  const at = under === undefined ? requesterId : parseBdf(under).requesterId;
   const arriving = under === undefined ? pin : ((pin - 1 + device) % 4) + 1;
   const map = host.intx;
   if (!map) throw new PersonError(`PCI function ${bdf}: ${host.path} has no interrupt-map, so INTx goes nowhere; give MSI vectors only`);
@@ -188,12 +205,18 @@ function intxOf(host: PciHost, bdf: string, requesterId: number, pin: number, un
   throw new PersonError(`PCI function ${bdf}: the interrupt-map of ${host.path} has no entry for ${bdfText(at)}, pin ${arriving}; plug it in "under" one of ${ports}`);
 }
 
-function parseBdf(text: string): number {
-  const match = /^(?:0000:)?([0-9a-f]{1,2}):([0-9a-f]{1,2})\.([0-7])$/i.exec(text);
-  const device = match ? parseInt(match[2], 16) : 32;
+function parseBdf(text: string): { segment: number | null; requesterId: number } {
+  const match = /^(?:([0-9a-f]{4}):)?([0-9a-f]{1,2}):([0-9a-f]{1,2})\.([0-7])$/i.exec(text);
+  const device = match ? parseInt(match[3], 16) : 32;
   if (!match || device > 31) throw new PersonError(`"${text}" is no PCI function; write bus:device.function in hexadecimal, as in 01:00.0`);
-  return (parseInt(match[1], 16) << 8) | (device << 3) | parseInt(match[3], 16);
+  const segment: string | undefined = match[1];
+  return { segment: segment === undefined ? null : parseInt(segment, 16), requesterId: (parseInt(match[2], 16) << 8) | (device << 3) | parseInt(match[4], 16) };
 }
+
+export const segmentText = (segment: number): string => segment.toString(16).padStart(4, "0");
+
+/** As the kernel calls it: "0001:01:00.0". */
+export const functionName = ({ segment, bdf }: PciFunction): string => `${segmentText(segment)}:${bdf}`;
 
 export function bdfText(requesterId: number): string {
   const two = (value: number): string => value.toString(16).padStart(2, "0");

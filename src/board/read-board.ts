@@ -7,7 +7,7 @@ import { Grouping } from "./groups.js";
 import { InterruptTree } from "./interrupt-tree.js";
 import { interruptsOf } from "./interrupts.js";
 import { iommuKind, kindOf, matches, takesPlainMessages } from "./kinds.js";
-import { isPciHost, mapId, msiParentsOf, pciOf, readPciHost, withMessages } from "./pci.js";
+import { isPciHost, mapId, msiParentsOf, pciOf, readPciHost, segmentsOf, withMessages } from "./pci.js";
 import { readRtas, readTce, serversOf } from "./power.js";
 import { type Reading } from "./reading.js";
 
@@ -29,7 +29,7 @@ export function describe(tree: FdtTree, name: string, source: Board["source"], o
   const tables = parts.hostNodes.map((node) => readTce(node)).filter((table) => table !== null);
   const iommus = [...parts.iommuNodes.map((node) => readIommu(node, reading)), ...tables];
   const hosts = new Map<FdtNode, PciHost>();
-  for (const node of parts.hostNodes) hosts.set(node, readPciHost(node, isDmaCoherent(node, reading), reading));
+  for (const [node, segment] of segmentsOf(parts.hostNodes)) hosts.set(node, readPciHost(node, segment, isDmaCoherent(node, reading), reading));
   const frames = new Set(parts.controllerNodes.filter((node) => takesPlainMessages(kindOf(node))).map((node) => node.path));
   const grouping = new Grouping(iommus, options.assumeIommu ?? false);
   const devices = parts.deviceNodes.map((node) => {

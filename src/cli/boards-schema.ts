@@ -72,8 +72,11 @@ const iommu = z.object({
 });
 
 const idMap = z.object({ mask: z.number().int(), entries: z.array(z.object({ first: z.number().int(), count: z.number().int(), target: path, output: z.number().int() })) });
+const segment = z.number().int().describe("which hierarchy of buses: 1 is 0001 in 0001:01:00.0");
+
 const pciHost = z.object({
   path,
+  segment,
   enabled: z.boolean(),
   firstBus: z.number().int(),
   lastBus: z.number().int(),
@@ -87,6 +90,7 @@ const pciHost = z.object({
 const pciFunction = z.object({
   bdf: z.string(),
   requesterId: z.number().int(),
+  segment,
   host: path,
   vendor: z.number().int().nullable(),
   device: z.number().int().nullable(),

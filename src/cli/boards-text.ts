@@ -1,6 +1,7 @@
 import { type Assignment, assignmentOf, mechanismsFor } from "../board/assign.js";
 import { type Board, type Controller, type Device, type Interrupt, type NumberRange, type Region, type Rtas } from "../board/board.js";
 import { isolationOf, unsafeInterrupts } from "../board/isolation.js";
+import { segmentText } from "../board/pci.js";
 import { type ResetAbility, resetOf } from "../board/reset.js";
 import { heading, table } from "./table.js";
 
@@ -90,6 +91,7 @@ function iommuRows(board: Board): string[][] {
 function hostRows(board: Board): string[][] {
   return board.pciHosts.map((each) => [
     each.path,
+    ...(board.pciHosts.length > 1 ? [`segment ${segmentText(each.segment)}`] : []),
     `buses ${each.firstBus} to ${each.lastBus}`,
     each.intx ? "INTx" : "no INTx",
     each.msi?.entries[0] ? `${each.msiTotal === null ? "" : `${each.msiTotal} `}MSI to ${each.msi.entries[0].target}` : "no MSI",

@@ -34,6 +34,31 @@ function by(all: Comparison, mechanism: MechanismName): MechanismResult {
   return found;
 }
 
+/** A D05 with a second host bridge of the same buses, whose msi-map leads to another ITS. */
+function twoSegments(): Board {
+  const board = boardD05();
+  const target = board.controllers.filter((each) => each.kind === "its")[5].path;
+  const [bridge] = board.pciHosts;
+  const entries = bridge.msi?.entries.map((entry) => ({ ...entry, target })) ?? [];
+  return { ...board, pciHosts: [bridge, { ...bridge, path: "/soc/pcie@2", segment: 1, msi: { mask: 0xffff, entries } }] };
+}
+
+describe("two PCI segments with the same buses", () => {
+  it("functions with one requester id are two devices, and each delivers", () => {
+    const both = ["0000:f8:00.0", "0001:f8:00.0"].reduce((known, bdf) => addPciFunction(known, { bdf, msiVectors: 2 }), twoSegments());
+    for (const name of ["0000:f8:00.0", "0001:f8:00.0"])
+      expect(compare(request(both, name, [0, 1], { interrupts: 6 }, ["irqfd", "direct"])).mechanisms).toMatchObject([{ delivered: 6, lost: 0, hostInterrupts: 6 }, { delivered: 6, lost: 0, hostInterrupts: 0 }]);
+  });
+
+  it("which is meant has to be said", () => {
+    const board = twoSegments();
+    const both = ["0000:f8:00.0", "0001:f8:00.0"].reduce((known, bdf) => addPciFunction(known, { bdf }), board);
+    expect(() => findDevice(both, "f8:00.0")).toThrow(/has no device "f8:00.0"/);
+    expect(() => addPciFunction(board, { bdf: "f8:00.0" })).toThrow(/several host bridges of d05 take this bus; write the segment before it, or give "host" as one of .*segment 0001/);
+    expect(() => addPciFunction(board, { bdf: "0002:f8:00.0" })).toThrow(/no host bridge of d05 takes this bus/);
+  });
+});
+
 describe("messages of a PCI function on a board with ITSs", () => {
   it("are LPIs on the host and in the guest: one exit each, and in user space a wake-up and KVM_SIGNAL_MSI", () => {
     const result = compare(request(boardD05(), "f9:10.0", [0]));

@@ -1,5 +1,6 @@
 import type { LevelSink } from "../arch/level.js";
 import type { Interrupt, PciFunction as Description } from "../board/board.js";
+import { functionName } from "../board/pci.js";
 import { expressCapability, msiCapability, type MsixLayout, msixCapability, pmCapability } from "../device/pci/capabilities.js";
 import { type Bar, NO_REGISTERS } from "../device/pci/bar.js";
 import { type FunctionCore, PciFunction } from "../device/pci/function.js";
@@ -55,7 +56,7 @@ export class PciHardware implements Hardware {
     private readonly description: Description,
     private readonly connectPin: ConnectPin,
   ) {
-    this.name = `0000:${description.bdf}`;
+    this.name = functionName(description);
     this.interrupts = { pins: options.device.interrupts.some(isPin) ? 1 : 0, vectors: description.msiVectors > 1 ? "msix" : "msi" };
     this.open = openPciFunction(this.interrupts);
   }
@@ -82,7 +83,7 @@ export class PciHardware implements Hardware {
       lines.push(source);
       this.sources.set(index, source);
     }
-    const root = new PciRoot(this.host);
+    const root = new PciRoot(this.host, null, this.description.segment);
     yield* root.plug(fn, wire === null ? null : wire.sink);
     this.device = new PciDevice(root, fn, { bus: root.addBus(this.description.requesterId >> 8, true), group, irq: wire?.irq ?? 0 });
     return this.device;

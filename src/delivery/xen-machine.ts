@@ -1,5 +1,6 @@
 import { isX86 } from "../board/assign.js";
 import type { Interrupt } from "../board/board.js";
+import { functionName } from "../board/pci.js";
 import { connectPin, hostFromBoard } from "../host/board-host.js";
 import type { HostDriver } from "../host/driver-binding.js";
 import type { IommuGroupOptions } from "../host/iommu/group.js";
@@ -56,7 +57,7 @@ export class XenMachine extends BoardMachine {
     xen.addGuest(XEN_GUEST);
     const messages = new XenMsiDomain(host.irqs, xen.pirqs);
     host.msi = messages;
-    const wiring = new XenWiring(xen, `0000:${device.pci.bdf}`, connect);
+    const wiring = new XenWiring(xen, functionName(device.pci), connect);
     const hardware = new XenPciHardware(host, options, device.pci, (pin) => wiring.connect(pin), xen, messages);
     super(options, host, hardware, MESSAGES);
     this.xen = xen;

@@ -45,6 +45,7 @@ export function pc(options: BoardOptions): Board {
     pciHosts: [
       {
         path: HOST,
+        segment: 0,
         enabled: true,
         firstBus: 0,
         lastBus: 255,

@@ -60,15 +60,15 @@ interface Place {
 }
 
 /**
- * PCI functions by their requester ids, which a host bridge's msi-map turns into an ITS and a device id there. A function
- * that no msi-map names reaches none.
+ * PCI functions by segment and requester id, which the msi-map of the segment's host bridge turns into an ITS and a device id
+ * there. Where two end as one device, they share its events, as its_msi_prepare has it.
  */
 class BoardMsiDomain implements MsiDomain {
   readonly isIsolated = true;
   readonly allocatesDynamically = true;
   readonly multiMsiLimit = 32;
   private readonly inner: ItsMsiDomain;
-  /** By requester id: the ITS, and the device id there. */
+  /** By segment and requester id: the ITS, and the device id there. */
   private readonly places = new Map<number, Place>();
 
   constructor(
@@ -79,23 +79,21 @@ class BoardMsiDomain implements MsiDomain {
     this.inner = new ItsMsiDomain(driver);
   }
 
-  /** Firmware's word on a requester id; its own number at the first ITS where there is none. */
-  private place(requesterId: number): Place {
-    const known = this.places.get(requesterId);
+  /** Firmware's word on a function; the requester id as it is, at the first ITS, where there is none. */
+  private place(source: number): Place {
+    const known = this.places.get(source);
     if (known !== undefined) return known;
-    const place = this.mapped(requesterId) ?? { its: 0, deviceId: requesterId };
-    this.places.set(requesterId, place);
+    const place = this.mapped(source >>> 16, source & 0xffff) ?? { its: 0, deviceId: source & 0xffff };
+    this.places.set(source, place);
     return place;
   }
 
-  private mapped(requesterId: number): Place | null {
-    for (const { firstBus, lastBus, msi } of this.board.pciHosts) {
-      const bus = requesterId >> 8;
-      const found = bus < firstBus || bus > lastBus ? null : mapId(msi, requesterId);
-      const its = found === null ? -1 : this.described.findIndex((each) => each.path === found.target);
-      if (found !== null && its >= 0) return { its, deviceId: found.id };
-    }
-    return null;
+  private mapped(segment: number, requesterId: number): Place | null {
+    const bus = requesterId >> 8;
+    const host = this.board.pciHosts.find((each) => each.segment === segment && bus >= each.firstBus && bus <= each.lastBus);
+    const found = host === undefined ? null : mapId(host.msi, requesterId);
+    const its = found === null ? -1 : this.described.findIndex((each) => each.path === found.target);
+    return found === null || its < 0 ? null : { its, deviceId: found.id };
   }
 
   *alloc(device: MsiDevice, first: number, count: number, irqs: number[]): Step<number> {
@@ -108,8 +106,8 @@ class BoardMsiDomain implements MsiDomain {
     yield* this.inner.free(irqs);
   }
 
-  *write(requesterId: number, addressHi: number, addressLo: number, data: number): Step<boolean> {
-    return yield* this.inner.write(this.places.get(requesterId)?.deviceId ?? requesterId, addressHi, addressLo, data);
+  *write(source: number, addressHi: number, addressLo: number, data: number): Step<boolean> {
+    return yield* this.inner.write(this.place(source).deviceId, addressHi, addressLo, data);
   }
 }
 

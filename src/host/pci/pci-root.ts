@@ -38,10 +38,14 @@ export class PciRoot implements MessagePort, DoorbellPort {
   private nextMemory = FIRST_MEMORY;
   private nextPort = FIRST_PORT;
 
-  /** @param iommu told of messages that it terminates; null where nothing translates */
+  /**
+   * @param iommu told of messages that it terminates; null where nothing translates
+   * @param segment of its buses; the IOMMU knows it by its streams
+   */
   constructor(
     readonly host: Host,
     private readonly iommu: IommuUnit | null = null,
+    readonly segment = 0,
   ) {
     this.lock = new Spinlock(host.sim, "pci_lock");
     this.vgaLock = new Mutex(host.sim, "vga_lock");
@@ -53,6 +57,11 @@ export class PciRoot implements MessagePort, DoorbellPort {
     const bus = { number, hasBridge, atomicCompletions, devices: [] };
     this.buses.push(bus);
     return bus;
+  }
+
+  /** What tells a requester from those of other segments: the message controller's word for it is firmware's. */
+  sourceOf(requesterId: number): number {
+    return (this.segment << 16) | requesterId;
   }
 
   deviceOf(requesterId: number): PciDevice | null {
@@ -115,7 +124,7 @@ export class PciRoot implements MessagePort, DoorbellPort {
 
   *writeDoorbell(requesterId: number, addressHi: number, addressLo: number, data: number): Step<boolean> {
     const { msi } = this.host;
-    return msi !== null && (yield* msi.write(requesterId, addressHi, addressLo, data));
+    return msi !== null && (yield* msi.write(this.sourceOf(requesterId), addressHi, addressLo, data));
   }
 
   /** What looks like a message goes where no doorbell is: it is DMA, and ends as DMA does. */

@@ -27,7 +27,7 @@ export class PciVectors implements MsiDevice {
     private readonly host: Host,
     private readonly device: PciDevice,
   ) {
-    this.deviceId = device.fn.requesterId;
+    this.deviceId = device.root.sourceOf(device.fn.requesterId);
   }
 
   get name(): string {

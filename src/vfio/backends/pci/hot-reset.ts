@@ -53,11 +53,11 @@ function* writeInfo(device: VfioPciDevice, process: Process, address: number): S
   if (!header.copyOut(process, address, size)) return -EFAULT;
   if (given < size + ENTRY * devices.length) return -ENOSPC;
   for (let i = 0; i < devices.length; i++) {
-    const { requesterId } = devices[i].fn;
+    const { fn, root } = devices[i];
     vfio_pci_dependent_device.group_id.set(entry.view, ids[i]);
-    vfio_pci_dependent_device.segment.set(entry.view, 0);
-    vfio_pci_dependent_device.bus.set(entry.view, requesterId >> 8);
-    vfio_pci_dependent_device.devfn.set(entry.view, requesterId & 0xff);
+    vfio_pci_dependent_device.segment.set(entry.view, root.segment);
+    vfio_pci_dependent_device.bus.set(entry.view, fn.requesterId >> 8);
+    vfio_pci_dependent_device.devfn.set(entry.view, fn.requesterId & 0xff);
     if (!entry.copyOut(process, address + size + ENTRY * i)) return -EFAULT;
   }
   return 0;
