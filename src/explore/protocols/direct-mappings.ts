@@ -3,6 +3,7 @@ import type { Hazards } from "../../sim/hazards.js";
 import { run, type Step } from "../../sim/step.js";
 import type { Protocol } from "../protocol.js";
 import { DirectMachine, type DirectOptions, GUEST_DEVICE, type Vector } from "../stages/direct-machine.js";
+import { RAM } from "../stages/guest-machine.js";
 import { Thread } from "../stages/threads.js";
 import type { Program } from "../trial.js";
 
@@ -117,6 +118,66 @@ export const forwardAgainstInvalidate: Protocol = {
   },
 };
 
+/** vCPU 1 writes a register of its redistributor. */
+const redistributor = (m: DirectMachine, offset: number, value: number): Thread => {
+  const frame = m.vgic.dist.frames.redist(m.vgic.dist.cpus[TARGET]);
+  return new Thread("vcpu1", "vcpu", () => frame.mmioWrite(m.vcpus[TARGET], offset, 8, value, 0), TARGET);
+};
+
+/** The guest has enabled the LPI, and says so to its redistributor. */
+function forwardAgainstRegister(hazards: Partial<Hazards> | undefined, offset: number, value: number): Program {
+  const m = machineOf(hazards);
+  m.config(LPI, ENABLED - 1);
+  m.onEvent(ItsOp.INV, EVENT);
+  const vector = m.vector(EVENT);
+  m.config(LPI, ENABLED);
+  return programOf(m, [forward(m, vector), redistributor(m, offset, value)], () => ((m.property(LPI) & 1) === 1 ? null : "R4: the VLPI is disabled, although the guest has enabled it and said so"));
+}
+
+export const forwardAgainstInvlpir: Protocol = {
+  name: "forward-against-invlpir",
+  title: "An LPI becomes a VLPI while the guest, which has enabled it, writes GICR_INVLPIR: Linux may leave it disabled (R4).",
+  source: "gic-v4.md C3.2; gic.md R4",
+  program: (hazards) => forwardAgainstRegister(hazards, 0xa0, LPI),
+};
+
+export const forwardAgainstInvallr: Protocol = {
+  name: "forward-against-invallr",
+  title: "An LPI becomes a VLPI while the guest, which has enabled it, writes GICR_INVALLR: Linux may leave it disabled (R4).",
+  source: "gic-v4.md C3.2; gic.md R4",
+  program: (hazards) => forwardAgainstRegister(hazards, 0xb0, 0),
+};
+
+const OTHER = { its: 0x08200000, devices: RAM + 0x1b0000, collections: RAM + 0x1c0000, queue: RAM + 0x1d0000 };
+const VALID = 0x80000000 | 0;
+
+/** A second ITS with a command in its queue: what announces that. */
+function queueAtAnother(m: DirectMachine, words: readonly number[]): () => Step<void> {
+  const its = m.createIts(OTHER.its);
+  const write = (offset: number, size: number, low: number, high: number): void => run(its.mmioWrite(m.vcpus[0], offset, size, low, high));
+  write(0x100, 8, OTHER.devices, VALID);
+  write(0x108, 8, OTHER.collections, VALID);
+  write(0x80, 8, OTHER.queue, VALID);
+  write(0, 4, 1, 0);
+  run(m.vgic.dist.vm.ram.writeWords(OTHER.queue, Int32Array.from({ length: 8 }, (_, i) => words[i] ?? 0), 8));
+  return () => its.mmioWrite(m.vcpus[0], 0x88, 8, 32, 0);
+}
+
+export const forwardAgainstMoveAll: Protocol = {
+  name: "forward-against-move-all",
+  title: "An LPI becomes a VLPI while a MOVALL at another ITS of the VM moves it: Linux may leave its messages to the old vCPU (R3).",
+  source: "gic-v4.md C3.2; gic.md R3",
+  program(hazards) {
+    const m = machineOf(hazards);
+    const announce = queueAtAnother(m, [ItsOp.MOVALL, 0, 0, 0, TARGET << 16]);
+    const vector = m.vector(EVENT);
+    return programOf(m, [forward(m, vector), new Thread("vcpu0", "vcpu", announce)], () => {
+      m.send();
+      return m.vpeBit(0, LPI) === 1 ? null : "R3: a message does not come to the vCPU that its LPI was moved to";
+    });
+  },
+};
+
 /** A program in which the LPI is a VLPI. */
 function direct(hazards: Partial<Hazards> | undefined): { readonly m: DirectMachine; readonly vector: Vector } {
   const m = machineOf(hazards);
@@ -152,7 +213,7 @@ export const unforwardAgainstDiscard: Protocol = {
   about: ["its_command", "writes VgicV4.direct"],
   program(hazards) {
     const { m, vector } = direct(hazards);
-    const close = new Thread("close", "user", () => m.vgic.unsetForwarding(vector.irq));
+    const close = new Thread("close", "user", () => m.vgic.unsetForwarding(vector.irq, m.message(EVENT)));
     return programOf(m, [close, command(m, ItsOp.DISCARD)], () => (close.result < 0 ? `R7: the device's interrupt is unmapped twice: ${close.result}` : stillInjects(m, vector)));
   },
 };

@@ -1,11 +1,11 @@
 import { reads, writes } from "../../sim/access.js";
 import type { Step } from "../../sim/step.js";
 import { KVM_EXIT_SYSTEM_EVENT, KVM_SYSTEM_EVENT_RESET, KVM_SYSTEM_EVENT_SHUTDOWN, kvm_run } from "../../uapi/kvm.js";
-import { haltVcpu } from "../halt.js";
 import { kick, wakeUp } from "../kick.js";
 import { CONTINUE, TO_USER } from "../run-result.js";
 import { setExitReason } from "../run-page.js";
 import { ArmRequest, type Vcpu } from "./vcpu.js";
+import { waitForInterrupt } from "./wait-for-interrupt.js";
 import { Request } from "../vcpu-core.js";
 
 // Function ids: Arm DEN 0022. Bit 30 tells SMC64 from SMC32.
@@ -79,7 +79,7 @@ function answer(vcpu: Vcpu, value: number): number {
 function* cpuSuspend(vcpu: Vcpu): Step<number> {
   answer(vcpu, SUCCESS);
   vcpu.regs.pc -= 4;
-  return yield* haltVcpu(vcpu);
+  return yield* waitForInterrupt(vcpu);
 }
 
 /** STOPPED: the vCPU leaves the guest and waits inside KVM_RUN (host-irq.md 4.7). */

@@ -3,11 +3,12 @@ import { Ev } from "../../sim/event.js";
 import type { Step } from "../../sim/step.js";
 import { EFAULT, EIO, ENOSYS } from "../../uapi/errno.js";
 import { GuestExit } from "./guest-cpu.js";
-import { haltVcpu, sleepVcpu } from "../halt.js";
+import { sleepVcpu } from "../halt.js";
 import { handleMmio } from "./mmio-exit.js";
 import { handleHvc } from "./psci.js";
 import { CONTINUE } from "../run-result.js";
 import { ArmRequest, type Vcpu } from "./vcpu.js";
+import { waitForInterrupt } from "./wait-for-interrupt.js";
 import { Request } from "../vcpu-core.js";
 
 // What KVM_RUN does on arm64 alone; the rest is in vcpu-run.ts.
@@ -65,9 +66,7 @@ function* handleWfx(vcpu: Vcpu): Step<number> {
     return CONTINUE;
   }
   vcpu.stat.wfiExits++;
-  const { armIrqchip } = vcpu.vm;
-  if (armIrqchip !== null) yield* armIrqchip.beginWfi(vcpu.index);
-  return yield* haltVcpu(vcpu);
+  return yield* waitForInterrupt(vcpu);
 }
 
 /** A trapped system register write: the virtual GIC's, or UNDEFINED for the guest. */

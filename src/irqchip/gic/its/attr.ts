@@ -104,20 +104,20 @@ function checkRegister(offset: number, attrHi: number): number {
 }
 
 /**
- * A read goes into `its.userLow` and `userHigh`. 0, -EINVAL, -ENXIO (also without an address), -EBUSY (a vCPU runs), or the
- * register's errno.
+ * A read goes into `its.userLow` and `userHigh`. 0, -EINVAL, -EBUSY (a vCPU runs), -ENXIO (also without an address), or the
+ * register's errno. [6.1]: -ENXIO comes before -EBUSY.
  */
 function* accessRegister(its: Its, offset: number, attrHi: number, low: number, high: number, isWrite: boolean): Step<number> {
-  const refused = checkRegister(offset, attrHi);
-  if (refused !== 0) return refused;
-  if (its.base === VGIC_ADDR_UNDEF) return -ENXIO;
+  const checked = checkRegister(offset, attrHi);
+  const refused = checked === 0 && its.base === VGIC_ADDR_UNDEF ? -ENXIO : checked;
+  if (refused === -EINVAL || (refused !== 0 && its.dist.isLinux61)) return refused;
   const isLocked = yield* tryLockVcpus(its.dist);
   if (!isLocked) return -EBUSY;
   yield* its.dist.configLock.lock();
   const size = GITS.find(offset, 8) >= 0 ? 8 : 4;
-  let error = 0;
-  if (isWrite) error = yield* writeGits(its, offset, size, low, high, true);
-  else {
+  let error = refused;
+  if (error === 0 && isWrite) error = yield* writeGits(its, offset, size, low, high, true);
+  else if (error === 0) {
     its.userLow = yield* readGits(its, offset, size);
     its.userHigh = its.high;
   }

@@ -100,6 +100,16 @@ describe("registers of the ITS (gic.md D4)", () => {
     expect(h.control(99)).toBe(-ENXIO);
   });
 
+  it("B8: a running vCPU is told before that there is no such register; in Linux 6.1 behind it", () => {
+    for (const [compat, error] of [["newest", -EBUSY], ["linux-6.1", -ENXIO]] as const) {
+      const h = new ItsStage({ compat });
+      run(h.vm.vcpus[1].mutex.lock());
+      expect([h.set(REGS, 0x84, 0n), h.set(REGS, 0x10040, 0n), h.set(REGS, CREADR, 0n)]).toEqual([-EINVAL, error, -EBUSY]);
+      run(h.vm.vcpus[1].mutex.unlock());
+      expect(h.set(REGS, 0x10040, 0n)).toBe(-ENXIO);
+    }
+  });
+
   it("B8: an address that the bus refuses counts as set, and takes no messages", () => {
     const h = new ItsStage({ isRaw: true });
     run(h.vm.mmioBus.register(ITS, 0x1000, h.its));

@@ -2,8 +2,11 @@ import { describe, expect, it } from "vitest";
 import { ItsOp } from "../../../arch/gic/its-command.js";
 import { VLPI_BASE } from "../../../arch/gic/gicr-vlpi.js";
 import type { DirectMachine } from "../../../explore/stages/direct-machine.js";
+import { type Assembler, Label } from "../../../guest/op.js";
+import { writeHvc } from "../../../guest/software.js";
 import { moveIrq } from "../../../host/irq/affinity.js";
 import { irqDeactivate } from "../../../host/irq/state.js";
+import { PSCI_CPU_SUSPEND } from "../../../kvm/arm64/psci.js";
 import { run, type Step } from "../../../sim/step.js";
 import * as A from "../../../uapi/arm.js";
 import { EACCES, EFAULT, EINVAL } from "../../../uapi/errno.js";
@@ -228,6 +231,22 @@ describe("GICv4: residency and doorbells (C5)", () => {
     expect([machine.vpe(1).isResident, machine.host.irqs.lastWarning]).toEqual([false, `vgic_v4_load: vPE 1 cannot be moved to CPU 1 (${-EINVAL})`]);
   });
 
+  it.each([["v4.0", "newest"], ["v4.1", "newest"], ["v4.0", "v5-2017"]] as const)("%s, %s: a vCPU that sleeps by PSCI's CPU_SUSPEND is woken by its doorbell, as one that waits", (hw, compat) => {
+    const again = new Label();
+    const main = (code: Assembler, vcpu: number): void => {
+      if (vcpu !== 1) return;
+      code.place(again);
+      writeHvc(code, PSCI_CPU_SUSPEND);
+      code.branch(again);
+    };
+    const machine = f2({ hw, vgic: { compat }, guest: { main } });
+    machine.direct(7);
+    machine.boot();
+    machine.trace.clear();
+    machine.send();
+    expect([machine.lines("vpe_doorbell").length, machine.acknowledged(), machine.vpeBit(1, 8200)]).toEqual([1, ["1:8200"], 0]);
+  });
+
   it("4.1: a waiting vCPU is woken by its default doorbell, once", () => {
     const machine = f2({ hw: "v4.1", guest: { idle: "wfi" } });
     machine.direct(7);
@@ -247,6 +266,14 @@ describe("GICv4: save (C6)", () => {
       return run(machine.its.setAttr(machine.process, A.KVM_DEV_ARM_VGIC_GRP_CTRL, A.KVM_DEV_ARM_ITS_SAVE_TABLES, 0, 0));
     };
     expect([saved("v4.0"), saved("v4.1")]).toEqual([-EACCES, 0]);
+  });
+
+  it("4.0: what is pending for a VLPI nobody can read: the guest's pending table is saved without it (gic-its.md B9.4)", () => {
+    const machine = f2();
+    machine.direct(7);
+    machine.send();
+    expect(run(machine.vgic.setAttr(machine.process, A.KVM_DEV_ARM_VGIC_GRP_CTRL, A.KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES, 0, 0))).toBe(0);
+    expect([machine.vpeBit(1, 8200), machine.savedBit(1, 8200)]).toEqual([1, false]);
   });
 
   it("4.1: the pending bit of a VLPI is saved with the vPEs unmapped, and they are mapped again", () => {
