@@ -73,6 +73,9 @@ export function baserAddress(low: number, high: number): number {
 
 /** In the high half of GITS_TYPER (gic-v4.md C1.1). */
 export const TYPER_VMOVP_HIGH = 1 << (37 - 32);
+/** 4.1: which redistributors share the ITS's vPE table, as their CommonLPIAff counts; 0: none. */
+export const TYPER_SVPET_HIGH = 3 << (41 - 32);
+export const SVPET_AFF3_HIGH = 1 << (41 - 32);
 export const TYPER_VMAPP_HIGH = 1 << (40 - 32);
 /** In the low half. */
 export const TYPER_VLPIS = 1 << 1;

@@ -113,9 +113,14 @@ export class Redistributor {
       default:
         if ((this.implementation.gicrTyper & GicrTyper.DIRECT_LPI) === 0 || isHigh) return;
         if (row === Gicr.SETLPIR || row === Gicr.CLRLPIR) lpis.change(lo & 0xffff, row === Gicr.SETLPIR);
-        else if (hi < 0) this.vlpis?.invalidate();
+        else if (hi < 0 && (this.implementation.gicrTyper & GicrTyper.RVPEID) !== 0) this.invalidateVpe(hi & 0xffff);
         else lpis.invalidate();
     }
+  }
+
+  /** 4.1: of a vPE that is not resident here nothing is cached. */
+  private invalidateVpe(vpeid: number): void {
+    if (this.vlpis?.hosts(vpeid, -1)) this.vlpis.invalidate();
   }
 
   private readVlpi(offset: number, size: number): number {

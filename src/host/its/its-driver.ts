@@ -117,8 +117,13 @@ export class ItsDriver {
     if (proxy === null) this.host.irqs.warn(0, "ITS: Can't allocate GICv4 proxy device, disabling GICv4 support");
   }
 
-  /** 4.1: redistributors look vPEs up in the table of the ITSs. */
+  /** 4.1: redistributors look vPEs up in the table of the ITSs. Tables of their own, which would have to be told apart, are not supported. */
   private *shareVpeTable(): Step<void> {
+    if (this.nodes.some((each) => each.isV4 && !each.sharesVpes)) {
+      this.hasVlpis = false;
+      this.host.irqs.warn(0, "ITS: GITS_TYPER.SVPET is 0, and redistributors with vPE tables of their own are not supported, disabling GICv4 support");
+      return;
+    }
     const node = this.nodes.find((each) => each.vpeTable >= 0);
     if (node === undefined) return;
     for (let cpu = 0; cpu < this.gic.cpus; cpu++)

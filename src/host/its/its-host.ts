@@ -1,4 +1,5 @@
 import { GicrTyper } from "../../arch/gic/gicr-vlpi.js";
+import { SVPET_AFF3_HIGH, TYPER_VMAPP_HIGH } from "../../arch/gic/gits.js";
 import type { Sim } from "../../sim/sim.js";
 import { run } from "../../sim/step.js";
 import { GicHost } from "../gic/gic-host.js";
@@ -18,7 +19,7 @@ export const GICV41: GicV3Implementation = {
   ...QEMU_GICV4,
   gicrTyper: QEMU_GICV4.gicrTyper | GicrTyper.RVPEID | GicrTyper.DIRECT_LPI | GicrTyper.DIRTY,
 };
-export const ITS_V41: ItsImplementation = { ...QEMU_ITS_V4, typerHigh: QEMU_ITS_V4.typerHigh | (1 << 8) };
+export const ITS_V41: ItsImplementation = { ...QEMU_ITS_V4, typerHigh: QEMU_ITS_V4.typerHigh | TYPER_VMAPP_HIGH | SVPET_AFF3_HIGH };
 
 export const GICS: Readonly<Record<LpiHardware, GicV3Implementation>> = { v3: QEMU_GICV3, "v4.0": QEMU_GICV4, "v4.1": GICV41 };
 export const ITSES: Readonly<Record<LpiHardware, ItsImplementation>> = { v3: QEMU_ITS, "v4.0": QEMU_ITS_V4, "v4.1": ITS_V41 };

@@ -1,6 +1,6 @@
 import { encodeMapc, encodeSync, encodeVpe } from "../../arch/gic/its-encode.js";
 import { ITS_COMMAND_SIZE, ITS_COMMAND_WORDS, ItsVOp } from "../../arch/gic/its-command.js";
-import { BASER_TYPE_DEVICE, BASER_TYPE_VPE, TYPER_PTA, TYPER_VLPIS, TYPER_VMOVP_HIGH } from "../../arch/gic/gits.js";
+import { BASER_TYPE_DEVICE, BASER_TYPE_VPE, TYPER_PTA, TYPER_VLPIS, TYPER_SVPET_HIGH, TYPER_VMOVP_HIGH } from "../../arch/gic/gits.js";
 import { writes } from "../../sim/access.js";
 import { Spinlock } from "../../sim/lock.js";
 import type { Sim } from "../../sim/sim.js";
@@ -30,6 +30,8 @@ export class ItsNode {
   isV4 = false;
   /** One VMOVP moves a vPE on every ITS. */
   hasVmovp = false;
+  /** 4.1: redistributors look vPEs up in its table. */
+  sharesVpes = false;
   /** The words of the next command; `lock` is held. */
   readonly words = new Int32Array(ITS_COMMAND_WORDS);
   /** The words of the command behind it, which waits. */
@@ -70,6 +72,7 @@ export class ItsNode {
     const typer = yield* its.read(TYPER, 8);
     this.isV4 = (typer & TYPER_VLPIS) !== 0;
     this.hasVmovp = (its.high & TYPER_VMOVP_HIGH) !== 0;
+    this.sharesVpes = (its.high & TYPER_SVPET_HIGH) !== 0;
     this.usesAddresses = (typer & TYPER_PTA) !== 0;
     this.deviceBits = ((typer >>> 13) & 0x1f) + 1;
     const { ram } = its.gic;

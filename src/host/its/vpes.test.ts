@@ -225,3 +225,14 @@ describe("doorbells through a device that does not exist (C1.8)", () => {
     expect(ItsHost.create(new Sim({ cpus: 3 }), 2, { hw: "v4.0" }).driver.hasV4).toBe(true);
   });
 });
+
+it("4.1: GITS_TYPER says that redistributors share the ITS's vPE table, and where it does not the driver leaves virtual LPIs alone (C1.1)", () => {
+  const [svpet, vmapp] = [1 << 9, 1 << 8];
+  const { driver } = ItsHost.create(new Sim({ cpus: 3 }), 2, { hw: "v4.1", itses: [0x08080000, 0x08280000] });
+  for (const { its } of driver.nodes) {
+    run(its.read(8, 8));
+    expect(its.high & (3 << 9 | vmapp)).toBe(svpet | vmapp);
+  }
+  expect([driver.hasV4, driver.nodes[0].vpeTable === driver.nodes[1].vpeTable]).toEqual([true, true]);
+  expect(ItsHost.create(new Sim({ cpus: 3 }), 2, { hw: "v4.1", its: { typerHigh: 0x3f | vmapp } }).driver.hasV4).toBe(false);
+});

@@ -7,6 +7,8 @@ export interface ItsImplementation {
   readonly pidr2: number;
   /** Software may move CREADR (QEMU with one security state). */
   readonly creadrWritable: boolean;
+  /** A command that meets memory which cannot be read stops the queue until CWRITER.Retry, as QEMU's; else it is passed over (gic-its.md B11). */
+  readonly stalls: boolean;
   /**
    * With GITS_TYPER.PTA: added to a redistributor's address in the RDbase of VMAPP and VMOVP. Hip07 wants its VLPI frame, 128
    * KiB on (gic-v4.md C1.7).
@@ -21,6 +23,7 @@ export const QEMU_ITS: ItsImplementation = {
   iidr: 0x43b,
   pidr2: 0x3b,
   creadrWritable: true,
+  stalls: true,
   vlpiRedistOffset: 0,
 };
 

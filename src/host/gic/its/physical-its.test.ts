@@ -31,6 +31,22 @@ describe("physical ITS: the queue", () => {
     expect(machine.creadr()).toBe(1);
   });
 
+  it("of another implementation, passes over what it cannot read: a queue, and a command's table (gic.md D0.5 itsStall)", () => {
+    for (const stalls of [true, false]) {
+      const machine = new ItsMachine("v3", { its: { stalls } });
+      const [its] = machine.its;
+      machine.command([0x08, 3, 4, 0, 0x1000000, 0x80000000 | 0]); // an ITT outside of memory
+      const before = machine.creadr();
+      machine.mapti(3, 0, 8192, 0);
+      expect(machine.creadr()).toBe(stalls ? before | 1 : before + 0x20);
+      run(its.write(0x0, 4, 0, 0));
+      run(its.write(0x80, 8, 0x1000000, 0x80000000 | 0));
+      run(its.write(0x88, 8, 0x60, 0));
+      run(its.write(0x0, 4, 1, 0));
+      expect(machine.creadr()).toBe(stalls ? 1 : 0x60);
+    }
+  });
+
   it("reads a command at the Offset of CREADR, whatever software writes into the bits beside it", () => {
     const machine = new ItsMachine();
     const [its] = machine.its;

@@ -196,11 +196,11 @@ export class PhysicalIts {
     if (hi !== null) this.baserHigh[n] = (this.baserHigh[n] & FIXED_HIGH) | (hi & ~FIXED_HIGH);
   }
 
-  /** The queue up to where software has written, a command at a time; one that cannot be done for want of memory stops it. */
+  /** The queue up to where software has written, a command at a time; one that cannot be done for want of memory stops it, where the implementation does. */
   private *process(): Step<void> {
     for (let command = this.next(); command; command = this.next()) {
       const outcome = this.execute();
-      if (outcome === Outcome.STALLED) this.isStalled = true;
+      if (outcome === Outcome.STALLED && this.implementation.stalls) this.isStalled = true;
       else this.advance();
       this.listener?.command(this, this.command, outcome);
       yield* this.gic.settle();
@@ -208,18 +208,28 @@ export class PhysicalIts {
     }
   }
 
-  /** Reads the next command, if there is one to do. */
+  /** Reads the next command, if there is one to do. A queue that lies in no memory stops there, or is passed over. */
   private next(): boolean {
-    if (!this.isEnabled || this.isStalled || this.cbaserHigh >= 0) return false;
+    const { ram } = this.gic;
+    for (let at = this.nextAddress(); at >= 0; at = this.nextAddress()) {
+      if (ram.has(at, ITS_COMMAND_SIZE)) {
+        ram.row(at, this.command);
+        return true;
+      }
+      this.isStalled = this.implementation.stalls;
+      if (!this.isStalled) this.advance();
+    }
+    return false;
+  }
+
+  /** Where it is, -1: nowhere. */
+  private nextAddress(): number {
+    if (!this.isEnabled || this.isStalled || this.cbaserHigh >= 0) return -1;
     const end = cbaserBytes(this.cbaserLow);
     const from = this.creadr & QUEUE_OFFSET;
     const to = this.cwriter & QUEUE_OFFSET;
-    if (from === to || from >= end || to >= end) return false;
-    const at = physicalAddress(this.cbaserHigh & 0xfffff, this.cbaserLow & 0xfffff000) + from;
-    const { ram } = this.gic;
-    this.isStalled = !ram.has(at, ITS_COMMAND_SIZE);
-    if (!this.isStalled) ram.row(at, this.command);
-    return !this.isStalled;
+    if (from === to || from >= end || to >= end) return -1;
+    return physicalAddress(this.cbaserHigh & 0xfffff, this.cbaserLow & 0xfffff000) + from;
   }
 
   private advance(): void {

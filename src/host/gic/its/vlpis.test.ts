@@ -318,6 +318,8 @@ describe("virtual SGIs (4.1)", () => {
     machine.schedule(0, 3);
     machine.int(2, 7);
     machine.ram.setU8(VPROP + 8, 0xa3);
+    machine.gicr(0, 0xa0, 8200, (0x80000000 | 0) + 4);
+    expect(machine.virtualIar(0)).toBe(NOTHING); // another vPE's
     machine.gicr(0, 0xa0, 8200, (0x80000000 | 0) + 3);
     expect(machine.virtualIar(0)).toBe(8200);
   });

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { DirectOptions } from "../../../explore/stages/direct-machine.js";
+import { type DirectOptions, HOST_DEVICE } from "../../../explore/stages/direct-machine.js";
 import { run } from "../../../sim/step.js";
 import { type Act, EVENTS, VCPUS, World } from "./world.fixture.js";
 
@@ -36,6 +36,14 @@ describe("a guest with VLPIs, whatever it, its VMM, its device and the scheduler
     run(vpe.count(1));
     expect(world.apply({ kind: 6, event: 0, vcpu: 0, byte: 1 })).toEqual(["I7: vPE 1 counts 1 VLPIs, has 0"]);
     run(vpe.count(-1));
+    const { translation } = machine.itsHost.driver.nodes[0].its;
+    expect(world.apply({ kind: 0, event: 0, vcpu: 0, byte: 0 })).toEqual([]);
+    translation.findInterrupt(HOST_DEVICE, 0);
+    translation.interrupt.target = 0;
+    translation.interrupt.store(translation.ram, translation.interruptAt);
+    expect(world.apply({ kind: 6, event: 1, vcpu: 0, byte: 1 })).toEqual([`I7: the hardware has 8200 as vLPI 8200 of 0, doorbell ${vpe.doorbellLpi}`]);
+    translation.interrupt.target = 1;
+    translation.interrupt.store(translation.ram, translation.interruptAt);
     for (const byte of [0, 1]) expect(world.apply({ kind: 15, event: 0, vcpu: 1, byte })).toEqual([]);
     run(machine.host.disableIrqNosync(vpe.irq));
     expect(world.apply({ kind: 6, event: 0, vcpu: 0, byte: 1 })).toEqual(["I9: vPE 1 waits without a doorbell"]);

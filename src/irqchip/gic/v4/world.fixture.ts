@@ -1,5 +1,8 @@
-import { ItsOp } from "../../../arch/gic/its-command.js";
+import { ItsOp, NO_DOORBELL } from "../../../arch/gic/its-command.js";
 import { DirectMachine, type DirectOptions, GUEST_DEVICE, type Vector } from "../../../explore/stages/direct-machine.js";
+import { Outcome } from "../../../host/gic/its/translation.js";
+import type { ItsDevice } from "../../../host/its/its-device.js";
+import type { ItsVpe } from "../../../host/its/its-vm.js";
 import { run } from "../../../sim/step.js";
 
 export const EVENTS = [7, 8, 9, 10] as const;
@@ -162,6 +165,7 @@ export class World {
       const physical = desc?.data.parent?.hwirq ?? 0;
       const device = machine.itsHost.driver.deviceOf(physical);
       const map = device?.vlpiMaps?.[device.eventOf(physical)] ?? null;
+      if (device !== null) this.checkEntry(lpi, device, device.eventOf(physical), machine.vpe(targetVcpu.index), say);
       if (desc?.isForwarded !== true || map?.vintid !== lpi || map.vpe !== machine.vpe(targetVcpu.index)) say(`I7: ${lpi} is mapped to ${map?.vintid} of vPE ${map?.vpe.id}`);
       const byte = (priority & 0xfc) | 2 | (enabled ? 1 : 0);
       if (machine.property(lpi) !== byte) say(`I11: ${lpi} has byte ${machine.property(lpi)}, its hardware's is to be ${byte}`);
@@ -169,6 +173,18 @@ export class World {
     counts.forEach((count, vcpu) => {
       if (machine.vpe(vcpu).vlpis !== count) say(`I7: vPE ${vcpu} counts ${machine.vpe(vcpu).vlpis} VLPIs, has ${count}`);
     });
+  }
+
+  /** I7 of the hardware's own tables: the event's entry, and the vPE's. */
+  private checkEntry(lpi: number, { deviceId, node, vlpiMaps }: ItsDevice, event: number, vpe: ItsVpe, say: (text: string) => void): void {
+    const { translation } = node.its;
+    const { is41 } = this.machine.itsHost.driver;
+    const outcome = translation.findInterrupt(deviceId, event);
+    const { isVirtual, intid, target, doorbell } = translation.interrupt;
+    const rings = !is41 && vlpiMaps?.[event]?.isDoorbellOn === true;
+    const isRight = outcome === Outcome.DONE && isVirtual && intid === lpi && target === vpe.id && doorbell === (rings ? vpe.doorbellLpi : NO_DOORBELL);
+    if (!isRight) say(`I7: the hardware has ${lpi} as ${isVirtual ? "vLPI" : "LPI"} ${intid} of ${target}, doorbell ${doorbell}`);
+    if (translation.findVpe(vpe.id) !== Outcome.DONE || translation.vpe.redistributor !== vpe.cpu) say(`I8: the hardware has vPE ${vpe.id} at ${translation.vpe.redistributor}, its driver at ${vpe.cpu}`);
   }
 
   /** I8, I9, I10, and that who is resident is told. */
