@@ -106,7 +106,7 @@ export const HAZARDS = {
   balanceDoorbells: "R53: a user may move a doorbell",
   movallOfAll: "B4.11: MOVALL moves the LPIs of every vCPU, as Linux from 6.10 on, and not those of its first one alone, as the manual says",
   strictPendingScan: "R41, other than in Linux: an EnableLPIs scan adds the table's pending bits to what is latched",
-  strictClear: "R55, other than in Linux: CLEAR has every vCPU leave the guest first",
+  strictClear: "R55, other than in Linux: CLEAR has every vCPU leave the guest first; one that is on its way out may still latch it again",
   strictDisable: "R56, other than in Linux: EnableLPIs going to 0 drops what is latched",
   keepTranslations: "R25: a command that ends a mapping leaves the translations that are remembered",
   rememberUnlocked: "R26: a translation is remembered when its_lock has been given back",

@@ -45,7 +45,6 @@ const OTHERS: readonly HazardCase[] = [
   R.trap("R52", "owner conflict", "ignoreOwner", "gic.md vector VA64", vgic.vectorVA64),
   R.reproduced("R55", "CLEAR versus a list register on another vCPU", its.clearOfRunningVcpu, 1,
     "CLEAR changes the latch alone: a vCPU that has the LPI in a list register latches it again when it leaves its guest"),
-  R.impossible("R55", "CLEAR versus a list register on another vCPU: by the strict rule", "with strictClear every vCPU has left its guest, and folded, before the latch is cleared", () => searched(its.clearOfRunningVcpu, { strictClear: true }, 1)),
   R.reproduced("R56", "re-enable after EnableLPIs=0 with PTZ=1", its.latchBehindDisable, 0,
     "EnableLPIs=0 takes LPIs off the list and leaves their latches, and PTZ=1 has nobody look at them until the next event"),
   R.impossible("R56", "re-enable after EnableLPIs=0 with PTZ=1: by the strict rule", "with strictDisable no latch outlives EnableLPIs", () => searched(its.latchBehindDisable, { strictDisable: true }, 1)),
