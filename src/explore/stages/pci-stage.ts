@@ -64,6 +64,8 @@ export interface PciStageOptions extends VfioStageOptions, MsiStubOptions {
   hasNoIommu?: boolean;
   /** What that group reserves; default the same as A's. */
   reservedOfB?: readonly ReservedRegion[];
+  /** Its last address; default the same as A's. */
+  apertureEndOfB?: bigint;
   /** A without ways to be reset, or without these. */
   noReset?: boolean;
   brokenResets?: readonly ResetMethodName[];
@@ -121,8 +123,9 @@ export class PciStage extends VfioStage {
     this.root = new PciRoot(machine.host, this.smmu);
     const geometry = { ...groupOptions(options), ...(options.tce ? { tce: options.tce } : {}) };
     this.pciGroup = new IommuGroup(sim, 12, geometry);
+    const geometryOfB = { ...geometry, ...(options.reservedOfB ? { reserved: options.reservedOfB } : {}), ...(options.apertureEndOfB === undefined ? {} : { apertureEnd: options.apertureEndOfB }) };
     const groupA = options.hasNoIommu ? null : this.pciGroup;
-    const groupB = options.hasNoIommu ? null : options.separateGroups ? new IommuGroup(sim, 13, { ...geometry, ...(options.reservedOfB ? { reserved: options.reservedOfB } : {}) }) : this.pciGroup;
+    const groupB = options.hasNoIommu ? null : options.separateGroups ? new IommuGroup(sim, 13, geometryOfB) : this.pciGroup;
     const bus5 = this.root.addBus(5, false);
     const bus6 = this.root.addBus(6, true, options.atomics?.rootPort);
     this.bridge = new PciDevice(this.root, new PciFunction({ name: "0000:05:00.0", requesterId: 0x500, vendor: 0x1b36, device: 0xc, classCode: 0x060400, headerType: 1 }), { bus: bus5, group: this.pciGroup });

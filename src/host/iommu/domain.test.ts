@@ -46,6 +46,12 @@ describe("a table of an IOMMU", () => {
     expect(table.bytes).toBe(empty);
   });
 
+  it("asserts that nothing is entered behind its last page", () => {
+    const table = new IommuTable(39);
+    expect(() => table.enter(2 ** 27 - 1, 0, 2, 5)).toThrow("beyond");
+    expect(table.walk(0, 0)).toBe(0);
+  });
+
   it("asserts that no large page is cut", () => {
     const table = new IommuTable(48);
     table.enter(0, 1, 1, 5);

@@ -26,6 +26,8 @@ export interface IommuMapping {
   readonly offset?: number;
   readonly isReadable: boolean;
   readonly isWritable: boolean;
+  /** Parts of it may be taken out: no page is larger than 4 KiB. Default false. */
+  readonly inSmallPages?: boolean;
 }
 
 /** A mapping in the tables. */
@@ -52,6 +54,8 @@ export interface IommuDomainOptions {
 export class IommuDomain {
   readonly enforcesCoherency: boolean;
   readonly pageSizes: bigint;
+  /** What lies beyond has no entry. */
+  readonly apertureEnd: bigint;
   private readonly msiWindow: ReservedRegion | null;
   private readonly table: IommuTable;
   /** From 1 on: an entry is above 0, whatever it allows. */
@@ -70,7 +74,8 @@ export class IommuDomain {
     this.enforcesCoherency = options.enforcesCoherency ?? true;
     this.pageSizes = options.pageSizes ?? 0x4020_1000n;
     this.msiWindow = options.msiWindow ?? null;
-    this.table = new IommuTable((options.apertureEnd ?? 0xffff_ffff_ffffn).toString(2).length);
+    this.apertureEnd = options.apertureEnd ?? 0xffff_ffff_ffffn;
+    this.table = new IommuTable(this.apertureEnd.toString(2).length);
   }
 
   /**
@@ -121,7 +126,8 @@ export class IommuDomain {
   }
 
   /** The largest pages that hold a part of it: the IOMMU has them, so has the memory, and they begin where its pages do. */
-  private levelOf({ iova, pages, offset = 0 }: IommuMapping): number {
+  private levelOf({ iova, pages, offset = 0, inSmallPages = false }: IommuMapping): number {
+    if (inSmallPages) return 0;
     for (let level = LEVEL_SIZES.length - 1; level > 0; level--) {
       const size = LEVEL_SIZES[level];
       const isCongruent = Number(iova & BigInt(size - 1)) === (pages.start + offset) % size;

@@ -276,13 +276,20 @@ export class IommuGroup {
   }
 
   /** A domain that fits this group: its IOMMU's geometry, and a cookie where the IOMMU knows no messages (vfio.md 17.3, 8). */
-  newDomain(hasLargePages = true): IommuDomain {
-    const { enforcesCoherency } = this;
-    // Windows may lie anywhere, whatever the first one ends at.
-    const apertureEnd = this.tce === null ? this.apertureEnd : LAST_TCE;
-    const pageSizes = hasLargePages ? this.pageSizes : this.pageSizes & -this.pageSizes;
+  newDomain(): IommuDomain {
+    const { enforcesCoherency, pageSizes, lastAddress: apertureEnd } = this;
     const msiWindow = this.reserved.find((region) => region.kind === "sw-msi") ?? null;
     return new IommuDomain(this.iommu, { enforcesCoherency, pageSizes, apertureEnd, msiWindow });
+  }
+
+  /** Can its DMA go through a domain: one of its IOMMU, and no deeper than that walks for it? */
+  canUse(domain: IommuDomain): boolean {
+    return domain.iommu === this.iommu && domain.apertureEnd <= this.lastAddress;
+  }
+
+  /** Windows of a Power machine may lie anywhere, whatever the first one ends at. */
+  private get lastAddress(): bigint {
+    return this.tce === null ? this.apertureEnd : LAST_TCE;
   }
 
   /** The owner attaches a domain, or null for none: DMA is blocked again. */

@@ -77,6 +77,7 @@ export class IommuTable {
    */
   enter(first: number, level: number, count: number, entry: number): void {
     const step = ENTRIES ** level;
+    if (first + count * step > ENTRIES ** this.levels) throw new Error("a page is entered beyond the addresses of an IOMMU table");
     for (let done = 0; done < count; ) {
       const at = first + done * step;
       const table = this.tableFor(at, level);

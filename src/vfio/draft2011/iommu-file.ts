@@ -51,7 +51,7 @@ export class DraftIommuFile extends File {
     yield* this.vfio.lock.lock();
     const groups = this.space.groups.map((group) => group.core.iommuGroup);
     yield* this.vfio.lock.unlock();
-    const ranges = commonRanges(groups);
+    const ranges = commonRanges(groups, []);
     layout.argsz.set(view, given);
     layout.flags.set(view, 0);
     layout.iova_max.setBig(view, ranges.at(-1)?.end ?? 0n);

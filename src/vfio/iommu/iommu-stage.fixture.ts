@@ -131,7 +131,7 @@ export class IommuStage extends PciStage {
     expect(this.setContainer(g, c)).toBe(0);
     expect(this.ioctl(c, uapi.VFIO_SET_IOMMU, type)).toBe(0);
     // A device that is opened attaches its group to an iommufd.
-    if (isIommufd) expect(this.deviceFd(g, this.A.name)).toBeGreaterThan(0);
+    if (isIommufd) expect((this.ownFile = this.deviceFd(g, this.A.name))).toBeGreaterThan(0);
     if (this.kind === SPAPR_V1) expect(this.ioctl(c, uapi.VFIO_IOMMU_ENABLE, 0)).toBe(0);
     if (this.kind === SPAPR_V2) expect(this.register(c, MEMORY, 0x4_0000)).toBe(0);
     return { c, g };
@@ -139,7 +139,7 @@ export class IommuStage extends PciStage {
 
   /** A's file. */
   deviceA(g: number): number {
-    return this.kind.isNative ? this.ownFile : this.deviceFd(g, this.A.name);
+    return this.kind.isIommufd ? this.ownFile : this.deviceFd(g, this.A.name);
   }
 
   /** B and its group join the container: B's file, or the errno that refused them, with nothing left open. */

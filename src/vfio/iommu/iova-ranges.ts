@@ -1,3 +1,4 @@
+import type { IommuDomain } from "../../host/iommu/domain.js";
 import type { IommuGroup, ReservedRegion } from "../../host/iommu/group.js";
 
 /** Addresses that user mappings may lie in; `end` is inclusive. */
@@ -13,9 +14,13 @@ export function excludes(region: ReservedRegion): boolean {
   return region.kind !== "direct-relaxable";
 }
 
-/** The ranges that all groups allow: their common aperture without their reserved regions, ascending. */
-export function commonRanges(groups: readonly IommuGroup[]): IovaRange[] {
-  let ranges: IovaRange[] = [{ start: 0n, end: groups.reduce((end, group) => (group.apertureEnd < end ? group.apertureEnd : end), LAST_IOVA) }];
+/**
+ * The ranges that all groups and the domains they share allow: the common aperture without the reserved regions, ascending. A
+ * domain keeps the aperture that it was made with, whoever of its groups stays (vfio_iommu_aper_expand).
+ */
+export function commonRanges(groups: readonly IommuGroup[], domains: readonly IommuDomain[]): IovaRange[] {
+  const end = [...groups, ...domains].reduce((least, { apertureEnd }) => (apertureEnd < least ? apertureEnd : least), LAST_IOVA);
+  let ranges: IovaRange[] = [{ start: 0n, end }];
   for (const group of groups) for (const region of group.reserved.filter(excludes)) ranges = ranges.flatMap((range) => without(range, region));
   return ranges;
 }

@@ -170,7 +170,7 @@ export class SpaprInstance implements IommuInstance {
   }
 
   private *join(group: IommuGroup): Step<void> {
-    this.domain ??= group.newDomain(false);
+    this.domain ??= group.newDomain();
     this.groups.push(group);
     const size = group.tce?.windowSize ?? 0n;
     if (this.windows.length === 0 && size > 0n) this.addWindow(null, size, PAGE_SHIFT);

@@ -53,7 +53,7 @@ export class TceWindow {
     const count = Number(size / this.pageSize);
     this.entries.add({ first, end: first + count, backing });
     backing.entries += count;
-    yield* domain.map({ iova, size, pages: backing.pages, offset, isReadable, isWritable });
+    yield* domain.map({ iova, size, pages: backing.pages, offset, isReadable, isWritable, inSmallPages: true });
   }
 
   *clear(domain: IommuDomain, iova: bigint, size: bigint): Step<void> {

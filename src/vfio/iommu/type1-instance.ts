@@ -110,16 +110,16 @@ export class Type1Instance implements IommuInstance, DmaSpace {
     if (this.isNesting && !group.canNest) return -EINVAL;
     // What was mapped before may lie where this group's messages or holes are (host-irq.md K24).
     if (!this.sim.hazards.attachWithoutLook && collides(dmas, group)) return -EINVAL;
-    if (commonRanges([...this.groups(), group]).length === 0) return -EINVAL;
+    if (this.commonRanges(group).length === 0) return -EINVAL;
     return group.isMsiIsolated || this.backend.allowUnsafeInterrupts ? 0 : -EPERM;
   }
 
   /**
-   * A domain of the same IOMMU and coherency serves another group too; a new one gets every mapping before it is used, or
+   * A domain that the group can use, of the same coherency, serves another group too; a new one gets every mapping before it is used, or
    * -EINVAL where its pages are larger than one of them.
    */
   private *join(group: IommuGroup): Step<number> {
-    let attached = this.domains.find((each) => each.domain.iommu === group.iommu && each.domain.enforcesCoherency === group.enforcesCoherency);
+    let attached = this.domains.find((each) => group.canUse(each.domain) && each.domain.enforcesCoherency === group.enforcesCoherency);
     if (attached === undefined) {
       attached = { domain: group.newDomain(), groups: [] };
       const dmas = this.dmas.all();
@@ -152,10 +152,15 @@ export class Type1Instance implements IommuInstance, DmaSpace {
     return this.domains.flatMap((each) => each.groups);
   }
 
+  private commonRanges(...joining: IommuGroup[]): IovaRange[] {
+    const domains = this.domains.map((each) => each.domain);
+    return commonRanges([...this.groups(), ...joining], domains);
+  }
+
   /** Ranges and page sizes that all groups share: wider after one has left. */
   private recompute(): void {
     const groups = this.groups();
-    this.ranges = groups.length === 0 ? [] : commonRanges(groups);
+    this.ranges = groups.length === 0 ? [] : this.commonRanges();
     let sizes = groups.reduce((common, group) => common & group.pageSizes, 0xffff_ffff_ffff_ffffn);
     if ((sizes & (PAGE - 1n)) !== 0n) sizes |= PAGE;
     this.pageSizes = sizes & FROM_THE_PAGE_UP;

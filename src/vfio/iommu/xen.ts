@@ -153,7 +153,7 @@ class XenIommuInstance implements IommuInstance, DmaSpace {
   private *join(group: IommuGroup): Step<void> {
     this.domain ??= group.newDomain();
     this.groups.push(group);
-    this.ranges = commonRanges(this.groups);
+    this.ranges = commonRanges(this.groups, [this.domain]);
     yield* group.attach(this.domain);
   }
 
@@ -162,7 +162,7 @@ class XenIommuInstance implements IommuInstance, DmaSpace {
     const functions = functionsOf(group);
     for (let i = 0; i < functions.length; i++) yield* this.xen.deassign(functions[i], this.target);
     this.groups.splice(this.groups.indexOf(group), 1);
-    this.ranges = this.groups.length === 0 ? [] : commonRanges(this.groups);
+    this.ranges = this.domain === null || this.groups.length === 0 ? [] : commonRanges(this.groups, [this.domain]);
     yield* group.attach(null);
     if (this.groups.length === 0) yield* this.removeAll();
     yield* this.lock.unlock();

@@ -97,7 +97,7 @@ function* mapDma(context: IommufdContext, process: Process, address: number): St
   return result;
 }
 
-/** The bytes unmapped are written back whatever the result, as the kernel does. */
+/** The bytes unmapped are written back whatever the unmap's own result is, as the kernel does. */
 function* unmapDma(context: IommufdContext, process: Process, address: number): Step<number> {
   const { argsz, flags, iova, size_, size } = uapi.vfio_iommu_type1_dma_unmap;
   const { view } = unmapArgument;
@@ -109,11 +109,12 @@ function* unmapDma(context: IommufdContext, process: Process, address: number): 
   const ioas = yield* lockIoas(context);
   if (ioas === null) return -ENODEV;
   const unmapped = { bytes: 0n };
-  let result = -EINVAL;
   const isAll = given !== 0;
-  if (!isAll || (start === 0n && length === 0n)) result = yield* unmapRange(ioas, isAll, start, length, unmapped);
+  let error = isAll && (start !== 0n || length !== 0n) ? -EINVAL : 0;
+  if (!isAll && !ioas.usesLargePages) error = ioas.cut(start + length) || ioas.cut(start);
+  const result = error === 0 ? yield* unmapRange(ioas, isAll, start, length, unmapped) : error;
   yield* ioas.lock.unlock();
-  if (isAll && result === -EINVAL) return result;
+  if (error !== 0) return error;
   if (!process.memory.isWritable(address + size_.offset, 8)) return -EFAULT;
   process.memory.setU64(address + size_.offset, Number(unmapped.bytes));
   return result;
@@ -126,9 +127,5 @@ function* unmapRange(ioas: Ioas, isAll: boolean, start: bigint, length: bigint, 
   }
   if (length === 0n) return -EINVAL;
   if (start + length - 1n > LAST_IOVA) return -EOVERFLOW;
-  if (!ioas.usesLargePages) {
-    ioas.cut(start);
-    ioas.cut(start + length);
-  }
   return yield* ioas.unmap(start, start + length - 1n, unmapped);
 }

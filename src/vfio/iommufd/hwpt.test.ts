@@ -3,76 +3,13 @@ import { EBUSY, EFAULT, EINVAL, ENOENT, EOPNOTSUPP, EOVERFLOW } from "../../uapi
 import * as iommufd from "../../uapi/iommufd.js";
 import * as uapi from "../../uapi/vfio.js";
 import { IommuGroup } from "../../host/iommu/group.js";
-import { IommuDma } from "../../host/iommu/dma.js";
 import { PciFunction } from "../../device/pci/function.js";
 import { PciDevice } from "../../host/pci/pci-device.js";
 import { run } from "../../sim/step.js";
-import { ARGUMENTS, MEMORY } from "../../explore/stages/vfio-stage.js";
-import { PciStage } from "../../explore/stages/pci-stage.js";
 import { half } from "../iommu/iommu-stage.fixture.js";
+import { BITMAP, HUGE, HwptStage, TRACKED } from "./hwpt-stage.fixture.js";
 
 // Page tables that a user makes, and the dirty bits of their entries (include/uapi/linux/iommufd.h).
-
-const TRACKED = iommufd.IOMMU_HWPT_ALLOC_DIRTY_TRACKING;
-const BITMAP = ARGUMENTS + 0x800;
-const HUGE = 0x4000_0000;
-
-class HwptStage extends PciStage {
-  readonly iommu = this.open("/dev/iommu");
-  readonly port = new IommuDma(this.smmu, this.pciGroup, 0x600);
-  readonly d = this.open(`/dev/vfio/devices/vfio${this.vfio.cdevOf(this.vfioA)}`);
-  readonly device: number;
-  readonly ioas: number;
-
-  constructor() {
-    super({ lockedMemoryLimit: 2 ** 30 });
-    expect(this.call(this.d, uapi.VFIO_DEVICE_BIND_IOMMUFD, 16, 0, this.iommu, 0)).toBe(0);
-    this.device = this.answer(12);
-    expect(this.call(this.iommu, iommufd.IOMMU_IOAS_ALLOC, 12, 0, 0)).toBe(0);
-    this.ioas = this.answer(8);
-  }
-
-  /** The page table's number, or a negative errno. */
-  alloc(flags: number, device = this.device, ioas = this.ioas, ...data: number[]): number {
-    const result = this.call(this.iommu, iommufd.IOMMU_HWPT_ALLOC, 48, flags, device, ioas, 0, data[2] ?? 0, data[0] ?? 0, data[1] ?? 0, 0, 0, 0, 0);
-    return result < 0 ? result : this.answer(16);
-  }
-
-  attach(id: number): number {
-    return this.call(this.d, uapi.VFIO_DEVICE_ATTACH_IOMMUFD_PT, 12, 0, id);
-  }
-
-  ioasMap(iova: number, length: number, vaddr = MEMORY): number {
-    return this.call(this.iommu, iommufd.IOMMU_IOAS_MAP, 40, 7, this.ioas, 0, ...half(vaddr), ...half(length), ...half(iova));
-  }
-
-  track(hwpt: number, flags = 1): number {
-    return this.call(this.iommu, iommufd.IOMMU_HWPT_SET_DIRTY_TRACKING, 16, flags, hwpt, 0);
-  }
-
-  /** The low word of the bitmap, or a negative errno. */
-  dirty(hwpt: number, { iova = 0, length = 0x8000, page = 0x1000, flags = 0, data = BITMAP } = {}): number {
-    this.process.memory.setU64(BITMAP, 0);
-    const result = this.call(this.iommu, iommufd.IOMMU_HWPT_GET_DIRTY_BITMAP, 48, hwpt, flags, 0, ...half(iova), ...half(length), ...half(page), ...half(data));
-    return result < 0 ? result : this.process.memory.getU32(BITMAP);
-  }
-
-  destroy(id: number): number {
-    return this.call(this.iommu, iommufd.IOMMU_DESTROY, 8, id);
-  }
-
-  writes(iova: number): boolean {
-    return run(this.port.write(iova, Uint8Array.of(1)));
-  }
-
-  /** A page table that tells what is written, attached, over eight pages. */
-  tracked(): number {
-    expect(this.ioasMap(0, 0x8000)).toBe(0);
-    const hwpt = this.alloc(TRACKED);
-    expect([this.attach(hwpt), this.answer(8), this.track(hwpt)]).toEqual([0, hwpt, 0]);
-    return hwpt;
-  }
-}
 
 describe("HWPT_ALLOC", () => {
   it("makes a page table of an address space for a device; what is no device, no address space, or not to be had is refused", () => {

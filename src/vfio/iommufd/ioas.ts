@@ -13,6 +13,8 @@ import { allocateIova, isAllowed } from "./ioas-alloc.js";
 
 const PAGE = 4096n;
 
+const smallest = ({ pageSizes }: IommuDomain): bigint => pageSizes & -pageSizes;
+
 type HwptKind = Pick<Hwpt, "isAuto" | "isTracked">;
 
 /** A page table that an address space gave to groups of one IOMMU; an object of its own, so that users can name it. */
@@ -73,27 +75,24 @@ export class Ioas {
 
   /** Addresses and lengths are multiples of it: of the largest smallest page among the domains, 1 without a domain. Lock held. */
   get alignment(): bigint {
-    return this.alignmentWith(null);
-  }
-
-  private alignmentWith(group: IommuGroup | null): bigint {
     let alignment = this.hasLargePages ? 1n : PAGE;
-    const sizes = this.hwpts.map(({ domain }) => domain.pageSizes);
-    if (group !== null) sizes.push(group.pageSizes);
-    for (const size of sizes) if ((size & -size) > alignment) alignment = size & -size;
+    for (const { domain } of this.hwpts) if (smallest(domain) > alignment) alignment = smallest(domain);
     return alignment;
   }
 
   /** Lock held. */
   get pageSizes(): bigint {
-    let sizes = this.groups().reduce((common, group) => common & group.pageSizes, LAST_IOVA);
+    let sizes = this.hwpts.reduce((common, { domain }) => common & domain.pageSizes, LAST_IOVA);
     if ((sizes & (PAGE - 1n)) !== 0n) sizes = (sizes & ~(PAGE - 1n)) | PAGE;
     return sizes > this.alignment ? sizes : this.alignment;
   }
 
   /** Where areas may lie, ascending. Lock held. */
   get ranges(): readonly IovaRange[] {
-    return commonRanges(this.groups());
+    return commonRanges(
+      this.hwpts.flatMap((hwpt) => hwpt.groups),
+      this.hwpts.map((hwpt) => hwpt.domain),
+    );
   }
 
   /** Does any domain not make DMA snoop? Lock held. */
@@ -111,10 +110,6 @@ export class Ioas {
     return this.hwpts.length > 0;
   }
 
-  private groups(): IommuGroup[] {
-    return this.hwpts.flatMap((hwpt) => hwpt.groups);
-  }
-
   /** Lock held. -EADDRINUSE where a range is reserved. */
   setAllowed(allowed: readonly IovaRange[]): number {
     const { ranges } = this;
@@ -123,10 +118,11 @@ export class Ioas {
     return 0;
   }
 
-  /** Lock held. Areas in large pages cannot be cut afterwards, so there must be none in a domain: -EINVAL. */
+  /** Lock held. What is in large pages cannot be cut afterwards: -EINVAL where a domain has any area, -EADDRINUSE for one of no whole pages. */
   setLargePages(isAllowed: boolean): number {
     if (isAllowed === this.hasLargePages) return 0;
-    if (!isAllowed && this.hwpts.length > 0) return -EINVAL;
+    if (!isAllowed && this.hwpts.length > 0 && this.areas.length > 0) return -EINVAL;
+    if (!isAllowed && !this.isAligned(PAGE)) return -EADDRINUSE;
     this.hasLargePages = isAllowed;
     return 0;
   }
@@ -149,6 +145,11 @@ export class Ioas {
     return 0;
   }
 
+  /** Is every area of whole pages of this size? */
+  private isAligned(unit: bigint): boolean {
+    return this.areas.all().every(({ iova, length, pages, offset }) => ((iova | length | (pages.vaddr + offset)) & (unit - 1n)) === 0n);
+  }
+
   private check(iova: bigint, length: bigint, unit: bigint): number {
     if ((iova & unit) !== 0n) return -EINVAL;
     if (iova + length - 1n > LAST_IOVA) return -EOVERFLOW;
@@ -159,10 +160,13 @@ export class Ioas {
   /** The area becomes visible to domains, all or none: 0, -EFAULT, -ENOMEM. */
   private *enterIn(area: IoasArea, hwpts: readonly Hwpt[]): Step<number> {
     for (let i = 0; i < hwpts.length; i++) {
-      const pinned = area.pages.take();
-      if (typeof pinned === "number") return pinned;
-      const { iova, length: size, isReadable, isWritable } = area;
-      yield* hwpts[i].domain.map({ iova, size, pages: pinned.pages, offset: Number(area.offset), isReadable, isWritable });
+      const { iova, length, pages, offset, isReadable, isWritable } = area;
+      const held = pages.take(offset, length);
+      if (typeof held === "number") return held;
+      for (let part = 0; part < held.length; part++) {
+        const mapping = { ...held[part], iova: iova + held[part].at, isReadable, isWritable, inSmallPages: !this.hasLargePages };
+        yield* hwpts[i].domain.map(mapping);
+      }
     }
     return 0;
   }
@@ -170,7 +174,7 @@ export class Ioas {
   private *leaveFrom(area: IoasArea, hwpts: readonly Hwpt[]): Step<void> {
     for (let i = 0; i < hwpts.length; i++) {
       yield* hwpts[i].domain.unmap(area.iova, area.length);
-      area.pages.giveBack();
+      area.pages.giveBack(area.offset, area.length);
     }
   }
 
@@ -190,15 +194,19 @@ export class Ioas {
     }
   }
 
-  /** Lock held. Areas that hold both an address and the one before it become two (type 1 without v2). */
-  cut(address: bigint): void {
+  /**
+   * Lock held. An area that holds both an address and the one before it becomes two (type 1 without v2): 0, or -EINVAL where
+   * that is within a page, of which a domain has all or nothing. A head of one byte is none (iopt_area_split).
+   */
+  cut(address: bigint): number {
     const area = this.areas.firstIn(address, address + 1n);
-    if (area === undefined || area.iova === address) return;
+    if (area === undefined || address <= area.iova + 1n) return 0;
     const head = address - area.iova;
+    if (((address | (area.pages.vaddr + area.offset + head)) & (this.alignment - 1n)) !== 0n) return -EINVAL;
     this.areas.remove(area);
     this.areas.add({ ...area, length: head });
     this.areas.add({ ...area, iova: address, length: area.length - head, offset: area.offset + head });
-    for (let i = 0; i < this.hwpts.length; i++) area.pages.take();
+    return 0;
   }
 
   /** Lock held. The parts of areas that cover a range without a hole; -ENOENT. */
@@ -218,28 +226,25 @@ export class Ioas {
   }
 
   /**
-   * A group gets a domain with all areas in it: one that serves the same IOMMU, or a new one. The page table;
-   * -EADDRINUSE where an area, or an allowed range, is reserved by the group or does not suit its pages; -EFAULT, -ENOMEM.
+   * A group gets a domain with all areas in it: one that it can use, or a new one. The page table; -EINVAL where it cannot use
+   * the one that is wanted, -EADDRINUSE where an area, or an allowed range, is reserved by the group, or as {@link newHwpt}.
    */
   *attach(group: IommuGroup, newId: () => number, wanted: Hwpt | null): Step<Hwpt | number> {
-    if (wanted !== null && wanted.domain.iommu !== group.iommu) return -EINVAL;
+    if (wanted !== null && !group.canUse(wanted.domain)) return -EINVAL;
     yield* this.lock.lock();
-    const result = this.fits(group) ? yield* this.enter(group, newId, wanted) : -EADDRINUSE;
+    const isReserved = group.reserved.filter(excludes).some(({ start, end }) => this.isUsed(start, end));
+    const result = isReserved ? -EADDRINUSE : yield* this.enter(group, newId, wanted);
     yield* this.lock.unlock();
     return result;
   }
 
-  private fits(group: IommuGroup): boolean {
-    const unit = this.alignmentWith(group) - 1n;
-    const holes = group.reserved.filter(excludes);
-    const isFree = (start: bigint, end: bigint): boolean => end <= group.apertureEnd && !holes.some((hole) => hole.start <= end && start <= hole.end);
-    for (const { iova, length, pages, offset } of this.areas.all())
-      if (((iova | length | (pages.vaddr + offset)) & unit) !== 0n || !isFree(iova, iova + length - 1n)) return false;
-    return this.allowed.every((range) => isFree(range.start, range.end));
+  /** Is an area, or a range that the user wants kept, anywhere from `start` to `last`? */
+  private isUsed(start: bigint, last: bigint): boolean {
+    return this.areas.firstIn(start, last + 1n) !== undefined || this.allowed.some((range) => range.start <= last && start <= range.end);
   }
 
   private *enter(group: IommuGroup, newId: () => number, wanted: Hwpt | null): Step<Hwpt | number> {
-    let hwpt = wanted ?? this.hwpts.find(({ isAuto, domain }) => isAuto && domain.iommu === group.iommu && domain.enforcesCoherency === group.enforcesCoherency);
+    let hwpt = wanted ?? this.hwpts.find(({ isAuto, domain }) => isAuto && group.canUse(domain) && domain.enforcesCoherency === group.enforcesCoherency);
     if (hwpt === undefined) {
       const made = yield* this.newHwpt(group, newId(), { isAuto: true, isTracked: false });
       if (typeof made === "number") return made;
@@ -251,9 +256,15 @@ export class Ioas {
     return hwpt;
   }
 
-  /** Lock held. A page table for a group's IOMMU, with all areas in it; -EFAULT, -ENOMEM. */
+  /**
+   * Lock held. A page table for a group's IOMMU, with all areas in it (iopt_table_add_domain): -EINVAL for pages larger than the
+   * CPU's, -EADDRINUSE where an area does not suit its pages, or ends, as may an allowed range, beyond its last address; -EFAULT, -ENOMEM.
+   */
   *newHwpt(group: IommuGroup, id: number, kind: HwptKind): Step<Hwpt | number> {
-    const hwpt = new Hwpt(id, group.newDomain(this.hasLargePages), kind);
+    const hwpt = new Hwpt(id, group.newDomain(), kind);
+    const { domain } = hwpt;
+    if (smallest(domain) > PAGE) return -EINVAL;
+    if (!this.isAligned(smallest(domain)) || this.isUsed(domain.apertureEnd + 1n, LAST_IOVA)) return -EADDRINUSE;
     const areas = this.areas.all();
     for (let i = 0; i < areas.length; i++) {
       const result = yield* this.enterIn(areas[i], [hwpt]);
