@@ -40,6 +40,11 @@ export abstract class Host {
     this.irqBypass = irqBypassOf(sim);
   }
 
+  /** add_taint(TAINT_USER). */
+  taintUser(): void {
+    this.tainted |= TAINT_USER;
+  }
+
   /** In the order of their numbers. */
   protected addCpu(cpu: HostCpu): void {
     this.allCpus.push(cpu);

@@ -1,6 +1,6 @@
 import type { DeviceNode, DeviceNodes } from "../host/device-nodes.js";
 import { IommuGroup } from "../host/iommu/group.js";
-import { type Host, TAINT_USER } from "../host/machine.js";
+import type { Host } from "../host/machine.js";
 import type { Process } from "../host/process.js";
 import { Mutex } from "../sim/lock.js";
 import type { Sim } from "../sim/sim.js";
@@ -88,7 +88,7 @@ export class Vfio {
     if (group === null) {
       group = new VfioGroup(this.sim, iommuGroup ?? new IommuGroup(this.sim, this.freeGroupId()), iommuGroup === null);
       // Its user has all memory within reach of a device.
-      if (group.isNoIommu) this.host.tainted |= TAINT_USER;
+      if (group.isNoIommu) this.host.taintUser();
       this.groups.push(group);
       this.nodes.register(pathOf(group), this.abi?.nodeOf(group) ?? group);
     }
