@@ -4,7 +4,7 @@ import { findUnannounced } from "./unannounced/audit.js";
 /** What contexts share without announcing it, and why no order of it can be told from another. */
 const HARMLESS = [
   [/^\w+\.references in host\/(file|eventfd)\.ts$/, "references taken, which commute with each other; the footprint of each says so, and is in an order with those that give back"],
-  [/^AddressSpace\.last(Start|View|Length) /, "the page looked up last: another answer takes longer and is the same"],
+  [/^AddressSpace\.last(Start|View|Length|Area) /, "the page and the area looked up last: another answer takes longer and is the same"],
   [/^(Arm|X86)VcpuStats\.|^Intx\.signals /, "a counter that is added to"],
   [/^Route\.|^Array\.\* in kvm\/(routing-table|routing)\.ts/, "a table's routes, decoded for whoever asks first: always the same"],
   [/^(Ppc)?Vcpu(X86)?\.stage in kvm\/kick\.ts and kvm\/vcpu-run\.ts$/, "who wakes asks whether it polls: the way into the guest is none; who signals comes behind the look for signals"],

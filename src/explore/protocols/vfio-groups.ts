@@ -1,7 +1,7 @@
 import { IommuDma } from "../../host/iommu/dma.js";
-import { reads } from "../../sim/access.js";
+import { reads, writes } from "../../sim/access.js";
 import type { Hazards } from "../../sim/hazards.js";
-import type { Step } from "../../sim/step.js";
+import { run, type Step } from "../../sim/step.js";
 import { EBUSY, EINVAL, ENODEV, EPERM, EWOULDBLOCK } from "../../uapi/errno.js";
 import * as uapi from "../../uapi/vfio.js";
 import type { VfioProfileName } from "../../vfio/profiles.js";
@@ -289,8 +289,11 @@ export const leaveAgainstDma: Protocol = {
     stage.machine.untraced();
     const dma = new IommuDma(stage.smmu, stage.pciGroup, 0x600);
     const { memory } = stage.process;
+    const domain = run(stage.pciGroup.current());
     function* leaveAndUse(): Step<number> {
       const result = yield* stage.process.ioctl(g, uapi.VFIO_GROUP_UNSET_CONTAINER, 0);
+      // The page is what a walk leads to: its use is in an order with walks.
+      if (typeof domain !== "string") yield writes(domain, "slots");
       if (result === 0) memory.setU8(MEMORY, MINE);
       return result;
     }

@@ -1,3 +1,5 @@
+import type { IommuDomain } from "../../host/iommu/domain.js";
+import { writes } from "../../sim/access.js";
 import { run, type Step } from "../../sim/step.js";
 import { EBADF, EBUSY, ENOENT, EPERM } from "../../uapi/errno.js";
 import { IOMMU_DESTROY, IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR, IOMMU_IOAS_UNMAP } from "../../uapi/iommufd.js";
@@ -123,9 +125,10 @@ export const closeIommufdAgainstBind: Protocol = {
 /** What its owner writes to memory that it has back, and what the device writes. */
 const [MINE, DEVICE] = [0x11, 0xee];
 
-/** The device's page has been taken away from it: its owner uses it. */
-function* thenUse(stage: IommufdStage, call: Thread): Step<number> {
+/** The device's page has been taken away from it: its owner uses it, in an order with walks that lead there. */
+function* thenUse(stage: IommufdStage, call: Thread, domain: IommuDomain | string): Step<number> {
   yield* call.body();
+  if (typeof domain !== "string") yield writes(domain, "slots");
   if (call.result === 0) stage.process.memory.setU8(MEMORY, MINE);
   return call.result;
 }
@@ -149,9 +152,10 @@ export const detachAgainstDma: Protocol = {
   program(hazards): Program {
     const stage = new IommufdStage({ hazards });
     stage.attach(stage.hwpt(stage.ioas()));
+    const domain = run(stage.pciGroup.current());
     stage.machine.untraced();
     const call = stage.calling("DETACH", stage.d, uapi.VFIO_DEVICE_DETACH_IOMMUFD_PT, 8, 0);
-    const detach = new Thread("DETACH", "user", () => thenUse(stage, call));
+    const detach = new Thread("DETACH", "user", () => thenUse(stage, call, domain));
     return {
       sim: stage.sim,
       contexts: [storing(stage), detach],
@@ -172,10 +176,11 @@ export const replaceAgainstDma: Protocol = {
   program(hazards): Program {
     const stage = new IommufdStage({ hazards });
     stage.attach(stage.ioas());
+    const domain = run(stage.pciGroup.current());
     const other = stage.ioas(MEMORY + PAGE);
     stage.machine.untraced();
     const call = stage.calling("ATTACH", stage.d, uapi.VFIO_DEVICE_ATTACH_IOMMUFD_PT, 12, 0, other);
-    const attach = new Thread("ATTACH", "user", () => thenUse(stage, call));
+    const attach = new Thread("ATTACH", "user", () => thenUse(stage, call, domain));
     const device = storing(stage, 2);
     return {
       sim: stage.sim,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { EINVAL } from "../../uapi/errno.js";
-import { IommuStage, KINDS, type Kind } from "./iommu-stage.fixture.js";
+import { IommuStage, type Kind, MAPPING_KINDS } from "./iommu-stage.fixture.js";
 
 // Groups of one IOMMU whose last addresses differ, in one address space (vfio.md 17.3, 4, 7 and 9): 2^39 and 2^48.
 
@@ -8,7 +8,7 @@ const NARROW = 0x7f_ffff_ffffn;
 const WIDE = 0xffff_ffff_ffffn;
 const BEYOND = NARROW + 1n;
 
-describe.each(KINDS.filter((kind) => kind.isSpapr !== true))("the IOMMU backend $name", (kind: Kind) => {
+describe.each(MAPPING_KINDS.filter((kind) => kind.isSpapr !== true))("the IOMMU backend $name", (kind: Kind) => {
   it("a domain that two groups shared ends where it was made to end, after the group that it was made for has left", () => {
     const world = new IommuStage(kind, { apertureEnd: NARROW, apertureEndOfB: WIDE });
     const { c, g } = world.container();
