@@ -17,7 +17,7 @@ const HARMLESS = [
   [/^Array\.\* in host\/irq\/domain\.ts$/, "an interrupt's place, given back behind free_irq: one that comes late finds no handler, or no descriptor, and nobody is told in either case"],
   [/^Array\.\* in host\/process\.ts$/, "a descriptor table: open takes a slot that is free, others look at those that they were given"],
   [/^Its\.c(readr|writer) in irqchip\/gic\/its\/|^Int32Array\.\[\] in .*irqchip\/plain-ram\.ts$/, "an ITS's command queue, under cmd_lock, which only R42's switch takes away"],
-  [/^Vcpu\.stage in kvm\/arm64\/module\.ts and kvm\/vcpu-run\.ts$/, "who signals a vLPI asks whether the guest runs; on its way in the vCPU looks at that signal itself, which is in an order"],
+  [/^Vcpu\.stage in kvm\/arm64\/module\.ts and kvm\/vcpu-run\.ts$|^Array\.\* in kvm\/arm64\/module\.ts and kvm\/arm64\/vcpu\.ts$/, "who signals a vLPI asks which guest runs, and whether it does; on its way in the vCPU looks at that signal itself, which is in an order"],
   [/^LpiSet\.intid in host\/gic\/its\/lpi-set\.ts and host\/gic\/its\/vlpi-frame\.ts$/, "a guest that looks between a vLPI's arrival and the signal of it sees it at once; that signal comes all the same, and is in an order"],
   [/^(Int32Array\.\[\]|ItsDriver\.vmovpSequence) in host\/its\/vpe-map\.ts$/, "an ITS's count of a VM's events and the number of a VMOVP, under locks that only R17's and R18's switches take away"],
   [/^Array\.\* in host\/process\.ts$/, "a descriptor is looked up by who has its number: others' come beside it"],
@@ -27,6 +27,8 @@ const HARMLESS = [
   [/^GicCpu\.(needsResched|thread) in host\/cpu\.ts/, "a vCPU's look on its way in, which only spares it the way: in the guest it looks again, in an access to the CPU's signal, with which the end of a slice is in an order; and whose slice ends as it goes to sleep goes to sleep"],
   [/^GicCpu\.isIpiOnItsWay in host\/cpu\.ts$/, "of two IPIs to a CPU at once one may be charged as a plain signal: a delay, and nothing else"],
   [/^IrqDesc\.runner in host\/irq\/flow\.ts and host\/irq\/manage\.ts$/, "who waits for a handler asks whether it is that itself: nobody else changes the answer"],
+  [/^IrqCounters\.(kstat|taken) in host\/irq\/desc\.ts$/, "tables of counters that grow whole, in one step: what was counted before is copied"],
+  [/^Array\.\* in vfio\/backends\/pci\/device-set\.ts and vfio\/backends\/pci\/hot-reset\.ts$/, "the members of a set, under its lock, which only 12.5's switch takes away"],
   [/^(Gic|Apic)Cpu\.interruptDepth in host\/cpu\.ts and host\/irq\/desc\.ts$/, "free_irq asks whether it is in a handler, and warns"],
 ];
 
