@@ -1,6 +1,8 @@
 import { IommuDma } from "../../host/iommu/dma.js";
+import type { IommuDomain } from "../../host/iommu/domain.js";
 import { EventChannels } from "../../host/xen/event-channels.js";
 import { XenHypervisor } from "../../host/xen/hypervisor.js";
+import { writes } from "../../sim/access.js";
 import type { Hazards } from "../../sim/hazards.js";
 import { Sim } from "../../sim/sim.js";
 import { run, type Step } from "../../sim/step.js";
@@ -180,9 +182,10 @@ function mapping(way: Way, hazards?: Partial<Hazards>) {
   return { stage, c, dma: new IommuDma(stage.smmu, stage.pciGroup, 0x600) };
 }
 
-/** Takes the page back, and uses it at once for something of one's own. */
-function* unmapAndUse(stage: PciStage, c: number): Step<number> {
+/** Takes the page back, and uses it at once for something of one's own: in an order with walks that lead there. */
+function* unmapAndUse(stage: PciStage, c: number, domain: IommuDomain | string): Step<number> {
   const result = yield* stage.process.ioctl(c, uapi.VFIO_IOMMU_UNMAP_DMA, ARGUMENT);
+  if (typeof domain !== "string") yield writes(domain, "slots");
   if (result === 0) stage.process.memory.setU8(MEMORY, MINE);
   return result;
 }
@@ -200,7 +203,8 @@ function unmapAgainst(way: Way): Protocol {
     program(hazards): Program {
       const { stage, c, dma } = mapping(way, hazards);
       [24, 0, IOVA, 0, 0x1000, 0].forEach((word, i) => stage.process.memory.setU32(ARGUMENT + 4 * i, word));
-      const unmap = new Thread("UNMAP_DMA", "user", () => unmapAndUse(stage, c));
+      const domain = run(stage.pciGroup.current());
+      const unmap = new Thread("UNMAP_DMA", "user", () => unmapAndUse(stage, c, domain));
       const device = new Thread("device", "hardware", () => store(dma));
       return {
         sim: stage.sim,
