@@ -205,7 +205,7 @@ export class GicV3 extends GicBase implements AffinityMap, ItsGic {
   *writeGicr(frame: number, offset: number, size: number, lo: number, hi = 0): Step<void> {
     yield writes(this, "GIC");
     this.redistributors[frame].write(offset, size, lo, hi);
-    if (this.state.isDirty) yield* this.drive();
+    yield* this.settle();
   }
 
   /** Reads ICC_*, by the encoding of icc.ts; 0 for what is not readable. */

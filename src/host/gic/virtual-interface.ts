@@ -4,6 +4,7 @@ import { LR_V3, type LrLayout } from "../../arch/gic/list-register.js";
 import { ActivePriorities, IDLE_PRIORITY, PriorityRules, priorityMask } from "../../arch/gic/priority.js";
 import { writes } from "../../sim/access.js";
 import type { Step } from "../../sim/step.js";
+import type { BestLpi } from "./its/lpi-set.js";
 import { MAINTENANCE_INTID } from "./physical-gic.js";
 
 /** The physical side of one CPU's virtual interface: where HW list registers and the maintenance interrupt end. */
@@ -12,12 +13,10 @@ export interface HardwareSide {
   setPpi(cpu: number, intid: number, isHigh: boolean): Step<void>;
 }
 
-/** The vLPIs of the vPE that is resident on the CPU (GICv4): parts of accesses of the GIC. */
-export interface VirtualLpis {
-  /** The best that is pending and enabled, -1: none. */
-  readonly intid: number;
-  readonly priority: number;
-  readonly group: 0 | 1;
+/** The vLPIs of the vPE that is resident on the CPU (GICv4), the best of all itself: parts of accesses of the GIC. */
+export interface VirtualLpis extends BestLpi {
+  /** The best of these groups alone. */
+  bestIn(groups: number): BestLpi | null;
   change(intid: number, isPending: boolean): boolean;
 }
 
@@ -129,7 +128,8 @@ export abstract class VirtualInterfaceBase implements VirtualInterface {
   *acknowledge(group: 0 | 1): Step<number> {
     if (this.vlpis !== null) yield writes(this.hardware, "GIC");
     const index = this.candidate();
-    if (this.isVlpiFirst(index)) return this.takeVlpi(group);
+    const vlpi = this.vlpiBefore(index);
+    if (vlpi !== null) return this.takeVlpi(vlpi, group);
     if (index < 0 || this.groupOf(index) !== group || !this.rules.lets(this.priorityOf(index), group)) return SPURIOUS_INTID;
     return yield* this.take(index);
   }
@@ -159,7 +159,8 @@ export abstract class VirtualInterfaceBase implements VirtualInterface {
 
   highestPending(group: 0 | 1): number {
     const index = this.candidate();
-    if (this.vlpis !== null && this.isVlpiFirst(index)) return this.vlpis.group === group ? this.vlpis.intid : SPURIOUS_INTID;
+    const vlpi = this.vlpiBefore(index);
+    if (vlpi !== null) return vlpi.group === group ? vlpi.intid : SPURIOUS_INTID;
     return index >= 0 && this.groupOf(index) === group ? this.iarOf(index) : SPURIOUS_INTID;
   }
 
@@ -169,7 +170,8 @@ export abstract class VirtualInterfaceBase implements VirtualInterface {
 
   isSignalled(group: 0 | 1): boolean {
     const index = this.candidate();
-    if (this.vlpis !== null && this.isVlpiFirst(index)) return this.vlpis.group === group && this.rules.lets(this.vlpis.priority, group);
+    const vlpi = this.vlpiBefore(index);
+    if (vlpi !== null) return vlpi.group === group && this.rules.lets(vlpi.priority, group);
     if (index < 0) return false;
     const own = this.groupOf(index);
     return this.signalOf(own) === group && this.rules.lets(this.priorityOf(index), own);
@@ -244,21 +246,20 @@ export abstract class VirtualInterfaceBase implements VirtualInterface {
     return best;
   }
 
-  /** Does a vLPI come before the list register? Of equals the list register does, where the implementation has not chosen otherwise. */
-  private isVlpiFirst(index: number): boolean {
+  /** The vLPI that comes before the list register. Of equals the list register does, where the implementation has not chosen otherwise. */
+  private vlpiBefore(index: number): BestLpi | null {
     const { vlpis } = this;
-    if (vlpis === null || vlpis.intid < 0 || (this.hcr & IchHcr.EN) === 0 || ((this.groups >>> vlpis.group) & 1) === 0) return false;
-    return index < 0 || vlpis.priority < this.priorityOf(index) + this.tie;
+    if (vlpis === null || vlpis.intid < 0 || (this.hcr & IchHcr.EN) === 0) return null;
+    const best = ((this.groups >>> vlpis.group) & 1) === 0 ? vlpis.bestIn(this.groups) : vlpis;
+    return best === null || (index >= 0 && best.priority >= this.priorityOf(index) + this.tie) ? null : best;
   }
 
   /** No active state: it is pending no more, and its priority runs. */
-  private takeVlpi(group: 0 | 1): number {
-    const { vlpis } = this;
-    if (vlpis === null || vlpis.group !== group) return SPURIOUS_INTID;
-    const { intid, priority } = vlpis;
-    if (!this.rules.lets(priority, group)) return SPURIOUS_INTID;
+  private takeVlpi(best: BestLpi, group: 0 | 1): number {
+    const { intid, priority } = best;
+    if (this.vlpis === null || best.group !== group || !this.rules.lets(priority, group)) return SPURIOUS_INTID;
     this.rules.active.activate(group, this.rules.preemption(priority, group));
-    vlpis.change(intid, false);
+    this.vlpis.change(intid, false);
     return intid;
   }
 

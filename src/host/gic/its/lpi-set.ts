@@ -16,6 +16,19 @@ const PRIORITY = 0xfc;
 /** No LPI has this priority. */
 const NO_PRIORITY = 0xff;
 
+/** One that is pending and enabled; -1: none. */
+export interface BestLpi {
+  readonly intid: number;
+  readonly priority: number;
+  readonly group: 0 | 1;
+}
+
+class Best implements BestLpi {
+  intid = -1;
+  priority = NO_PRIORITY;
+  group: 0 | 1 = 1;
+}
+
 /** Changes a bit of a pending table in memory: did it change? */
 export function changePendingBit(ram: HostRam, table: number, intid: number, isPending: boolean): boolean {
   return ram.assign(table + (intid >>> 3), 1 << (intid & 7), isPending);
@@ -30,8 +43,8 @@ export const sgiConfigAddress = (pendingTable: number, sgi: number): number => p
  * table in memory at once. A configuration byte is read when its LPI becomes pending or the best is chosen anew, and is
  * otherwise cached: software that changes one invalidates.
  */
-export class LpiSet {
-  /** The best of those that are pending and enabled, -1 when there is none; among equals the lowest INTID. */
+export class LpiSet implements BestLpi {
+  /** The best of those that are pending and enabled; among equals the lowest INTID. */
   intid = -1;
   priority = NO_PRIORITY;
   group: 0 | 1 = 1;
@@ -47,6 +60,8 @@ export class LpiSet {
   /** A mark for each word that has something pending, and how many these are. */
   private readonly summary = new Int32Array(SUMMARY_WORDS);
   private marked = 0;
+  /** {@link bestIn}. */
+  private readonly found = new Best();
 
   constructor(private readonly ram: HostRam) {}
 
@@ -111,7 +126,7 @@ export class LpiSet {
     words[word] ^= bit;
     if (isPending) {
       this.mark(word);
-      this.consider(intid);
+      this.consider(intid, this, this.groups);
     } else {
       if (this.bitsOf(word) === 0) this.unmark(word);
       if (intid === this.intid) this.choose();
@@ -140,26 +155,36 @@ export class LpiSet {
 
   /** Looks at all that is pending, with the configuration as it is in memory now. */
   choose(): void {
-    this.intid = -1;
-    this.priority = NO_PRIORITY;
+    this.chooseInto(this, this.groups);
+  }
+
+  /** The best of some of the groups that are on; null: none. Good until the next call. */
+  bestIn(groups: number): BestLpi | null {
+    this.chooseInto(this.found, this.groups & groups);
+    return this.found.intid < 0 ? null : this.found;
+  }
+
+  private chooseInto(best: Best, groups: number): void {
+    best.intid = -1;
+    best.priority = NO_PRIORITY;
     if (this.marked === 0) return;
     for (let i = 0; i < SUMMARY_WORDS; i++)
       for (let words = this.summary[i]; words !== 0; words &= words - 1) {
         const word = (i << 5) | lowestBit(words);
-        for (let bits = this.bitsOf(word); bits !== 0; bits &= bits - 1) this.consider((word << 5) | lowestBit(bits));
+        for (let bits = this.bitsOf(word); bits !== 0; bits &= bits - 1) this.consider((word << 5) | lowestBit(bits), best, groups);
       }
   }
 
-  private consider(intid: number): void {
+  private consider(intid: number, best: Best, groups: number): void {
     const byte = this.byteOf(intid);
     if ((byte & ENABLED) === 0) return;
     const priority = byte & PRIORITY;
-    if (priority > this.priority || (priority === this.priority && intid > this.intid)) return;
+    if (priority > best.priority || (priority === best.priority && intid > best.intid)) return;
     const group = intid < FIRST_LPI && (byte & 2) === 0 ? 0 : 1;
-    if (((this.groups >>> group) & 1) === 0) return;
-    this.intid = intid;
-    this.priority = priority;
-    this.group = group;
+    if (((groups >>> group) & 1) === 0) return;
+    best.intid = intid;
+    best.priority = priority;
+    best.group = group;
   }
 
   /** Its configuration; 0 where there is no memory. */

@@ -14,7 +14,7 @@ import {
 } from "../../../arch/gic/gicr-vlpi.js";
 import { VpeRecord } from "./entries.js";
 import type { HostRam } from "./host-ram.js";
-import { LpiSet } from "./lpi-set.js";
+import { type BestLpi, LpiSet } from "./lpi-set.js";
 import { VpeLookup } from "./vpe-lookup.js";
 
 /** Fields of GICR_VPENDBASER that keep what is written; Dirty is read only. */
@@ -118,6 +118,11 @@ export class VlpiFrame {
 
   get group(): 0 | 1 {
     return this.set.group;
+  }
+
+  /** The best of these groups alone (bit 0: group 0): what the guest has not on hides nothing. */
+  bestIn(groups: number): BestLpi | null {
+    return this.set.bestIn(groups);
   }
 
   read(row: number, isHighHalf: boolean): number {

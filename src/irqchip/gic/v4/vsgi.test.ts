@@ -27,6 +27,20 @@ describe("virtual SGIs (gic-v4.md C7)", () => {
     expect([machine.distributor(0x0c), machine.distributor(0) & NASSGI_REQ]).toEqual([0, 0]);
   });
 
+  it("one of a group that the guest has off hides nothing of the other, whatever its priority (C1.4)", () => {
+    const machine = vsgis(true);
+    machine.direct(7);
+    const [sgi, bit] = [5, 1 << 5];
+    machine.gicr(1, GICR_SGI + 0x80, 4, ~bit);
+    machine.gicr(1, GICR_SGI + 0x400 + sgi, 1, 0x20);
+    machine.gicr(1, GICR_SGI + 0x100, 4, bit);
+    machine.gicr(1, GICR_SGI + 0x200, 4, bit);
+    machine.settle();
+    expect([machine.vpeBit(1, sgi), machine.acknowledged()]).toEqual([1, []]);
+    machine.send();
+    expect([machine.acknowledged(), machine.vpeBit(1, sgi)]).toEqual([["1:8200"], 1]);
+  });
+
   it("nASSGIreq changes while the distributor is off, and sticks while it is on", () => {
     const machine = vsgis();
     expect([machine.distributor(0x0c), machine.distributor(0) & NASSGI_REQ]).toEqual([NASSGI_REQ, NASSGI_REQ]);
