@@ -24,6 +24,17 @@ const BUS = "/sys/bus/pci";
 const NAME = "0000:01:00.0";
 
 describe("virq vfio", () => {
+  it("the others of the device's group are there, each its host driver's: the group is not viable until they are let go (2.5, 2.7, 4.3)", async () => {
+    const [own, other] = ["0000:01:00.0", "0000:01:00.1"];
+    const board = ["--board", "overdrive", "--pci", "01:00.0,pin=1,msi=8,under=00:02.1", "--pci", "01:00.1,msi=4,under=00:02.1", "--device", "/smb/pcie@f0000000/01:00.0"];
+    const lines = [`echo ${own} > ${BUS}/devices/${own}/driver/unbind`, `echo vfio-pci > ${BUS}/devices/${own}/driver_override`, `echo ${own} > ${BUS}/drivers_probe`, "ls /sys/kernel/iommu_groups/3/devices", "c = open /dev/vfio/vfio", "g = open /dev/vfio/3", "ioctl g SET_CONTAINER c", `echo ${other} > ${BUS}/devices/${other}/driver/unbind`, "ioctl g SET_CONTAINER c"];
+    const answers = await session(lines, ...board);
+    expect(answers.map(({ result }) => result).slice(3)).toEqual([`${own} ${other}`, 0, 1, "-EPERM", 13, 0]);
+    const whole = await session(["assign", "ioctl device GET_PCI_HOT_RESET_INFO argsz=64", "release"], ...board);
+    expect(whole.filter(({ result }) => typeof result === "string" && result.startsWith("-"))).toEqual([]);
+    expect([whole.find(({ line }) => line.includes("HOT_RESET"))?.fields, whole.at(-1)?.line, whole.at(-1)?.result]).toMatchObject([{ count: "2" }, `readlink ${BUS}/devices/${other}/driver`, `${BUS}/drivers/native`]);
+  });
+
   it.each(["pc", "d05", "pseries"])("assign and release are the steps of vfio.md 2.7 and their reverse: on %s the device interrupts, and is its host driver's again (21.5, point 12)", async (board) => {
     const { status, out } = await virq("vfio", "--board", board, "--json");
     expect(status).toBe(0);

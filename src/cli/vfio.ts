@@ -62,10 +62,12 @@ function show(file: string | undefined, options: Options): void {
   if (why !== null) throw new PersonError(`${request.device.path} of ${request.board.name}: ${why}`);
   if (profile === "draft2011") refuseForDraft(request, options.backend);
   const machine = machineOf(request, backendOf(request, options.backend));
+  const session = Session.start(machine, isPower(request.board) ? MEMLOCK_POWER : MEMLOCK);
   const subject: Subject = {
     bus: machine.bus.name,
     name: machine.deviceName,
     group: machine.group,
+    neighbours: session.neighbours,
     driver: machine.driverName,
     iommu: options.backend === "xen" ? "XEN" : isPower(request.board) ? "SPAPR_TCE" : "TYPE1v2",
     device: request.device,
@@ -74,7 +76,7 @@ function show(file: string | undefined, options: Options): void {
   const text = file === undefined ? COMPOSITES.join("\n") : file === "-" ? readFileSync(0, "utf8") : readText(file);
   const expansions = { assign: assignment, release };
   const lines = parseScript(text, file ?? "virq vfio", (composite) => expansions[composite](subject));
-  const { answers, refusal } = Session.start(machine, isPower(request.board) ? MEMLOCK_POWER : MEMLOCK).play(lines);
+  const { answers, refusal } = session.play(lines);
   const output: VfioOutput = { board: request.board.name, device: subject.name, group: subject.group, assumedIommu: isAssumed(request), lines: answers.map((answer) => ({ ...answer })) };
   const assumed = output.assumedIommu ? ["# the tree names no IOMMU for this device: one is assumed (--assume-iommu)"] : [];
   process.stdout.write(options.json ? `${JSON.stringify(output, null, 2)}\n` : [...assumed, ...answers.map(answerText)].map((text) => `${text}\n`).join(""));

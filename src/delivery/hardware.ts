@@ -1,3 +1,4 @@
+import type { Device } from "../board/board.js";
 import type { DmaPort } from "../device/dma-port.js";
 import type { LineDevice, WriteBack } from "../device/line-device.js";
 import type { IommuGroup } from "../host/iommu/group.js";
@@ -20,6 +21,8 @@ export interface Hardware {
   readonly sources: ReadonlyMap<number, LineDevice>;
   /** The device appears, its wires connected, its DMA behind an IOMMU. */
   plug(group: IommuGroup, iommu: IommuUnit): Step<HostDevice>;
+  /** Another device of its group and bus appears, which does nothing by itself; null where the group spans buses. */
+  plugNeighbour(device: Device, group: IommuGroup): Step<HostDevice | null>;
   /** The plugged device's way to memory. */
   readonly dma: DmaPort;
   makeDriver(vfio: Vfio, profile: VfioProfile): HostDriver;

@@ -61,6 +61,7 @@ export abstract class BoardMachine {
   readonly sysfs: Sysfs;
   /** The device's bus. */
   readonly bus: Bus;
+  private iommuGroup: IommuGroup | null = null;
 
   /** Powered on; {@link boot} follows. */
   protected constructor(
@@ -98,7 +99,7 @@ export abstract class BoardMachine {
   *load(): Step<HostDevice> {
     yield* this.loadKvm();
     const { core, group: ofGroup } = this.profile;
-    const group = new IommuGroup(this.sim, this.group, { ...this.groupOptions(), ...ofGroup });
+    const group = (this.iommuGroup = new IommuGroup(this.sim, this.group, { ...this.groupOptions(), ...ofGroup }));
     const device = yield* this.hardware.plug(group, iommuUnitOf(this.sim, this.options.board, this.options.device));
     const vfio = new Vfio(this.host, this.nodes, core);
     vfio.registerIommu(this.iommuBackend(group));
@@ -106,6 +107,22 @@ export abstract class BoardMachine {
     this.bus.addDriver(this.hardware.makeDriver(vfio, this.profile));
     this.sysfs.addGroup(group);
     return device;
+  }
+
+  /** After {@link load}: the others of the device's group on its bus are there too, without a driver. */
+  *loadNeighbours(): Step<readonly HostDevice[]> {
+    const { board, device } = this.options;
+    const { iommuGroup } = this;
+    const members = board.groups.find((each) => each.id === this.group)?.members ?? [];
+    const others = board.devices.filter(({ path }) => path !== device.path && members.includes(path));
+    const neighbours: HostDevice[] = [];
+    for (let i = 0; i < others.length && iommuGroup !== null; i++) {
+      const neighbour = yield* this.hardware.plugNeighbour(others[i], iommuGroup);
+      if (neighbour === null) continue;
+      this.bus.addDevice(neighbour);
+      neighbours.push(neighbour);
+    }
+    return neighbours;
   }
 
   private get profile(): VfioProfile {

@@ -1,5 +1,5 @@
 import type { LevelSink } from "../arch/level.js";
-import type { Interrupt, PciFunction as Description } from "../board/board.js";
+import type { Device, Interrupt, PciFunction as Description } from "../board/board.js";
 import { functionName } from "../board/pci.js";
 import { expressCapability, msiCapability, type MsixLayout, msixCapability, pmCapability } from "../device/pci/capabilities.js";
 import { type Bar, NO_REGISTERS } from "../device/pci/bar.js";
@@ -14,7 +14,7 @@ import type { IommuGroup } from "../host/iommu/group.js";
 import type { IommuUnit } from "../host/iommu/unit.js";
 import { BusMaster } from "../host/pci/bus-master.js";
 import { PciDevice } from "../host/pci/pci-device.js";
-import { PciRoot } from "../host/pci/pci-root.js";
+import { type PciBus, PciRoot } from "../host/pci/pci-root.js";
 import type { Step } from "../sim/step.js";
 import { VfioPciDriver } from "../vfio/backends/pci/driver.js";
 import type { VfioProfile } from "../vfio/profiles.js";
@@ -48,6 +48,7 @@ export class PciHardware implements Hardware {
   readonly interrupts: PciInterrupts;
   private wire: { irq: number; intid: number } | null = null;
   private device: PciDevice | null = null;
+  private readonly root: PciRoot;
   private master: BusMaster | null = null;
 
   constructor(
@@ -57,7 +58,8 @@ export class PciHardware implements Hardware {
     private readonly connectPin: ConnectPin,
   ) {
     this.name = functionName(description);
-    this.interrupts = { pins: options.device.interrupts.some(isPin) ? 1 : 0, vectors: description.msiVectors > 1 ? "msix" : "msi" };
+    this.interrupts = interruptsOf(options.device, description);
+    this.root = new PciRoot(host, null, description.segment);
     this.open = openPciFunction(this.interrupts);
   }
 
@@ -72,7 +74,7 @@ export class PciHardware implements Hardware {
     const wire = pin === undefined ? null : yield* this.connectPin(pin);
     this.wire = wire;
     const lines: LineDevice[] = [];
-    const fn = this.function(lines);
+    const fn = functionOf(device, this.description, lines);
     const master = (this.master = new BusMaster(new IommuDma(iommu, group, fn.requesterId)));
     master.fn = fn;
     for (let i = 0; i < device.interrupts.length; i++) {
@@ -83,28 +85,21 @@ export class PciHardware implements Hardware {
       lines.push(source);
       this.sources.set(index, source);
     }
-    const root = new PciRoot(this.host, null, this.description.segment);
-    yield* root.plug(fn, wire === null ? null : wire.sink);
-    this.device = new PciDevice(root, fn, { bus: root.addBus(this.description.requesterId >> 8, true), group, irq: wire?.irq ?? 0 });
+    yield* this.root.plug(fn, wire === null ? null : wire.sink);
+    this.device = new PciDevice(this.root, fn, { bus: this.busOf(this.description), group, irq: wire?.irq ?? 0 });
     return this.device;
   }
 
-  private function(lines: readonly LineDevice[]): PciFunction {
-    const { vendor, device, requesterId, msiVectors } = this.description;
-    const registers = Math.max(PAGE, powerOfTwo(REGISTERS_STRIDE * this.options.device.interrupts.length));
-    const bars: Bar[] = [{ index: 0, size: registers, kind: "mem32", registers: new RegisterFile(lines) }];
-    const capabilities = [pmCapability({ noSoftReset: true }), expressCapability({ hasFlr: true })];
-    let msix: MsixLayout | undefined;
-    if (msiVectors > 1) {
-      const pbaOffset = Math.max(PAGE, powerOfTwo(ENTRY * msiVectors));
-      msix = { vectors: msiVectors, tableBar: MSIX_BAR, tableOffset: 0, pbaBar: MSIX_BAR, pbaOffset };
-      bars.push({ index: MSIX_BAR, size: 2 * pbaOffset, kind: "mem32", registers: NO_REGISTERS });
-      capabilities.push(msixCapability(msix));
-    } else if (msiVectors === 1) capabilities.push(msiCapability({ vectors: 1 }));
-    const ids = { name: this.name, requesterId, vendor: vendor ?? UNKNOWN, device: device ?? UNKNOWN, classCode: CLASS };
-    const fn = new PciFunction({ ...ids, intxPin: this.interrupts.pins, bars, capabilities, ...(msix === undefined ? {} : { msix }) });
-    fn.core = new Core(lines);
-    return fn;
+  *plugNeighbour(device: Device, group: IommuGroup): Step<HostDevice | null> {
+    if (device.pci === null || device.pci.segment !== this.description.segment) return null;
+    const fn = functionOf(device, device.pci, []);
+    yield* this.root.plug(fn, null);
+    return new PciDevice(this.root, fn, { bus: this.busOf(device.pci), group });
+  }
+
+  private busOf({ requesterId }: Description): PciBus {
+    const number = requesterId >> 8;
+    return this.root.buses.find((bus) => bus.number === number) ?? this.root.addBus(number, true);
   }
 
   makeDriver(vfio: Vfio, { pci }: VfioProfile): HostDriver {
@@ -121,6 +116,29 @@ export class PciHardware implements Hardware {
     if (data === undefined) throw new Error(`vector ${index - this.interrupts.pins} is not enabled`);
     return { irq, intid: data.parent?.hwirq ?? data.hwirq };
   }
+}
+
+/** How the board counts a function's interrupts. */
+function interruptsOf({ interrupts }: Device, { msiVectors }: Description): PciInterrupts {
+  return { pins: interrupts.some(isPin) ? 1 : 0, vectors: msiVectors > 1 ? "msix" : "msi" };
+}
+
+function functionOf(device: Device, description: Description, lines: readonly LineDevice[]): PciFunction {
+  const { vendor, device: deviceId, requesterId, msiVectors, bridge } = description;
+  const registers = Math.max(PAGE, powerOfTwo(REGISTERS_STRIDE * device.interrupts.length));
+  const bars: Bar[] = [{ index: 0, size: registers, kind: "mem32", registers: new RegisterFile(lines) }];
+  const capabilities = [pmCapability({ noSoftReset: true }), expressCapability({ hasFlr: true })];
+  let msix: MsixLayout | undefined;
+  if (msiVectors > 1) {
+    const pbaOffset = Math.max(PAGE, powerOfTwo(ENTRY * msiVectors));
+    msix = { vectors: msiVectors, tableBar: MSIX_BAR, tableOffset: 0, pbaBar: MSIX_BAR, pbaOffset };
+    bars.push({ index: MSIX_BAR, size: 2 * pbaOffset, kind: "mem32", registers: NO_REGISTERS });
+    capabilities.push(msixCapability(msix));
+  } else if (msiVectors === 1) capabilities.push(msiCapability({ vectors: 1 }));
+  const ids = { name: functionName(description), requesterId, vendor: vendor ?? UNKNOWN, device: deviceId ?? UNKNOWN, classCode: CLASS, headerType: bridge ? 1 : 0 };
+  const fn = new PciFunction({ ...ids, intxPin: interruptsOf(device, description).pins, bars, capabilities, ...(msix === undefined ? {} : { msix }) });
+  fn.core = new Core(lines);
+  return fn;
 }
 
 function isPin(interrupt: Interrupt): boolean {

@@ -60,6 +60,20 @@ export class PlatformHardware implements Hardware {
     });
   }
 
+  *plugNeighbour(device: Device, group: IommuGroup): Step<HostDevice | null> {
+    if (device.pci !== null) return null;
+    const [window] = device.registers;
+    const size = Math.max(PAGE, Math.ceil((window?.size ?? 0) / PAGE) * PAGE);
+    return new PlatformDevice(this.host.sim, nameOf(device), {
+      compatible: device.compatible,
+      group,
+      resources: [{ address: window?.address ?? 0, size, registers: new RegisterFile([]) }],
+      irqs: [],
+      reset: null,
+      isAmba: device.bus === "amba",
+    });
+  }
+
   private *addLine(place: number): Step<void> {
     const { board, device, accessesToService } = this.options;
     const interrupt = device.interrupts[place];

@@ -9,6 +9,8 @@ export interface Subject {
   readonly bus: string;
   readonly name: string;
   readonly group: number;
+  /** The other endpoints of the group: no host driver may hold one. */
+  readonly neighbours: readonly string[];
   /** The VFIO driver, and the name of its IOMMU backend's type. */
   readonly driver: string;
   readonly iommu: "TYPE1v2" | "SPAPR_TCE" | "XEN";
@@ -24,15 +26,14 @@ export function assignment(subject: Subject): readonly string[] {
   return [...binding(subject), ...(subject.profile === "draft2011" ? draftSession(subject) : session(subject))];
 }
 
-function binding({ bus, name, group, driver }: Subject): readonly string[] {
+function binding({ bus, name, group, neighbours, driver }: Subject): readonly string[] {
   const sys = `/sys/bus/${bus}`;
-  return [
-    `echo ${name} > ${sys}/devices/${name}/driver/unbind`,
-    `echo ${driver} > ${sys}/devices/${name}/driver_override`,
-    `echo ${name} > ${sys}/drivers_probe`,
-    `readlink ${sys}/devices/${name}/iommu_group`,
-    `ls /sys/kernel/iommu_groups/${group}/devices`,
+  const bind = (endpoint: string): string[] => [
+    `echo ${endpoint} > ${sys}/devices/${endpoint}/driver/unbind`,
+    `echo ${driver} > ${sys}/devices/${endpoint}/driver_override`,
+    `echo ${endpoint} > ${sys}/drivers_probe`,
   ];
+  return [...bind(name), `readlink ${sys}/devices/${name}/iommu_group`, `ls /sys/kernel/iommu_groups/${group}/devices`, ...neighbours.flatMap(bind)];
 }
 
 function session({ bus, name, group, iommu, device }: Subject): readonly string[] {
@@ -108,15 +109,18 @@ function interrupts(bus: string, iommu: Subject["iommu"], device: Device): reado
 const eventChannel = (index: number): string => `SET_IRQ_NOTIFY flags=EVTCHN index=${index} start=0 count=1 element_size=${vfio_irq_evtchn.size} data=${XEN_GUEST},0`;
 
 /** The reverse: the device is its host driver's again. */
-export function release({ bus, name, driver, iommu, device, profile }: Subject): readonly string[] {
+export function release({ bus, name, neighbours, driver, iommu, device, profile }: Subject): readonly string[] {
   const sys = `/sys/bus/${bus}`;
+  const giveBack = (endpoint: string): string[] => [
+    `echo ${endpoint} > ${sys}/drivers/${driver}/unbind`,
+    `echo > ${sys}/devices/${endpoint}/driver_override`,
+    `echo ${endpoint} > ${sys}/drivers_probe`,
+    `readlink ${sys}/devices/${endpoint}/driver`,
+  ];
   return [
     ...(device.interrupts.length === 0 || iommu === "XEN" ? [] : ["close trigger"]),
     "close device",
     ...(profile === "draft2011" ? ["close iommu", "close group"] : ["ioctl group UNSET_CONTAINER", "close group", "close container"]),
-    `echo ${name} > ${sys}/drivers/${driver}/unbind`,
-    `echo > ${sys}/devices/${name}/driver_override`,
-    `echo ${name} > ${sys}/drivers_probe`,
-    `readlink ${sys}/devices/${name}/driver`,
+    ...[name, ...neighbours].flatMap(giveBack),
   ];
 }

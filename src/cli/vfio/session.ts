@@ -73,7 +73,7 @@ class LineThread extends Context {
   }
 }
 
-/** A machine with one device that its host driver has, and a process that speaks VFIO to it. */
+/** A machine with one device, and the others of its group, that their host drivers have, and a process that speaks VFIO to it. */
 export class Session {
   readonly process: Process;
   /** What lines have named: descriptors, addresses. */
@@ -88,6 +88,8 @@ export class Session {
   private constructor(
     private readonly machine: BoardMachine,
     lockedMemoryLimit: number,
+    /** Names of the other endpoints of the device's group. */
+    readonly neighbours: readonly string[],
   ) {
     this.process = new Process(machine.sim, "vmm", { lockedMemoryLimit });
     this.process.memory.map(ARGUMENT, ARGUMENT_BYTES);
@@ -98,9 +100,16 @@ export class Session {
   /** @param lockedMemoryLimit RLIMIT_MEMLOCK of the VMM, bytes */
   static start(machine: BoardMachine, lockedMemoryLimit: number): Session {
     const device = run(machine.load());
-    machine.bus.addDriver(new OrdinaryDriver(NATIVE, device.compatible));
-    run(machine.sysfs.write(`/sys/bus/${machine.bus.name}/drivers_probe`, device.name));
-    return new Session(machine, lockedMemoryLimit);
+    // No driver but VFIO's may hold an endpoint; a bridge's is nobody's concern (vfio.md 2.5).
+    const others = run(machine.loadNeighbours()).filter(({ isBridge }) => !isBridge);
+    const endpoints = [device, ...others];
+    machine.bus.addDriver(new OrdinaryDriver(NATIVE, endpoints.flatMap(({ compatible }) => compatible)));
+    for (const { name } of endpoints) run(machine.sysfs.write(`/sys/bus/${machine.bus.name}/drivers_probe`, name));
+    return new Session(
+      machine,
+      lockedMemoryLimit,
+      others.map(({ name }) => name),
+    );
   }
 
   /** Runs all lines, one after the other; one that has to wait does so while the others go on. What nobody can perform is the end. */
