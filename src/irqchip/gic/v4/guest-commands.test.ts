@@ -99,6 +99,15 @@ describe("GICv4: what the guest does with a VLPI (C4)", () => {
     expect([machine.acknowledged(), machine.vpeBit(1, 8200)]).toEqual([["1:8200"], 0]);
   });
 
+  it("4.1: INVALL is one GICR_INVALLR with the vPE's number, on its redistributor (C4)", () => {
+    const machine = f2({ hw: "v4.1" });
+    machine.direct(7);
+    machine.load(1, 2);
+    machine.trace.clear();
+    machine.command([ItsOp.INVALL, 0, 0, 0, 1]);
+    expect([machine.physical(), machine.lines("gic_hw_write")]).toEqual([[], [`gic_hw_write(2,INVALLR,0x8000000${machine.vpe(1).id}_00000000)`]]);
+  });
+
   it("INVALL of another vCPU's collection writes a VLPI's byte all the same (gic-its.md B6.1)", () => {
     const machine = f2();
     machine.direct(7);
