@@ -105,7 +105,7 @@ describe("GICv4: what the guest does with a VLPI (C4)", () => {
     machine.load(1, 2);
     machine.trace.clear();
     machine.command([ItsOp.INVALL, 0, 0, 0, 1]);
-    expect([machine.physical(), machine.lines("gic_hw_write")]).toEqual([[], [`gic_hw_write(2,INVALLR,0x8000000${machine.vpe(1).id}_00000000)`]]);
+    expect([machine.lines("gic_hw_write"), machine.physical()]).toEqual([[`gic_hw_write(2,INVALLR,0x8000000${machine.vpe(1).id}_00000000)`], []]);
   });
 
   it("INVALL of another vCPU's collection writes a VLPI's byte all the same (gic-its.md B6.1)", () => {
