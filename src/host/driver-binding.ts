@@ -87,16 +87,19 @@ export class HostDevice {
   /** Where it was added. */
   private hostBus: Bus | null = null;
 
-  /** @param name as in /sys/bus/B/devices */
+  /**
+   * @param name as in /sys/bus/B/devices
+   * @param isThere in its group from now on; a virtual function is from when it appears
+   */
   constructor(
     sim: Sim,
     readonly name: string,
     readonly compatible: readonly string[],
     readonly group: IommuGroup | null,
+    isThere = true,
   ) {
     this.lock = new Mutex(sim, "device_lock");
-    group?.members.push(name);
-    group?.devices.push(this);
+    if (isThere) group?.add(this);
   }
 
   get isBridge(): boolean {
@@ -171,6 +174,13 @@ export class HostDevice {
   /** It has appeared on a bus. */
   appearOn(bus: Bus): void {
     this.hostBus = bus;
+    this.group?.add(this);
+  }
+
+  /** It has gone from there: nobody counts it any more. */
+  disappear(): void {
+    this.hostBus = null;
+    this.group?.remove(this);
   }
 
   /** Lock held (pci_disable_sriov): its virtual functions go, the last one first, and the caller waits for their users. */
@@ -317,6 +327,7 @@ export class Bus {
     const driver = yield* device.boundDriver();
     if (driver !== null) yield* device.detach(driver);
     this.devices.splice(this.devices.indexOf(device), 1);
+    device.disappear();
   }
 
   /** drivers_probe: 0 even where nothing matched, as a probe's own error is only logged. */

@@ -141,12 +141,12 @@ export abstract class VfioDevice implements ForwardingDevice {
   }
 
   /** A file on the device, which takes over the caller's reference; or a negative errno. */
-  *openFile(): Step<VfioDevicePathFile | number> {
+  *openFile(process: Process): Step<VfioDevicePathFile | number> {
     yield* this.group.lock.lock();
     yield* this.setLock.lock();
     let result = 0;
     if (!this.group.hasIommu) result = -EINVAL;
-    else if (this.openCount === 0) result = yield* this.firstOpen();
+    else if (this.openCount === 0) result = yield* this.firstOpen(process);
     if (result === 0) this.openCount++;
     yield* this.setLock.unlock();
     yield* this.group.lock.unlock();
@@ -162,15 +162,15 @@ export abstract class VfioDevice implements ForwardingDevice {
     if (!this.vfio.sim.hazards.openUnheld) yield* this.module.put();
   }
 
-  private *firstOpen(): Step<number> {
+  private *firstOpen(process: Process): Step<number> {
     if (!(yield* this.holdModule())) return -ENODEV;
-    const result = yield* this.openByGroup();
+    const result = yield* this.openByGroup(process);
     if (result !== 0) yield* this.dropModule();
     return result;
   }
 
-  private *openByGroup(): Step<number> {
-    const used = yield* this.group.useContainer();
+  private *openByGroup(process: Process): Step<number> {
+    const used = yield* this.group.useContainer(process);
     if (used < 0) return used;
     this.usesContainer = used > 0;
     this.kvm = yield* this.group.trackingKvm();

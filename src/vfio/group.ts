@@ -204,12 +204,11 @@ export class VfioGroup {
 
   /** GROUP_GET_DEVICE_FD: a descriptor, or a negative errno. */
   *deviceFd(process: Process, name: string): Step<number> {
-    if (this.isNoIommu && !process.capabilities.has("SYS_RAWIO")) return -EPERM;
     const device = yield* this.find(name);
     if (typeof device === "number") return device;
     let result = process.hasFreeDescriptor() ? 0 : -EMFILE;
     if (result === 0) {
-      const file = yield* device.openFile();
+      const file = yield* device.openFile(process);
       if (typeof file === "number") result = file;
       else {
         result = process.install(file);
@@ -235,11 +234,12 @@ export class VfioGroup {
     return found;
   }
 
-  /** Lock held, first open of a device: 1 with a use of the container and a reference to the group's file, 0 with an iommufd, -EINVAL. */
-  *useContainer(): Step<number> {
+  /** Lock held, first open of a device: 1 with a use of the container and a reference to the group's file, 0 with an iommufd, -EINVAL, -EPERM. */
+  *useContainer(process: Process): Step<number> {
     if (!this.hasIommu || this.openedFile === null) return -EINVAL;
+    if (this.container !== null && (yield* this.container.iommu()) === null) return -EINVAL;
+    if (this.isNoIommu && !process.capabilities.has("SYS_RAWIO")) return -EPERM;
     if (this.container === null) return 0;
-    if ((yield* this.container.iommu()) === null) return -EINVAL;
     if (!this.iommuGroup.hasDmaOwnership && !(yield* this.isViable())) return -EINVAL;
     this.openedFile.get();
     this.containerUsers++;

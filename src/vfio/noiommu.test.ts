@@ -25,7 +25,7 @@ function stage(options: PciStageOptions = {}): PciStage {
   memories.set(world, { memory, dma });
   const fn = new PciFunction({ name: NAME, requesterId: 0x700, vendor: 0x8086, device: 0x10d3, classCode: 0x020000 });
   dma.fn = fn;
-  world.pciBus.addDevice(new PciDevice(world.root, fn, { bus: world.root.addBus(7, false) }));
+  world.pciBus.addDevice(new PciDevice(world.root, fn, { bus: world.root.addBus(7, true) }));
   world.bind(NAME);
   return world;
 }
@@ -75,8 +75,39 @@ describe("a device without an IOMMU", () => {
     expect(world.ioctl(weakG, uapi.VFIO_GROUP_SET_CONTAINER, 0x1000, weak)).toBe(-EPERM);
     world.setContainer(g, c);
     expect(world.ioctl(weakC, uapi.VFIO_SET_IOMMU, 8, weak)).toBe(-EPERM);
+    // The name comes first, and what the group has not got (4.6).
+    expect([world.deviceFd(weakG, "0000:07:00.9", weak), world.deviceFd(weakG, NAME, weak)]).toEqual([-ENODEV, -EINVAL]);
     world.ioctl(c, uapi.VFIO_SET_IOMMU, 8);
-    expect(world.deviceFd(weakG, NAME, weak)).toBe(-EPERM);
+    expect([world.deviceFd(weakG, "0000:07:00.9", weak), world.deviceFd(weakG, NAME, weak)]).toEqual([-ENODEV, -EPERM]);
+    // What is open already is shared with who has the group's file: the first open uses the container (vfio_group_use_container).
+    expect([world.deviceFd(g, NAME) > 0, world.deviceFd(weakG, NAME, weak) > 0]).toEqual([true, true]);
+  });
+
+  it("asks for it in an iommufd too", () => {
+    const world = stage();
+    const weak = world.newProcess("weak");
+    const g = world.open(NODE);
+    const weakG = world.process.sendFile(g, weak);
+    expect(world.setContainer(g, world.open("/dev/iommu"))).toBe(0);
+    expect([world.deviceFd(weakG, NAME, weak), world.deviceFd(g, NAME) > 0]).toEqual([-EPERM, true]);
+  });
+
+  it("12.4, 12.5: is in its group when the bus is reset; a function there that nobody has bound is in none", () => {
+    const world = stage();
+    const c = world.open(CONTAINER);
+    const g = world.open(NODE);
+    world.setContainer(g, c);
+    world.ioctl(c, uapi.VFIO_SET_IOMMU, 8);
+    const d = world.deviceFd(g, NAME);
+    const info = (): number => world.call(d, uapi.VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, 100, 0, 0);
+    expect([info(), world.answer(8), world.answer(12), world.call(d, uapi.VFIO_DEVICE_PCI_HOT_RESET, 16, 0, 1, g)]).toEqual([0, 1, 100, 0]);
+    const fn = new PciFunction({ name: "0000:07:00.1", requesterId: 0x701, vendor: 0x8086, device: 0x10d3, classCode: 0x020000 });
+    const bus = world.root.buses.find(({ number }) => number === 7);
+    if (bus === undefined) throw new Error("no bus 7");
+    world.pciBus.addDevice(new PciDevice(world.root, fn, { bus }));
+    expect(info()).toBe(-EPERM);
+    world.bind(fn.name);
+    expect([info(), world.answer(8), world.answer(12), world.answer(20)]).toEqual([0, 2, 100, 101]);
   });
 
   it("takes no DMA ownership, and has no node of its own", () => {

@@ -6,7 +6,7 @@ import { EACCES, EBUSY, EINVAL, ENODEV, EIO, ENOENT, ENOTTY, ERANGE } from "../u
 import { run, type Step } from "../sim/step.js";
 import * as uapi from "../uapi/vfio.js";
 import { Registers } from "../explore/stages/vfio-stage.js";
-import { PciStage } from "../explore/stages/pci-stage.js";
+import { PciStage, type PciStageOptions } from "../explore/stages/pci-stage.js";
 import { Thread } from "../explore/stages/threads.js";
 import { VfioPciDriver } from "./backends/pci/driver.js";
 
@@ -17,9 +17,9 @@ const TOKEN = "01234567-89ab-cdef-0123-456789abcdef";
 const OTHER = "11234567-89ab-cdef-0123-456789abcdef";
 const NUMVFS = "/sys/bus/pci/devices/0000:06:00.0/sriov_numvfs";
 
-function stage(enableSriov = true): PciStage {
-  const world = new PciStage({ vfio: { enableSriov } });
-  const bus = world.root.addBus(8, false);
+function stage(enableSriov = true, isBesides = false, options: PciStageOptions = {}): PciStage {
+  const world = new PciStage({ vfio: { enableSriov }, ...options });
+  const bus = isBesides ? world.A.bus : world.root.addBus(8, false);
   const bars = [{ index: 0, size: 0x1000, kind: "mem32" as const, registers: new Registers() }];
   const fn = new PciFunction({ name: VF, requesterId: 0x800, vendor: 0x8086, device: 0x10ca, classCode: 0x020000, intxPin: 1, bars });
   const made = new PciDevice(world.root, fn, { bus, group: new IommuGroup(world.sim, 20), physicalFunction: world.A, irq: world.A.irq });
@@ -63,6 +63,34 @@ describe("sriov_numvfs of a function that vfio-pci has", () => {
     world.close(g);
     expect(world.write(NUMVFS, "0")).toBe(1);
     expect(world.pciBus.device(VF)).toBeNull();
+  });
+
+  it("12.4, 12.5: counts those that there are in a reset of their bus, which is refused without their group's file; the others are in no group either", () => {
+    const world = stage(true, true);
+    const { g, d } = world.ready();
+    const [vf] = world.A.virtualFunctions;
+    const seen = (): unknown[] => {
+      const info = world.call(d, uapi.VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, 100, 0, 0);
+      return [info, world.answer(8), world.call(d, uapi.VFIO_DEVICE_PCI_HOT_RESET, 16, 0, 1, g), vf.group?.members, run(world.sysfs.read(NUMVFS))];
+    };
+    expect(seen()).toEqual([0, 2, 0, [], "0\n"]);
+    world.write(NUMVFS, "1");
+    expect(seen()).toEqual([0, 3, -EINVAL, [VF], "1\n"]);
+    expect(world.call(d, uapi.VFIO_DEVICE_PCI_HOT_RESET, 20, 0, 2, g, ready(world))).toBe(0);
+    world.write(NUMVFS, "0");
+    expect(seen()).toEqual([0, 2, 0, [], "0\n"]);
+    expect([run(world.sysfs.read(NUMVFS.replace("num", "total"))), run(world.sysfs.read(NUMVFS.replace("06:00.0", "06:00.1")))]).toEqual(["1\n", -ENOENT]);
+  });
+
+  it("12.2: one that is not there does not keep the last close from resetting the bus of functions that have no reset of their own", () => {
+    const world = stage(true, true, { brokenResets: ["flr", "af_flr", "pm"] });
+    const resets = (): number => {
+      const before = world.B.fn.resets;
+      const { c, g, d } = world.ready();
+      for (const fd of [d, g, c]) world.close(fd);
+      return world.B.fn.resets - before;
+    };
+    expect([resets(), world.write(NUMVFS, "1"), world.write(NUMVFS, "0"), resets()]).toEqual([1, 1, 1, 1]);
   });
 
   it("a physical function that has some from another driver is not vfio-pci's to bind", () => {

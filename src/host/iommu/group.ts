@@ -140,6 +140,18 @@ export class IommuGroup {
     this.type = this.bootType;
   }
 
+  /** A device appears, and is a member from then on. */
+  add(device: GroupDevice): void {
+    if (this.devices.includes(device)) return;
+    this.devices.push(device);
+    this.members.push(device.name);
+  }
+
+  remove(device: GroupDevice): void {
+    this.devices.splice(this.devices.indexOf(device), 1);
+    this.members.splice(this.members.indexOf(device.name), 1);
+  }
+
   /** The file `type` (vfio.md 2.1): what the host's domain is, whoever has the group. Host drivers' DMA is not modelled, so nothing else shows it. */
   get defaultType(): DefaultDomainType {
     return this.type;

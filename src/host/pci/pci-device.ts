@@ -5,7 +5,7 @@ import { Cost } from "../../sim/cost.js";
 import { Ev } from "../../sim/event.js";
 import type { Step } from "../../sim/step.js";
 import { EAGAIN, ENOTTY } from "../../uapi/errno.js";
-import { HostDevice } from "../driver-binding.js";
+import { type Bus, HostDevice } from "../driver-binding.js";
 import type { DynamicId } from "../dynamic-id.js";
 import type { IommuGroup } from "../iommu/group.js";
 import type { PciBus, PciRoot } from "./pci-root.js";
@@ -20,7 +20,7 @@ export interface PciDeviceOptions {
   readonly irq?: number;
   /** The device cannot be masked by DisINTx, or does not say when it asserts (pci_intx_mask_broken). Default false. */
   readonly hasBrokenIntxMasking?: boolean;
-  /** Of a virtual function: the physical one that it belongs to. */
+  /** Of a virtual function: the physical one that it belongs to, which makes it; until then it is nowhere. */
   readonly physicalFunction?: PciDevice | null;
   /** Ways to reset it that do not work. */
   readonly brokenResets?: readonly ResetMethodName[];
@@ -50,19 +50,31 @@ export class PciDevice extends HostDevice {
     readonly fn: PciFunction,
     options: PciDeviceOptions,
   ) {
-    super(root.host.sim, fn.name, [`pci${hex4(fn.peek(Pci.VENDOR_ID, 2))},${hex4(fn.peek(Pci.DEVICE_ID, 2))}`], options.group ?? null);
+    super(root.host.sim, fn.name, [`pci${hex4(fn.peek(Pci.VENDOR_ID, 2))},${hex4(fn.peek(Pci.DEVICE_ID, 2))}`], options.group ?? null, !options.physicalFunction);
     this.bus = options.bus;
-    this.bus.devices.push(this);
     this.irq = options.irq ?? NO_INTERRUPT;
     this.hasBrokenIntxMasking = options.hasBrokenIntxMasking ?? false;
     this.brokenResets = options.brokenResets ?? [];
     this.physicalFunction = options.physicalFunction ?? null;
-    this.physicalFunction?.virtualFunctions.push(this);
+    if (this.physicalFunction === null) this.bus.devices.push(this);
+    else this.physicalFunction.virtualFunctions.push(this);
     this.vectors = new PciVectors(root.host, this);
   }
 
-  /** vendor, device, class. */
+  override appearOn(bus: Bus): void {
+    super.appearOn(bus);
+    if (!this.bus.devices.includes(this)) this.bus.devices.push(this);
+  }
+
+  override disappear(): void {
+    super.disappear();
+    this.bus.devices.splice(this.bus.devices.indexOf(this), 1);
+  }
+
+  /** vendor, device, class; of a function that makes virtual ones, how many there are and can be. */
   override attribute(name: string): string | null {
+    if (name === "sriov_numvfs" && this.virtualFunctions.length > 0) return `${this.virtualFunctionsEnabled}`;
+    if (name === "sriov_totalvfs" && this.virtualFunctions.length > 0) return `${this.virtualFunctions.length}`;
     if (name === "vendor") return `0x${hex4(this.fn.peek(Pci.VENDOR_ID, 2))}`;
     if (name === "device") return `0x${hex4(this.fn.peek(Pci.DEVICE_ID, 2))}`;
     return name === "class" ? `0x${(this.fn.peek(Pci.REVISION, 4) >>> 8).toString(16).padStart(6, "0")}` : null;

@@ -154,7 +154,7 @@ export class DraftGroupFile extends File {
         yield* device.put();
         result = -ENODEV;
       } else {
-        const file = yield* device.openFile();
+        const file = yield* device.openFile(process);
         if (typeof file === "number") {
           yield* device.put();
           result = file;

@@ -37,14 +37,16 @@ function* writeInfo(device: VfioPciDevice, process: Process, address: number): S
   const given = argsz.get(header.view);
   if (given < size) return -EINVAL;
   if (!device.pci.canResetBus) return -ENODEV;
-  const { devices } = device.set.bus;
+  // Virtual functions may come and go meanwhile.
+  const devices = [...device.set.bus.devices];
   const context = device.cdevContext;
   const ids: number[] = [];
   for (let i = 0; i < devices.length; i++) {
-    const { group } = devices[i];
-    if (context !== null) ids.push(yield* idOf(device, devices[i].name, context));
-    else if (group === null) return -EPERM;
-    else ids.push(group.id);
+    // A function without an IOMMU has a group from its probe on, made for it (19).
+    const member = device.set.members.find((each) => each.pci === devices[i]);
+    const group = devices[i].group ?? member?.group.iommuGroup;
+    if (group === undefined) return -EPERM;
+    ids.push(context === null ? group.id : yield* idOf(member, context));
   }
   const isOwned = context !== null && !ids.includes(VFIO_PCI_DEVID_NOT_OWNED);
   argsz.set(header.view, given);
@@ -64,8 +66,7 @@ function* writeInfo(device: VfioPciDevice, process: Process, address: number): S
 }
 
 /** A function's id in an iommufd; "owned" where only its group is; "not owned" otherwise, and for what VFIO does not have. */
-function* idOf(device: VfioPciDevice, name: string, context: IommufdContext): Step<number> {
-  const member = device.set.members.find((each) => each.name === name);
+function* idOf(member: VfioPciDevice | undefined, context: IommufdContext): Step<number> {
   if (member === undefined) return VFIO_PCI_DEVID_NOT_OWNED;
   const id = member.idIn(context);
   if (id > 0) return id;
