@@ -3,7 +3,7 @@ import { _IO } from "./ioctl.js";
 import { struct, u32, u64 } from "./struct.js";
 import { VFIO_BASE, VFIO_TYPE } from "./vfio.js";
 
-/** On a container with an IOMMU, and on an iommufd: takes the oldest fault of its groups. -ENOENT: there is none. */
+/** On a container with an IOMMU, on an iommufd, and on the draft's address space: takes the oldest fault of its groups. -ENOENT: there is none. */
 export const VFIO_IOMMU_TAKE_FAULT = _IO(VFIO_TYPE, VFIO_BASE + 60);
 
 /** `left` are there still; `lost` found the queue full since the last call. */

@@ -31,7 +31,7 @@ const REQUESTS_OF: Readonly<Record<string, readonly number[]>> = {
   "kvm-device": [KVM_SET_DEVICE_ATTR, KVM_SET_DEVICE_ATTR, KVM_HAS_DEVICE_ATTR],
   "vfio-migration": [0x3b79],
   "vfio-draft-group": [0x3b64, 0x3b65, 0x3b65, 0x3b65, 0x3b66, 0x3b66, 0x3b66, 0x3b67, 0x3b68, 0x3b68],
-  "vfio-draft-iommu": [0x3b69, 0x3b6a, 0x3b6a, 0x3b6b],
+  "vfio-draft-iommu": [0x3b69, 0x3b6a, 0x3b6a, 0x3b6b, TAKE_FAULT],
   "vfio-draft-device": [0x3b6c, 0x3b6d, 0x3b6e, 0x3b6f, 0x3b6f, 0x3b70, 0x3b71, 0x3b72],
 };
 const KINDS = Object.keys(REQUESTS_OF);

@@ -10,7 +10,7 @@ const DOABLE: Readonly<Record<string, string>> = {
   "kvm-device": "4018aee1 4018aee3",
   "vfio-migration": "3b79",
   "vfio-draft-group": "3b64 3b65 3b66 3b67 3b68",
-  "vfio-draft-iommu": "3b69 3b6a 3b6b",
+  "vfio-draft-iommu": "3b69 3b6a 3b6b 3ba0",
   "vfio-draft-device": "3b6c 3b6d 3b6e 3b6f 3b70 3b71 3b72",
 };
 

@@ -1,9 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { PciStage, type PciStageOptions } from "../../explore/stages/pci-stage.js";
 import { MEMORY } from "../../explore/stages/vfio-stage.js";
+import { IommuDma } from "../../host/iommu/dma.js";
 import type { IommuGroup } from "../../host/iommu/group.js";
-import { EBADF, EBUSY, EEXIST, EFAULT, EINVAL, ENODEV, ENOTTY, EPERM } from "../../uapi/errno.js";
+import { run } from "../../sim/step.js";
+import { EBADF, EBUSY, EEXIST, EFAULT, EINVAL, ENODEV, ENOENT, ENOTTY, EPERM } from "../../uapi/errno.js";
 import * as uapi from "../../uapi/vfio.js";
+import { VFIO_IOMMU_FAULT_WRITE, VFIO_IOMMU_TAKE_FAULT } from "../../uapi/vfio-fault.js";
 import * as draft from "../../uapi/vfio-draft.js";
 import { draft2011 } from "./group-file.js";
 
@@ -117,6 +120,17 @@ describe("groups and address spaces of the draft", () => {
     world.close(iommu);
     expect(world.call(g12, draft.DRAFT_GROUP_MERGE, g13)).toBe(0);
     expect(world.ioctl(g12, draft.DRAFT_GROUP_UNMERGE, 0)).toBe(0);
+  });
+
+  it("the owner is told of DMA that is terminated, by virq's own request, at the address space's file", () => {
+    const world = new DraftStage();
+    const g = world.groupFd(12);
+    const iommu = world.ioctl(g, draft.DRAFT_GROUP_GET_IOMMU_FD, 0);
+    expect([world.mapAt(iommu, 0x1000), world.call(iommu, VFIO_IOMMU_TAKE_FAULT, 32, 0)]).toEqual([0, -ENOENT]);
+    const dma = new IommuDma(world.smmu, world.pciGroup, 0x600);
+    expect([run(dma.write(0x1000, Uint8Array.of(1))), run(dma.write(0x3000, Uint8Array.of(1)))]).toEqual([true, false]);
+    expect([world.call(iommu, VFIO_IOMMU_TAKE_FAULT, 32, 0), world.answer(4), world.answer(8), world.answer(16)]).toEqual([0, VFIO_IOMMU_FAULT_WRITE, 12, 0x3000]);
+    expect([world.call(iommu, VFIO_IOMMU_TAKE_FAULT, 31, 0), world.call(g, VFIO_IOMMU_TAKE_FAULT, 32, 0)]).toEqual([-EINVAL, -ENOTTY]);
   });
 
   it("mappings live as long as an IOMMU or device file does, whatever happens to the group's", () => {

@@ -4,7 +4,9 @@ import { UserArgument } from "../../host/user-argument.js";
 import type { Step } from "../../sim/step.js";
 import { EFAULT, EINVAL, ENOTTY } from "../../uapi/errno.js";
 import { VFIO_DMA_MAP_FLAG_READ, VFIO_DMA_MAP_FLAG_WRITE, VFIO_IOMMU_MAP_DMA, VFIO_IOMMU_UNMAP_DMA } from "../../uapi/vfio.js";
+import { VFIO_IOMMU_TAKE_FAULT } from "../../uapi/vfio-fault.js";
 import * as draft from "../../uapi/vfio-draft.js";
+import type { VfioContainer } from "../container.js";
 import { commonRanges } from "../iommu/iova-ranges.js";
 import type { AddressSpace } from "./address-space.js";
 import type { Draft2011 } from "./group-file.js";
@@ -29,17 +31,34 @@ export class DraftIommuFile extends File {
     if (request === draft.DRAFT_IOMMU_GET_INFO) return yield* this.getInfo(process, address);
     if (request === draft.DRAFT_IOMMU_MAP_DMA) return yield* this.forward(process, VFIO_IOMMU_MAP_DMA, address, READ_WRITE);
     if (request === draft.DRAFT_IOMMU_UNMAP_DMA) return yield* this.forward(process, VFIO_IOMMU_UNMAP_DMA, address, 0);
+    if (request === VFIO_IOMMU_TAKE_FAULT) return yield* this.takeFault(process, address);
     return -ENOTTY;
   }
 
-  /** What came later by flags is not there yet: -EINVAL. */
+  /**
+   * What came later by flags is not there yet: -EINVAL. They are looked at last: nobody changes them between here and where the
+   * request copies them in.
+   */
   private *forward(process: Process, request: number, address: number, known: number): Step<number> {
+    const container = yield* this.container();
+    const instance = container === null ? null : yield* container.iommu();
+    if (instance === null) return -EINVAL;
     if (!process.memory.isReadable(address, FLAGS + 4)) return -EFAULT;
     if ((process.memory.getU32(address + FLAGS) & ~known) !== 0) return -EINVAL;
+    return yield* instance.ioctl(process, request, address);
+  }
+
+  /** virq's own request, laid out as a container's. */
+  private *takeFault(process: Process, address: number): Step<number> {
+    const container = yield* this.container();
+    return container === null ? -EINVAL : yield* container.ioctl(process, VFIO_IOMMU_TAKE_FAULT, address);
+  }
+
+  private *container(): Step<VfioContainer | null> {
     yield* this.vfio.lock.lock();
     const { container } = this.space;
     yield* this.vfio.lock.unlock();
-    return container === null ? -EINVAL : yield* container.ioctl(process, request, address);
+    return container;
   }
 
   private *getInfo(process: Process, address: number): Step<number> {

@@ -78,6 +78,15 @@ describe("what an address space has mapped", () => {
     expect([world.reads(0), world.destroy(hwpt), world.reads(0), world.process.lockedMemory]).toEqual([7, 0, 7, 0x1000]);
   });
 
+  it("goes area by area: UNMAP ends with -ENOENT at one that reaches out of its range, with those before it gone", () => {
+    const world = new HwptStage();
+    expect(world.attach(world.ioas)).toBe(0);
+    for (const iova of [0x1000, 0x2000, 0x4000]) world.ioasMap(iova, iova);
+    const unmap = (iova: number, length: number): unknown[] => [world.call(world.iommu, iommufd.IOMMU_IOAS_UNMAP, 24, world.ioas, ...half(iova), ...half(length)), world.answer64(16)];
+    expect([unmap(0x1000, 0x4000), [0x1000, 0x2000, 0x4000].map((iova) => world.reads(iova))]).toEqual([[-ENOENT, 0x4000n], [-1, -1, 0]]);
+    expect([unmap(0x1000, 0x7000), world.reads(0x7fff), world.process.lockedMemory]).toEqual([[0, 0x4000n], -1, 0]);
+  });
+
   it("that does not fit a page table keeps it from being made: -EADDRINUSE beyond its last address or not of whole pages", () => {
     const world = new HwptStage({ apertureEnd: BigInt(BEYOND) - 1n });
     const unmap = (iova: number, length: number): number => world.call(world.iommu, iommufd.IOMMU_IOAS_UNMAP, 24, world.ioas, ...half(iova), ...half(length));
