@@ -107,6 +107,25 @@ describe("configuration space", () => {
     expect([world.configRead(d, 0x10, 4), world.configRead(d, 0x14, 4)]).toEqual([4, 0xffff_fffe]);
   });
 
+  it.each([["I/O", 1], ["memory", 2]])("13.3, rule 2: %s decode that was lost behind the user's back brings the host's addresses back, the ROM's too", (_, decode) => {
+    const { world, write, hardware } = ready();
+    write(4, 2, decode);
+    const rom = hardware(0x30, 4);
+    for (const at of [0x30, 4]) run(world.A.fn.writeConfig(at, at === 4 ? 2 : 4, 0));
+    expect([hardware(0x30, 4), rom !== 0]).toEqual([0, true]);
+    write(4, 2, decode);
+    expect([hardware(0x30, 4), hardware(4, 2) & 3]).toEqual([rom, decode]);
+  });
+
+  it("13.5: the FLR bit of a function that has no FLR resets nothing, though there is another way to", () => {
+    const world = new PciStage({ isConventional: true, extra: [expressCapability()], resetsInD3: true });
+    const { d } = world.ready();
+    const { resets } = world.A.fn;
+    expect(world.configWrite(d, world.A.fn.capability(CapId.EXPRESS) + Exp.DEVCTL, 2, Exp.DEVCTL_FLR)).toBe(2);
+    expect(world.A.fn.resets).toBe(resets);
+    expect([world.ioctl(d, uapi.VFIO_DEVICE_RESET, 0), world.A.fn.resets > resets]).toEqual([0, true]);
+  });
+
   it("vector 66: COMMAND reaches the hardware but for DisINTx, which the mask sets", () => {
     const { world, read, write, hardware } = ready();
     write(4, 2, 0x0406);

@@ -43,6 +43,20 @@ const setToken = (world: PciStage, d: number, token: string): number => {
   return world.call(d, uapi.VFIO_DEVICE_FEATURE, 24, uapi.VFIO_DEVICE_FEATURE_SET | uapi.VFIO_DEVICE_FEATURE_PCI_VF_TOKEN, ...words);
 };
 
+describe("the token", () => {
+  it("4.6: is given once, and alone", () => {
+    const world = stage();
+    const c = world.open("/dev/vfio/vfio");
+    const g = world.open("/dev/vfio/12");
+    world.setContainer(g, c);
+    world.ioctl(c, uapi.VFIO_SET_IOMMU, 3);
+    const { name } = world.A;
+    const open = (...options: string[]): number => world.deviceFd(g, [name, ...options].join(" "));
+    expect([open(`vf_token=${TOKEN}`, `vf_token=${TOKEN}`), open(`vf_token=${TOKEN}`, "colour=red")]).toEqual([-EINVAL, -EINVAL]);
+    expect(open(`vf_token=${TOKEN}`)).toBeGreaterThan(0);
+  });
+});
+
 describe("sriov_numvfs of a function that vfio-pci has", () => {
   it("is refused unless the module was told to, beyond what there is, and twice", () => {
     expect(stage(false).write(NUMVFS, "1")).toBe(-ENOENT);

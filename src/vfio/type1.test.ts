@@ -164,6 +164,20 @@ describe("UNMAP_DMA", () => {
   });
 });
 
+describe("a bitmap of dirty pages", () => {
+  it("17.6, 17.7: has a bit for each page, in words of 64, and is not written beyond its end; a range that wraps is none", () => {
+    const { world, c } = ready();
+    const { memory } = world.process;
+    world.map(c, 0n, 0x4_1000n);
+    world.call(c, uapi.VFIO_IOMMU_DIRTY_PAGES, 8, 1);
+    const get = (bytes: number, high = 0): number => world.call(c, uapi.VFIO_IOMMU_DIRTY_PAGES, 48, 4, 0, high, 0x4_1000, 0, 4096, 0, bytes, 0, MEMORY, 0);
+    const unmap = (bytes: number): number => world.call(c, uapi.VFIO_IOMMU_UNMAP_DMA, 48, uapi.VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP, 0, 0, 0x4_1000, 0, 4096, 0, bytes, 0, MEMORY, 0);
+    expect([get(8), get(15), unmap(8), unmap(15), memory.getU64(MEMORY), memory.getU64(MEMORY + 8)]).toEqual([-EINVAL, -EINVAL, -EINVAL, -EINVAL, 0, 0]);
+    expect(world.call(c, uapi.VFIO_IOMMU_DIRTY_PAGES, 48, 4, 0xffff_f000, 0xffff_ffff, 0x2000, 0, 4096, 0, 8, 0, MEMORY, 0)).toBe(-EINVAL);
+    expect([get(16), memory.getU32(MEMORY + 4), memory.getU64(MEMORY + 8), unmap(16)]).toEqual([0, 0xffff_ffff, 1, 0]);
+  });
+});
+
 describe("DIRTY_PAGES", () => {
   it("vector 92: starts, reports at the unit only, stops", () => {
     const { world, c } = ready();

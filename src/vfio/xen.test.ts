@@ -243,6 +243,34 @@ describe("21.4: an interrupt bound to an event channel", () => {
     expect(run(world.xen.channels.ports(GUEST))).toEqual([3]);
   });
 
+  it("a block that fails in the middle of an index in use takes back what it had set, and leaves the rest", () => {
+    const world = new XenStage();
+    expect(world.notify(EVTCHN, MSI, 0, 8, [GUEST, 3], [GUEST, 4], [GUEST, 5], [GUEST, 6])).toBe(0);
+    expect(world.notify(EVTCHN, MSI, 1, 8, [GUEST, 7], [GUEST, 3])).toBe(-16);
+    expect(run(world.xen.channels.ports(GUEST))).toEqual([3, 6]);
+    for (const n of [0, 1, 2, 3]) world.event(n);
+    expect(world.upcalls).toEqual([3, 6]);
+  });
+
+  it("10.3: fewer interrupts than asked for are a positive answer, and none is taken", () => {
+    const world = new XenStage();
+    Object.assign(world.machine.host.msi ?? {}, { multiMsiLimit: 2 });
+    expect(world.notify(EVTCHN, MSI, 0, 8, [GUEST, 0], [GUEST, 0], [GUEST, 0])).toBe(2);
+    expect([run(world.xen.channels.ports(GUEST)), run(world.xen.pirqs.numbers()), world.A.vectors.allocated]).toEqual([[], [], 0]);
+    expect(world.notify(EVTCHN, MSI, 0, 8, [GUEST, 0], [GUEST, 0])).toBe(0);
+  });
+
+  it("10.2: what an eventfd has, or another index's eventfd, is not the guest's to take", () => {
+    for (const hosted of [INTX, MSI]) {
+      const world = new XenStage(() => ["eventfd", "evtchn"]);
+      const E = world.eventfd();
+      expect(world.setIrqs(world.d, hosted, EVENTFD | TRIGGER, 0, 1, E)).toBe(0);
+      expect([INTX, MSI, MSIX].map((index) => world.notify(EVTCHN, index, 0, 8, [GUEST, 0]))).toEqual([-EINVAL, -EINVAL, -EINVAL]);
+      expect(run(world.xen.channels.ports(GUEST))).toEqual([]);
+      expect([world.setIrqs(world.d, hosted, NONE | TRIGGER, 0, 1), world.take(E)]).toEqual([0, 1]);
+    }
+  });
+
   it("is validated in the order of 7.5", () => {
     const world = new XenStage();
     const notify = (...words: number[]): number => world.call(world.d, xenUapi.VFIO_DEVICE_SET_IRQ_NOTIFY, ...words);

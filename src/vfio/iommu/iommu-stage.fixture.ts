@@ -2,7 +2,7 @@ import { expect } from "vitest";
 import type { DmaPort } from "../../device/dma-port.js";
 import type { PciFunction } from "../../device/pci/function.js";
 import { IommuDma } from "../../host/iommu/dma.js";
-import type { IommuGroup } from "../../host/iommu/group.js";
+import type { IommuGroup, TceGeometry } from "../../host/iommu/group.js";
 import { BusMaster } from "../../host/pci/bus-master.js";
 import type { PciDevice } from "../../host/pci/pci-device.js";
 import { PhysicalMemory } from "../../host/physical-memory.js";
@@ -17,7 +17,7 @@ import { XenIommuBackend } from "./xen.js";
 
 /** A guest of Xen. */
 export const GUEST = 5;
-const TCE = { windowStart: 0n, windowSize: 0x4000_0000n, dynamicPageSizes: 0x1_1000n, maxLevels: 4 };
+export const TCE: TceGeometry = { windowStart: 0n, windowSize: 0x4000_0000n, dynamicPageSizes: 0x1_1000n, maxLevels: 4 };
 
 /** A u64 as two words. */
 export const half = (value: bigint | number): number[] => [Number(BigInt.asUintN(32, BigInt(value))), Number(BigInt.asUintN(64, BigInt(value)) >> 32n)];
@@ -65,7 +65,7 @@ const hostOf = (kind: Kind, options: PciStageOptions): PciStageOptions => ({
   ...options,
   separateGroups: true,
   lockedMemoryLimit: options.lockedMemoryLimit ?? 2 ** 31,
-  ...(kind.isSpapr ? { tce: TCE } : {}),
+  ...(kind.isSpapr ? { tce: options.tce ?? TCE } : {}),
   ...(kind.isNoIommu ? { hasNoIommu: true, capabilities: ["SYS_RAWIO"], core: { ...options.core, enableUnsafeNoiommuMode: true } } : {}),
 });
 

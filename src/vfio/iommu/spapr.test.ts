@@ -3,7 +3,7 @@ import { run } from "../../sim/step.js";
 import { EBUSY, EFAULT, EINVAL, EPERM } from "../../uapi/errno.js";
 import * as uapi from "../../uapi/vfio.js";
 import { ARGUMENTS, MEMORY } from "../../explore/stages/vfio-stage.js";
-import { half, IommuStage, type Kind, SPAPR_V1, SPAPR_V2 } from "./iommu-stage.fixture.js";
+import { half, IommuStage, type Kind, SPAPR_V1, SPAPR_V2, TCE } from "./iommu-stage.fixture.js";
 
 describe("18: windows of a Power machine", () => {
   const stage = (kind: Kind, options = {}): { world: IommuStage; c: number } => {
@@ -20,6 +20,14 @@ describe("18: windows of a Power machine", () => {
     expect([world.map(c, 0n, 0x1000n), world.unmap(c, 0n, 0x1000n)[0], world.process.lockedMemory]).toEqual([-EPERM, -EPERM, 0]);
     Object.assign(world.process, { lockedMemoryLimit: 0x1000 });
     expect(world.ioctl(c, uapi.VFIO_IOMMU_ENABLE, 0)).toBe(-12);
+  });
+
+  it("v1: is not enabled where the machine has no window to begin with", () => {
+    const world = new IommuStage(SPAPR_V1, { tce: { ...TCE, windowSize: 0n } });
+    const c = world.open("/dev/vfio/vfio");
+    world.setContainer(world.open("/dev/vfio/12"), c);
+    expect([world.ioctl(c, uapi.VFIO_SET_IOMMU, SPAPR_V1.type), world.ioctl(c, uapi.VFIO_IOMMU_ENABLE, 0)]).toEqual([0, -EPERM]);
+    expect([world.map(c, 0n, 0x1000n), world.process.lockedMemory]).toEqual([-EPERM, 0]);
   });
 
   it("v1 knows nothing of windows and registered memory, v2 nothing of enabling", () => {

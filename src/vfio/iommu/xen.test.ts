@@ -75,6 +75,19 @@ describe("21.3: memory of a guest of Xen", () => {
     expect(run(xen.ownerOf(world.A.name))).toBe(0);
   });
 
+  it("21.3: a group that leaves takes its devices from the guest, and they can be another's", () => {
+    const world = new PciStage();
+    const xen = new XenHypervisor(world.sim);
+    xen.addGuest(GUEST);
+    xen.addGuest(6);
+    world.vfio.registerIommu(new XenIommuBackend(world.sim, xen, GUEST));
+    const { g, d } = world.ready(uapi.VFIO_XEN_IOMMU);
+    const owners = (): number[] => [world.A, world.B].map(({ name }) => run(xen.ownerOf(name)));
+    expect([owners(), run(xen.assign(world.A.name, 6)) < 0]).toEqual([[GUEST, GUEST], true]);
+    world.close(d);
+    expect([world.ioctl(g, uapi.VFIO_GROUP_UNSET_CONTAINER, 0), owners(), run(xen.assign(world.A.name, 6))]).toEqual([0, [0, 0], 0]);
+  });
+
   it("is the control domain's to give", () => {
     const world = new PciStage();
     const xen = new XenHypervisor(world.sim, { callerDomain: 3 });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { CapId, Command, Exp, Pci, Pm } from "../../arch/pci/config-registers.js";
+import { ESPIPE } from "../../host/pipe.js";
 import { run, type Step } from "../../sim/step.js";
 import { E2BIG, EINVAL, EIO, ENODEV, ENOMSG, ENOTTY, EOVERFLOW } from "../../uapi/errno.js";
 import * as uapi from "../../uapi/vfio.js";
@@ -171,6 +172,15 @@ describe("migration of a device", () => {
     }
   });
 
+  it("15.3: the files have no position: pread and pwrite are refused, and take nothing", () => {
+    const world = new MigrationStage(new Driver(ALL));
+    const { process } = world;
+    const [, from] = world.set(STOP_COPY);
+    expect([run(process.read(from, BUFFER, 4, 0)), world.readFile(from)]).toEqual([-ESPIPE, [4, 0, 0, 0, 1, 2, 3, 4]]);
+    const [, to] = world.set(RESUMING);
+    expect(run(process.write(to, BUFFER, 4, 0))).toBe(-ESPIPE);
+  });
+
   it("vector 81: a reset runs again, from RESUMING too", () => {
     const world = new MigrationStage(new Driver(ALL));
     const [, fd] = world.set(RESUMING);
@@ -268,10 +278,12 @@ describe("15.4: the log of a device's DMA", () => {
     expect(world.answer(8)).toBe(4096);
     const written: number[] = [];
     const port = new LoggedDma({ *read(): Step<boolean> { return true; }, *write(iova: number): Step<boolean> { written.push(iova); return iova !== 0x1_4000; } }, log);
-    for (const iova of [0x1_0ff0, 0x1_3000, 0x1_4000, 0x2_0000]) run(port.write(iova, new Uint8Array(32)));
+    for (const iova of [0x1_0ff0, 0x1_3000, 0x1_4000, 0x2_0000, 0xf000]) run(port.write(iova, new Uint8Array(32)));
     run(port.read(0x1_8000, new Uint8Array(4)));
-    expect(written).toEqual([0x1_0ff0, 0x1_1000, 0x1_3000, 0x1_4000, 0x2_0000]);
+    expect(written).toEqual([0x1_0ff0, 0x1_1000, 0x1_3000, 0x1_4000, 0x2_0000, 0xf000]);
     expect(report(world, 0x1_0000, 0x1_0000)).toEqual([0, 1, 3]);
+    // Before and behind the ranges, nothing was logged.
+    expect([report(world, 0, 0x1_0000), report(world, 0x2_0000, 0x1_0000)]).toEqual([[], []]);
     expect(report(world, 0x1_0000, 0x1_0000)).toEqual([]);
     run(port.write(0x1_3000, new Uint8Array(1)));
     expect(report(world, 0x1_0000, 0x1_0000, 8192)).toEqual([1]);
