@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Exp, Msi, Pci, Pm } from "../arch/pci/config-registers.js";
+import { CapId, Exp, Msi, Pci, Pm } from "../arch/pci/config-registers.js";
 import { afCapability, type Capability, expressCapability, msiCapability, pmCapability, vendorCapability, vpdCapability } from "../device/pci/capabilities.js";
 import { NO_REGISTERS } from "../device/pci/bar.js";
 import { PciFunction } from "../device/pci/function.js";

@@ -127,12 +127,17 @@ export class Ioas {
     return 0;
   }
 
+  /** Lock held. Where so many bytes have room that begin in some pages: an address, or {@link allocateIova}'s errno. */
+  place(pages: IoasPages, offset: bigint, length: bigint): bigint {
+    return allocateIova(this.ranges, this.allowed, this.areas, { near: pages.vaddr + offset, length, alignment: this.alignment });
+  }
+
   /** Lock held. 0, -EINVAL, -EOVERFLOW, -EEXIST, -ENOSPC, -EFAULT, -ENOMEM: checks in the kernel's order. */
   *map(pages: IoasPages, offset: bigint, request: IoasRequest): Step<number> {
     const { length } = request;
     const unit = this.alignment - 1n;
     if (length === 0n || (length & unit) !== 0n) return -EINVAL;
-    const wanted = request.iova ?? allocateIova(this.ranges, this.allowed, this.areas, { near: pages.vaddr + offset, length, alignment: this.alignment });
+    const wanted = request.iova ?? this.place(pages, offset, length);
     if (wanted < 0n) return Number(wanted);
     const error = this.check(wanted, length, unit);
     if (error !== 0) return error;

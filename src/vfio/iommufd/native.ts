@@ -192,15 +192,16 @@ function* copy(context: IommufdContext, process: Process, argument: UserArgument
 
 function* mapParts(target: Ioas, parts: readonly IoasArea[], request: IoasRequest): Step<number> {
   yield* target.lock.lock();
-  let result = 0;
+  // One place for all of them: what the first finds may have no room behind it.
+  const start = request.iova ?? target.place(parts[0].pages, parts[0].offset, request.length);
+  let result = start < 0n ? Number(start) : 0;
   let done = 0n;
   for (let i = 0; i < parts.length && result === 0; i++) {
-    const part = { ...request, iova: request.iova === null ? null : request.iova + done, length: parts[i].length };
-    result = yield* target.map(parts[i].pages, parts[i].offset, part);
-    if (result === 0 && part.iova !== null) request.iova = part.iova - done;
+    result = yield* target.map(parts[i].pages, parts[i].offset, { ...request, iova: start + done, length: parts[i].length });
     if (result === 0) done += parts[i].length;
   }
-  if (result !== 0 && request.iova !== null && done > 0n) yield* target.unmap(request.iova, request.iova + done - 1n, { bytes: 0n });
+  if (result === 0) request.iova = start;
+  else if (done > 0n) yield* target.unmap(start, start + done - 1n, { bytes: 0n });
   yield* target.lock.unlock();
   return result;
 }
