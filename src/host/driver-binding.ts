@@ -45,8 +45,8 @@ export abstract class HostDriver {
     return false;
   }
 
-  /** Virtual functions are about to be made of a device that it has, or to go: 0, or -ENOENT for a driver that makes none. */
-  *configureVirtualFunctions(_device: HostDevice): Step<number> {
+  /** There are to be so many virtual functions of a device that it has: 0, or -ENOENT for a driver that makes none. */
+  *configureVirtualFunctions(_device: HostDevice, _count: number): Step<number> {
     return -ENOENT;
   }
 }
@@ -309,7 +309,7 @@ export class Bus {
   private *changeVirtualFunctions(device: HostDevice, count: number): Step<number> {
     const { virtualFunctions } = device;
     const driver = yield* device.boundDriver();
-    const result = driver === null ? -ENOENT : yield* driver.configureVirtualFunctions(device);
+    const result = driver === null ? -ENOENT : yield* driver.configureVirtualFunctions(device, count);
     if (result !== 0 || driver === null) return result;
     if (count > 0 && device.virtualFunctionsEnabled > 0) return -EBUSY;
     yield* device.disableVirtualFunctions(count);

@@ -173,6 +173,7 @@ export const HAZARDS = {
   stopWithoutDrain: "23.24: a device that is stopped does not wait for the DMA and the interrupts that are under way",
   writeOutsideState: "15.3: a write of the user's asks for the migration's state, and is done without its lock",
   noteBeforeWrite: "15.4: the log of a device's DMA has a write before memory has it",
+  wakeWithoutHold: "2.3: a function that is to have virtual ones is woken without the lock of its set, and not held awake",
   joinUnasked: "4.4: a group joins a container on what it saw of itself before it took its lock",
   attachWithoutInvalidate: "4.5, 6: a group leaves an address space, and DMA that had found it goes by it still",
   ioctlOutsideLock: "4.5: a request to a container's IOMMU holds nothing that keeps it, as in Linux",

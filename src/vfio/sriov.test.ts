@@ -1,43 +1,20 @@
 import { describe, expect, it } from "vitest";
-import { PciFunction } from "../device/pci/function.js";
-import { IommuGroup } from "../host/iommu/group.js";
-import { PciDevice } from "../host/pci/pci-device.js";
 import { EACCES, EBUSY, EINVAL, ENODEV, EIO, ENOENT, ENOTTY, ERANGE } from "../uapi/errno.js";
 import { run, type Step } from "../sim/step.js";
 import * as uapi from "../uapi/vfio.js";
-import { Registers } from "../explore/stages/vfio-stage.js";
-import { PciStage, type PciStageOptions } from "../explore/stages/pci-stage.js";
+import type { PciStageOptions } from "../explore/stages/pci-stage.js";
+import { NUMVFS, SriovStage, VF } from "../explore/stages/sriov-stage.js";
 import { Thread } from "../explore/stages/threads.js";
 import { VfioPciDriver } from "./backends/pci/driver.js";
 
 // SR-IOV: virtual functions of a physical one that VFIO has (vfio.md 2.1, 2.3, 4.6).
 
-const VF = "0000:08:00.0";
 const TOKEN = "01234567-89ab-cdef-0123-456789abcdef";
 const OTHER = "11234567-89ab-cdef-0123-456789abcdef";
-const NUMVFS = "/sys/bus/pci/devices/0000:06:00.0/sriov_numvfs";
 
-function stage(enableSriov = true, isBesides = false, options: PciStageOptions = {}): PciStage {
-  const world = new PciStage({ vfio: { enableSriov }, ...options });
-  const bus = isBesides ? world.A.bus : world.root.addBus(8, false);
-  const bars = [{ index: 0, size: 0x1000, kind: "mem32" as const, registers: new Registers() }];
-  const fn = new PciFunction({ name: VF, requesterId: 0x800, vendor: 0x8086, device: 0x10ca, classCode: 0x020000, intxPin: 1, bars });
-  const made = new PciDevice(world.root, fn, { bus, group: new IommuGroup(world.sim, 20), physicalFunction: world.A, irq: world.A.irq });
-  expect(world.A.virtualFunctions).toEqual([made]);
-  world.write("/sys/bus/pci/drivers/vfio-pci/unbind", world.A.name);
-  world.bind(world.A.name);
-  return world;
-}
+const stage = (enableSriov = true, isBesides = false, options: PciStageOptions = {}): SriovStage => new SriovStage({ vfio: { enableSriov }, ...options }, isBesides);
 
-function ready(world: PciStage): number {
-  const c = world.open("/dev/vfio/vfio");
-  const g = world.open("/dev/vfio/20");
-  world.setContainer(g, c);
-  world.ioctl(c, uapi.VFIO_SET_IOMMU, 3);
-  return g;
-}
-
-const setToken = (world: PciStage, d: number, token: string): number => {
+const setToken = (world: SriovStage, d: number, token: string): number => {
   const digits = token.replaceAll("-", "").match(/.{8}/g) ?? [];
   const words = digits.map((word) => (word.match(/../g) ?? []).reduceRight((sum, byte) => (sum << 8) | parseInt(byte, 16), 0));
   return world.call(d, uapi.VFIO_DEVICE_FEATURE, 24, uapi.VFIO_DEVICE_FEATURE_SET | uapi.VFIO_DEVICE_FEATURE_PCI_VF_TOKEN, ...words);
@@ -90,7 +67,7 @@ describe("sriov_numvfs of a function that vfio-pci has", () => {
     expect(seen()).toEqual([0, 2, 0, [], "0\n"]);
     world.write(NUMVFS, "1");
     expect(seen()).toEqual([0, 3, -EINVAL, [VF], "1\n"]);
-    expect(world.call(d, uapi.VFIO_DEVICE_PCI_HOT_RESET, 20, 0, 2, g, ready(world))).toBe(0);
+    expect(world.call(d, uapi.VFIO_DEVICE_PCI_HOT_RESET, 20, 0, 2, g, world.virtualGroup())).toBe(0);
     world.write(NUMVFS, "0");
     expect(seen()).toEqual([0, 2, 0, [], "0\n"]);
     expect([run(world.sysfs.read(NUMVFS.replace("num", "total"))), run(world.sysfs.read(NUMVFS.replace("06:00.0", "06:00.1")))]).toEqual(["1\n", -ENOENT]);
@@ -131,7 +108,7 @@ describe("sriov_numvfs of a function that vfio-pci has", () => {
     const { d } = world.ready();
     setToken(world, d, TOKEN);
     world.close(d);
-    const v = world.deviceFd(ready(world), `${VF} vf_token=${TOKEN}`);
+    const v = world.deviceFd(world.virtualGroup(), `${VF} vf_token=${TOKEN}`);
     const log: unknown[] = [];
     function* unbind(): Step<void> {
       log.push(yield* world.sysfs.write("/sys/bus/pci/drivers/vfio-pci/unbind", world.A.name));
@@ -154,7 +131,7 @@ describe("a virtual function", () => {
     world.write(NUMVFS, "1");
     const { g } = world.ready();
     world.deviceFd(g, `${world.A.name} vf_token=${TOKEN}`);
-    const vf = ready(world);
+    const vf = world.virtualGroup();
     expect(world.deviceFd(vf, VF)).toBe(-EACCES);
     expect(world.deviceFd(vf, `${VF} vf_token=${OTHER}`)).toBe(-EACCES);
     expect(world.deviceFd(vf, `${VF} vf_token=zz`)).toBe(-EINVAL);
@@ -171,7 +148,7 @@ describe("a virtual function", () => {
     expect(world.write(NUMVFS, "1")).toBe(1);
     world.write(`/sys/bus/pci/drivers/${variant.name}/unbind`, VF);
     world.bind(VF);
-    const vf = ready(world);
+    const vf = world.virtualGroup();
     expect(world.deviceFd(vf, VF)).toBe(-EACCES);
     expect(world.deviceFd(vf, `${VF} vf_token=${OTHER}`)).toBe(-EACCES);
   });
@@ -181,7 +158,7 @@ describe("a virtual function", () => {
     world.write(NUMVFS, "1");
     const { g, d } = world.ready();
     expect(setToken(world, d, TOKEN)).toBe(0);
-    const vf = ready(world);
+    const vf = world.virtualGroup();
     const v = world.deviceFd(vf, `${VF} vf_token=${TOKEN.toUpperCase().replace("VF_TOKEN", "vf_token")}`);
     expect(v).toBeGreaterThan(0);
     expect(world.deviceFd(g, world.A.name)).toBe(-EACCES);
@@ -196,8 +173,8 @@ describe("a virtual function", () => {
     const world = stage();
     world.write(NUMVFS, "1");
     world.deviceFd(world.ready().g, `${world.A.name} vf_token=${TOKEN}`);
-    const v = world.deviceFd(ready(world), `${VF} vf_token=${TOKEN}`);
-    const vf = world.A.virtualFunctions[0] as PciDevice;
+    const v = world.deviceFd(world.virtualGroup(), `${VF} vf_token=${TOKEN}`);
+    const vf = world.virtual;
     expect([run(vf.readConfig(0, 4)), run(vf.readConfig(2, 2)), world.configRead(v, 0, 4)]).toEqual([-1, 0xffff, 0x10ca_8086]);
     expect(world.configRead(v, 0x3d, 1)).toBe(0);
     expect([world.call(v, uapi.VFIO_DEVICE_GET_IRQ_INFO, 16, 0, 0, 0), world.answer(12)]).toEqual([0, 0]);

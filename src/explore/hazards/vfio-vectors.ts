@@ -1,16 +1,11 @@
-import { PciFunction } from "../../device/pci/function.js";
-import { IommuGroup } from "../../host/iommu/group.js";
-import { PciDevice } from "../../host/pci/pci-device.js";
-import { Arm64 } from "../../kvm/arm64/arm64.js";
-import { KvmFile } from "../../kvm/system.js";
 import type { Hazards } from "../../sim/hazards.js";
 import { run, type Step } from "../../sim/step.js";
-import { KVM_CREATE_DEVICE, KVM_CREATE_VM, KVM_DEV_TYPE_VFIO, KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, KVM_SET_DEVICE_ATTR } from "../../uapi/kvm.js";
 import * as uapi from "../../uapi/vfio.js";
 import type { MigrationDriver } from "../../vfio/migration/migration.js";
-import { BareHost } from "../stages/kvm-machine.js";
 import { EVENTFD, INTX, MASK, MSI, NONE, PciStage, TRIGGER } from "../stages/pci-stage.js";
+import { NUMVFS, SriovStage, VF } from "../stages/sriov-stage.js";
 import { MEMORY, VfioStage } from "../stages/vfio-stage.js";
+import { tracking } from "../stages/vfio-calls.js";
 import { shown } from "./cases.js";
 
 // Vectors of vfio.md that fail without a rule of section 23, and what of that section cannot happen.
@@ -111,11 +106,8 @@ export function vector106(hazards: Off): string | null {
     const stage = new VfioStage({ hazards });
     const { c, g, d } = stage.ready();
     stage.map(c, 0n, 0x1000n);
-    const kvm = stage.process.install(new KvmFile(new BareHost(stage.sim), new Arm64({ cpus: 1, gicVersion: 3 })));
-    stage.call(stage.ioctl(kvm, KVM_CREATE_VM, 0), KVM_CREATE_DEVICE, KVM_DEV_TYPE_VFIO, 0, 0);
-    const device = stage.answer(4);
-    stage.process.memory.setU32(2 * LATER, g);
-    const added = stage.call(device, KVM_SET_DEVICE_ATTR, 0, KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, 0, 2 * LATER, 0);
+    const { device, add } = tracking(stage, g);
+    const added = run(add());
     for (const fd of [d, g, c]) stage.close(fd);
     const held = stage.group.describeOwnership();
     stage.close(device);
@@ -123,23 +115,13 @@ export function vector106(hazards: Off): string | null {
   }, [0, "user 1 user", "kernel 0 default"]);
 }
 
-const VF = "0000:08:00.0";
-
 /** Vector 101: a virtual function whose physical one is a VFIO user's. */
 export function vector101(hazards: Off): string | null {
   return shown(() => {
-    const stage = new PciStage({ hazards, vfio: { enableSriov: true } });
-    const fn = new PciFunction({ name: VF, requesterId: 0x800, vendor: 0x8086, device: 0x10ca, classCode: 0x020000 });
-    const bus = stage.root.addBus(8, false);
-    const made = new PciDevice(stage.root, fn, { bus, group: new IommuGroup(stage.sim, 20), physicalFunction: stage.A });
-    stage.write("/sys/bus/pci/drivers/vfio-pci/unbind", stage.A.name);
-    stage.bind(stage.A.name);
-    stage.write(`/sys/bus/pci/devices/${stage.A.name}/sriov_numvfs`, "1");
+    const stage = new SriovStage({ hazards });
+    stage.write(NUMVFS, "1");
     stage.ready();
-    const [c, g] = [stage.open("/dev/vfio/vfio"), stage.open("/dev/vfio/20")];
-    stage.setContainer(g, c);
-    stage.ioctl(c, uapi.VFIO_SET_IOMMU, uapi.VFIO_TYPE1v2_IOMMU);
-    return stage.deviceFd(g, made.name);
+    return stage.deviceFd(stage.virtualGroup(), VF);
   }, -13);
 }
 

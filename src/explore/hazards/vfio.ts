@@ -11,6 +11,7 @@ import * as migration from "../protocols/vfio-migration.js";
 import * as pci from "../protocols/vfio-pci.js";
 import { hangUpAgainstDisable } from "../protocols/vfio-platform.js";
 import * as power from "../protocols/vfio-power.js";
+import * as sriov from "../protocols/vfio-sriov.js";
 import * as xen from "../protocols/vfio-xen.js";
 import { CasesOf, searched } from "./cases.js";
 import * as vectors from "./vfio-vectors.js";
@@ -38,6 +39,12 @@ const ON_ITS_WAY =
 
 const PENDS = "An entry of the table is masked until its handler stands; what the function has to send meanwhile pends in it, and goes when it is unmasked.";
 
+const NO_LOCK_OF_FLAGS =
+  "The write asks for the mode, corrects the flags by it and writes them through, with no lock that SET_IRQS takes (vfio_msi_config_write). The function stays in MSI with no vector: its messages go nowhere, and its pin is off until its next reset. A VMM has one lock over its device's configuration space and interrupts.";
+
+const CHECKED_BEFORE =
+  "The token is compared under its lock when the name is looked up, and the virtual function counts as a user of it when it is opened (vfio_pci_validate_vf_token, vfio_pci_core_enable): in between whoever opens the physical one may set another.";
+
 const ASKS_NOBODY =
   "The eventfd unmasks in its wake-up, and asks only whether INTx is in use and whether its user has disabled it (vfio_pci_intx_unmask_handler): a suspended device's handler then reads its configuration space. Who lets a device sleep masks its INTx before.";
 
@@ -46,8 +53,9 @@ const WRITTEN_BETWEEN =
 
 const ALL_DIRTY = "Every page that is pinned for a device counts as written, whether it was or not: the bitmap of its unmap names it.";
 
-/** vfio.md 23, and of 4, 6, 8.8, 10 to 12, 15, 17.6 and 19 what races there. */
+/** vfio.md 23, and of 2, 4, 6, 8.8, 10 to 13, 15, 17.6 and 19 what races there. */
 export const VFIO_HAZARDS: readonly HazardCase[] = [
+  V.race("2.3", "a function gets virtual ones while it is closed", sriov.virtualsAgainstClose, "wakeWithoutHold", 1),
   V.race("4.4", "a group is put into two containers at once", groups.joinTwo, "joinUnasked", 1),
   V.race("4.5", "a group leaves a container that another stays in while it writes memory", groups.leaveAgainstDma, "attachWithoutInvalidate", 1),
   V.race("4.5", "memory is mapped while the last group leaves", groups.mapAgainstLeave, "ioctlOutsideLock", 2),
@@ -66,6 +74,7 @@ export const VFIO_HAZARDS: readonly HazardCase[] = [
   V.race("12.5", "a bus is reset while one of its functions loses its driver", hotReset.hotResetAgainstUnbind, "leaveSetUnlocked", 1),
   V.race("12.6", "an eventfd writes a register whose memory goes off", eventfds.ioeventfdAgainstMemoryOff, "storeUnlocked", 1),
   V.reproduced("15.1", "the unmask eventfd of a device that goes to sleep", power.resampleAgainstSleep, 1, ASKS_NOBODY),
+  V.reproduced("13.6", "MSI's enable bit is written while MSI is disabled", messages.flagsAgainstEnd, 1, NO_LOCK_OF_FLAGS),
   V.race("15.3", "a device is reset while it is stopped for its migration", migration.stopAgainstReset, "resetOutsideState", 1),
   V.race("15.3", "a register is written while its device is stopped for its migration", migration.stopAgainstWrite, "writeOutsideState", 1),
   V.race("15.4", "a device writes while the log of its writes is read", migration.reportAgainstDma, "noteBeforeWrite", 1),
@@ -110,8 +119,10 @@ export const VFIO_HAZARDS: readonly HazardCase[] = [
   V.trap("23.24", "the data file of a state that was left", "keepDataFile", 79, vectors.vector79),
   V.race("23.25", "an interrupt is forwarded while its trigger is installed", forwardAgainstTrigger, "forwardWhileSignalling", 2),
   V.trap("23.26", "everything is closed but KVM's reference", "trackWithoutReference", 106, vectors.vector106),
+  V.race("23.26", "KVM is told of a group that is closed", groups.trackAgainstClose, "trackWithoutReference", 1),
   V.trap("23.27", "a container without groups", "keepInstance", "vfio.md 4.5", vectors.emptyContainer),
   V.trap("23.28", "a virtual function without a token", "openWithoutToken", 101, vectors.vector101),
+  V.reproduced("23.28", "a virtual function is opened while its physical one gets another token", sriov.tokenAgainstToken, 1, CHECKED_BEFORE),
   V.trapIn("23.29", "the receiver of an unmask eventfd signals inside the wake-up", pci.resampleWhileAsserted, "signalInWakeup", 1),
   V.race("23.30", "an event channel is unmasked while events come", messages.sendAgainstOpenMask, "openMaskOnly", 1),
   V.race("19", "a device writes while the dirty bits of its page table are taken", iommufd.dirtyAgainstDma, "clearWithoutFlush", 1),

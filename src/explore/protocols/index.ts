@@ -30,6 +30,7 @@ import * as vfioMigration from "./vfio-migration.js";
 import * as vfioPci from "./vfio-pci.js";
 import * as vfioPlatform from "./vfio-platform.js";
 import * as vfioPower from "./vfio-power.js";
+import * as vfioSriov from "./vfio-sriov.js";
 import * as vfioXen from "./vfio-xen.js";
 import * as vpes from "./vpes.js";
 import * as vgic from "./vgic.js";
@@ -74,6 +75,7 @@ const SUBJECTS = [
   vfioPci,
   vfioPlatform,
   vfioPower,
+  vfioSriov,
   vfioXen,
   vgic,
   vgicFold,

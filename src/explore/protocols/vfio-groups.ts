@@ -2,12 +2,13 @@ import { IommuDma } from "../../host/iommu/dma.js";
 import { reads, writes } from "../../sim/access.js";
 import type { Hazards } from "../../sim/hazards.js";
 import { run, type Step } from "../../sim/step.js";
-import { EBUSY, EINVAL, ENODEV, EPERM, EWOULDBLOCK } from "../../uapi/errno.js";
+import { EBADF, EBUSY, EINVAL, ENODEV, EPERM, EWOULDBLOCK } from "../../uapi/errno.js";
 import * as uapi from "../../uapi/vfio.js";
 import type { VfioProfileName } from "../../vfio/profiles.js";
 import type { Protocol } from "../protocol.js";
 import { PciStage } from "../stages/pci-stage.js";
 import { Thread } from "../stages/threads.js";
+import { tracking } from "../stages/vfio-calls.js";
 import { MEMORY, VfioStage } from "../stages/vfio-stage.js";
 import type { Program } from "../trial.js";
 
@@ -267,6 +268,35 @@ export const leaveAgainstOpen: Protocol = {
         stage.close(open.result);
         const later = stage.ioctl(g, uapi.VFIO_GROUP_UNSET_CONTAINER, 0);
         return later === 0 ? null : `23.15: UNSET_CONTAINER ${later} after the close`;
+      },
+    };
+  },
+};
+
+export const trackAgainstClose: Protocol = {
+  name: "track-against-close",
+  title: "KVM is told of a group while its last file is closed: it keeps the group and what is mapped, or is told too late.",
+  source: "vfio.md 5.6, 23.26",
+  about: ["sys_close"],
+  program(hazards): Program {
+    const stage = new VfioStage({ hazards });
+    const { c, g, d } = stage.ready();
+    stage.map(c, 0n, 0x1000n);
+    for (const fd of [d, c]) stage.close(fd);
+    const { device, add } = tracking(stage, g);
+    const track = new Thread("ADD", "user", add);
+    const close = new Thread("close", "user", () => stage.process.close(g));
+    return {
+      sim: stage.sim,
+      contexts: [close, track],
+      check: nothing,
+      end() {
+        stage.sim.explored = false;
+        const held = track.result === 0 ? "user 1 user" : track.result === -EBADF ? "kernel 0 default" : "";
+        const owned = stage.group.describeOwnership();
+        if (close.result !== 0 || owned !== held) return `23.26: ADD ${track.result}, close ${close.result}; ${owned}`;
+        stage.close(device);
+        return stage.group.describeOwnership() === "kernel 0 default" && stage.process.lockedMemory === 0 ? null : "5.6: KVM has let go, and the group is held";
       },
     };
   },

@@ -1,3 +1,4 @@
+import { CapId, Msi } from "../../arch/pci/config-registers.js";
 import { IommuDma } from "../../host/iommu/dma.js";
 import type { IommuDomain } from "../../host/iommu/domain.js";
 import { EventChannels } from "../../host/xen/event-channels.js";
@@ -12,13 +13,15 @@ import { XenIommuBackend } from "../../vfio/iommu/xen.js";
 import { Arguments } from "../../vmm/arguments.js";
 import { VfioDevice } from "../../vmm/vfio.js";
 import type { Protocol } from "../protocol.js";
-import { EVENTFD, MSI, MSIX, PciStage, TRIGGER } from "../stages/pci-stage.js";
+import { CONFIG, EVENTFD, MSI, MSIX, NONE, PciStage, TRIGGER } from "../stages/pci-stage.js";
 import { Thread } from "../stages/threads.js";
 import { contextOf, IrqCalls, QuietAfter } from "../stages/vfio-calls.js";
 import { MEMORY } from "../stages/vfio-stage.js";
 import type { Program } from "../trial.js";
 
 // vfio.md 23 for what a device sends by itself: messages, events of a guest of Xen, and DMA.
+
+const VALUE = 0x3000;
 
 const nothing = (): null => null;
 
@@ -67,6 +70,30 @@ export const replaceOwnVector: Protocol = {
     const message = new Thread("device", "hardware", () => stage.A.fn.messages.send(0));
     const end = (): string | null => (stage.count(E) + stage.count(E2) === 1 ? null : "10.4: the message reaches neither eventfd");
     return { sim: stage.sim, contexts: [message, replace], check: nothing, end };
+  },
+};
+
+export const flagsAgainstEnd: Protocol = {
+  name: "flags-against-end",
+  title: "The user writes MSI's flags, enabled as it reads them, while MSI is disabled: the function may stay in MSI with no vector.",
+  source: "vfio.md 10.6, 13.6",
+  about: ["writes VirtualConfig.config", "writes PciIrqMode.type"],
+  program(hazards): Program {
+    const stage = new PciStage({ hazards });
+    const { d } = stage.messaging(MSI, stage.eventfd());
+    const flags = stage.A.fn.capability(CapId.MSI) + Msi.FLAGS;
+    stage.process.memory.setU32(VALUE, Msi.ENABLE);
+    const write = new Thread("FLAGS", "user", () => stage.process.write(d, VALUE, 2, CONFIG + flags), 2);
+    const end = new IrqCalls(stage, d).thread({ index: MSI, flags: NONE | TRIGGER, count: 0 });
+    return {
+      sim: stage.sim,
+      contexts: [write, end],
+      check: nothing,
+      end() {
+        if (write.result !== 2 || end.result !== 0) return `write ${write.result}, SET_IRQS ${end.result}`;
+        return (stage.A.fn.peek(flags, 2) & Msi.ENABLE) === 0 ? null : "13.6: the function is in MSI, and has no vector";
+      },
+    };
   },
 };
 

@@ -1,7 +1,11 @@
 import { eventfdContextOf, type EventfdContext } from "../../host/eventfd.js";
+import { Arm64 } from "../../kvm/arm64/arm64.js";
+import { KvmFile } from "../../kvm/system.js";
 import { reads } from "../../sim/access.js";
 import type { Step } from "../../sim/step.js";
+import { KVM_CREATE_DEVICE, KVM_CREATE_VM, KVM_DEV_TYPE_VFIO, KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, KVM_SET_DEVICE_ATTR } from "../../uapi/kvm.js";
 import { VFIO_DEVICE_SET_IRQS } from "../../uapi/vfio.js";
+import { BareHost } from "./kvm-machine.js";
 import { Thread } from "./threads.js";
 import type { VfioStage } from "./vfio-stage.js";
 
@@ -48,6 +52,17 @@ export function contextOf(stage: VfioStage, fd: number): EventfdContext {
   const context = eventfdContextOf(stage.process, fd);
   if (typeof context === "number") throw new Error(`descriptor ${fd} is no eventfd`);
   return context;
+}
+
+/** The device of a fresh VM that tells KVM of VFIO's files (vfio.md 5.6), and a call that tells it of one, its argument written. */
+export function tracking(stage: VfioStage, fd: number): { readonly device: number; readonly add: () => Step<number> } {
+  const { process } = stage;
+  const kvm = process.install(new KvmFile(new BareHost(stage.sim), new Arm64({ cpus: 1, gicVersion: 3 })));
+  stage.call(stage.ioctl(kvm, KVM_CREATE_VM, 0), KVM_CREATE_DEVICE, KVM_DEV_TYPE_VFIO, 0, 0);
+  const device = stage.answer(4);
+  process.memory.setU32(FIRST_ARGUMENT + BYTES, fd);
+  [0, KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, 0, FIRST_ARGUMENT + BYTES, 0].forEach((word, i) => process.memory.setU32(FIRST_ARGUMENT + 4 * i, word));
+  return { device, add: () => process.ioctl(device, KVM_SET_DEVICE_ATTR, FIRST_ARGUMENT) };
 }
 
 /** A resampler, on CPU 1. */

@@ -188,6 +188,7 @@ export class IommufdContext {
     }
     // A group is one for the IOMMU: a device attaches where its siblings are, and one that is attached takes them with it.
     if (before !== undefined && !device.isAttached) return -EINVAL;
+    // One domain takes the place of the other, and there is no moment without (iommu_group_replace_domain, Linux addb665924f3).
     if (this.sim.hazards.replaceByBlocking) yield* device.group.attach(null);
     const hwpt = yield* ioas.attach(device.group, () => this.newId(), wanted?.hwpt ?? null);
     if (typeof hwpt === "number") return hwpt;

@@ -20,6 +20,13 @@ export class PciDeviceSet {
     yield* this.lock.unlock();
   }
 
+  /** It stays awake from now on, or may sleep again at its next close. */
+  *hold(member: VfioPciDevice, isHeld: boolean): Step<void> {
+    yield* this.lock.lock();
+    yield* member.idle.hold(isHeld);
+    yield* this.lock.unlock();
+  }
+
   *leave(member: VfioPciDevice): Step<void> {
     const isUnlocked = member.pci.root.host.sim.hazards.leaveSetUnlocked;
     if (!isUnlocked) yield* this.lock.lock();

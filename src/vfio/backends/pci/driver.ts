@@ -78,11 +78,12 @@ export class VfioPciDriver extends HostDriver {
     yield* vfioDevice.set.leave(vfioDevice);
   }
 
-  /** The file sriov_numvfs (2.1): 0, or -ENOENT unless the module was told to. A function that has virtual ones stays awake. */
-  override *configureVirtualFunctions(device: HostDevice): Step<number> {
+  /** The file sriov_numvfs (2.1): 0, or -ENOENT unless the module was told to. A function that is to have virtual ones stays awake. */
+  override *configureVirtualFunctions(device: HostDevice, count: number): Step<number> {
     if (!this.options.enableSriov) return -ENOENT;
     const physical = this.deviceOf(device.name);
-    if (physical !== null) yield* physical.idle.wake();
+    if (physical !== null && this.vfio.sim.hazards.wakeWithoutHold) yield* physical.idle.wake();
+    else if (physical !== null) yield* physical.set.hold(physical, count > 0);
     return 0;
   }
 
