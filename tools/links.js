@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 const PAGES = ["README.md", "CONTRIBUTING.md", "src/README.md", "docs/explore.md", "docs/hazards.md"];
 
 /** Tables that say which test has which vector, the files in backticks, from the folder of the table, from src or from the root. */
-const TABLES = ["irqchip/gic", "irqchip/mpic", "irqchip/x86", "irqchip/xics", "kvm", "vfio"].map((folder) => `src/${folder}/VECTORS.md`);
+const TABLES = [...["irqchip/gic", "irqchip/mpic", "irqchip/x86", "irqchip/xics", "kvm", "vfio"].map((folder) => `src/${folder}/VECTORS.md`), "src/vfio/SECTIONS.md"];
 
 /** One sentence for each test that a table of vectors names and that is not there: `file.ts`, or `file.ts` "beginning of a title" "another". */
 export function tableFaults(root) {
