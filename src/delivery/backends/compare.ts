@@ -58,7 +58,7 @@ interface Subject {
 
 /** The device that was asked for, where it is of the backend's bus, or the first that has such an interrupt; else why there is none. */
 function subjectOf({ board, device: asked }: BackendRequest, { backend, signal }: BackendColumn): Subject | string {
-  if (isPower(board)) return "the board's guests are XICS's, and this comparison has guests of GICs and of local APICs";
+  if (backend === "xen" && isPower(board)) return "there is no Xen for Power";
   const isOnBus = (device: Device): boolean => (device.bus === "pci") === (backend !== "platform") && !device.hostBridge;
   const candidates = asked !== null && isOnBus(asked) ? [asked] : board.devices.filter(isOnBus);
   let why = backend === "platform" ? "the board has no platform device" : "the board lists no PCI function: put one on it with --pci";

@@ -62,6 +62,7 @@ export function measure(assembled: Assembled, workload: WorkloadSettings): Measu
     delivered,
     coalesced,
     lost,
+    spurious: meter.spuriousAcknowledges + meter.spuriousServices,
     hostHandlers: after.kstat - before.kstat,
     lineMasks,
     pinMasks: meter.pinMasks,

@@ -31,6 +31,7 @@ export const backendResultSchema = z.strictObject({
   delivered: whole("handler runs of the guest that found a condition"),
   coalesced: whole("conditions that shared another one's handler run"),
   lost: whole("conditions not serviced when everything was quiet"),
+  spurious: whole("acknowledges and handler runs of the guest that found nothing"),
   hostHandlers: whole("runs of a handler of the host's kernel"),
   lineMasks: whole("times the line was masked at the host's controller"),
   pinMasks: whole("times the function's pin was masked by DisINTx"),

@@ -13,6 +13,7 @@ const ROWS: readonly (readonly [string, (result: BackendResult) => string])[] = 
   ["delivered", (r) => whole(r.delivered)],
   ["coalesced", (r) => whole(r.coalesced)],
   ["lost", (r) => whole(r.lost)],
+  ["spurious", (r) => whole(r.spurious)],
   ["host handlers", (r) => whole(r.hostHandlers)],
   ["masked until served by", (r) => r.maskedBy ?? "-"],
   ["  at host's controller", (r) => whole(r.lineMasks)],
