@@ -194,13 +194,13 @@ export { type X86Binding, X86Software, type X86SoftwareOptions } from "./guest/x
 export { KvmDevice, KvmSystem, KvmVcpu, KvmVm } from "./vmm/kvm.js";
 export { must } from "./vmm/must.js";
 export { Pc, type PciSlot, type PcOptions, type PluggedFunction } from "./vmm/pc.js";
-export { openPciFunction } from "./vmm/pci-device.js";
+export { openPciFunction, type VfioPciClient } from "./vmm/pci-device.js";
 export { AssignedDevice } from "./vmm/platform-device.js";
-export { type OpenDevice, VfioContainer, VfioDevice, VfioGroup } from "./vmm/vfio.js";
+export { type OpenDevice, VfioContainerClient, VfioDeviceClient, VfioGroupClient } from "./vmm/vfio.js";
 export { attachIrqfds, detachIrqfds, moveGuest, notRestorable, type PpcGuestState, type PpcRestoreOptions, restoreGuest, saveGuest, stopGuest } from "./vmm/ppc-migrate.js";
 export { PPC_GUEST, type PpcSource, PpcVmm, type PpcVmmOptions } from "./vmm/ppc-vmm.js";
 export { Vmm, type VmmOptions } from "./vmm/vmm.js";
-export { VfioXenFunction } from "./vmm/xen-function.js";
+export { VfioXenClient } from "./vmm/xen-function.js";
 export { X86_GUEST, X86Vmm, type X86VmmOptions } from "./vmm/x86-vmm.js";
 
 // Runs: scenarios, delivery mechanisms, traces.

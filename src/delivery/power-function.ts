@@ -3,7 +3,7 @@ import { PersonError } from "../sim/person-error.js";
 import type { Step } from "../sim/step.js";
 import type { GuestMessage } from "../vmm/kvm.js";
 import { must } from "../vmm/must.js";
-import { noVectors, VfioPciFunction } from "../vmm/pci-device.js";
+import { noVectors, VfioPciClient } from "../vmm/pci-device.js";
 import type { AssignedDevice } from "../vmm/platform-device.js";
 import type { MessageFunction } from "../vmm/ppc-messages.js";
 import { PPC_GUEST, type PpcVmm } from "../vmm/ppc-vmm.js";
@@ -50,7 +50,7 @@ export class PowerFunction implements MessageFunction, GuestWiring {
   readonly configAddress = CONFIG_ADDRESS;
   readonly msi: number;
   readonly msix: number;
-  private device: { readonly assigned: AssignedDevice; readonly vfio: VfioPciFunction } | null = null;
+  private device: { readonly assigned: AssignedDevice; readonly vfio: VfioPciClient } | null = null;
   /** What is wired now. */
   private wired: { readonly wire: Wire; readonly eventfds: WiredEventfds }[] = [];
 
@@ -64,7 +64,7 @@ export class PowerFunction implements MessageFunction, GuestWiring {
 
   *begin(assigned: AssignedDevice): Step<void> {
     const { vfio } = assigned;
-    if (!(vfio instanceof VfioPciFunction)) throw new Error("only PCI functions are assigned on Power");
+    if (!(vfio instanceof VfioPciClient)) throw new Error("only PCI functions are assigned on Power");
     this.device = { assigned, vfio };
     yield* vfio.prepare([]);
     yield* this.wirePin();
@@ -123,12 +123,12 @@ export class PowerFunction implements MessageFunction, GuestWiring {
     for (let i = 0; i < old.length; i++) if (old[i].wire.message === null) must(yield* vmm.setLine(old[i].wire.line, false), "KVM_IRQ_LINE");
   }
 
-  private get connected(): { readonly assigned: AssignedDevice; readonly vfio: VfioPciFunction } {
+  private get connected(): { readonly assigned: AssignedDevice; readonly vfio: VfioPciClient } {
     if (this.device === null) throw new Error("the function is not assigned yet");
     return this.device;
   }
 
-  private get vfio(): VfioPciFunction {
+  private get vfio(): VfioPciClient {
     return this.connected.vfio;
   }
 }

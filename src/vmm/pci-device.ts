@@ -16,7 +16,7 @@ import {
 } from "../uapi/vfio.js";
 import type { Arguments } from "./arguments.js";
 import { must } from "./must.js";
-import { type OpenDevice, VfioDevice } from "./vfio.js";
+import { type OpenDevice, VfioDeviceClient } from "./vfio.js";
 
 /** What the board counts as a function's interrupts: its pin first, where it has one, then its vectors. */
 export interface PciInterrupts {
@@ -31,7 +31,7 @@ const NOTHING = -1;
 
 /** What {@link AssignedDevice.assign} calls the descriptor of a function with these interrupts by. */
 export function openPciFunction(interrupts: PciInterrupts): OpenDevice {
-  return (process, fd, args) => new VfioPciFunction(process, fd, args, interrupts);
+  return (process, fd, args) => new VfioPciClient(process, fd, args, interrupts);
 }
 
 /** How a function's interrupts are counted, and how many there are. */
@@ -47,7 +47,7 @@ export function interruptsOf(fn: PciFunction): PciInterrupts & { readonly count:
  * An assigned PCI function. Its pin, MSI and MSI-X exclude each other: wiring an interrupt of one kind ends the other, as when
  * a guest's driver turns its messages on or off.
  */
-export class VfioPciFunction extends VfioDevice {
+export class VfioPciClient extends VfioDeviceClient {
   /** VFIO's index that is on, or {@link NOTHING}. */
   private active = NOTHING;
   /** What each vector that the host has enabled signals; {@link NOTHING} where that is nobody yet. */

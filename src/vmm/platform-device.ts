@@ -5,7 +5,7 @@ import { VFIO_REGION_INFO_FLAG_MMAP } from "../uapi/vfio.js";
 import { KvmDevice } from "./kvm.js";
 import { must } from "./must.js";
 import { noVectors } from "./pci-device.js";
-import { type OpenDevice, VfioContainer, VfioDevice, VfioGroup } from "./vfio.js";
+import { type OpenDevice, VfioContainerClient, VfioDeviceClient, VfioGroupClient } from "./vfio.js";
 import type { MmioHandler, VmmCore } from "./vmm-core.js";
 
 const PAGE = 4096;
@@ -15,7 +15,7 @@ export interface AccessListener {
   accessed(): Step<void>;
 }
 
-export const openPlatform: OpenDevice = (process, fd, args) => new VfioDevice(process, fd, args);
+export const openPlatform: OpenDevice = (process, fd, args) => new VfioDeviceClient(process, fd, args);
 
 /**
  * A device assigned to the VMM's guest (vfio.md 22.2): container, group, DMA map, first register region. The guest reaches the registers directly while they are mapped, and through this VMM while not.
@@ -30,7 +30,7 @@ export class AssignedDevice implements MmioHandler {
   private constructor(
     private readonly vmm: VmmCore,
     readonly groupFd: number,
-    readonly vfio: VfioDevice,
+    readonly vfio: VfioDeviceClient,
     private readonly region: { readonly size: number; readonly fileOffset: number; readonly user: number; readonly slot: number },
   ) {
     this.start = vmm.guestMap.devices;
@@ -44,8 +44,8 @@ export class AssignedDevice implements MmioHandler {
     const { process, nodes, args } = vmm;
     const containerFd = must(yield* nodes.open(process, "/dev/vfio/vfio"), "open /dev/vfio/vfio");
     const groupFd = must(yield* nodes.open(process, `/dev/vfio/${group}`), `open /dev/vfio/${group}`);
-    const container = new VfioContainer(process, containerFd, args);
-    const groupFile = new VfioGroup(process, groupFd, args);
+    const container = new VfioContainerClient(process, containerFd, args);
+    const groupFile = new VfioGroupClient(process, groupFd, args);
     must(yield* groupFile.setContainer(containerFd), "VFIO_GROUP_SET_CONTAINER");
     yield* vmm.openIommu(container);
     const fd = must(yield* groupFile.deviceFd(name), "VFIO_GROUP_GET_DEVICE_FD");

@@ -5,10 +5,10 @@ import type { GuestWords } from "./guest-words.js";
 import { must } from "./must.js";
 import type { PaprCall } from "./papr-call.js";
 import type { Word64 } from "./ppc-kvm.js";
-import type { DmaWindow, VfioContainer } from "./vfio.js";
+import type { DmaWindow, VfioContainerClient } from "./vfio.js";
 
 /** What maps for a device. */
-export type DmaMapper = Pick<VfioContainer, "mapDma" | "unmapDma">;
+export type DmaMapper = Pick<VfioContainerClient, "mapDma" | "unmapDma">;
 
 const TWO32 = 0x1_0000_0000;
 const ACCESS = TCE_READ | TCE_WRITE;

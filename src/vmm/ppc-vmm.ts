@@ -14,7 +14,7 @@ import { TceTable } from "./ppc-dma.js";
 import { PpcHypercalls } from "./ppc-hypercalls.js";
 import { PpcKvmVcpu, PpcKvmVm, XicsFile } from "./ppc-kvm.js";
 import { MessageFirmware, type SourceMaker } from "./ppc-messages.js";
-import type { VfioContainer } from "./vfio.js";
+import type { VfioContainerClient } from "./vfio.js";
 import { VmmCore, type VmmProcess } from "./vmm-core.js";
 import type { VmmVcpu } from "./vmm-vcpu.js";
 
@@ -151,7 +151,7 @@ export class PpcVmm extends VmmCore implements SourceMaker {
   }
 
   /** Devices reach what the guest lets them reach, by entries of its DMA window; RAM is there to be reached. */
-  override *openIommu(container: VfioContainer): Step<void> {
+  override *openIommu(container: VfioContainerClient): Step<void> {
     const { size, user } = this.ram;
     must(yield* container.setIommu(VFIO_SPAPR_TCE_v2_IOMMU), "VFIO_SET_IOMMU");
     must(yield* container.registerMemory(user, size), "VFIO_IOMMU_SPAPR_REGISTER_MEMORY");

@@ -40,10 +40,10 @@ export interface DmaWindow {
 }
 
 /** What to call a device's descriptor by: as its bus counts interrupts. */
-export type OpenDevice = (process: Process, fd: number, args: Arguments) => VfioDevice;
+export type OpenDevice = (process: Process, fd: number, args: Arguments) => VfioDeviceClient;
 
-/** `/dev/vfio/vfio`. */
-export class VfioContainer extends Descriptor {
+/** `/dev/vfio/vfio`, as its client has it: a descriptor, whose container the kernel keeps (vfio/container.ts). */
+export class VfioContainerClient extends Descriptor {
   *setIommu(type: number): Step<number> {
     return yield* this.process.ioctl(this.fd, VFIO_SET_IOMMU, type);
   }
@@ -94,8 +94,8 @@ export class VfioContainer extends Descriptor {
   }
 }
 
-/** `/dev/vfio/N`. */
-export class VfioGroup extends Descriptor {
+/** `/dev/vfio/N`, as its client has it. */
+export class VfioGroupClient extends Descriptor {
   *setContainer(container: number): Step<number> {
     this.args.view.setInt32(0, container, true);
     return yield* this.call(VFIO_GROUP_SET_CONTAINER, 4);
@@ -119,8 +119,8 @@ export interface RegionInfo {
   readonly offset: number;
 }
 
-/** An assigned device. */
-export class VfioDevice extends Descriptor {
+/** An assigned device, as its client has it. */
+export class VfioDeviceClient extends Descriptor {
   /** VFIO's index of an interrupt, as the board counts them, and its place there. */
   protected indexOf(interrupt: number): number {
     return interrupt;

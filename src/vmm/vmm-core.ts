@@ -10,7 +10,7 @@ import { EventLoop } from "./event-loop.js";
 import { type GuestMessage, KvmSystem, KvmVm } from "./kvm.js";
 import { must } from "./must.js";
 import { VFIO_TYPE1v2_IOMMU } from "../uapi/vfio.js";
-import type { VfioContainer } from "./vfio.js";
+import type { VfioContainerClient } from "./vfio.js";
 import { VmmVcpu } from "./vmm-vcpu.js";
 
 /** Where the VMM keeps things in its own address space. */
@@ -153,7 +153,7 @@ export abstract class VmmCore {
   }
 
   /** Lets devices reach the guest's RAM: the container's IOMMU, and RAM where the guest has it. */
-  *openIommu(container: VfioContainer): Step<void> {
+  *openIommu(container: VfioContainerClient): Step<void> {
     must(yield* container.setIommu(VFIO_TYPE1v2_IOMMU), "VFIO_SET_IOMMU");
     must(yield* container.mapDma(this.ram.guest, this.ram.size, this.ram.user), "VFIO_IOMMU_MAP_DMA");
   }

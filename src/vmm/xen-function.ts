@@ -1,11 +1,11 @@
 import type { Step } from "../sim/step.js";
 import { VFIO_DEVICE_SET_IRQ_NOTIFY, vfio_irq_notify } from "../uapi/vfio-xen.js";
-import { VfioPciFunction } from "./pci-device.js";
+import { VfioPciClient } from "./pci-device.js";
 
 const WORD = 4;
 
 /** A function that vfio-xen-pci holds: its interrupts go by what a hypervisor has instead of eventfds (vfio.md 21.4). */
-export class VfioXenFunction extends VfioPciFunction {
+export class VfioXenClient extends VfioPciClient {
   /** SET_IRQ_NOTIFY for one interrupt, as the board counts them: 0 or a negative errno. @param element its words */
   *setNotify(interrupt: number, kind: number, element: readonly number[]): Step<number> {
     const { view } = this.args;

@@ -6,7 +6,7 @@ import { run, type Step } from "../../sim/step.js";
 import { errnoName } from "../../uapi/errno.js";
 import * as uapi from "../../uapi/vfio.js";
 import * as xenUapi from "../../uapi/vfio-xen.js";
-import type { VfioDevice } from "../../vmm/vfio.js";
+import type { VfioDeviceClient } from "../../vmm/vfio.js";
 import type { Workload as WorkloadSettings } from "../../scenario/scenario.js";
 import type { Meter } from "../meter.js";
 import { modelled } from "../samples.js";
@@ -29,7 +29,7 @@ const FLAGS: readonly (readonly [number, string])[] = [
 /** A machine whose guest is ready to serve one interrupt of an assigned device. */
 export interface Assembled {
   readonly host: Host;
-  readonly vfio: VfioDevice;
+  readonly vfio: VfioDeviceClient;
   /** The interrupt, as the board counts it, and its number on the host. */
   readonly index: number;
   readonly irq: number;

@@ -5,8 +5,8 @@ import { VFIO_PCI_CONFIG_REGION_INDEX, VFIO_XEN_IOMMU } from "../../uapi/vfio.js
 import { VFIO_IRQ_NOTIFY_EVTCHN, VFIO_IRQ_NOTIFY_GUEST_MSI } from "../../uapi/vfio-xen.js";
 import { Arguments } from "../../vmm/arguments.js";
 import { must } from "../../vmm/must.js";
-import { VfioContainer, VfioGroup } from "../../vmm/vfio.js";
-import { VfioXenFunction } from "../../vmm/xen-function.js";
+import { VfioContainerClient, VfioGroupClient } from "../../vmm/vfio.js";
+import { VfioXenClient } from "../../vmm/xen-function.js";
 import { Meter } from "../meter.js";
 import { machineOptions, placement, type StageRequest } from "../stage.js";
 import { XEN_GUEST, XenMachine } from "../xen-machine.js";
@@ -43,19 +43,19 @@ function meterOf(index: number, irq: number): Meter {
 }
 
 /** What the device model in the control domain does: container, memory of the guest, device. */
-function* openOnXen({ sim, nodes, group: id, deviceName, interrupts }: XenMachine): Step<VfioXenFunction> {
+function* openOnXen({ sim, nodes, group: id, deviceName, interrupts }: XenMachine): Step<VfioXenClient> {
   const process = new Process(sim, "device model", { capabilities: ["IPC_LOCK"] });
   const args = new Arguments(process, USER.args);
   process.memory.map(USER.ram, RAM_SIZE);
   const containerFd = must(yield* nodes.open(process, "/dev/vfio/vfio"), "open /dev/vfio/vfio");
   const groupFd = must(yield* nodes.open(process, `/dev/vfio/${id}`), `open /dev/vfio/${id}`);
-  const container = new VfioContainer(process, containerFd, args);
-  const group = new VfioGroup(process, groupFd, args);
+  const container = new VfioContainerClient(process, containerFd, args);
+  const group = new VfioGroupClient(process, groupFd, args);
   must(yield* group.setContainer(containerFd), "VFIO_GROUP_SET_CONTAINER");
   must(yield* container.setIommu(VFIO_XEN_IOMMU), "VFIO_SET_IOMMU");
   must(yield* container.mapDma(GUEST_RAM, RAM_SIZE, USER.ram), "VFIO_IOMMU_MAP_DMA");
   const fd = must(yield* group.deviceFd(deviceName), "VFIO_GROUP_GET_DEVICE_FD");
-  const vfio = new VfioXenFunction(process, fd, args, interrupts);
+  const vfio = new VfioXenClient(process, fd, args, interrupts);
   must(yield* vfio.writeRegister(CONFIG + Pci.COMMAND, 2, Command.MEMORY | Command.MASTER), "write of COMMAND");
   return vfio;
 }

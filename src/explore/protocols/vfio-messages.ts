@@ -11,7 +11,7 @@ import * as uapi from "../../uapi/vfio.js";
 import { SpaprBackend } from "../../vfio/iommu/spapr.js";
 import { XenIommuBackend } from "../../vfio/iommu/xen.js";
 import { Arguments } from "../../vmm/arguments.js";
-import { VfioDevice } from "../../vmm/vfio.js";
+import { VfioDeviceClient } from "../../vmm/vfio.js";
 import type { Protocol } from "../protocol.js";
 import { CONFIG, EVENTFD, MSI, MSIX, NONE, PciStage, TRIGGER } from "../stages/pci-stage.js";
 import { Thread } from "../stages/threads.js";
@@ -133,7 +133,7 @@ export const endAgainstMessage: Protocol = {
     const stage = new PciStage({ hazards });
     const E = stage.eventfd();
     const { d } = stage.messaging(MSIX, E);
-    const device = new VfioDevice(stage.process, d, new Arguments(stage.process, 0x10_0000));
+    const device = new VfioDeviceClient(stage.process, d, new Arguments(stage.process, 0x10_0000));
     const ending = new QuietAfter("end", contextOf(stage, E), () => device.disable(MSIX));
     const message = new Thread("device", "hardware", () => stage.A.fn.messages.send(0));
     return {
