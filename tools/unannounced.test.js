@@ -28,7 +28,7 @@ const HARMLESS = [
   [/^GicCpu\.isIpiOnItsWay in host\/cpu\.ts$/, "of two IPIs to a CPU at once one may be charged as a plain signal: a delay, and nothing else"],
   [/^IrqDesc\.runner in host\/irq\/flow\.ts and host\/irq\/manage\.ts$/, "who waits for a handler asks whether it is that itself: nobody else changes the answer"],
   [/^IrqCounters\.(kstat|taken) in host\/irq\/desc\.ts$/, "tables of counters that grow whole, in one step: what was counted before is copied"],
-  [/^Array\.\* in vfio\/backends\/pci\/device-set\.ts and vfio\/backends\/pci\/hot-reset\.ts$|^IdlePower\.before in vfio\/backends\/pci\/idle-power\.ts$/, "the members of a set and their sleep, under its lock, which only 12.5's switch takes away"],
+  [/^Array\.\* in vfio\/backends\/pci\/device-set\.ts and vfio\/backends\/pci\/hot-reset\.ts$|^IdlePower\.before in vfio\/backends\/pci\/idle-power\.ts$/, "the members of a set and their sleep, under its lock, which only 2.3's and 12.5's switches take away"],
   [/^(Gic|Apic)Cpu\.interruptDepth in host\/cpu\.ts and host\/irq\/desc\.ts$/, "free_irq asks whether it is in a handler, and warns"],
 ];
 
