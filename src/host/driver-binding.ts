@@ -314,6 +314,7 @@ export class Bus {
     if (count > 0 && device.virtualFunctionsEnabled > 0) return -EBUSY;
     yield* device.disableVirtualFunctions(count);
     while (device.virtualFunctionsEnabled < count) {
+      yield writes(device, "virtualFunctionsEnabled");
       const made = virtualFunctions[device.virtualFunctionsEnabled++];
       made.driverOverride = driver.managesDma ? driver.name : null;
       this.addDevice(made);

@@ -1,6 +1,7 @@
 import { Pm } from "../../../arch/pci/config-registers.js";
 import type { PciDevice } from "../../../host/pci/pci-device.js";
 import { SavedState } from "../../../host/pci/saved-state.js";
+import { reads } from "../../../sim/access.js";
 import type { Step } from "../../../sim/step.js";
 
 /** The sleep of a function that nobody has open: D3hot, unless the module was told not to (vfio.md 2.3; 12.2, 14). Under the set's lock. */
@@ -21,6 +22,7 @@ export class IdlePower {
   }
 
   *sleep(): Step<void> {
+    yield reads(this.pci, "virtualFunctionsEnabled");
     if (this.isDisabled || this.isHeld || this.pci.virtualFunctionsEnabled > 0) return;
     this.before = yield* SavedState.of(this.pci);
     yield* this.pci.setPowerState(Pm.D3HOT);
