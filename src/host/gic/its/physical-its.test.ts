@@ -67,6 +67,14 @@ describe("physical ITS: the queue", () => {
   });
 });
 
+it("a physical ITS skips a MAPD of more event bits than GITS_TYPER says", () => {
+  const machine = new ItsMachine("v4.0");
+  const heard: number[][] = [];
+  machine.its[0].listener = { command: (_its, words, outcome) => heard.push([words[0] & 0xff, outcome]) };
+  for (const sizeField of [15, 16]) machine.command([0x08, 5, sizeField, 0, 0, 0x80000000 | 0]);
+  expect(heard).toEqual([[0x08, 0], [0x08, 1]]);
+});
+
 describe("physical ITS: tables", () => {
   it("finds a device through a first-level table, and drops a MAPD whose second-level page is not there", () => {
     const machine = new ItsMachine("v3", { deviceTable: DEVICES });

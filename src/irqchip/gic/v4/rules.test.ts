@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { doorbellOf, ItsOp, ItsVOp, NO_DOORBELL, opcodeOf, vpeidOf } from "../../../arch/gic/its-command.js";
 import type { DirectMachine } from "../../../explore/stages/direct-machine.js";
 import { run, type Step } from "../../../sim/step.js";
+import * as A from "../../../uapi/arm.js";
 import { EINVAL } from "../../../uapi/errno.js";
 import { f2 } from "./f2.fixture.js";
 
@@ -165,6 +166,26 @@ describe("virtual SGIs (gic-v4.md C7)", () => {
     told(machine, ItsVOp.VSGI, () => log.push("VSGI"));
     vsgis(machine);
     expect(log).toEqual(["halted", ...Array.from({ length: 32 }, () => "VSGI"), "resumed"]);
+  });
+
+  it("what user space has restored of nASSGIreq holds from the first run on", () => {
+    const machine = f2({ hw: "v4.1" });
+    const commands = told(machine, ItsVOp.VSGI, () => 1);
+    machine.setAttr(machine.vgicFd, A.KVM_DEV_ARM_VGIC_GRP_DIST_REGS, 0, NASSGI_REQ | ENABLE);
+    expect(commands.length).toBe(0);
+    machine.boot();
+    expect(commands.length).toBeGreaterThanOrEqual(32);
+  });
+
+  it("C5.1: a vCPU that runs is scheduled anew when the guest's group enables change", () => {
+    const machine = f2({ hw: "v4.1" });
+    machine.gicd(0, ENABLE);
+    machine.boot();
+    machine.trace.clear();
+    machine.gicd(0, 0);
+    machine.settle();
+    const written = machine.lines("gic_hw_write").flatMap((line) => /\(2,VPENDBASER,0x([0-9a-f]+)_/.exec(line)?.[1] ?? []);
+    expect(written.at(-1)).toBe("80000000"); // Valid, and no group
   });
 
   it("those that are taken back are disabled in the hardware, and cleared by a command of its own", () => {
