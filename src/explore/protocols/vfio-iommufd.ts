@@ -195,9 +195,10 @@ export const replaceAgainstDma: Protocol = {
   },
 };
 
-/** Copies the page if it was written since the last look. */
-function* copyIfDirty(stage: IommufdStage, hwpt: number, before: number): Step<number> {
+/** Copies the page if it was written since the last look, in an order with walks that lead there. */
+function* copyIfDirty(stage: IommufdStage, hwpt: number, before: number, domain: IommuDomain | string): Step<number> {
   yield* stage.askingDirty(hwpt).body();
+  if (typeof domain !== "string") yield writes(domain, "slots");
   return stage.isDirty() ? stage.process.memory.getU8(MEMORY) : before;
 }
 
@@ -209,15 +210,16 @@ export const dirtyAgainstDma: Protocol = {
   program(hazards): Program {
     const stage = new IommufdStage({ hazards });
     const hwpt = stage.tracked(stage.ioas());
+    const domain = run(stage.pciGroup.current());
     stage.machine.untraced();
-    const migrate = new Thread("migrate", "user", () => copyIfDirty(stage, hwpt, 0));
+    const migrate = new Thread("migrate", "user", () => copyIfDirty(stage, hwpt, 0, domain));
     return {
       sim: stage.sim,
       contexts: [storing(stage), migrate],
       check: nothing,
       end() {
         stage.sim.explored = false;
-        const copied = run(copyIfDirty(stage, hwpt, migrate.result));
+        const copied = run(copyIfDirty(stage, hwpt, migrate.result, domain));
         const written = stage.process.memory.getU8(MEMORY);
         return copied === written ? null : `19: the copy has ${copied}, memory ${written}, and no bitmap says so`;
       },
