@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { Sim } from "../sim/sim.js";
 import { run } from "../sim/step.js";
-import { EAGAIN, EINVAL, EMFILE, EPIPE } from "../uapi/errno.js";
+import { EAGAIN, EINVAL, EMFILE, EPIPE, ESPIPE } from "../uapi/errno.js";
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT } from "../uapi/eventfd.js";
-import { ESPIPE, pipe2 } from "./pipe.js";
+import { pipe2 } from "./pipe.js";
 import { Process } from "./process.js";
 import { Thread } from "./thread.fixture.js";
 

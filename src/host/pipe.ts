@@ -1,6 +1,6 @@
 import type { Sim } from "../sim/sim.js";
 import type { Step } from "../sim/step.js";
-import { EAGAIN, EBADF, EFAULT, EINTR, EINVAL, EMFILE, EPIPE } from "../uapi/errno.js";
+import { EAGAIN, EBADF, EFAULT, EINTR, EINVAL, EMFILE, EPIPE, ESPIPE } from "../uapi/errno.js";
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT } from "../uapi/eventfd.js";
 import { File } from "./file.js";
 import type { PollTable } from "./poll.js";
@@ -11,8 +11,6 @@ import { WaitQueueHead } from "./wait-queue.js";
 const CAPACITY = 65_536;
 /** A write of up to this many bytes goes in whole or not at all. */
 const PIPE_BUF = 4096;
-/** The file has no positions. */
-export const ESPIPE = 29;
 const O_CLOEXEC = 0x8_0000;
 const O_NONBLOCK = 0x800;
 

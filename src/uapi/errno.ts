@@ -22,6 +22,7 @@ export const ENFILE = 23;
 export const EMFILE = 24;
 export const ENOTTY = 25;
 export const ENOSPC = 28;
+export const ESPIPE = 29;
 export const EPIPE = 32;
 export const ERANGE = 34;
 export const ENAMETOOLONG = 36;
@@ -61,6 +62,7 @@ const NAMES: readonly (readonly [number, string])[] = [
   [EMFILE, "EMFILE"],
   [ENOTTY, "ENOTTY"],
   [ENOSPC, "ENOSPC"],
+  [ESPIPE, "ESPIPE"],
   [EPIPE, "EPIPE"],
   [ERANGE, "ERANGE"],
   [ENAMETOOLONG, "ENAMETOOLONG"],

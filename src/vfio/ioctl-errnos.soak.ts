@@ -1,5 +1,4 @@
 import type { File } from "../host/file.js";
-import { ESPIPE } from "../host/pipe.js";
 import { run } from "../sim/step.js";
 import { KVM_HAS_DEVICE_ATTR, KVM_SET_DEVICE_ATTR } from "../uapi/kvm.js";
 import { VFIO_DEVICE_FEATURE, VFIO_DEVICE_SET_IRQS } from "../uapi/vfio.js";
@@ -139,7 +138,7 @@ const KVM_DEVICE: readonly Row[] = [
 /** 15.3: only while it copies ahead; the end that is written knows no request. */
 const MIGRATION: readonly Row[] = [[0x3b79, "EINVAL EFAULT ENODEV ENOTTY"]];
 
-const numbers = new Map<string, number>([["ESPIPE", ESPIPE]]);
+const numbers = new Map<string, number>();
 for (const [name, value] of Object.entries(errno)) if (typeof value === "number") numbers.set(name, value);
 
 function numberOf(name: string): number {

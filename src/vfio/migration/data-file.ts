@@ -1,9 +1,8 @@
 import { File } from "../../host/file.js";
-import { ESPIPE } from "../../host/pipe.js";
 import type { Process } from "../../host/process.js";
 import { UserArgument } from "../../host/user-argument.js";
 import type { Step } from "../../sim/step.js";
-import { EFAULT, EINVAL, ENODEV, ENOMSG, ENOTTY } from "../../uapi/errno.js";
+import { EFAULT, EINVAL, ENODEV, ENOMSG, ENOTTY, ESPIPE } from "../../uapi/errno.js";
 import { VFIO_DEVICE_STATE_PRE_COPY, VFIO_DEVICE_STATE_PRE_COPY_P2P, VFIO_MIG_GET_PRECOPY_INFO, vfio_precopy_info } from "../../uapi/vfio.js";
 import type { Migration, MigrationDriver } from "./migration.js";
 

@@ -1,8 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { CapId, Command, Exp, Pci, Pm } from "../../arch/pci/config-registers.js";
-import { ESPIPE } from "../../host/pipe.js";
 import { run, type Step } from "../../sim/step.js";
-import { E2BIG, EINVAL, EIO, ENODEV, ENOMSG, ENOTTY, EOVERFLOW } from "../../uapi/errno.js";
+import { E2BIG, EINVAL, EIO, ENODEV, ENOMSG, ENOTTY, EOVERFLOW, ESPIPE } from "../../uapi/errno.js";
 import * as uapi from "../../uapi/vfio.js";
 import { ARGUMENTS } from "../../explore/stages/vfio-stage.js";
 import { PciStage } from "../../explore/stages/pci-stage.js";
