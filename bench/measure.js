@@ -14,7 +14,7 @@ const MILLIONS = 10;
  * @typedef {{ [scene: string]: (note: Note) => void | Promise<void> }} Scenes
  */
 
-/** What a row has between an eventfd and the guest's EOI besides the delivery path, whose budget stands with the rows {@link AT_HAND}. */
+/** What a row has between an eventfd and the guest's EOI besides the delivery path, which the rows {@link AT_HAND} measure alone. */
 export const WHOLE_GUEST = "the whole machine: kick, exit and entry of the vCPU thread, the guest's program too";
 export const AT_HAND = "list registers loaded and folded; no kick, exit or guest program, as in the rows of the IOAPIC";
 
